@@ -1,0 +1,206 @@
+"""Cameras and their paths. Axes, pixels and units are those of docs/conventions.md."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from lyra.errors import InvalidInputError
+
+CHUNK_FRAMES = 80
+MAX_FRAMES = 1 + 100 * CHUNK_FRAMES
+ROTATION_TOLERANCE = 1e-3
+
+
+def cover_transform(source_hw: tuple[int, int], target_hw: tuple[int, int]) -> tuple[float, float, float]:
+    """Scale and crop offsets (x, y in scaled pixels) with which a source image covers the target, centred.
+
+    A source point p lands at p * scale - offset; nothing is stretched.
+    """
+    (source_h, source_w), (target_h, target_w) = source_hw, target_hw
+    scale = max(target_h / source_h, target_w / source_w)
+    return scale, (source_w * scale - target_w) / 2, (source_h * scale - target_h) / 2
+
+
+def fit_intrinsics(intrinsics: np.ndarray, source_hw: tuple[int, int], target_hw: tuple[int, int]) -> np.ndarray:
+    """Intrinsics (..., 3, 3) of the source image after `cover_transform` to the target size."""
+    scale, offset_x, offset_y = cover_transform(source_hw, target_hw)
+    fitted = np.array(intrinsics, np.float64)
+    fitted[..., :2, :] *= scale
+    fitted[..., 0, 2] -= offset_x
+    fitted[..., 1, 2] -= offset_y
+    return fitted
+
+
+def intrinsics_from_fov(horizontal_fov: float, height: int, width: int) -> np.ndarray:
+    """Centred pinhole intrinsics (3, 3) of a horizontal field of view in radians."""
+    focal = width / 2 / np.tan(horizontal_fov / 2)
+    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A camera path: `w2c` (N, 4, 4), `intrinsics` (N, 3, 3) in pixels of a `height` x `width` image.
+
+    World-to-camera in OpenCV axes (x right, y down, z forward), float64. Build it from outside data with
+    `checked` or `load`; the bare constructor trusts its arguments.
+    """
+
+    w2c: np.ndarray
+    intrinsics: np.ndarray
+    height: int
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.w2c)
+
+    def __getitem__(self, frames: slice) -> Trajectory:
+        return Trajectory(self.w2c[frames], self.intrinsics[frames], self.height, self.width)
+
+    @property
+    def c2w(self) -> np.ndarray:
+        """Camera-to-world matrices (N, 4, 4)."""
+        return np.linalg.inv(self.w2c)
+
+    @property
+    def centers(self) -> np.ndarray:
+        """Camera centres in the world (N, 3)."""
+        return self.c2w[:, :3, 3]
+
+    @property
+    def chunks(self) -> int:
+        return (len(self) - 1) // CHUNK_FRAMES
+
+    @classmethod
+    def checked(cls, w2c, intrinsics, height, width) -> Trajectory:
+        """A trajectory from untrusted arrays. Raises InvalidInputError that names the first bad frame."""
+        try:
+            w2c = np.asarray(w2c, np.float64)
+            intrinsics = np.asarray(intrinsics, np.float64)
+            height, width = int(height), int(width)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidInputError(f"The trajectory holds something that is no number: {error}.") from error
+        if w2c.ndim != 3 or w2c.shape[1:] != (4, 4):
+            raise InvalidInputError(f"w2c has shape {w2c.shape}; a trajectory needs (frames, 4, 4).")
+        if intrinsics.shape != (len(w2c), 3, 3):
+            raise InvalidInputError(
+                f"intrinsics have shape {intrinsics.shape}; {len(w2c)} poses need ({len(w2c)}, 3, 3)."
+            )
+        if not 1 <= len(w2c) <= MAX_FRAMES:
+            raise InvalidInputError(f"The trajectory has {len(w2c)} frames; between 1 and {MAX_FRAMES} are possible.")
+        if not (1 <= height <= 65536 and 1 <= width <= 65536):
+            raise InvalidInputError(f"The trajectory's image size is {width}x{height}; give the size in pixels.")
+        _check_frames(np.isfinite(w2c).all((1, 2)), w2c, "w2c of frame {i} is not finite: {value}. Export the path again.")
+        rotations = w2c[:, :3, :3]
+        orthonormal = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) < ROTATION_TOLERANCE
+        _check_frames(
+            orthonormal & (np.linalg.det(rotations) > 0) & (np.abs(w2c[:, 3] - [0, 0, 0, 1]).max(1) < 1e-6),
+            rotations,
+            "w2c of frame {i} is no rotation and translation: {value}. Remove scale and shear from the camera.",
+        )
+        finite_k = np.isfinite(intrinsics).all((1, 2))
+        _check_frames(finite_k, intrinsics, "Intrinsics of frame {i} are not finite: {value}.")
+        _check_frames(
+            (intrinsics[:, 0, 0] > 0) & (intrinsics[:, 1, 1] > 0),
+            intrinsics[:, [0, 1], [0, 1]],
+            "The focal lengths of frame {i} are {value}; both must be positive pixels.",
+        )
+        form = np.abs(intrinsics[:, [1, 2, 2], [0, 0, 1]]).max(1) + np.abs(intrinsics[:, 2, 2] - 1)
+        _check_frames(form < 1e-6, intrinsics, "Intrinsics of frame {i} are no pinhole matrix: {value}.")
+        return cls(w2c, intrinsics, height, width)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trajectory:
+        """Reads the published `.npz` format (w2c, intrinsics, image_height, image_width)."""
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                missing = {"w2c", "intrinsics", "image_height", "image_width"} - set(data.files)
+                if missing:
+                    raise InvalidInputError(f"{path} lacks {', '.join(sorted(missing))}; it is no trajectory file.")
+                arrays = [data[key] for key in ("w2c", "intrinsics", "image_height", "image_width")]
+        except FileNotFoundError as error:
+            raise InvalidInputError(f"There is no trajectory file at {path}.") from error
+        except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError, EOFError) as error:
+            if isinstance(error, InvalidInputError):
+                raise
+            raise InvalidInputError(f"{path} is no trajectory file (.npz): {error}.") from error
+        return cls.checked(*arrays)
+
+    def save(self, path: str | Path) -> None:
+        np.savez(
+            Path(path),
+            w2c=self.w2c,
+            intrinsics=self.intrinsics,
+            image_height=np.int64(self.height),
+            image_width=np.int64(self.width),
+        )
+
+    def require_world_length(self) -> Trajectory:
+        """This trajectory if it has 1 + 80k frames, k >= 1; otherwise InvalidInputError."""
+        if len(self) <= 1 or (len(self) - 1) % CHUNK_FRAMES:
+            nearest = 1 + CHUNK_FRAMES * max(1, round((len(self) - 1) / CHUNK_FRAMES))
+            raise InvalidInputError(
+                f"The trajectory has {len(self)} frames; a world needs 1 + 80k (81, 161, ...). "
+                f"Use {nearest} frames, or resample it with Trajectory.resampled({nearest})."
+            )
+        return self
+
+    def longest_world_prefix(self) -> Trajectory:
+        """The longest leading part of 1 + 80k frames."""
+        if self.chunks < 1:
+            return self.require_world_length()
+        return self[: 1 + CHUNK_FRAMES * self.chunks]
+
+    def rebased(self, first_w2c: np.ndarray | None = None) -> Trajectory:
+        """The same motion with its first camera at `first_w2c` (4, 4), the world's origin by default."""
+        target = np.eye(4) if first_w2c is None else first_w2c
+        w2c = self.w2c @ (np.linalg.inv(self.w2c[0]) @ target)
+        w2c[0] = target
+        return Trajectory(w2c, self.intrinsics, self.height, self.width)
+
+    def scaled(self, factor: float) -> Trajectory:
+        """All translations multiplied by `factor`."""
+        w2c = self.w2c.copy()
+        w2c[:, :3, 3] *= factor
+        return Trajectory(w2c, self.intrinsics, self.height, self.width)
+
+    def fitted(self, height: int, width: int) -> Trajectory:
+        """The intrinsics after the centre crop that fits an image of this size to height x width."""
+        fitted = fit_intrinsics(self.intrinsics, (self.height, self.width), (height, width))
+        return Trajectory(self.w2c, fitted, height, width)
+
+    def resampled(self, frames: int) -> Trajectory:
+        """`frames` cameras evenly along the same path: slerp of rotations, linear centres and intrinsics."""
+        at = np.linspace(0, len(self) - 1, frames)
+        known = np.arange(len(self))
+        c2w = self.c2w
+        centers = np.stack([np.interp(at, known, c2w[:, axis, 3]) for axis in range(3)], 1)
+        rotations = Slerp(known, Rotation.from_matrix(c2w[:, :3, :3]))(at).as_matrix() if len(self) > 1 else c2w[:, :3, :3]
+        new = np.tile(np.eye(4), (frames, 1, 1))
+        new[:, :3, :3] = rotations
+        new[:, :3, 3] = centers
+        flat = self.intrinsics.reshape(len(self), 9)
+        intrinsics = np.stack([np.interp(at, known, flat[:, i]) for i in range(9)], 1).reshape(frames, 3, 3)
+        return Trajectory(np.linalg.inv(new), intrinsics, self.height, self.width)
+
+    @staticmethod
+    def joined(parts: list[Trajectory]) -> Trajectory:
+        """Several trajectories of one size, one after the other."""
+        return Trajectory(
+            np.concatenate([part.w2c for part in parts]),
+            np.concatenate([part.intrinsics for part in parts]),
+            parts[0].height,
+            parts[0].width,
+        )
+
+
+def _check_frames(good: np.ndarray, values: np.ndarray, message: str) -> None:
+    if not good.all():
+        i = int(np.argmin(good))
+        value = np.array2string(values[i], precision=4, separator=", ").replace("\n", "")
+        raise InvalidInputError(message.format(i=i, value=value))
