@@ -1,0 +1,31 @@
+"""What one camera of a world saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class View:
+    """One frame with its camera and geometry.
+
+    `index` is the frame's number in the world; `image` (H, W, 3) uint8 sRGB; `depth` (H, W) float32 z-depth in
+    world units, inf where there is sky; `w2c` (4, 4) float64 world-to-camera in OpenCV axes; `intrinsics` (3, 3)
+    float64 in pixels.
+    """
+
+    index: int
+    image: np.ndarray
+    depth: np.ndarray
+    w2c: np.ndarray
+    intrinsics: np.ndarray
+
+    @property
+    def height(self) -> int:
+        return self.image.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.image.shape[1]
