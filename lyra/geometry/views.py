@@ -11,9 +11,9 @@ import numpy as np
 class View:
     """One frame with its camera and geometry.
 
-    `index` is the frame's number in the world; `image` (H, W, 3) uint8 sRGB; `depth` (H, W) float32 z-depth in
-    world units, inf where there is sky; `w2c` (4, 4) float64 world-to-camera in OpenCV axes; `intrinsics` (3, 3)
-    float64 in pixels.
+    `index` is the frame's number in the world; `image` (H, W, 3) uint8 sRGB; `depth` (H, W) float32 z-depth
+    in world units, inf where there is sky; `w2c` (4, 4) float64 world-to-camera in OpenCV axes; `intrinsics`
+    (3, 3) float64 in pixels.
     """
 
     index: int
