@@ -1,5 +1,5 @@
 """Lyra Worlds: one image and a camera path in, a world out."""
 
-from lyra.version import VERSION as __version__
+from lyra import version
 
-__all__ = ["__version__"]
+__version__ = version.VERSION

@@ -1,7 +1,7 @@
 """What can go wrong in a way the user can mend.
 
-Every message is one line that quotes the offending value and names the next step. The command line prints it and
-exits with code 2, the backend answers with a 4xx status, Blender shows it in the panel.
+Every message is one line that quotes the offending value and names the next step. The command line prints it
+and exits with code 2, the backend answers with a 4xx status, Blender shows it in the panel.
 """
 
 

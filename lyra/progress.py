@@ -16,8 +16,8 @@ Listener = Callable[[str, float, "np.ndarray | None"], None]
 class Progress:
     """Reports stage and fraction to a listener, and stops the work when the user asked for it.
 
-    `listener(stage, fraction, frame)` gets the stage's name, the fraction of the whole job in [0, 1] and, now and
-    then, the newest frame (H, W, 3) uint8. `cancelled()` is asked at every update.
+    `listener(stage, fraction, frame)` gets the stage's name, the fraction of the whole job in [0, 1] and, now
+    and then, the newest frame (H, W, 3) uint8. `cancelled()` is asked at every update.
     """
 
     listener: Listener = lambda stage, fraction, frame: None

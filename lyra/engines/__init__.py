@@ -1,0 +1,83 @@
+"""Which engines there are, whether they can run here, and how to get one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import warp as wp
+
+from lyra.engines.base import Engine
+from lyra.errors import EngineNotReadyError, InvalidInputError
+from lyra.version import VERSION
+
+FREE_LICENSE = "Made by geometry from your own image; no model licence applies."
+LYRA2_LICENSE = (
+    "NVIDIA Lyra 2.0 weights: research and development only, no commercial use of weights or outputs."
+)
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What a user reads about an engine. `reason` says why it is not ready and what to do, else empty."""
+
+    id: str
+    label: str
+    ready: bool
+    reason: str
+    needs: str
+    license: str
+    default: bool = False
+
+
+def available_engines() -> list[EngineInfo]:
+    """All engines, ready or not, the default one first."""
+    preview = EngineInfo(
+        "preview", "Preview", True, "", "any computer; no weights, no GPU", FREE_LICENSE, default=True
+    )
+    return [
+        preview,
+        _lyra2_info("lyra2", "Lyra 2.0", "35 steps"),
+        _lyra2_info("lyra2-fast", "Lyra 2.0 Fast", "4 steps"),
+    ]
+
+
+def _lyra2_info(engine_id: str, label: str, steps: str) -> EngineInfo:
+    needs = f"a CUDA GPU with 24 to 80 GB, about 100 GB of disk and the Lyra 2.0 weights ({steps} per chunk)"
+    reason = (
+        f"Engine '{engine_id}' needs {needs}; this machine has {_gpus()}, and lyra-worlds {VERSION} cannot "
+        "load these weights yet. Use the engine 'preview'."
+    )
+    return EngineInfo(engine_id, label, False, reason, needs, LYRA2_LICENSE)
+
+
+def _gpus() -> str:
+    wp.init()
+    devices = wp.get_cuda_devices()
+    if not devices:
+        return "no CUDA GPU"
+    return " and ".join(f"{device.name} ({device.total_memory / 2**30:.0f} GB)" for device in devices)
+
+
+def default_device() -> str:
+    """ "cuda" where Warp finds a GPU, else "cpu"."""
+    wp.init()
+    return "cuda" if wp.is_cuda_available() else "cpu"
+
+
+def engine_info(engine_id: str) -> EngineInfo:
+    """Raises InvalidInputError for an unknown engine, EngineNotReadyError for one that cannot run here."""
+    engines = {info.id: info for info in available_engines()}
+    if engine_id not in engines:
+        raise InvalidInputError(f"There is no engine {engine_id!r}; choose one of {', '.join(engines)}.")
+    info = engines[engine_id]
+    if not info.ready:
+        raise EngineNotReadyError(info.reason)
+    return info
+
+
+def create_engine(engine_id: str, device: str | None = None) -> Engine:
+    """A ready engine on `device` ("cpu" or "cuda"; by default the best there is)."""
+    engine_info(engine_id)
+    from lyra.engines.preview import PreviewEngine
+
+    return PreviewEngine(device or default_device())

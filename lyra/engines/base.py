@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SeedView:
-    """Frame 0: `image` (H, W, 3) uint8 sRGB, `depth` (H, W) float32 z-depth with inf as sky, `intrinsics` (3, 3).
+    """Frame 0: `image` (H, W, 3) uint8 sRGB, `depth` (H, W) float32 z-depth (inf: sky), `intrinsics` (3, 3).
 
     Its camera is the world's origin.
     """
@@ -28,9 +28,9 @@ class SeedView:
 
 @dataclass(frozen=True)
 class ChunkFrames:
-    """What an engine made of 80 cameras: `frames` (80, H, W, 3) uint8 sRGB and `depth` (80, H, W) float32 z-depth.
+    """What an engine made of 80 cameras: `frames` (80, H, W, 3) uint8 sRGB, `depth` (80, H, W) float32.
 
-    Depth is rounded to float16 (inf is sky), because that is what the world folder keeps. `state` holds named
+    Depth is z-depth rounded to float16 (inf is sky), because that is what the world folder keeps. `state` holds named
     arrays that `restore` needs beyond frames and depth; they are written beside the chunk.
     """
 
@@ -48,14 +48,16 @@ class Engine(Protocol):
         """The state of a world that knows only its first frame."""
         ...
 
-    def extend(self, state: Any, trajectory: Trajectory, prompt: str, seed: int, progress: Progress) -> ChunkFrames:
-        """Frames for the 80 cameras of `trajectory`, which follow the frames that `state` knows; updates `state`.
+    def extend(
+        self, state: Any, trajectory: Trajectory, prompt: str, seed: int, progress: Progress
+    ) -> ChunkFrames:
+        """Frames for the 80 cameras of `trajectory`, which follow what `state` knows; updates `state`.
 
-        Calls `progress.update("frames", fraction, newest_frame)` at least once a second. When that raises, the
-        state is not to be used again: call `restore`.
+        Calls `progress.update("frames", fraction, newest_frame)` at least once a second. When that raises,
+        the state is not to be used again: call `restore`.
         """
         ...
 
     def restore(self, world: World) -> Any:
-        """The state after the whole chunks of `world`: extending it gives what an uninterrupted run would give."""
+        """The state after the whole chunks of `world`; extending it gives what an uninterrupted run gives."""
         ...

@@ -26,7 +26,9 @@ def cover_transform(source_hw: tuple[int, int], target_hw: tuple[int, int]) -> t
     return scale, (source_w * scale - target_w) / 2, (source_h * scale - target_h) / 2
 
 
-def fit_intrinsics(intrinsics: np.ndarray, source_hw: tuple[int, int], target_hw: tuple[int, int]) -> np.ndarray:
+def fit_intrinsics(
+    intrinsics: np.ndarray, source_hw: tuple[int, int], target_hw: tuple[int, int]
+) -> np.ndarray:
     """Intrinsics (..., 3, 3) of the source image after `cover_transform` to the target size."""
     scale, offset_x, offset_y = cover_transform(source_hw, target_hw)
     fitted = np.array(intrinsics, np.float64)
@@ -91,12 +93,22 @@ class Trajectory:
                 f"intrinsics have shape {intrinsics.shape}; {len(w2c)} poses need ({len(w2c)}, 3, 3)."
             )
         if not 1 <= len(w2c) <= MAX_FRAMES:
-            raise InvalidInputError(f"The trajectory has {len(w2c)} frames; between 1 and {MAX_FRAMES} are possible.")
+            raise InvalidInputError(
+                f"The trajectory has {len(w2c)} frames; between 1 and {MAX_FRAMES} are possible."
+            )
         if not (1 <= height <= 65536 and 1 <= width <= 65536):
-            raise InvalidInputError(f"The trajectory's image size is {width}x{height}; give the size in pixels.")
-        _check_frames(np.isfinite(w2c).all((1, 2)), w2c, "w2c of frame {i} is not finite: {value}. Export the path again.")
+            raise InvalidInputError(
+                f"The trajectory's image size is {width}x{height}; give the size in pixels."
+            )
+        _check_frames(
+            np.isfinite(w2c).all((1, 2)),
+            w2c,
+            "w2c of frame {i} is not finite: {value}. Export the path again.",
+        )
         rotations = w2c[:, :3, :3]
-        orthonormal = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) < ROTATION_TOLERANCE
+        orthonormal = (
+            np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) < ROTATION_TOLERANCE
+        )
         _check_frames(
             orthonormal & (np.linalg.det(rotations) > 0) & (np.abs(w2c[:, 3] - [0, 0, 0, 1]).max(1) < 1e-6),
             rotations,
@@ -121,7 +133,9 @@ class Trajectory:
             with np.load(path, allow_pickle=False) as data:
                 missing = {"w2c", "intrinsics", "image_height", "image_width"} - set(data.files)
                 if missing:
-                    raise InvalidInputError(f"{path} lacks {', '.join(sorted(missing))}; it is no trajectory file.")
+                    raise InvalidInputError(
+                        f"{path} lacks {', '.join(sorted(missing))}; it is no trajectory file."
+                    )
                 arrays = [data[key] for key in ("w2c", "intrinsics", "image_height", "image_width")]
         except FileNotFoundError as error:
             raise InvalidInputError(f"There is no trajectory file at {path}.") from error
@@ -180,7 +194,11 @@ class Trajectory:
         known = np.arange(len(self))
         c2w = self.c2w
         centers = np.stack([np.interp(at, known, c2w[:, axis, 3]) for axis in range(3)], 1)
-        rotations = Slerp(known, Rotation.from_matrix(c2w[:, :3, :3]))(at).as_matrix() if len(self) > 1 else c2w[:, :3, :3]
+        rotations = (
+            Slerp(known, Rotation.from_matrix(c2w[:, :3, :3]))(at).as_matrix()
+            if len(self) > 1
+            else c2w[:, :3, :3]
+        )
         new = np.tile(np.eye(4), (frames, 1, 1))
         new[:, :3, :3] = rotations
         new[:, :3, 3] = centers

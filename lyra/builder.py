@@ -1,0 +1,288 @@
+"""Ties depth, engine, world and reconstruction together, with progress and cancel."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lyra import depth as depth_estimators
+from lyra.engines import create_engine, engine_info
+from lyra.engines.base import SeedView
+from lyra.errors import InvalidInputError
+from lyra.files import require_space, whole_file
+from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
+from lyra.images import fit, load_image
+from lyra.progress import SILENT, Progress
+from lyra.world import BYTES_PER_PIXEL, Plan, World, WorldSettings, new_id, now
+
+MAX_SEED_POINTS = 200_000
+EXPORT_ITEMS = ("splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz")
+START_TOLERANCE = 1e-6
+# A camera this near to the seed camera is meant to be the seed camera.
+UNREMARKABLE_START = 1e-3
+
+
+def create_world(
+    folder: str | Path,
+    image: str | Path,
+    *,
+    engine: str = "preview",
+    depth: str = "auto",
+    depth_file: str | Path | None = None,
+    allow_download: bool = False,
+    name: str | None = None,
+    seed: int = 0,
+    intrinsics: np.ndarray | None = None,
+    lens: Trajectory | None = None,
+    size: tuple[int, int] | None = None,
+    device: str | None = None,
+    progress: Progress = SILENT,
+) -> World:
+    """A world of one frame: the fitted image with its depth.
+
+    `intrinsics` (3, 3) are those of the given image in its own pixels; alternatively the first camera of
+    `lens` says them for any image size. Without either the depth estimator's field of view is used. `size` is
+    (height, width). The folder is whole or not there. Raises LyraError for anything that cannot be used.
+    """
+    info = engine_info(engine)
+    image = Path(image)
+    progress.update("image", 0.0)
+    loaded = load_image(image)
+    fitted = fit(loaded, size=size)
+    height, width = fitted.image.shape[:2]
+    if intrinsics is not None:
+        source_height, source_width = fitted.source_hw
+        lens = Trajectory.checked(np.eye(4)[None], np.asarray(intrinsics)[None], source_height, source_width)
+    known = None if lens is None else lens.fitted(height, width).intrinsics[0]
+    progress.update("depth", 0.1, fitted.image)
+    estimator = depth_estimators.create_estimator(depth, depth_file, allow_download, device or "cpu")
+    estimate = depth_estimators.sanitise(estimator.estimate(fitted.image, known))
+    progress.update("depth", 0.9)
+    view = SeedView(fitted.image, estimate.depth, estimate.intrinsics if known is None else known)
+    name = name or image.stem
+    settings = WorldSettings(
+        id=new_id(name),
+        name=name,
+        engine=engine,
+        height=height,
+        width=width,
+        seed=seed,
+        depth_source=estimate.source,
+        license=info.license,
+        created=now(),
+        notes=[*fitted.notes, f"Depth: {estimate.source}.", *estimate.notes],
+    )
+    world = World.create(Path(folder), settings, view, image, seed_points(view))
+    progress.update("done", 1.0)
+    return world
+
+
+def seed_points(view: SeedView) -> np.ndarray:
+    """Coloured points of a view as a structured array (x y z float32, red green blue uint8); no sky."""
+    ys, xs = np.nonzero(np.isfinite(view.depth))
+    step = -(-len(xs) // MAX_SEED_POINTS) if len(xs) else 1
+    ys, xs = ys[::step], xs[::step]
+    z = view.depth[ys, xs]
+    points = np.empty(
+        len(z), [(axis, "<f4") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
+    )
+    points["x"] = (xs + 0.5 - view.intrinsics[0, 2]) / view.intrinsics[0, 0] * z
+    points["y"] = (ys + 0.5 - view.intrinsics[1, 2]) / view.intrinsics[1, 1] * z
+    points["z"] = z
+    for channel, colour in enumerate(("red", "green", "blue")):
+        points[colour] = view.image[ys, xs, channel]
+    return points
+
+
+def prepare_path(
+    world: World, trajectory: Trajectory, pose_scale: float = 1.0
+) -> tuple[Trajectory, list[str]]:
+    """The path as the world will use it, and what the user should know about it.
+
+    Checks the length, fits the intrinsics to the world's size, scales translations and moves the start to the
+    world's newest camera. Preparing a prepared path changes nothing, so a resumed run sees the same numbers.
+    """
+    path = trajectory.require_world_length().fitted(world.height, world.width)
+    notes = []
+    if pose_scale != 1.0:
+        path = path.scaled(pose_scale)
+    start = world.last_w2c
+    difference = np.abs(path.w2c[0] - start).max()
+    if difference > UNREMARKABLE_START:
+        step = path.c2w[0, :3, 3] - np.linalg.inv(start)[:3, 3]
+        cosine = (np.trace(path.w2c[0, :3, :3] @ start[:3, :3].T) - 1) / 2
+        turn = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+        notes.append(
+            f"The path starts {np.linalg.norm(step):.3g} units and {turn:.3g}° away "
+            "from the world's newest camera; the whole path was moved there."
+        )
+    if difference > START_TOLERANCE:
+        path = path.rebased(start)
+    newest = (
+        world.chunks[-1].load_trajectory().intrinsics[-1] if world.chunks else world.seed_view().intrinsics
+    )
+    zoom = path.intrinsics[0, 0, 0] / newest[0, 0]
+    if abs(zoom - 1) > 0.01:
+        notes.append(
+            f"The path's first lens has a focal length of {path.intrinsics[0, 0, 0]:.0f} px and the newest "
+            f"frame {newest[0, 0]:.0f} px; the picture jumps by a factor of {zoom:.3g}. "
+            "Give both the same lens to avoid it."
+        )
+    return path, notes
+
+
+def caption_for(captions: dict[int, str], chunk: int) -> str:
+    """The caption of chunk `chunk` (from 0): the one with the largest starting frame <= 80 chunk + 1."""
+    if not captions:
+        return ""
+    starts = sorted(captions)
+    due = [start for start in starts if start <= CHUNK_FRAMES * chunk + 1]
+    return captions[due[-1] if due else starts[0]]
+
+
+def load_captions(path: str | Path) -> dict[int, str]:
+    """Reads {starting frame: caption} JSON, the published format; an error quotes a bad key."""
+    try:
+        data = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} is no captions file (JSON): {error}.") from error
+    return check_captions(data, str(path))
+
+
+def check_captions(data: object, where: str) -> dict[int, str]:
+    """Captions from untrusted data."""
+    if not isinstance(data, dict) or not data:
+        raise InvalidInputError(f'{where} must hold an object such as {{"0": "a street", "81": "a square"}}.')
+    captions = {}
+    for key, text in data.items():
+        if not (isinstance(key, str) and key.isdecimal() and len(key) < 9):
+            raise InvalidInputError(
+                f'{where} has the key {key!r}; keys are starting frames such as "0" or "81".'
+            )
+        if not isinstance(text, str):
+            raise InvalidInputError(f"{where} has {text!r} under {key!r}; a caption is a text.")
+        captions[int(key)] = text
+    return captions
+
+
+def extend_world(
+    world: World,
+    trajectory: Trajectory,
+    *,
+    prompt: str = "",
+    captions: dict[int, str] | None = None,
+    seed: int | None = None,
+    pose_scale: float = 1.0,
+    device: str | None = None,
+    progress: Progress = SILENT,
+) -> list[str]:
+    """Adds k chunks along a path of 1 + 80k cameras from the newest frame on; returns notes for the user.
+
+    Every finished chunk stays, whatever happens after it; `resume_world` goes on from there.
+    """
+    path, notes = prepare_path(world, trajectory, pose_scale)
+    texts = captions if captions else {0: prompt}
+    require_space(world.folder, path.chunks * CHUNK_FRAMES * world.height * world.width * BYTES_PER_PIXEL)
+    plan = Plan(path, len(world.chunks), texts, world.settings.seed if seed is None else seed)
+    world.save_plan(plan)
+    _run_plan(world, plan, device, progress)
+    return notes
+
+
+def resume_world(world: World, *, device: str | None = None, progress: Progress = SILENT) -> bool:
+    """Goes on with the path that an interrupted run left; False when there is none."""
+    plan = world.load_plan()
+    if plan is None:
+        return False
+    _run_plan(world, plan, device, progress)
+    return True
+
+
+def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) -> None:
+    total = plan.trajectory.chunks
+    done = len(world.chunks) - plan.first_chunk
+    progress.update("start", 0.0)
+    engine = create_engine(world.engine, device)
+    state = engine.restore(world)
+    for number in range(done, total):
+        share = progress.part(0.95 * number / total, 0.95 * (number + 1) / total)
+        index = plan.first_chunk + number
+        prompt, seed = caption_for(plan.captions, index), plan.seed + index
+        cameras = plan.trajectory[1 + CHUNK_FRAMES * number : 1 + CHUNK_FRAMES * (number + 1)]
+        started = time.monotonic()
+        chunk = engine.extend(state, cameras, prompt, seed, share.part(0, 0.95))
+        share.update("saving", 0.95, chunk.frames[-1])
+        world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started)
+    progress.update("video", 0.95)
+    world.write_walkthrough()
+    world.clear_plan()
+    progress.update("done", 1.0)
+
+
+def reconstruct_world(
+    world: World, *, mesh: bool = True, device: str | None = None, progress: Progress = SILENT
+) -> dict:
+    """Writes results/splats.ply and, with `mesh`, results/mesh.glb and mesh.ply; returns the figures."""
+    from lyra.mesh import fuse, save_glb, save_ply
+    from lyra.splats import psnr_along_path, reconstruct_splats, write_ply
+
+    started = time.monotonic()
+    device = device or "cpu"
+    views = world.views()
+    cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device)
+    sampled = _every(views, 10)
+    quality = psnr_along_path(cloud, sampled, progress.part(0.5, 0.6), device=device)
+    results = {"splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
+    write_ply(cloud, world.results / "splats.ply")
+    if mesh:
+        surface = fuse(views, progress.part(0.6, 0.95), device=device)
+        save_glb(surface, world.results / "mesh.glb")
+        save_ply(surface, world.results / "mesh.ply")
+        results["faces"] = len(surface.faces)
+    results["seconds"] = round(time.monotonic() - started, 1)
+    with whole_file(world.results / "results.json") as path:
+        path.write_text(json.dumps(results, indent=2), "utf-8")
+    progress.update("done", 1.0)
+    return results
+
+
+def _every(views: Sequence, count: int) -> list:
+    picks = np.unique(np.linspace(0, len(views) - 1, min(count, len(views))).round().astype(int))
+    return [views[int(i)] for i in picks]
+
+
+def export_world(world: World, items: Sequence[str], target: str | Path, progress: Progress = SILENT) -> Path:
+    """Packs `items` (of EXPORT_ITEMS) of a world into the zip file `target`."""
+    unknown = [item for item in items if item not in EXPORT_ITEMS]
+    if unknown or not items:
+        raise InvalidInputError(
+            f"Nothing to export is called {unknown}; choose from {', '.join(EXPORT_ITEMS)}."
+        )
+    sources = {
+        item: world.folder / item if item == "walkthrough.mp4" else world.results / item for item in items
+    }
+    missing = [item for item, path in sources.items() if item != "trajectory.npz" and not path.exists()]
+    if missing:
+        raise InvalidInputError(
+            f"World {world.id} has no {', '.join(missing)} yet; extend or reconstruct it first, "
+            "or leave them out."
+        )
+    target = Path(target)
+    require_space(target.parent, sum(path.stat().st_size for path in sources.values() if path.exists()))
+    with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for done, (item, path) in enumerate(sources.items()):
+            progress.update("export", done / len(sources))
+            with archive.open(item, "w", force_zip64=True) as sink:
+                if item == "trajectory.npz":
+                    world.trajectory().save(sink)
+                else:
+                    with path.open("rb") as source:
+                        shutil.copyfileobj(source, sink, 1 << 20)
+    progress.update("done", 1.0)
+    return target

@@ -1,0 +1,91 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from lyra.errors import DiskFullError
+
+TEMPORARY_PREFIX = ".partial-"
+
+
+@contextlib.contextmanager
+def disk_full_explained(target: Path) -> Iterator[None]:
+    """Turns 'no space left' into a DiskFullError that names the place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFullError(
+            f"The disk that holds {target} is full; free some space and resume. Everything finished is kept."
+        ) from error
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raises DiskFullError before work starts that could not be written."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFullError(
+            f"{folder} has {free / 1e9:.2f} GB free and this needs about {needed / 1e9:.2f} GB; "
+            "free some space or choose another folder."
+        )
+
+
+@contextlib.contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` (same suffix) that replaces it when the block ends well."""
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}{target.suffix}")
+    try:
+        with disk_full_explained(target):
+            yield temporary
+            sync(temporary)
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `target`, which must not exist, when the block ends well."""
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}")
+    try:
+        with disk_full_explained(target):
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    sync(file)
+            temporary.rename(target)
+            sync_folder(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Deletes what interrupted runs left under temporary names."""
+    for leftover in folder.glob(TEMPORARY_PREFIX + "*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
+def sync(file: Path) -> None:
+    with file.open("rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,391 @@
+"""The world folder: one image, then whole chunks of 80 frames. Its layout stands in docs/conventions.md."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import secrets
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lyra import video
+from lyra.engines.base import ChunkFrames, SeedView
+from lyra.errors import InvalidInputError
+from lyra.files import TEMPORARY_PREFIX, remove_partials, require_space, whole_file, whole_folder
+from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
+from lyra.geometry.views import View
+
+FORMAT_VERSION = 1
+ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
+# Frames as FFV1 take at most about 2 bytes a pixel and depth takes 2.
+BYTES_PER_PIXEL = 4
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    """What world.json holds. `scale` is metres per unit; `license` says what may be done with the outputs."""
+
+    id: str
+    name: str
+    engine: str
+    height: int
+    width: int
+    seed: int
+    depth_source: str
+    license: str
+    created: str
+    scale: float = 1.0
+    notes: list[str] = field(default_factory=list)
+    format_version: int = FORMAT_VERSION
+
+
+def new_id(name: str) -> str:
+    """A readable world id: the name in small letters and digits, and eight random hexadecimal digits."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    return f"{words or 'world'}-{secrets.token_hex(4)}"
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """80 frames on disk: frames 80 (index - 1) + 1 ... 80 index of the world."""
+
+    folder: Path
+    index: int
+    prompt: str
+    seed: int
+    seconds: float
+
+    @classmethod
+    def open(cls, folder: Path) -> Chunk:
+        data = _read_json(folder / "chunk.json")
+        try:
+            return cls(
+                folder, int(folder.name), str(data["prompt"]), int(data["seed"]), float(data["seconds"])
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInputError(
+                f"{folder / 'chunk.json'} is damaged ({error}); revert the world before it."
+            ) from error
+
+    def load_trajectory(self) -> Trajectory:
+        return Trajectory.load(self.folder / "trajectory.npz")
+
+    def load_frames(self) -> np.ndarray:
+        """(80, H, W, 3) uint8 sRGB."""
+        return video.read_lossless(self.folder / "frames.mkv")
+
+    def load_depth(self) -> np.ndarray:
+        """(80, H, W) float32 z-depth, inf where there is sky."""
+        return _read_arrays(self.folder / "depth.npz")["depth"].astype(np.float32)
+
+    def load_state(self) -> dict[str, np.ndarray]:
+        """What the engine left for `restore`; empty when it left nothing."""
+        path = self.folder / "state.npz"
+        return _read_arrays(path) if path.exists() else {}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A path under way: the whole prepared `trajectory` (1 + 80k), from chunk `first_chunk` (from 0) on."""
+
+    trajectory: Trajectory
+    first_chunk: int
+    captions: dict[int, str]
+    seed: int
+
+
+class World:
+    """A world folder. Open an existing one with `open`, make one with `create`."""
+
+    def __init__(self, folder: Path, settings: WorldSettings):
+        self.folder = folder
+        self.settings = settings
+        self.chunks: list[Chunk] = []
+        self._read_chunks()
+
+    @classmethod
+    def open(cls, folder: str | Path) -> World:
+        """Raises InvalidInputError when there is no world, a newer one, or a damaged one."""
+        folder = Path(folder)
+        path = folder / "world.json"
+        if not path.is_file():
+            raise InvalidInputError(f"{folder} is no world folder: it has no world.json.")
+        data = _read_json(path)
+        version = data.get("format_version")
+        if not isinstance(version, int):
+            raise InvalidInputError(
+                f"{path} has format_version {version!r}; it is damaged or no world of ours."
+            )
+        if version > FORMAT_VERSION:
+            raise InvalidInputError(
+                f"{folder} was made by a newer Lyra Worlds (world format {version}, this one reads up to "
+                f"{FORMAT_VERSION}); update lyra-worlds to open it."
+            )
+        try:
+            return cls(folder, WorldSettings(**data))
+        except TypeError as error:
+            raise InvalidInputError(f"{path} is damaged: {error}.") from error
+
+    @classmethod
+    def create(
+        cls, folder: Path, settings: WorldSettings, view: SeedView, source: Path, points: np.ndarray
+    ) -> World:
+        """Writes a new world of one frame; `points` is the structured array of `seed_points.ply`."""
+        if folder.exists() and any(folder.iterdir()):
+            raise InvalidInputError(f"{folder} exists and is not empty; choose another folder.")
+        if folder.exists():
+            folder.rmdir()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        require_space(folder.parent, source.stat().st_size + 16 * view.depth.size)
+        with whole_folder(folder) as temporary:
+            shutil.copyfile(source, temporary / f"source{source.suffix.lower()}")
+            Image.fromarray(view.image).save(temporary / "seed.png")
+            np.savez_compressed(temporary / "seed.npz", depth=view.depth, intrinsics=view.intrinsics)
+            _write_points(temporary / "seed_points.ply", points)
+            (temporary / "chunks").mkdir()
+            (temporary / "results").mkdir()
+            (temporary / "world.json").write_text(json.dumps(asdict(settings), indent=2), "utf-8")
+        return cls(folder, settings)
+
+    def _read_chunks(self) -> None:
+        folders = sorted(path for path in (self.folder / "chunks").glob("[0-9]" * 4) if path.is_dir())
+        whole = [path for number, path in enumerate(folders, 1) if int(path.name) == number]
+        self.chunks = [Chunk.open(path) for path in whole]
+
+    @property
+    def id(self) -> str:
+        return self.settings.id
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def engine(self) -> str:
+        return self.settings.engine
+
+    @property
+    def height(self) -> int:
+        return self.settings.height
+
+    @property
+    def width(self) -> int:
+        return self.settings.width
+
+    @property
+    def notes(self) -> list[str]:
+        return self.settings.notes
+
+    @property
+    def frames(self) -> int:
+        return 1 + CHUNK_FRAMES * len(self.chunks)
+
+    @property
+    def last_w2c(self) -> np.ndarray:
+        """World-to-camera (4, 4) of the newest frame."""
+        return self.chunks[-1].load_trajectory().w2c[-1] if self.chunks else np.eye(4)
+
+    @property
+    def walkthrough(self) -> Path:
+        return self.folder / "walkthrough.mp4"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def seed_view(self) -> SeedView:
+        data = _read_arrays(self.folder / "seed.npz")
+        with Image.open(self.folder / "seed.png") as image:
+            return SeedView(np.asarray(image.convert("RGB")), data["depth"], data["intrinsics"])
+
+    def trajectory(self) -> Trajectory:
+        """The cameras of all frames, 1 + 80k."""
+        seed = Trajectory(np.eye(4)[None], self.seed_view().intrinsics[None], self.height, self.width)
+        return Trajectory.joined([seed, *(chunk.load_trajectory() for chunk in self.chunks)])
+
+    def views(self) -> WorldViews:
+        """All frames with cameras and depth, loaded a chunk at a time."""
+        return WorldViews(self)
+
+    def add_chunk(
+        self, trajectory: Trajectory, chunk: ChunkFrames, prompt: str, seed: int, seconds: float
+    ) -> Chunk:
+        """Writes the next chunk, whole or not at all."""
+        remove_partials(self.folder / "chunks")
+        index = len(self.chunks) + 1
+        target = self.folder / "chunks" / f"{index:04d}"
+        require_space(self.folder, chunk.depth.size * BYTES_PER_PIXEL)
+        with whole_folder(target) as folder:
+            trajectory.save(folder / "trajectory.npz")
+            video.write_lossless(folder / "frames.mkv", chunk.frames)
+            np.savez(folder / "depth.npz", depth=chunk.depth.astype(np.float16))
+            if chunk.state:
+                np.savez_compressed(folder / "state.npz", **chunk.state)
+            facts = {"prompt": prompt, "seed": seed, "seconds": round(seconds, 2), "created": now()}
+            (folder / "chunk.json").write_text(json.dumps(facts, indent=2), "utf-8")
+        self.chunks.append(Chunk.open(target))
+        return self.chunks[-1]
+
+    def revert(self, chunks: int) -> None:
+        """Keeps the first `chunks` chunks; what was made from the removed ones goes too."""
+        if not 0 <= chunks <= len(self.chunks):
+            raise InvalidInputError(
+                f"The world has {len(self.chunks)} chunks; it cannot be reverted to {chunks}."
+            )
+        if chunks == len(self.chunks):
+            return
+        self.clear_plan()
+        for chunk in reversed(self.chunks[chunks:]):
+            # Renamed first: a chunk must never be half there.
+            doomed = chunk.folder.with_name(f"{TEMPORARY_PREFIX}{chunk.folder.name}")
+            chunk.folder.rename(doomed)
+            shutil.rmtree(doomed)
+        del self.chunks[chunks:]
+        for stale in self.results.iterdir():
+            stale.unlink()
+        self.write_walkthrough()
+
+    def write_walkthrough(self) -> None:
+        """Renders walkthrough.mp4 from the lossless chunks; a world of one frame has none."""
+        if not self.chunks:
+            self.walkthrough.unlink(missing_ok=True)
+            return
+        with whole_file(self.walkthrough) as path:
+            video.write_walkthrough(path, self._images(), self.height, self.width)
+
+    def _images(self) -> Iterator[np.ndarray]:
+        yield self.seed_view().image
+        for chunk in self.chunks:
+            yield from chunk.load_frames()
+
+    def save_plan(self, plan: Plan) -> None:
+        """Remembers the path under way: whoever holds the folder can resume an interrupted run."""
+        with whole_file(self.folder / "pending.npz") as path:
+            plan.trajectory.save(path)
+        facts = {
+            "first_chunk": plan.first_chunk,
+            "seed": plan.seed,
+            "captions": {str(key): text for key, text in plan.captions.items()},
+        }
+        with whole_file(self.folder / "pending.json") as path:
+            path.write_text(json.dumps(facts, indent=2), "utf-8")
+
+    def load_plan(self) -> Plan | None:
+        """The path that an interrupted run left, or None."""
+        path = self.folder / "pending.json"
+        if not path.exists():
+            return None
+        data = _read_json(path)
+        try:
+            captions = {int(key): str(text) for key, text in data["captions"].items()}
+            trajectory = Trajectory.load(self.folder / "pending.npz")
+            return Plan(trajectory, int(data["first_chunk"]), captions, int(data["seed"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidInputError(
+                f"{path} is damaged ({error}); delete it and extend the world again."
+            ) from error
+
+    def clear_plan(self) -> None:
+        (self.folder / "pending.json").unlink(missing_ok=True)
+        (self.folder / "pending.npz").unlink(missing_ok=True)
+
+    def files(self) -> list[tuple[str, int]]:
+        """Relative POSIX path and size of every finished file, sorted."""
+        found = (
+            path
+            for path in self.folder.rglob("*")
+            if not any(part.startswith(TEMPORARY_PREFIX) for part in path.relative_to(self.folder).parts)
+        )
+        return sorted(
+            (path.relative_to(self.folder).as_posix(), path.stat().st_size)
+            for path in found
+            if path.is_file() and not path.is_symlink()
+        )
+
+    def summary(self) -> dict:
+        """What the backend's World resource says, without its state."""
+        results = self.results / "results.json"
+        return {
+            "id": self.id,
+            "name": self.name,
+            "engine": self.engine,
+            "created": self.settings.created,
+            "width": self.width,
+            "height": self.height,
+            "frames": self.frames,
+            "intrinsics": _read_arrays(self.folder / "seed.npz")["intrinsics"].tolist(),
+            "last_w2c": self.last_w2c.tolist(),
+            "scale": self.settings.scale,
+            "seed": self.settings.seed,
+            "depth_source": self.settings.depth_source,
+            "license": self.settings.license,
+            "notes": self.notes,
+            "folder": str(self.folder.resolve()),
+            "chunks": [
+                {"index": chunk.index, "prompt": chunk.prompt, "seed": chunk.seed, "seconds": chunk.seconds}
+                for chunk in self.chunks
+            ],
+            "files": [{"path": path, "size": size} for path, size in self.files()],
+            "results": _read_json(results) if results.exists() else None,
+        }
+
+
+class WorldViews(Sequence[View]):
+    """The frames of a world as views; the chunk read last stays in memory."""
+
+    def __init__(self, world: World):
+        self._world = world
+        self._seed = world.seed_view()
+        self._loaded: tuple[int, np.ndarray, np.ndarray, Trajectory] | None = None
+
+    def __len__(self) -> int:
+        return self._world.frames
+
+    def __getitem__(self, index: int) -> View:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        if index == 0:
+            return View(0, self._seed.image, self._seed.depth, np.eye(4), self._seed.intrinsics)
+        number, offset = divmod(index - 1, CHUNK_FRAMES)
+        if self._loaded is None or self._loaded[0] != number:
+            chunk = self._world.chunks[number]
+            self._loaded = (number, chunk.load_frames(), chunk.load_depth(), chunk.load_trajectory())
+        _, frames, depth, trajectory = self._loaded
+        return View(
+            index, frames[offset], depth[offset], trajectory.w2c[offset], trajectory.intrinsics[offset]
+        )
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(data, dict):
+        raise InvalidInputError(f"{path} holds {type(data).__name__}, not an object; it is damaged.")
+    return data
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {key: data[key] for key in data.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}.") from error
+
+
+def _write_points(path: Path, points: np.ndarray) -> None:
+    from plyfile import PlyData, PlyElement
+
+    PlyData([PlyElement.describe(points, "vertex")], text=False).write(str(path))
