@@ -257,6 +257,15 @@ def _every(views: Sequence, count: int) -> list:
     return [views[int(i)] for i in picks]
 
 
+def available_items(world: World) -> list[str]:
+    """Which of EXPORT_ITEMS this world has."""
+    return [item for item in EXPORT_ITEMS if item == "trajectory.npz" or _item_path(world, item).exists()]
+
+
+def _item_path(world: World, item: str) -> Path:
+    return world.walkthrough if item == "walkthrough.mp4" else world.results / item
+
+
 def export_world(world: World, items: Sequence[str], target: str | Path, progress: Progress = SILENT) -> Path:
     """Packs `items` (of EXPORT_ITEMS) of a world into the zip file `target`."""
     unknown = [item for item in items if item not in EXPORT_ITEMS]

@@ -30,8 +30,8 @@ class SeedView:
 class ChunkFrames:
     """What an engine made of 80 cameras: `frames` (80, H, W, 3) uint8 sRGB, `depth` (80, H, W) float32.
 
-    Depth is z-depth rounded to float16 (inf is sky), because that is what the world folder keeps. `state` holds named
-    arrays that `restore` needs beyond frames and depth; they are written beside the chunk.
+    Depth is z-depth rounded to float16 (inf is sky), because that is what the world folder keeps. `state` holds
+    named arrays that `restore` needs beyond frames and depth; they are written beside the chunk.
     """
 
     frames: np.ndarray

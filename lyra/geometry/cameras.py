@@ -112,7 +112,7 @@ class Trajectory:
         _check_frames(
             orthonormal & (np.linalg.det(rotations) > 0) & (np.abs(w2c[:, 3] - [0, 0, 0, 1]).max(1) < 1e-6),
             rotations,
-            "w2c of frame {i} is no rotation and translation: {value}. Remove scale and shear from the camera.",
+            "w2c of frame {i} is no rotation and translation: {value}. Remove the camera's scale and shear.",
         )
         finite_k = np.isfinite(intrinsics).all((1, 2))
         _check_frames(finite_k, intrinsics, "Intrinsics of frame {i} are not finite: {value}.")

@@ -1,0 +1,56 @@
+# make demo   the whole way on the example scene; results in demo-out/
+# make test   the whole test suite
+# Both make the virtual environment .venv first. Another Python: make PYTHON=/path/to/python3.11 test
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON313 ?= $(shell command -v python3.13 || ls $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | head -n 1)
+VENV ?= .venv
+VENV52 ?= .venv-blender52
+OUT ?= demo-out
+PIP_INSTALL = -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+BLENDER52_TESTS ?= tests/blender
+
+.PHONY: demo test test-blender52 lint bench clean
+
+demo: $(VENV)/demo-is-ready
+	$(VENV)/bin/lyra demo --out $(OUT)
+
+test: $(VENV)/test-is-ready
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m pytest
+
+# The extension in Blender 5.2 LTS, whose module needs Python 3.13, against a backend in the Python 3.11 environment.
+test-blender52: $(VENV)/test-is-ready $(VENV52)/is-ready
+	LYRA_ENGINE_PYTHON=$(abspath $(VENV))/bin/python $(VENV52)/bin/python -m pytest $(BLENDER52_TESTS)
+
+lint: $(VENV)/test-is-ready
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+
+bench: $(VENV)/test-is-ready
+	$(VENV)/bin/python benchmarks/geometry.py
+
+$(VENV)/bin/python:
+	sh scripts/prepare-system.sh "$(PYTHON)"
+	"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"This needs Python 3.11, not {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/demo-is-ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Lyra Worlds and Blender into $(VENV)"
+	$(VENV)/bin/python $(PIP_INSTALL) --editable .[demo]
+	touch $@
+
+$(VENV)/test-is-ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Lyra Worlds, Blender and the test tools into $(VENV)"
+	$(VENV)/bin/python $(PIP_INSTALL) --editable .[test]
+	touch $@ $(VENV)/demo-is-ready
+
+$(VENV52)/is-ready: constraints.txt
+	@test -n "$(PYTHON313)" || { echo "Blender 5.2's module needs Python 3.13: make PYTHON313=/path/to/python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+	"$(PYTHON313)" -m venv $(VENV52)
+	$(VENV52)/bin/python $(PIP_INSTALL) bpy==5.2.3 pytest requests pillow
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV52) build dist *.egg-info

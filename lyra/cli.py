@@ -1,0 +1,313 @@
+"""The command line: one subcommand per thing a user wants done."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lyra.errors import CancelledError, InvalidInputError, LyraError
+from lyra.progress import Progress
+from lyra.version import VERSION
+
+EXAMPLES = """\
+examples:
+  lyra demo                                             the whole way on the example scene, in a hidden Blender
+  lyra generate castle.jpg --trajectory path.npz --out castle
+  lyra generate castle.jpg --trajectory path.npz --depth castle.exr --out castle --frames 161
+  lyra resume castle                                    go on after a cancelled or interrupted run
+  lyra revert castle --chunks 1                         keep the first 80 new frames
+  lyra reconstruct castle                               splats and mesh again
+  lyra export castle --out castle.zip
+  lyra serve                                            the local service that Blender talks to
+  lyra eval preview                                     how good the preview engine is, on scenes with known truth
+
+A trajectory is an .npz file with w2c (N, 4, 4), intrinsics (N, 3, 3), image_height and image_width; N = 1 + 80k.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0 done, 2 input that cannot be used, 130 stopped by the user."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except LyraError as error:
+        print(f"lyra: {error}", file=sys.stderr)
+        return 2
+    except CancelledError:
+        print("lyra: stopped; every whole chunk is kept. `lyra resume FOLDER` goes on.", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lyra",
+        description="From one image and a camera path to a world: walkthrough video, Gaussian splats and a mesh.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lyra-worlds {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command(
+        "demo",
+        run_demo,
+        "The whole way on the example scene: needs the source checkout and the extra 'demo'.",
+    )
+    sub.add_argument(
+        "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder to write to (demo-out)"
+    )
+
+    sub = command("generate", run_generate, "Make a world from an image and a camera path.")
+    sub.add_argument("image", type=Path, metavar="IMAGE")
+    sub.add_argument("--trajectory", type=Path, required=True, metavar="FILE", help="camera path (.npz)")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="world folder to make")
+    sub.add_argument("--engine", default="preview", help="preview (default), lyra2 or lyra2-fast")
+    sub.add_argument(
+        "--depth", type=Path, metavar="FILE", help="depth of the image: .npz, .exr or 16-bit .png"
+    )
+    sub.add_argument(
+        "--depth-model", default="auto", metavar="NAME", help="auto (default), builtin or depth-anything-v2"
+    )
+    sub.add_argument(
+        "--allow-download", action="store_true", help="let the depth model's weights be downloaded"
+    )
+    sub.add_argument("--frames", type=int, metavar="N", help="use the first N poses, N = 1 + 80k")
+    sub.add_argument(
+        "--pose-scale", type=float, default=1.0, metavar="S", help="multiplies the path's translations"
+    )
+    texts = sub.add_mutually_exclusive_group()
+    texts.add_argument(
+        "--prompt", default="", metavar="TEXT", help="what the world shows, for engines that read"
+    )
+    texts.add_argument("--captions", type=Path, metavar="FILE", help='JSON: {"0": text, "81": text, ...}')
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument(
+        "--size", type=parse_size, metavar="WxH", help="frame size; by default 832x480 or 480x832"
+    )
+    sub.add_argument("--name", help="name of the world; by default the image's")
+    sub.add_argument("--no-mesh", action="store_true", help="splats only")
+    add_device(sub)
+
+    sub = command("resume", run_resume, "Go on with a path whose run was stopped.")
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    sub.add_argument("--no-mesh", action="store_true", help="splats only")
+    add_device(sub)
+
+    sub = command("revert", run_revert, "Remove chunks from the end of a world.")
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    sub.add_argument("--chunks", type=int, required=True, metavar="K", help="how many to keep")
+
+    sub = command("reconstruct", run_reconstruct, "Make splats and mesh of a world again.")
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    sub.add_argument("--no-mesh", action="store_true", help="splats only")
+    add_device(sub)
+
+    sub = command("export", run_export, "Pack a world's results into a zip file.")
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE.zip")
+    sub.add_argument("--items", nargs="+", metavar="ITEM", help="which files; by default all there are")
+
+    sub = command("serve", run_serve, "Run the local service that Blender talks to.")
+    sub.add_argument("options", nargs=argparse.REMAINDER, help="passed on; see `lyra serve -- --help`")
+
+    command("engines", run_engines, "List the engines and what each needs.")
+
+    sub = command("eval", run_eval, "Measure how good a part is, on scenes with known truth.")
+    sub.add_argument("subject", choices=["preview"])
+    return parser
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="by default cuda where there is one")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "832x480" as (height, width)."""
+    match = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 832x480")
+    return int(match[2]), int(match[1])
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on stderr; Ctrl-C cancels at the next update instead of tearing the work apart."""
+    stopped = False
+
+    def stop(number, frame):
+        nonlocal stopped
+        stopped = True
+
+    previous = signal.signal(signal.SIGINT, stop)
+    bar = tqdm(total=100, bar_format="{desc:<10} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", leave=True)
+
+    def show(stage, fraction, frame):
+        bar.set_description_str(stage, refresh=False)
+        bar.update(max(100 * fraction - bar.n, 0))
+
+    try:
+        yield Progress(show, lambda: stopped)
+    finally:
+        bar.close()
+        signal.signal(signal.SIGINT, previous)
+
+
+def run_generate(options: argparse.Namespace) -> None:
+    from lyra.builder import create_world, extend_world, load_captions, reconstruct_world
+    from lyra.geometry.cameras import Trajectory
+
+    path = Trajectory.load(options.trajectory)
+    if options.frames is not None:
+        if options.frames > len(path):
+            raise InvalidInputError(f"--frames {options.frames}: {options.trajectory} has {len(path)} poses.")
+        path = path[: max(options.frames, 1)].require_world_length()
+    else:
+        poses = len(path)
+        path = path.longest_world_prefix()
+        if len(path) != poses:
+            note(f"{options.trajectory} has {poses} poses; the first {len(path)} are used.")
+    if not 0 < options.pose_scale < 1e6:
+        raise InvalidInputError(f"--pose-scale {options.pose_scale}: give a positive number such as 1.0.")
+    captions = load_captions(options.captions) if options.captions else {0: options.prompt}
+    beyond = [start for start in captions if start >= len(path)]
+    if len(beyond) == len(captions):
+        raise InvalidInputError(
+            f"{options.captions}: all captions start beyond the path's {len(path)} frames."
+        )
+    if beyond:
+        note(
+            f"captions from frame {min(beyond)} on lie beyond the path's {len(path)} frames and are left out."
+        )
+    with progress_bar() as progress:
+        world = create_world(
+            options.out,
+            options.image,
+            engine=options.engine,
+            depth=options.depth_model,
+            depth_file=options.depth,
+            allow_download=options.allow_download,
+            name=options.name,
+            seed=options.seed,
+            lens=path,
+            size=options.size,
+            device=options.device,
+            progress=progress.part(0, 0.05),
+        )
+        notes = extend_world(
+            world,
+            path,
+            captions={start: text for start, text in captions.items() if start < len(path)},
+            pose_scale=options.pose_scale,
+            device=options.device,
+            progress=progress.part(0.05, 0.5),
+        )
+        reconstruct_world(
+            world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
+        )
+    for line in [*world.notes, *notes]:
+        note(line)
+    tell_results(world)
+
+
+def run_resume(options: argparse.Namespace) -> None:
+    from lyra.builder import reconstruct_world, resume_world
+    from lyra.world import World
+
+    world = World.open(options.world)
+    with progress_bar() as progress:
+        if not resume_world(world, device=options.device, progress=progress.part(0, 0.5)):
+            raise InvalidInputError(f"{options.world} has no unfinished path; extend it with a new one.")
+        reconstruct_world(
+            world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
+        )
+    tell_results(world)
+
+
+def run_revert(options: argparse.Namespace) -> None:
+    from lyra.world import World
+
+    world = World.open(options.world)
+    world.revert(options.chunks)
+    print(f"{world.folder} now has {world.frames} frames.")
+
+
+def run_reconstruct(options: argparse.Namespace) -> None:
+    from lyra.builder import reconstruct_world
+    from lyra.world import World
+
+    world = World.open(options.world)
+    with progress_bar() as progress:
+        reconstruct_world(world, mesh=not options.no_mesh, device=options.device, progress=progress)
+    tell_results(world)
+
+
+def run_export(options: argparse.Namespace) -> None:
+    from lyra.builder import available_items, export_world
+    from lyra.world import World
+
+    world = World.open(options.world)
+    with progress_bar() as progress:
+        export_world(world, options.items or available_items(world), options.out, progress)
+    print(options.out.resolve())
+
+
+def run_serve(options: argparse.Namespace) -> None:
+    passed = options.options[1:] if options.options[:1] == ["--"] else options.options
+    sys.argv = ["lyra serve", *passed]
+    runpy.run_module("backend", run_name="__main__")
+
+
+def run_engines(options: argparse.Namespace) -> None:
+    from lyra.engines import available_engines
+
+    for info in available_engines():
+        print(
+            f"{info.id:<12} {'ready' if info.ready else 'not ready'}\n  needs: {info.needs}\n  {info.license}"
+        )
+        if info.reason:
+            print(f"  {info.reason}")
+
+
+def run_eval(options: argparse.Namespace) -> int:
+    from lyra.evaluation.preview import evaluate_and_print
+
+    with progress_bar() as progress:
+        rows = evaluate_and_print(progress)
+    return 0 if rows else 1
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    script = Path(__file__).resolve().parents[1] / "examples" / "demo.py"
+    if not script.is_file():
+        raise InvalidInputError(f"{script} is not there: `lyra demo` runs from the source checkout.")
+    return subprocess.call([sys.executable, str(script), "--out", str(options.out)])
+
+
+def note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+def tell_results(world) -> None:
+    print(f"world        {world.folder.resolve()}")
+    for label, path in (
+        ("walkthrough", world.walkthrough),
+        ("splats", world.results / "splats.ply"),
+        ("mesh", world.results / "mesh.glb"),
+    ):
+        if path.exists():
+            print(f"{label:<12} {path.resolve()}")
