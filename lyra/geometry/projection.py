@@ -1,0 +1,140 @@
+"""Depth maps to world points and world points to pixels.
+
+Pixel (i, j) stands at (i + pixel_offset, j + pixel_offset) of the image plane: 0.5 is its centre, as everywhere
+in this project; the published Lyra 2.0 puts the ray through the integer index, 0.0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import warp as wp
+
+from lyra.geometry.arrays import Array, ArraySpace, check_shape, to_numpy
+
+wp.set_module_options({"enable_backward": False})
+
+PIXEL_CENTER = 0.5
+MAX_DEPTH = wp.constant(wp.float32(1e4))
+# The published code guards its divisions by z with this.
+Z_EPSILON = wp.constant(wp.float32(1e-7))
+
+
+@wp.func
+def clean_depth(depth: wp.float32) -> wp.float32:
+    """Depth as the published code takes it: NaN is far, the rest is clamped to [0, 1e4]."""
+    far = MAX_DEPTH
+    if wp.isnan(depth):
+        return far
+    return wp.clamp(depth, wp.float32(0.0), far)
+
+
+@wp.func
+def pixel_ray(k_inv: wp.mat33, row: wp.int32, column: wp.int32, offset: wp.float32) -> wp.vec3:
+    return k_inv * wp.vec3(wp.float32(column) + offset, wp.float32(row) + offset, wp.float32(1.0))
+
+
+@wp.func
+def pinhole(w2c: wp.mat44, k: wp.mat33, point: wp.vec3) -> wp.vec3:
+    """Pixel coordinates (u, v) and z-depth of a world point."""
+    camera = wp.transform_point(w2c, point)
+    p = k * camera
+    scale = wp.float32(1.0) / (p[2] + Z_EPSILON)
+    return wp.vec3(p[0] * scale, p[1] * scale, p[2])
+
+
+@wp.kernel(enable_backward=False)
+def _unproject(
+    depth: wp.array3d(dtype=wp.float32),
+    c2w: wp.array1d(dtype=wp.mat44),
+    k_inv: wp.array1d(dtype=wp.mat33),
+    stride: wp.int32,
+    offset: wp.float32,
+    invalid: wp.float32,
+    points: wp.array4d(dtype=wp.float32),
+):
+    n, i, j = wp.tid()
+    z = clean_depth(depth[n, i * stride, j * stride])
+    world = wp.vec3(invalid, invalid, invalid)
+    if z > wp.float32(0.0):
+        world = wp.transform_point(c2w[n], pixel_ray(k_inv[n], i * stride, j * stride, offset) * z)
+    for c in range(3):
+        points[n, i, j, c] = world[c]
+
+
+@wp.kernel(enable_backward=False)
+def _project(
+    points: wp.array3d(dtype=wp.float32),
+    w2c: wp.array1d(dtype=wp.mat44),
+    k: wp.array1d(dtype=wp.mat33),
+    pixels: wp.array3d(dtype=wp.float32),
+):
+    n, p = wp.tid()
+    projected = pinhole(w2c[n], k[n], wp.vec3(points[n, p, 0], points[n, p, 1], points[n, p, 2]))
+    for c in range(3):
+        pixels[n, p, c] = projected[c]
+
+
+def unproject(
+    depth: Array,
+    w2c: Array,
+    intrinsics: Array,
+    *,
+    stride: int = 1,
+    pixel_offset: float = PIXEL_CENTER,
+    invalid: float = 0.0,
+) -> Array:
+    """World points (N, ceil(H/stride), ceil(W/stride), 3) float32 of every stride-th pixel, from pixel (0, 0) on.
+
+    `depth` (N, H, W) is z-depth, `w2c` (N, 4, 4), `intrinsics` (N, 3, 3) in pixels. NaN depth counts as 1e4 and
+    depth is clamped to [0, 1e4]; pixels of depth 0 get `invalid` in all three coordinates (the published code: 0).
+    """
+    check_shape("depth", depth, None, None, None)
+    n, height, width = depth.shape
+    check_shape("w2c", w2c, n, 4, 4)
+    check_shape("intrinsics", intrinsics, n, 3, 3)
+    space = ArraySpace(depth)
+    points = space.empty((n, -(-height // stride), -(-width // stride), 3))
+    with space.stream():
+        wp.launch(
+            _unproject,
+            dim=tuple(points.shape[:3]),
+            inputs=[
+                space.wrap(depth),
+                space.upload(np.linalg.inv(to_numpy(w2c)), wp.mat44),
+                space.upload(np.linalg.inv(to_numpy(intrinsics)), wp.mat33),
+                stride,
+                pixel_offset,
+                invalid,
+            ],
+            outputs=[space.wrap(points)],
+            device=space.device,
+        )
+    return points
+
+
+def project(points_world: Array, w2c: Array, intrinsics: Array) -> Array:
+    """Pixel coordinates and z-depth (N, ..., 3) float32 of world points (N, ..., 3) in camera n.
+
+    Coordinates are those of `intrinsics`: with pixel centres at 0.5, pixel (i, j) is floor(v), floor(u). The
+    division is by z + 1e-7; points with z <= 0 lie behind the camera and their coordinates mean nothing.
+    """
+    check_shape("points_world", points_world, *(None,) * (len(points_world.shape) - 1), 3)
+    n = points_world.shape[0]
+    check_shape("w2c", w2c, n, 4, 4)
+    check_shape("intrinsics", intrinsics, n, 3, 3)
+    space = ArraySpace(points_world)
+    flat = points_world.reshape(n, -1, 3)
+    pixels = space.empty(tuple(flat.shape))
+    with space.stream():
+        wp.launch(
+            _project,
+            dim=tuple(flat.shape[:2]),
+            inputs=[
+                space.wrap(flat),
+                space.upload(to_numpy(w2c), wp.mat44),
+                space.upload(to_numpy(intrinsics), wp.mat33),
+            ],
+            outputs=[space.wrap(pixels)],
+            device=space.device,
+        )
+    return pixels.reshape(tuple(points_world.shape))

@@ -1,0 +1,165 @@
+"""Remembered frames: cameras, depth, and world points on a coarse grid for deciding who sees what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import warp as wp
+
+from lyra.errors import InvalidInputError
+from lyra.geometry.arrays import Array, is_torch, to_numpy
+from lyra.geometry.projection import PIXEL_CENTER, unproject
+
+if TYPE_CHECKING:
+    from lyra.memory.coverage import RetrievalStrategy
+
+INITIAL_CAPACITY = 16
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """How frames are remembered.
+
+    `stride`: every stride-th pixel becomes a point, and coverage is counted on a grid of cells that size.
+    `pixel_offset`: where in a pixel its ray starts, see `lyra.geometry.projection`.
+    `drop_missing`: pixels without depth and sky give no points. The published code keeps them: depth 0 as a point
+    at the world's origin, sky at a depth of 1e4.
+    """
+
+    stride: int = 4
+    pixel_offset: float = PIXEL_CENTER
+    drop_missing: bool = True
+
+    @classmethod
+    def published(cls) -> MemorySettings:
+        """What Lyra 2.0 does."""
+        return cls(pixel_offset=0.0, drop_missing=False)
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A remembered frame: `depth` (H, W) z-depth as it was given, `w2c` (4, 4) and `intrinsics` (3, 3) float64."""
+
+    frame_id: int
+    depth: Array
+    w2c: np.ndarray
+    intrinsics: np.ndarray
+
+
+class GeometryCache:
+    """Frames with depth, in the order they were added, and their points in one block on one device.
+
+    Depth is kept as it is given, so float16 halves the memory. All frames have one size.
+    """
+
+    def __init__(self, height: int, width: int, settings: MemorySettings | None = None, device: str = "cpu"):
+        self.height, self.width = height, width
+        self.settings = settings or MemorySettings()
+        self.device = wp.get_device(device)
+        self.entries: list[CacheEntry] = []
+        stride = self.settings.stride
+        self.grid_hw = (-(-height // stride), -(-width // stride))
+        self._points = wp.empty((INITIAL_CAPACITY, self.points_per_frame), dtype=wp.vec3, device=self.device)
+        self._bounds = np.empty((INITIAL_CAPACITY, 2, 3), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __contains__(self, frame_id: int) -> bool:
+        return any(entry.frame_id == frame_id for entry in self.entries)
+
+    def __getitem__(self, frame_id: int) -> CacheEntry:
+        for entry in self.entries:
+            if entry.frame_id == frame_id:
+                return entry
+        raise KeyError(frame_id)
+
+    @property
+    def points_per_frame(self) -> int:
+        return self.grid_hw[0] * self.grid_hw[1]
+
+    @property
+    def frame_ids(self) -> list[int]:
+        """Ids in the order the frames were added."""
+        return [entry.frame_id for entry in self.entries]
+
+    @property
+    def points_world(self) -> wp.array:
+        """Points (capacity, points_per_frame) vec3 on the cache's device; the first len(self) rows are in use."""
+        return self._points
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Lowest and highest corner (len(self), 2, 3) of each frame's points; NaN for a frame without any."""
+        return self._bounds[: len(self)]
+
+    def points_of(self, frame_id: int) -> np.ndarray:
+        """World points (ceil(H/stride), ceil(W/stride), 3) float32 of a frame; NaN where it has none."""
+        row = self.frame_ids.index(frame_id)
+        return self._points[row].numpy().reshape(*self.grid_hw, 3)
+
+    def add(self, frame_id: int, depth: Array, w2c: Array, intrinsics: Array) -> None:
+        """Remembers a frame. Raises InvalidInputError for another image size or an id that is there already."""
+        if tuple(depth.shape) != (self.height, self.width):
+            raise InvalidInputError(
+                f"Depth of frame {frame_id} has shape {tuple(depth.shape)}; "
+                f"this memory holds frames of ({self.height}, {self.width})."
+            )
+        if frame_id in self:
+            raise InvalidInputError(f"Frame {frame_id} is remembered already; revert to before it first.")
+        entry = CacheEntry(int(frame_id), depth, to_numpy(w2c), to_numpy(intrinsics))
+        row = len(self)
+        self._reserve(row + 1)
+        points = self._grid_points(entry)
+        self._points[row].assign(points.reshape(-1, 3))
+        self._bounds[row] = _bounds(points.reshape(-1, 3))
+        self.entries.append(entry)
+
+    def revert(self, frames: int) -> None:
+        """Forgets every frame whose id is `frames` or more, so that the memory knows the first `frames` frames."""
+        kept = [row for row, entry in enumerate(self.entries) if entry.frame_id < frames]
+        for new, old in enumerate(kept):
+            if new != old:
+                wp.copy(self._points[new], self._points[old])
+                self._bounds[new] = self._bounds[old]
+        self.entries = [self.entries[row] for row in kept]
+
+    def retrieve(self, w2c: Array, intrinsics: Array, slots: int, strategy: RetrievalStrategy) -> list[int]:
+        """Ids of at most `slots` frames for target views `w2c` (V, 4, 4), `intrinsics` (V, 3, 3); the best is last."""
+        return strategy.select(self, to_numpy(w2c), to_numpy(intrinsics), slots)
+
+    def _grid_points(self, entry: CacheEntry) -> np.ndarray:
+        stride = self.settings.stride
+        coarse = entry.depth[::stride, ::stride]
+        coarse = to_numpy(coarse, np.float32) if is_torch(coarse) else np.asarray(coarse, np.float32)
+        if self.settings.drop_missing:
+            coarse = np.where(np.isfinite(coarse), coarse, 0)
+        # The grid's own intrinsics, so that neighbours on the grid are stride pixels apart.
+        scaled, offset = grid_intrinsics(entry.intrinsics, stride), self.settings.pixel_offset / stride
+        invalid = np.nan if self.settings.drop_missing else 0.0
+        return unproject(coarse[None], entry.w2c[None], scaled[None], pixel_offset=offset, invalid=invalid)[0]
+
+    def _reserve(self, rows: int) -> None:
+        capacity = len(self._bounds)
+        if rows <= capacity:
+            return
+        grown = wp.empty((2 * capacity, self.points_per_frame), dtype=wp.vec3, device=self.device)
+        wp.copy(grown, self._points, count=self._points.size)
+        self._points = grown
+        self._bounds = np.concatenate([self._bounds, np.empty_like(self._bounds)])
+
+
+def grid_intrinsics(intrinsics: np.ndarray, stride: int) -> np.ndarray:
+    """Intrinsics (..., 3, 3) of an image that keeps every stride-th pixel."""
+    scaled = np.array(intrinsics, np.float64)
+    scaled[..., :2, :] /= stride
+    return scaled
+
+
+def _bounds(points: np.ndarray) -> np.ndarray:
+    known = points[~np.isnan(points[:, 0])]
+    if len(known) == 0:
+        return np.full((2, 3), np.nan, np.float32)
+    return np.stack([known.min(0), known.max(0)])
