@@ -1,0 +1,195 @@
+"""The world folder: whole chunks or none, revert, plans, and files that are damaged or from the future."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lyra import files
+from lyra.engines.base import ChunkFrames, SeedView
+from lyra.errors import DiskFullError, InvalidInputError
+from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
+from lyra.world import Plan, World, WorldSettings, new_id
+
+HEIGHT, WIDTH = 64, 96
+
+
+def make_world(folder, name="Test World"):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    depth = np.full((HEIGHT, WIDTH), 3, np.float32)
+    depth[:10] = np.inf
+    source = folder.parent / "picture.PNG"
+    Image.fromarray(image).save(source)
+    points = np.zeros(
+        5, [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    )
+    settings = WorldSettings(
+        id=new_id(name),
+        name=name,
+        engine="preview",
+        height=HEIGHT,
+        width=WIDTH,
+        seed=3,
+        depth_source="made up",
+        license="free",
+        created="2026-01-01T00:00:00+00:00",
+    )
+    return World.create(
+        folder, settings, SeedView(image, depth, intrinsics_from_fov(1, HEIGHT, WIDTH)), source, points
+    )
+
+
+def make_chunk(seed):
+    rng = np.random.default_rng(seed)
+    frames = rng.integers(0, 256, (CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
+    depth = rng.uniform(1, 50, (CHUNK_FRAMES, HEIGHT, WIDTH)).astype(np.float16).astype(np.float32)
+    depth[:, :4] = np.inf
+    return ChunkFrames(frames, depth, {"layer": np.arange(seed + 3)})
+
+
+def cameras(start=0.0, frames=CHUNK_FRAMES):
+    w2c = np.tile(np.eye(4), (frames, 1, 1))
+    w2c[:, 2, 3] = start - 0.01 * np.arange(1, frames + 1)
+    k = np.tile(intrinsics_from_fov(1, HEIGHT, WIDTH), (frames, 1, 1))
+    return Trajectory(w2c, k, HEIGHT, WIDTH)
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = make_world(tmp_path / "world")
+    world.add_chunk(cameras(), make_chunk(1), "a hall", 11, 1.5)
+    world.add_chunk(cameras(-0.8), make_chunk(2), "a yard", 12, 2.5)
+    return world
+
+
+def test_what_is_written_is_read_back_bit_by_bit(world):
+    again = World.open(world.folder)
+    assert again.settings == world.settings
+    assert again.frames == 161
+    assert [(c.index, c.prompt, c.seed, c.seconds) for c in again.chunks] == [
+        (1, "a hall", 11, 1.5),
+        (2, "a yard", 12, 2.5),
+    ]
+    expected = make_chunk(2)
+    np.testing.assert_array_equal(again.chunks[1].load_frames(), expected.frames)
+    np.testing.assert_array_equal(again.chunks[1].load_depth(), expected.depth)
+    np.testing.assert_array_equal(again.chunks[1].load_state()["layer"], expected.state["layer"])
+    np.testing.assert_array_equal(again.last_w2c, cameras(-0.8).w2c[-1])
+    assert (again.folder / "source.png").exists()
+
+
+def test_views_give_every_frame_with_its_camera(world):
+    views = world.views()
+    assert len(views) == 161
+    np.testing.assert_array_equal(views[0].image, world.seed_view().image)
+    np.testing.assert_array_equal(views[81].image, make_chunk(2).frames[0])
+    np.testing.assert_array_equal(views[80].depth, make_chunk(1).depth[-1])
+    np.testing.assert_array_equal(views[160].w2c, world.last_w2c)
+    np.testing.assert_array_equal([view.w2c for view in views], world.trajectory().w2c)
+    with pytest.raises(IndexError):
+        views[161]
+
+
+def test_walkthrough_has_all_frames(world):
+    import av
+
+    world.write_walkthrough()
+    with av.open(str(world.walkthrough)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 161
+
+
+def test_revert_removes_chunks_and_what_was_made_of_them(world):
+    world.write_walkthrough()
+    (world.results / "splats.ply").write_bytes(b"x")
+    world.revert(1)
+    assert [c.index for c in World.open(world.folder).chunks] == [1]
+    assert world.frames == 81
+    assert not list(world.results.iterdir())
+    world.revert(0)
+    assert not world.walkthrough.exists()
+    np.testing.assert_array_equal(world.last_w2c, np.eye(4))
+    with pytest.raises(InvalidInputError, match="cannot be reverted to 1"):
+        world.revert(1)
+
+
+def test_a_chunk_that_fails_leaves_nothing(world, monkeypatch):
+    def fail(path, frames):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lyra.world.video.write_lossless", fail)
+    before = world.files()
+    with pytest.raises(DiskFullError, match="free some space"):
+        world.add_chunk(cameras(-1.6), make_chunk(3), "", 0, 0)
+    assert World.open(world.folder).files() == before
+    assert world.frames == 161
+
+
+def test_too_little_space_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    world = make_world(tmp_path / "world")
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DiskFullError, match=r"0\.00 GB free"):
+        world.add_chunk(cameras(), make_chunk(1), "", 0, 0)
+    assert not list((world.folder / "chunks").iterdir())
+
+
+def test_leftovers_of_a_killed_run_are_ignored_and_removed(world):
+    half = world.folder / "chunks" / ".partial-1234"
+    half.mkdir()
+    (half / "frames.mkv").write_bytes(b"half")
+    again = World.open(world.folder)
+    assert again.frames == 161
+    assert not any(".partial" in path for path, _ in again.files())
+    again.add_chunk(cameras(-1.6), make_chunk(3), "", 0, 0)
+    assert not half.exists()
+
+
+def test_a_gap_ends_the_world(world):
+    (world.folder / "chunks" / "0001").rename(world.folder / "chunks" / "0007")
+    assert World.open(world.folder).frames == 1
+
+
+def test_plan_round_trip(world):
+    path = cameras(-1.6, 81)
+    world.save_plan(Plan(path, 2, {0: "first", 161: "third"}, 42))
+    plan = World.open(world.folder).load_plan()
+    np.testing.assert_array_equal(plan.trajectory.w2c, path.w2c)
+    assert (plan.first_chunk, plan.captions, plan.seed) == (2, {0: "first", 161: "third"}, 42)
+    world.clear_plan()
+    assert world.load_plan() is None
+
+
+def test_damaged_and_newer_worlds_are_refused(world, tmp_path):
+    with pytest.raises(InvalidInputError, match=r"no world\.json"):
+        World.open(tmp_path)
+    file = world.folder / "world.json"
+    data = json.loads(file.read_text())
+    for change, message in (
+        ({"format_version": 99}, "newer Lyra Worlds.*99"),
+        ({"format_version": "x"}, "'x'"),
+        ({"surprise": 1}, "damaged"),
+    ):
+        file.write_text(json.dumps({**data, **change}))
+        with pytest.raises(InvalidInputError, match=message):
+            World.open(world.folder)
+    file.write_text("{")
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        World.open(world.folder)
+
+
+def test_an_existing_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / "thesis.txt").write_text("keep me")
+    with pytest.raises(InvalidInputError, match="not empty"):
+        make_world(tmp_path / "world")
+    assert (tmp_path / "world" / "thesis.txt").read_text() == "keep me"
+
+
+def test_ids_are_safe_names():
+    from lyra.world import ID_PATTERN
+
+    for name in ("Château d'If!", "", "../../etc", "a" * 200, "日本"):
+        assert ID_PATTERN.fullmatch(new_id(name))
