@@ -1,0 +1,125 @@
+"""The surface behind each pixel: a plane fitted to the depth around it.
+
+A plane in the world is linear in inverse depth over the image, 1/z = a u + b v + c, so one small least-squares fit
+gives slope and a denoised depth, on grazing ground as well as on walls facing the camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+wp.set_module_options({"enable_backward": False})
+
+RADIUS = wp.constant(wp.int32(2))
+# Neighbours whose inverse depth leaves the local slope by more than this share lie on another surface.
+CONTINUITY = wp.constant(wp.float32(0.02))
+# With fewer neighbours (of 24) on the same surface a pixel floats between two of them.
+MIN_SUPPORT = 5
+
+
+@dataclass(frozen=True)
+class SurfacePlanes:
+    """Per pixel of one depth map, all (H, W): inverse depth at the pixel's centre and its change per pixel.
+
+    `inverse_depth`, `slope_u`, `slope_v` float32 (0 for sky); `edge` bool, a direct neighbour lies on another
+    surface; `supported` bool, enough neighbours lie on the same surface (False for sky).
+    """
+
+    inverse_depth: np.ndarray
+    slope_u: np.ndarray
+    slope_v: np.ndarray
+    edge: np.ndarray
+    supported: np.ndarray
+
+
+@wp.func
+def _inverse(depth: wp.array2d(dtype=wp.float32), i: wp.int32, j: wp.int32) -> wp.float32:
+    row = wp.clamp(i, 0, depth.shape[0] - 1)
+    column = wp.clamp(j, 0, depth.shape[1] - 1)
+    return wp.float32(1.0) / depth[row, column]
+
+
+@wp.func
+def _smaller(a: wp.float32, b: wp.float32) -> wp.float32:
+    if wp.abs(a) < wp.abs(b):
+        return a
+    return b
+
+
+@wp.kernel(enable_backward=False)
+def _fit_planes(
+    depth: wp.array2d(dtype=wp.float32),
+    inverse_depth: wp.array2d(dtype=wp.float32),
+    slope_u: wp.array2d(dtype=wp.float32),
+    slope_v: wp.array2d(dtype=wp.float32),
+    edge: wp.array2d(dtype=wp.uint8),
+    support: wp.array2d(dtype=wp.uint8),
+):
+    i, j = wp.tid()
+    centre = _inverse(depth, i, j)
+    # The one-sided slopes stay on the pixel's own side of a depth edge.
+    along_u = _smaller(_inverse(depth, i, j + 1) - centre, centre - _inverse(depth, i, j - 1))
+    along_v = _smaller(_inverse(depth, i + 1, j) - centre, centre - _inverse(depth, i - 1, j))
+    suu = wp.float32(0.0)
+    suv = wp.float32(0.0)
+    svv = wp.float32(0.0)
+    su = wp.float32(0.0)
+    sv = wp.float32(0.0)
+    suw = wp.float32(0.0)
+    svw = wp.float32(0.0)
+    sw = wp.float32(0.0)
+    count = wp.float32(0.0)
+    is_edge = wp.uint8(0)
+    tolerance = CONTINUITY * centre
+    for di in range(-RADIUS, RADIUS + 1):
+        for dj in range(-RADIUS, RADIUS + 1):
+            row = i + di
+            column = j + dj
+            if row >= 0 and row < depth.shape[0] and column >= 0 and column < depth.shape[1]:
+                u = wp.float32(dj)
+                v = wp.float32(di)
+                difference = wp.float32(1.0) / depth[row, column] - centre
+                if wp.abs(difference - along_u * u - along_v * v) <= tolerance:
+                    suu += u * u
+                    suv += u * v
+                    svv += v * v
+                    su += u
+                    sv += v
+                    suw += u * difference
+                    svw += v * difference
+                    sw += difference
+                    count += wp.float32(1.0)
+                elif wp.abs(di) + wp.abs(dj) == 1:
+                    is_edge = wp.uint8(1)
+    offset = wp.float32(0.0)
+    normal_matrix = wp.mat33(suu, suv, su, suv, svv, sv, su, sv, count)
+    if centre > wp.float32(0.0) and wp.determinant(normal_matrix) > wp.float32(1.0):
+        solution = wp.inverse(normal_matrix) * wp.vec3(suw, svw, sw)
+        along_u = solution[0]
+        along_v = solution[1]
+        offset = wp.clamp(solution[2], -tolerance, tolerance)
+    inverse_depth[i, j] = centre + offset
+    slope_u[i, j] = along_u
+    slope_v[i, j] = along_v
+    edge[i, j] = is_edge
+    support[i, j] = wp.uint8(0)
+    if centre > wp.float32(0.0):
+        support[i, j] = wp.uint8(count) - wp.uint8(1)
+
+
+def fit_planes(depth: np.ndarray, device: str = "cpu") -> SurfacePlanes:
+    """Least-squares planes in inverse depth over 5x5 windows of a z-depth map (H, W); inf is sky.
+
+    The neighbours that count are those which continue the smaller one-sided slope of the pixel, so a fit never
+    reaches over a depth edge.
+    """
+    shape = depth.shape
+    floats = [wp.empty(shape, wp.float32, device=device) for _ in range(3)]
+    flags = [wp.empty(shape, wp.uint8, device=device) for _ in range(2)]
+    source = wp.array(np.ascontiguousarray(depth, np.float32), device=device)
+    wp.launch(_fit_planes, shape, inputs=[source], outputs=[*floats, *flags], device=device)
+    edge, support = (array.numpy() for array in flags)
+    return SurfacePlanes(*(array.numpy() for array in floats), edge.astype(bool), support >= MIN_SUPPORT)
