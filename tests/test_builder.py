@@ -1,0 +1,151 @@
+"""The whole way without Blender or service: seed, extend, resume, revert, reconstruct, export."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from lyra.builder import (
+    available_items,
+    caption_for,
+    check_captions,
+    create_world,
+    export_world,
+    extend_world,
+    prepare_path,
+    reconstruct_world,
+    resume_world,
+)
+from lyra.errors import CancelledError, EngineNotReadyError, InvalidInputError
+from lyra.geometry.cameras import Trajectory
+from lyra.progress import Progress
+from lyra.world import World
+
+SIZE = (112, 208)
+
+
+@pytest.fixture(scope="module")
+def finished(small_scene, tmp_path_factory):
+    """A world of two chunks, made without interruption."""
+    world = seeded(small_scene, tmp_path_factory.mktemp("worlds") / "whole")
+    extend_world(world, Trajectory.load(small_scene / "path.npz"), captions={0: "a wall", 81: "a yard"})
+    return world
+
+
+def seeded(scene, folder, **options):
+    path = Trajectory.load(scene / "path.npz")
+    return create_world(
+        folder, scene / "image.png", depth_file=scene / "depth.npz", size=SIZE, lens=path, seed=5, **options
+    )
+
+
+def test_a_world_has_every_frame_and_says_how_it_was_made(finished):
+    world = World.open(finished.folder)
+    assert world.frames == 161
+    assert [chunk.prompt for chunk in world.chunks] == ["a wall", "a yard"]
+    assert [chunk.seed for chunk in world.chunks] == [5, 6]
+    assert world.walkthrough.exists()
+    assert any("depth.npz" in note for note in world.notes)
+    assert world.load_plan() is None
+    for view in world.views():
+        assert (view.depth > 0).all()
+        assert view.image.std() > 10
+
+
+def test_a_cancelled_run_keeps_whole_chunks_and_resumes_to_the_same_frames(small_scene, finished, tmp_path):
+    world = seeded(small_scene, tmp_path / "world")
+    cancelled = Progress(cancelled=lambda: len(World.open(world.folder).chunks) == 1)
+    with pytest.raises(CancelledError):
+        extend_world(
+            world,
+            Trajectory.load(small_scene / "path.npz"),
+            captions={0: "a wall", 81: "a yard"},
+            progress=cancelled,
+        )
+    again = World.open(world.folder)
+    assert again.frames == 81
+    assert resume_world(again)
+    assert not resume_world(again)
+    for mine, whole in zip(again.chunks, finished.chunks, strict=True):
+        np.testing.assert_array_equal(mine.load_frames(), whole.load_frames())
+        np.testing.assert_array_equal(mine.load_depth(), whole.load_depth())
+        assert (mine.prompt, mine.seed) == (whole.prompt, whole.seed)
+
+
+def test_reverted_and_extended_again_gives_the_same_frames(small_scene, finished, tmp_path):
+    world = seeded(small_scene, tmp_path / "world")
+    path = Trajectory.load(small_scene / "path.npz")
+    extend_world(world, path)
+    world.revert(1)
+    extend_world(world, path[80:])
+    np.testing.assert_array_equal(world.chunks[1].load_frames(), finished.chunks[1].load_frames())
+
+
+def test_reconstruct_and_export(finished, tmp_path):
+    seen = []
+    results = reconstruct_world(
+        finished, progress=Progress(lambda stage, fraction, frame: seen.append((stage, fraction)))
+    )
+    assert results["splats"] > 1000
+    assert results["faces"] > 100
+    assert results["psnr"] > 24
+    fractions = [fraction for _, fraction in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert json.loads((finished.results / "results.json").read_text()) == results
+    items = available_items(finished)
+    target = export_world(finished, items, tmp_path / "world.zip")
+    with zipfile.ZipFile(target) as archive:
+        assert sorted(archive.namelist()) == sorted(items)
+        with archive.open("trajectory.npz") as file, np.load(file) as data:
+            assert data["w2c"].shape == (161, 4, 4)
+    with pytest.raises(InvalidInputError, match=r"world\.json"):
+        export_world(finished, ["world.json"], tmp_path / "other.zip")
+
+
+def test_a_path_that_starts_elsewhere_is_moved_and_that_is_said(small_scene, finished):
+    path = Trajectory.load(small_scene / "path.npz")
+    moved, notes = prepare_path(finished, path)
+    np.testing.assert_allclose(moved.w2c[0], finished.last_w2c)
+    assert "was moved there" in notes[0]
+    again, notes = prepare_path(finished, moved)
+    np.testing.assert_array_equal(again.w2c, moved.w2c)
+    assert notes == []
+
+
+def test_another_lens_is_said(small_scene, finished):
+    path = Trajectory.load(small_scene / "path.npz").rebased(finished.last_w2c)
+    zoomed = Trajectory(path.w2c, path.intrinsics * [[[1.5], [1.5], [1]]], path.height, path.width)
+    _, notes = prepare_path(finished, zoomed)
+    assert "factor of 1.5" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("captions", "expected"),
+    [
+        ({}, ["", "", ""]),
+        ({0: "a"}, ["a", "a", "a"]),
+        ({0: "a", 81: "b", 161: "c"}, ["a", "b", "c"]),
+        ({0: "a", 82: "b"}, ["a", "a", "b"]),
+        ({100: "late"}, ["late", "late", "late"]),
+    ],
+)
+def test_captions_belong_to_chunks_by_their_starting_frame(captions, expected):
+    assert [caption_for(captions, chunk) for chunk in range(3)] == expected
+
+
+@pytest.mark.parametrize(
+    "data", [[], {}, {"a": "x"}, {"-1": "x"}, {"1.5": "x"}, {"0": 3}, {"0": None}, "text", {"٣": 1}]
+)
+def test_bad_captions_are_refused(data):
+    with pytest.raises(InvalidInputError, match=r"captions\.json"):
+        check_captions(data, "captions.json")
+
+
+def test_unknown_and_unready_engines(small_scene, tmp_path):
+    with pytest.raises(InvalidInputError, match="'warp9'.*preview"):
+        seeded(small_scene, tmp_path / "world", engine="warp9")
+    with pytest.raises(EngineNotReadyError, match="24 to 80 GB.*this machine has"):
+        seeded(small_scene, tmp_path / "world", engine="lyra2")
+    assert not (tmp_path / "world").exists()

@@ -1,0 +1,122 @@
+"""The command line as its users run it: exit codes, one clear line, nothing half-written."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lyra.cli import main
+
+
+def generate(scene, out, *more, image=None):
+    return main(
+        [
+            "generate",
+            str(image or scene / "image.png"),
+            "--trajectory",
+            str(scene / "path.npz"),
+            "--out",
+            str(out),
+            *more,
+        ]
+    )
+
+
+def test_generate_resume_revert_reconstruct_export(small_scene, tmp_path, capsys):
+    out = tmp_path / "world"
+    options = ["--size", "208x112", "--depth", str(small_scene / "depth.npz"), "--frames", "81", "--no-mesh"]
+    assert generate(small_scene, out, *options) == 0
+    printed = capsys.readouterr()
+    assert str(out / "walkthrough.mp4") in printed.out
+    assert str(out / "results" / "splats.ply") in printed.out
+    assert "depth.npz" in printed.err
+    assert main(["reconstruct", str(out)]) == 0
+    assert (out / "results" / "mesh.glb").exists()
+    assert main(["export", str(out), "--out", str(tmp_path / "world.zip")]) == 0
+    assert main(["revert", str(out), "--chunks", "0"]) == 0
+    assert not (out / "walkthrough.mp4").exists()
+    assert main(["resume", str(out)]) == 2
+    assert "no unfinished path" in capsys.readouterr().err
+
+
+def refused(capsys, code, *parts):
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert code == 2, error
+    assert error.startswith("lyra: ")
+    for part in parts:
+        assert part in error
+
+
+def test_bad_input_gets_one_line_and_leaves_nothing(small_scene, tmp_path, capsys):
+    out = tmp_path / "world"
+    refused(capsys, generate(small_scene, out, "--frames", "100"), "100 frames", "1 + 80k")
+    refused(capsys, generate(small_scene, out, "--frames", "241"), "241", "161 poses")
+    refused(capsys, generate(small_scene, out, "--engine", "warp9"), "'warp9'", "preview")
+    refused(capsys, generate(small_scene, out, "--engine", "lyra2"), "24 to 80 GB", "this machine has")
+    refused(capsys, generate(small_scene, out, "--pose-scale", "-1"), "-1")
+    text = tmp_path / "notes.txt"
+    text.write_text("this is no image")
+    refused(capsys, generate(small_scene, out, image=text), "notes.txt")
+    Image.new("RGB", (40, 200)).save(tmp_path / "tiny.png")
+    refused(capsys, generate(small_scene, out, image=tmp_path / "tiny.png"), "40", "64")
+    refused(capsys, generate(small_scene, out, image=tmp_path / "absent.png"), "absent.png")
+    captions = tmp_path / "captions.json"
+    captions.write_text(json.dumps({"first": "a hall"}))
+    refused(capsys, generate(small_scene, out, "--captions", str(captions)), "'first'")
+    captions.write_text(json.dumps({"500": "a hall"}))
+    refused(capsys, generate(small_scene, out, "--captions", str(captions)), "beyond")
+    for depth in (np.zeros((112, 208)), -np.ones((112, 208)), np.ones((50, 60))):
+        np.savez(tmp_path / "bad_depth.npz", depth=depth.astype(np.float32))
+        refused(
+            capsys, generate(small_scene, out, "--depth", str(tmp_path / "bad_depth.npz")), "bad_depth.npz"
+        )
+    with np.load(small_scene / "path.npz") as data:
+        arrays = dict(data)
+    arrays["w2c"][3, 0, 0] = np.nan
+    np.savez(tmp_path / "nan.npz", **arrays)
+    refused(
+        capsys,
+        main(
+            [
+                "generate",
+                str(small_scene / "image.png"),
+                "--trajectory",
+                str(tmp_path / "nan.npz"),
+                "--out",
+                str(out),
+            ]
+        ),
+        "frame 3",
+    )
+    refused(capsys, main(["reconstruct", str(tmp_path)]), "no world folder")
+    assert not out.exists()
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_an_existing_folder_is_kept(small_scene, tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("keep me")
+    refused(capsys, generate(small_scene, tmp_path, "--size", "208x112"), "not empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_help_shows_examples():
+    result = subprocess.run(
+        [sys.executable, "-m", "lyra", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "lyra generate castle.jpg" in result.stdout
+
+
+def test_usage_errors_exit_with_2():
+    with pytest.raises(SystemExit) as error:
+        main(["generate", "x.png", "--trajectory", "p.npz", "--out", "o", "--size", "huge"])
+    assert error.value.code == 2
+
+
+def test_engines(capsys):
+    assert main(["engines"]) == 0
+    printed = capsys.readouterr().out
+    assert "preview" in printed
+    assert "lyra2-fast" in printed
