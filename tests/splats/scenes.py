@@ -20,10 +20,11 @@ BALL_CENTER, BALL_RADIUS = np.array([0.2, 0.9, 3.6]), 0.6
 
 
 def texture(points: np.ndarray) -> np.ndarray:
-    """A smooth procedural colour (..., 3) in [0, 1] of world points, with detail of about a tenth of a unit."""
+    """A smooth procedural colour (..., 3) in [0, 1] of world points; detail fades with distance, as in a photo."""
     x, y, z = np.moveaxis(points, -1, 0)
-    waves = np.sin(7 * x + 2 * np.sin(3 * z)) * np.cos(6 * y + 1.5 * z)
-    checks = np.tanh(4 * np.sin(9 * x) * np.sin(9 * z + 9 * y))
+    detail = 1 / (1 + (z / 12) ** 4)
+    waves = detail * np.sin(7 * x + 2 * np.sin(3 * z)) * np.cos(6 * y + 1.5 * z)
+    checks = detail * np.tanh(4 * np.sin(9 * x) * np.sin(9 * z + 9 * y))
     return np.clip(
         np.stack([0.5 + 0.3 * waves, 0.5 + 0.2 * checks, 0.45 + 0.25 * np.sin(x + y) * waves], -1), 0, 1
     )

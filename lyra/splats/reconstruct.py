@@ -1,0 +1,145 @@
+"""Gaussians from frames with known cameras and depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
+
+from lyra.errors import InvalidInputError
+from lyra.geometry.planes import SurfacePlanes, fit_planes
+from lyra.geometry.views import View
+from lyra.progress import SILENT, Progress
+from lyra.splats.gaussians import GaussianCloud
+from lyra.splats.rasterise import Rasteriser, Rendering
+from lyra.splats.refine import refine_colors
+from lyra.splats.seeding import SkyShell, joined, seed_gaussians
+
+
+@dataclass(frozen=True)
+class SplatSettings:
+    """How a cloud is made.
+
+    Every `keyframe_step`-th frame adds Gaussians, at most `max_keyframes` in all; frames between them are looked
+    at for gaps. A pixel is explained when at least `min_alpha` of it is covered, within `depth_tolerance` (a share
+    of the depth) of the view's own depth or in front of it, in a colour that differs by at most
+    `color_tolerance` (of 1, over 5x5 pixels). `max_splats` bounds the cloud. `refine_passes` runs over at most
+    `max_refine_views` keyframes fit the colours.
+    """
+
+    keyframe_step: int = 8
+    max_keyframes: int = 160
+    min_alpha: float = 0.85
+    depth_tolerance: float = 0.04
+    color_tolerance: float = 0.12
+    max_splats: int = 1_500_000
+    refine_passes: int = 2
+    max_refine_views: int = 24
+
+
+# The sky lies this many times farther than the farthest surface, and so far that the path's own extent moves it by
+# no more than SKY_PARALLAX pixels.
+SKY_FACTOR = 2.0
+SKY_PARALLAX = 3.0
+# The shell of a scene that is nothing but sky.
+EMPTY_SCENE_DEPTH = 100.0
+
+
+def reconstruct_splats(
+    views: Sequence[View],
+    progress: Progress = SILENT,
+    settings: SplatSettings | None = None,
+    device: str = "cpu",
+) -> GaussianCloud:
+    """One Gaussian for every pixel that earlier frames do not explain, with colours fitted to the frames.
+
+    The cloud lies in the world frame of the views. Sky becomes Gaussians on a sphere around the path (see
+    `sky_shell`). Raises InvalidInputError without views, CancelledError when the user asked to stop.
+    """
+    settings = settings or SplatSettings()
+    if len(views) == 0:
+        raise InvalidInputError("There are 0 views; splats need at least one frame. Generate a chunk first.")
+    keyframes = []
+    picks = keyframe_indices(len(views), settings)
+    for done, index in enumerate(picks):
+        progress.update("splats", 0.1 * done / len(picks))
+        keyframes.append(views[index])
+    shell = sky_shell(keyframes)
+    cloud = _grow(keyframes, shell, settings, progress.part(0.1, 0.6), device)
+    spread = np.linspace(0, len(keyframes) - 1, min(len(keyframes), settings.max_refine_views))
+    chosen = [keyframes[i] for i in np.unique(spread.round().astype(int))]
+    return refine_colors(cloud, chosen, settings.refine_passes, progress.part(0.6, 1.0), device)
+
+
+def keyframe_indices(count: int, settings: SplatSettings) -> list[int]:
+    """Evenly spread frame numbers with the first and the last one."""
+    wanted = min(settings.max_keyframes, 1 + -(-(count - 1) // settings.keyframe_step))
+    return np.unique(np.linspace(0, count - 1, max(wanted, 1)).round().astype(int)).tolist()
+
+
+def sky_shell(views: Sequence[View]) -> SkyShell:
+    """The sphere that carries the sky: centred on the path, behind every surface.
+
+    Its radius is SKY_FACTOR times the farthest surface seen, or more, so that moving along the whole path shifts
+    the sky by at most SKY_PARALLAX pixels in each direction, where at infinity it would not move at all.
+    """
+    centers = np.stack([np.linalg.inv(view.w2c)[:3, 3] for view in views])
+    center = (centers.min(0) + centers.max(0)) / 2
+    extent = np.linalg.norm(centers - center, axis=1).max()
+    focal = max(view.intrinsics[0, 0] for view in views)
+    far = max((_farthest(view) for view in views), default=0.0) or EMPTY_SCENE_DEPTH
+    return SkyShell(center, float(max(SKY_FACTOR * (far + extent), focal * extent / SKY_PARALLAX)))
+
+
+def _farthest(view: View) -> float:
+    """Upper bound of the distance along the ray of the view's surfaces."""
+    finite = view.depth[np.isfinite(view.depth)]
+    if not len(finite):
+        return 0.0
+    k = view.intrinsics
+    corner = np.hypot(
+        max(k[0, 2], view.width - k[0, 2]) / k[0, 0], max(k[1, 2], view.height - k[1, 2]) / k[1, 1]
+    )
+    return float(finite.max() * np.hypot(1, corner))
+
+
+def _grow(
+    keyframes: list[View], shell: SkyShell, settings: SplatSettings, progress: Progress, device: str
+) -> GaussianCloud:
+    cloud: GaussianCloud | None = None
+    for done, view in enumerate(keyframes):
+        progress.update("splats", done / len(keyframes), view.image)
+        planes = fit_planes(view.depth, device)
+        wanted = np.ones(view.depth.shape, bool)
+        if cloud is not None:
+            rendering = Rasteriser(cloud, device).render(view.w2c, view.intrinsics, view.height, view.width)
+            wanted = ~explained(view, rendering, shell, settings)
+        used = 0 if cloud is None else len(cloud)
+        room = (settings.max_splats - used) / max(1, len(keyframes) - done) if used else settings.max_splats
+        spacing = max(1, int(np.ceil(np.sqrt(wanted.sum() / max(room, 1)))))
+        fresh = seed_gaussians(view, planes, shell, _thinned(wanted, spacing), spacing)
+        cloud = fresh if cloud is None else joined([cloud, fresh])
+    return cloud
+
+
+def _thinned(wanted: np.ndarray, spacing: int) -> np.ndarray:
+    """Every spacing-th pixel in rows and columns."""
+    grid = np.zeros_like(wanted)
+    grid[spacing // 2 :: spacing, spacing // 2 :: spacing] = True
+    return wanted & grid
+
+
+def explained(view: View, rendering: Rendering, shell: SkyShell, settings: SplatSettings) -> np.ndarray:
+    """Pixels (H, W) of a view that a rendering of the cloud already shows."""
+    depth = np.where(np.isfinite(view.depth), view.depth, shell.depth(view))
+    # A rendering blends both sides of an edge, so what lies between them is right as well.
+    farthest = maximum_filter(depth, 3) * (1 + settings.depth_tolerance)
+    sky = ~np.isfinite(view.depth)
+    behind = rendering.depth > farthest
+    difference = uniform_filter(view.image / np.float32(255) - rendering.rgb, (5, 5, 1))
+    recolored = (np.abs(difference).max(-1) > settings.color_tolerance) & ~sky
+    nearest = minimum_filter(depth, 3) * (1 - settings.depth_tolerance)
+    recolored &= rendering.depth >= nearest
+    return (rendering.alpha >= settings.min_alpha) & ~behind & ~recolored

@@ -1,0 +1,132 @@
+"""One Gaussian per pixel: where it lies, how large it is and how it leans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from lyra.geometry.planes import SurfacePlanes
+from lyra.geometry.views import View
+from lyra.splats.gaussians import SH_C0, GaussianCloud
+
+# Standard deviation in pixels of the view that a Gaussian comes from: neighbours one pixel apart cover the surface
+# without gaps, also in renderers that do not widen splats.
+FOOTPRINT = 0.6
+# A surface that leans more is drawn as if it leaned this much: depth per pixel over the pixel's own width. Steeper
+# Gaussians are needles that stick out when seen from the side.
+MAX_LEAN = 4.0
+THICKNESS = 0.15
+OPACITY_LOGIT = 4.0
+
+
+@dataclass(frozen=True)
+class SkyShell:
+    """The sphere in the world that carries the sky: `center` (3,) and `radius`."""
+
+    center: np.ndarray
+    radius: float
+
+    def depth(self, view: View) -> np.ndarray:
+        """z-depth (H, W) float32 at which each pixel's ray meets the shell; the camera is inside it."""
+        rays = pixel_rays(view)
+        c2w = np.linalg.inv(view.w2c)
+        offset = (c2w[:3, 3] - self.center) @ c2w[:3, :3]
+        squared = (rays**2).sum(-1)
+        along = rays @ offset
+        reach = np.sqrt(along**2 + squared * (self.radius**2 - offset @ offset))
+        return ((reach - along) / squared).astype(np.float32)
+
+
+def pixel_rays(view: View) -> np.ndarray:
+    """Camera-frame rays (H, W, 3) through the pixel centres, with z = 1."""
+    k = view.intrinsics
+    u = (np.arange(view.width) + 0.5 - k[0, 2]) / k[0, 0]
+    v = (np.arange(view.height) + 0.5 - k[1, 2]) / k[1, 1]
+    rays = np.ones((view.height, view.width, 3))
+    rays[..., 0], rays[..., 1] = u, v[:, None]
+    return rays
+
+
+def settled_inverse_depth(planes: SurfacePlanes) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse depth (H, W) without flying pixels, and which pixels have one (bool; sky is not among them).
+
+    A pixel between two surfaces, as interpolated depth maps hold them along edges, goes to the nearer in depth
+    of the surfaces around it; one without such neighbours has none.
+    """
+    w = planes.inverse_depth
+    flying = (w > 0) & ~planes.supported
+    rows, columns = np.nonzero(flying)
+    padded_w = np.pad(w, 1)
+    padded_ok = np.pad(planes.supported, 1)
+    offsets = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    near = np.stack([padded_w[rows + i, columns + j] for i, j in offsets])
+    usable = np.stack([padded_ok[rows + i, columns + j] for i, j in offsets])
+    gap = np.where(usable, np.abs(near - w[rows, columns]), np.inf)
+    settled, known = w.copy(), w > 0
+    if len(rows):
+        settled[rows, columns] = np.take_along_axis(near, gap.argmin(0)[None], 0)[0]
+        known[rows, columns] = usable.any(0)
+    return settled, known
+
+
+def seed_gaussians(
+    view: View, planes: SurfacePlanes, shell: SkyShell, wanted: np.ndarray, spacing: int = 1
+) -> GaussianCloud:
+    """Gaussians for the pixels `wanted` (H, W) bool, each `spacing` pixels wide instead of one."""
+    inverse, known = settled_inverse_depth(planes)
+    sky = planes.inverse_depth <= 0
+    rows, columns = np.nonzero(wanted & (known | sky))
+    ray = pixel_rays(view)[rows, columns]
+    on_sky = sky[rows, columns]
+    z = np.where(on_sky, shell.depth(view)[rows, columns], 1 / np.maximum(inverse[rows, columns], 1e-9))
+    fx, fy = view.intrinsics[0, 0], view.intrinsics[1, 1]
+    # dz/du from the slope of 1/z, limited to MAX_LEAN pixel widths.
+    lean_u = (
+        np.where(on_sky, 0, np.clip(-z * fx * planes.slope_u[rows, columns], -MAX_LEAN, MAX_LEAN)) * z / fx
+    )
+    lean_v = (
+        np.where(on_sky, 0, np.clip(-z * fy * planes.slope_v[rows, columns], -MAX_LEAN, MAX_LEAN)) * z / fy
+    )
+    step_u = lean_u[:, None] * ray
+    step_u[:, 0] += z / fx
+    step_v = lean_v[:, None] * ray
+    step_v[:, 1] += z / fy
+    scales, axes = _tangent_ellipse(step_u, step_v)
+    scales *= FOOTPRINT * spacing
+    c2w = np.linalg.inv(view.w2c)
+    xyzw = Rotation.from_matrix(c2w[:3, :3] @ axes).as_quat() if len(rows) else np.zeros((0, 4))
+    colors = view.image[rows, columns] / np.float32(255)
+    return GaussianCloud(
+        means=(ray * z[:, None] @ c2w[:3, :3].T + c2w[:3, 3]).astype(np.float32),
+        log_scales=np.log(scales).astype(np.float32),
+        rotations=xyzw[:, [3, 0, 1, 2]].astype(np.float32),
+        opacity_logits=np.full(len(rows), OPACITY_LOGIT, np.float32),
+        sh=((colors - 0.5) / SH_C0)[:, None].astype(np.float32),
+    )
+
+
+def _tangent_ellipse(step_u: np.ndarray, step_v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scales (M, 3) and axes (M, 3, 3; columns, right-handed) of the disc that one pixel's square spans.
+
+    `step_u`, `step_v` (M, 3) are the steps on the surface for one pixel right and down. With A = [step_u step_v]
+    the disc's covariance is A Aᵀ, whose projection into the image is one pixel round; its axes are A times the
+    eigenvectors of AᵀA. The third axis is the normal.
+    """
+    uu, vv, uv = (step_u**2).sum(1), (step_v**2).sum(1), (step_u * step_v).sum(1)
+    angle = 0.5 * np.arctan2(2 * uv, uu - vv)
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    major, minor = cos * step_u + sin * step_v, cos * step_v - sin * step_u
+    length_major, length_minor = np.linalg.norm(major, axis=1), np.linalg.norm(minor, axis=1)
+    major /= length_major[:, None]
+    minor /= length_minor[:, None]
+    axes = np.stack([major, minor, np.cross(major, minor)], 2)
+    thin = THICKNESS * np.minimum(length_major, length_minor)
+    return np.stack([length_major, length_minor, thin], 1), axes
+
+
+def joined(clouds: list[GaussianCloud]) -> GaussianCloud:
+    """Several clouds of the same harmonics degree as one."""
+    names = ("means", "log_scales", "rotations", "opacity_logits", "sh")
+    return GaussianCloud(*(np.concatenate([getattr(cloud, name) for cloud in clouds]) for name in names))
