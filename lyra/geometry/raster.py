@@ -1,0 +1,194 @@
+"""Image layers as surfaces, drawn into any view with a z-buffer.
+
+A `Surface` is a picture with disparity (1 / z-depth; 0 is the sky): every pixel is a small quad of its own. Where
+neighbours lie on one surface they share corners, so nothing tears however far the view moves; where depth jumps
+they do not, so nothing is stretched across the gap. In its own camera a surface gives back its picture exactly.
+
+A point seen at pixel (u, v) with disparity w is written homogeneously as (ray, w): the target camera sees it at
+`M (u, v, 1) + m w`, whose last component times 1 / w is its depth there. Sky needs no special case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+from lyra.geometry import raster_kernels as kernels
+
+NEAR_SIDE, FAR_SIDE = kernels.NEAR_SIDE, kernels.FAR_SIDE
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What counts as a step in depth.
+
+    `join`: neighbours whose extrapolated disparities differ by less than this share of themselves are one surface.
+    `step`: a difference above this share is an edge whose pixels mix two colours. `near_band`, `far_band`: how many
+    pixels on either side of it do.
+    """
+
+    join: float = 0.05
+    step: float = 0.08
+    near_band: int = 1
+    far_band: int = 2
+
+
+class Surface:
+    """A picture with disparity, standing in the world.
+
+    `image` (H, W, 3) uint8 or float32 in [0, 255]; `disparity` (H, W) float32; `drawn` (H, W) bool, which pixels are
+    drawn (the others only serve as context for filtering when `context` has them); `w2c` (4, 4); `intrinsics` (3, 3).
+    """
+
+    def __init__(self, image, disparity, w2c, intrinsics, drawn=None, edges: Edges = Edges(), device="cpu"):
+        height, width = disparity.shape
+        self.height, self.width = height, width
+        self.w2c = np.array(w2c, np.float64)
+        self.intrinsics = np.array(intrinsics, np.float64)
+        drawn = np.ones((height, width), bool) if drawn is None else drawn
+        texture = np.empty((height, width, 4), np.float32)
+        texture[..., :3] = image
+        texture[..., 3] = np.where(drawn, disparity, -1.0)
+        self.pixels = wp.array(np.flatnonzero(drawn).astype(np.int32), dtype=wp.int32, device=device)
+        self.texture = wp.array(texture, dtype=wp.vec4, device=device)
+        self.corners = wp.zeros((height, width), dtype=wp.vec4, device=device)
+        self.other = wp.zeros((height, width), dtype=wp.float32, device=device)
+        self.side = wp.zeros((height, width), dtype=wp.int32, device=device)
+        wp.launch(
+            kernels.build_surface,
+            (height, width),
+            [self.texture, edges.join, edges.step, edges.near_band, edges.far_band],
+            [self.corners, self.other, self.side],
+            device=device,
+        )
+
+    def __len__(self) -> int:
+        return self.pixels.shape[0]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a view shows, still on the device.
+
+    `image` (H, W) vec3 in [0, 255]; `disparity` (H, W), -1 where nothing is seen; `side` (H, W) int32: 0, NEAR_SIDE
+    where the near side of a depth edge is seen away from what it hid, in its own picture.
+    """
+
+    image: wp.array
+    disparity: wp.array
+    side: wp.array
+
+    def numpy(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Copies of image (H, W, 3) float32, disparity (H, W) float32 and side (H, W) int32."""
+        return self.image.numpy().copy(), self.disparity.numpy().copy(), self.side.numpy().copy()
+
+
+def relative_camera(surface_w2c, surface_intrinsics, w2c, intrinsics) -> tuple[np.ndarray, np.ndarray]:
+    """M (3, 3) and m (3,) with which a surface's (u, v, 1) and disparity land in the target, homogeneously."""
+    relative = w2c @ np.linalg.inv(surface_w2c)
+    return intrinsics @ relative[:3, :3] @ np.linalg.inv(surface_intrinsics), intrinsics @ relative[:3, 3]
+
+
+class Rasterizer:
+    """Draws surfaces into views of one size. `near`: nothing closer than this is drawn.
+
+    Not to be shared between threads: it keeps its buffers.
+    """
+
+    def __init__(self, height: int, width: int, near: float, device="cpu"):
+        self.height, self.width, self.near, self.device = height, width, near, device
+        self.keys = wp.zeros((height, width), dtype=wp.int64, device=device)
+        self.buffers = [self._buffer() for _ in range(2)]
+
+    def _buffer(self) -> Picture:
+        shape = (self.height, self.width)
+        return Picture(
+            wp.zeros(shape, dtype=wp.vec3, device=self.device),
+            wp.zeros(shape, dtype=wp.float32, device=self.device),
+            wp.zeros(shape, dtype=wp.int32, device=self.device),
+        )
+
+    def draw(self, surfaces: Sequence[Surface], w2c: np.ndarray, intrinsics: np.ndarray, soften=False) -> Picture:
+        """The view of a camera; of two surfaces in one place the earlier one is seen.
+
+        Cracks thinner than three pixels within one surface are closed. With `soften`, silhouettes that have moved
+        over a new background are antialiased. The picture is valid until the next call.
+        """
+        cameras = self._rasterize(surfaces, w2c, intrinsics)
+        raw, closed = self.buffers
+        raw.disparity.fill_(-1.0)
+        raw.side.zero_()
+        first = 0
+        for surface, (matrix, shift) in zip(surfaces, cameras, strict=True):
+            wp.launch(
+                kernels.resolve,
+                (self.height, self.width),
+                [self.keys, first, len(surface), surface.pixels, surface.width, surface.texture]
+                + [surface.corners, surface.other, surface.side, matrix, shift],
+                [raw.image, raw.disparity, raw.side],
+                device=self.device,
+            )
+            first += len(surface)
+        shape = (self.height, self.width)
+        wp.launch(
+            kernels.close_cracks,
+            shape,
+            [raw.image, raw.disparity, raw.side],
+            [closed.image, closed.disparity, closed.side],
+            device=self.device,
+        )
+        if not soften:
+            return closed
+        wp.launch(
+            kernels.soften_silhouettes,
+            shape,
+            [closed.image, closed.disparity, closed.side],
+            [raw.image],
+            device=self.device,
+        )
+        return Picture(raw.image, closed.disparity, closed.side)
+
+    def holes(self, surfaces: Sequence[Surface], w2c: np.ndarray, intrinsics: np.ndarray) -> int:
+        """How many pixels of a view nothing is drawn to, thin cracks included."""
+        self._rasterize(surfaces, w2c, intrinsics)
+        return int((self.keys.numpy() == 0).sum())
+
+    def close_rest(self, picture: Picture) -> Picture:
+        """Fills every remaining hole from its rim, farther pixels first; meant for a few pixels."""
+        source, target = picture, self._buffer()
+        while True:
+            left = int((source.disparity.numpy() < 0).sum())
+            if left in (0, self.height * self.width):
+                return source
+            wp.launch(
+                kernels.grow_rim,
+                (self.height, self.width),
+                [source.image, source.disparity, source.side],
+                [target.image, target.disparity, target.side],
+                device=self.device,
+            )
+            source, target = target, (self._buffer() if source is picture else source)
+
+    def _rasterize(self, surfaces, w2c, intrinsics) -> list:
+        if sum(len(surface) for surface in surfaces) >= kernels.MAX_QUADS:
+            raise OverflowError(f"More than {kernels.MAX_QUADS} pixels in one view.")
+        self.keys.zero_()
+        cameras, first = [], 0
+        for rank, surface in enumerate(surfaces):
+            matrix, shift = relative_camera(surface.w2c, surface.intrinsics, w2c, intrinsics)
+            # Where two surfaces describe the same thing, the earlier one (nearer to the source image) must win.
+            priority = self.near * (1.0 if rank == 0 else 0.99 - 0.001 * min(rank, 20))
+            cameras.append((wp.mat33(matrix.astype(np.float32)), wp.vec3(*shift)))
+            wp.launch(
+                kernels.rasterize,
+                len(surface),
+                [surface.pixels, surface.width, surface.texture, surface.corners, surface.other, surface.side]
+                + [*cameras[-1], 1.0 / self.near, priority, first],
+                [self.keys],
+                device=self.device,
+            )
+            first += len(surface)
+        return cameras

@@ -1,0 +1,524 @@
+"""Warp kernels of lyra.geometry.raster; one source for CPU and CUDA."""
+
+import warp as wp
+
+NEAR_SIDE = 1
+FAR_SIDE = 2
+# A z-buffer key holds 38 bits of disparity and 24 bits that tell the quad.
+MAX_QUADS = 1 << 24
+
+_NEAR = wp.constant(NEAR_SIDE)
+_FAR = wp.constant(FAR_SIDE)
+_IDS = wp.constant(wp.int64(MAX_QUADS))
+_DEPTH_STEPS = wp.constant(wp.float64(2.0**38))
+# A quad may be pulled this many times longer than its distance explains; beyond that it would be a streak.
+_MAX_STRETCH = wp.constant(6.0)
+# An edge counts as opened once its two sides have moved apart by this many pixels.
+_OPENED = wp.constant(1.0)
+_INSIDE = wp.constant(-1.0e-3)
+
+
+@wp.func
+def disparity_at(texture: wp.array2d(dtype=wp.vec4), y: int, x: int):
+    """Disparity of a pixel; -1 outside the picture."""
+    if y < 0 or x < 0 or y >= texture.shape[0] or x >= texture.shape[1]:
+        return -1.0
+    return texture[y, x][3]
+
+
+@wp.func
+def limited(back: float, forward: float):
+    if back * forward <= 0.0:
+        return 0.0
+    if wp.abs(back) < wp.abs(forward):
+        return back
+    return forward
+
+
+@wp.func
+def slope(texture: wp.array2d(dtype=wp.vec4), y: int, x: int, w: float):
+    """Disparity per pixel along x and y; of the two one-sided slopes the flatter, so it never crosses an edge."""
+    left = disparity_at(texture, y, x - 1)
+    right = disparity_at(texture, y, x + 1)
+    up = disparity_at(texture, y - 1, x)
+    down = disparity_at(texture, y + 1, x)
+    dx = float(0.0)
+    dy = float(0.0)
+    if left >= 0.0 and right >= 0.0:
+        dx = limited(w - left, right - w)
+    if up >= 0.0 and down >= 0.0:
+        dy = limited(w - up, down - w)
+    return wp.vec2(dx, dy)
+
+
+@wp.func
+def differ(a: float, b: float, share: float):
+    return wp.abs(a - b) > share * wp.max(a, b)
+
+
+@wp.func
+def corner_disparity(texture: wp.array2d(dtype=wp.vec4), y: int, x: int, member: int, join: float):
+    """Disparity at the corner (x, y) between four pixels, averaged over those on one surface with `member`."""
+    guess = wp.vec4(-1.0, -1.0, -1.0, -1.0)
+    for i in range(4):
+        px = x - 1 + i % 2
+        py = y - 1 + i / 2
+        w = disparity_at(texture, py, px)
+        if w >= 0.0:
+            g = slope(texture, py, px, w)
+            guess[i] = wp.max(w + g[0] * (0.5 - float(i % 2)) + g[1] * (0.5 - float(i / 2)), 0.0)
+    chosen = wp.vec4(0.0, 0.0, 0.0, 0.0)
+    chosen[member] = 1.0
+    for _pass in range(3):
+        for i in range(4):
+            if chosen[i] == 0.0 and guess[i] >= 0.0:
+                for j in range(4):
+                    if chosen[j] == 1.0 and not differ(guess[i], guess[j], join):
+                        chosen[i] = 1.0
+    total = float(0.0)
+    count = float(0.0)
+    for i in range(4):
+        total += chosen[i] * guess[i]
+        count += chosen[i]
+    return total / count
+
+
+@wp.kernel
+def build_surface(
+    texture: wp.array2d(dtype=wp.vec4),
+    join: float,
+    step: float,
+    near_band: int,
+    far_band: int,
+    corners: wp.array2d(dtype=wp.vec4),
+    other: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+):
+    y, x = wp.tid()
+    w = texture[y, x][3]
+    if w < 0.0:
+        return
+    corners[y, x] = wp.vec4(
+        corner_disparity(texture, y, x, 3, join),
+        corner_disparity(texture, y, x + 1, 2, join),
+        corner_disparity(texture, y + 1, x + 1, 0, join),
+        corner_disparity(texture, y + 1, x, 1, join),
+    )
+    g = slope(texture, y, x, w)
+    nearest = w
+    farthest = w
+    reach = wp.max(near_band, far_band)
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            v = disparity_at(texture, y + dy, x + dx)
+            if v >= 0.0 and differ(v, w, step):
+                expected = w + g[0] * float(dx) + g[1] * float(dy)
+                h = slope(texture, y + dy, x + dx, v)
+                back = v - h[0] * float(dx) - h[1] * float(dy)
+                if differ(expected, v, step) and differ(back, w, step):
+                    away = wp.max(wp.abs(dx), wp.abs(dy))
+                    if v > w and away <= far_band:
+                        nearest = wp.max(nearest, v)
+                    if v < w and away <= near_band:
+                        farthest = wp.min(farthest, v)
+    # A pixel between two edges has taken colour from the nearer thing.
+    if nearest > w:
+        side[y, x] = _FAR
+        other[y, x] = nearest
+    elif farthest < w:
+        side[y, x] = _NEAR
+        other[y, x] = farthest
+
+
+@wp.func
+def opened(m: wp.mat33, shift: wp.vec3, u: float, v: float, w: float, other: float, scale: float):
+    """Whether the two sides of an edge at (u, v) have moved apart in the target."""
+    base = m * wp.vec3(u, v, 1.0)
+    here = base + shift * w
+    there = base + shift * other
+    if there[2] <= 0.0 or here[2] <= 0.0:
+        return True
+    du = here[0] / here[2] - there[0] / there[2]
+    dv = here[1] / here[2] - there[1] / there[2]
+    return du * du + dv * dv > _OPENED * _OPENED * wp.max(scale * scale, 1.0)
+
+
+@wp.func
+def magnification(m: wp.mat33, zh: float):
+    """Target pixels per source pixel of a surface that faces its camera."""
+    return wp.sqrt(wp.abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0])) / zh
+
+
+@wp.func
+def too_long(a: wp.vec2, b: wp.vec2, scale: float):
+    return wp.length(a - b) > wp.max(_MAX_STRETCH * scale, 3.0)
+
+
+@wp.func
+def barycentric(a: wp.vec2, b: wp.vec2, c: wp.vec2, p: wp.vec2):
+    """Weights of p in the triangle; (-1, -1, -1) for a degenerate one."""
+    ab = b - a
+    ac = c - a
+    area = ab[0] * ac[1] - ab[1] * ac[0]
+    if wp.abs(area) < 1.0e-12:
+        return wp.vec3(-1.0, -1.0, -1.0)
+    ap = p - a
+    wb = (ap[0] * ac[1] - ap[1] * ac[0]) / area
+    wc = (ab[0] * ap[1] - ab[1] * ap[0]) / area
+    return wp.vec3(1.0 - wb - wc, wb, wc)
+
+
+@wp.kernel
+def rasterize(
+    pixels: wp.array(dtype=int),
+    width: int,
+    texture: wp.array2d(dtype=wp.vec4),
+    corners: wp.array2d(dtype=wp.vec4),
+    other: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+    m: wp.mat33,
+    shift: wp.vec3,
+    max_disparity: float,
+    priority: float,
+    first: int,
+    keys: wp.array2d(dtype=wp.int64),
+):
+    i = wp.tid()
+    x = pixels[i] % width
+    y = pixels[i] / width
+    w = corners[y, x]
+    base = m * wp.vec3(float(x), float(y), 1.0)
+    right = wp.vec3(m[0, 0], m[1, 0], m[2, 0])
+    down = wp.vec3(m[0, 1], m[1, 1], m[2, 1])
+    h0 = base + shift * w[0]
+    h1 = base + right + shift * w[1]
+    h2 = base + right + down + shift * w[2]
+    h3 = base + down + shift * w[3]
+    if wp.min(wp.min(h0[2], h1[2]), wp.min(h2[2], h3[2])) <= 1.0e-6:
+        return
+    p0 = wp.vec2(h0[0] / h0[2], h0[1] / h0[2])
+    p1 = wp.vec2(h1[0] / h1[2], h1[1] / h1[2])
+    p2 = wp.vec2(h2[0] / h2[2], h2[1] / h2[2])
+    p3 = wp.vec2(h3[0] / h3[2], h3[1] / h3[2])
+    low_x = wp.min(wp.min(p0[0], p1[0]), wp.min(p2[0], p3[0]))
+    low_y = wp.min(wp.min(p0[1], p1[1]), wp.min(p2[1], p3[1]))
+    high_x = wp.max(wp.max(p0[0], p1[0]), wp.max(p2[0], p3[0]))
+    high_y = wp.max(wp.max(p0[1], p1[1]), wp.max(p2[1], p3[1]))
+    rows = keys.shape[0]
+    columns = keys.shape[1]
+    if high_x < 0.0 or high_y < 0.0 or low_x > float(columns) or low_y > float(rows):
+        return
+    x0 = wp.max(int(wp.ceil(low_x - 0.501)), 0)
+    y0 = wp.max(int(wp.ceil(low_y - 0.501)), 0)
+    x1 = wp.min(int(wp.floor(high_x - 0.499)), columns - 1)
+    y1 = wp.min(int(wp.floor(high_y - 0.499)), rows - 1)
+    if x1 < x0 or y1 < y0:
+        return
+    d = wp.vec4(w[0] / h0[2], w[1] / h1[2], w[2] / h2[2], w[3] / h3[2])
+    if wp.max(wp.max(d[0], d[1]), wp.max(d[2], d[3])) > max_disparity:
+        return
+    scale = magnification(m, h0[2])
+    if too_long(p0, p1, scale) or too_long(p1, p2, scale) or too_long(p2, p3, scale) or too_long(p3, p0, scale):
+        return
+    if side[y, x] == _FAR:
+        if opened(m, shift, float(x) + 0.5, float(y) + 0.5, texture[y, x][3], other[y, x], scale):
+            return
+    id = _IDS - wp.int64(1) - wp.int64(first + i)
+    for ty in range(y0, y1 + 1):
+        for tx in range(x0, x1 + 1):
+            p = wp.vec2(float(tx) + 0.5, float(ty) + 0.5)
+            b = barycentric(p0, p1, p2, p)
+            depth = float(-1.0)
+            if b[0] >= _INSIDE and b[1] >= _INSIDE and b[2] >= _INSIDE:
+                depth = b[0] * d[0] + b[1] * d[1] + b[2] * d[2]
+            else:
+                b = barycentric(p0, p2, p3, p)
+                if b[0] >= _INSIDE and b[1] >= _INSIDE and b[2] >= _INSIDE:
+                    depth = b[0] * d[0] + b[1] * d[2] + b[2] * d[3]
+            if depth >= 0.0:
+                steps = wp.int64(wp.float64(depth * priority) * _DEPTH_STEPS)
+                wp.atomic_max(keys, ty, tx, steps * _IDS + id)
+
+
+@wp.func
+def cubic(t: float):
+    """Catmull-Rom weight at distance t."""
+    a = wp.abs(t)
+    if a < 1.0:
+        return (1.5 * a - 2.5) * a * a + 1.0
+    if a < 2.0:
+        return ((-0.5 * a + 2.5) * a - 4.0) * a + 2.0
+    return 0.0
+
+
+@wp.func
+def tent(t: float, radius: float):
+    return wp.max(1.0 - wp.abs(t) / radius, 0.0)
+
+
+@wp.func
+def sample(
+    texture: wp.array2d(dtype=wp.vec4),
+    side: wp.array2d(dtype=int),
+    u: float,
+    v: float,
+    w: float,
+    gu: float,
+    gv: float,
+    radius_u: float,
+    radius_v: float,
+    inner_only: bool,
+):
+    """Colour at (u, v) on the surface of disparity w with slopes gu, gv; other surfaces' pixels do not mix in.
+
+    Catmull-Rom where the picture is magnified, a tent of the pixel's footprint where it shrinks. With
+    `inner_only`, pixels in an edge band are left out. Returns the colour and the share of weight that was found.
+    """
+    reach_u = int(2)
+    reach_v = int(2)
+    if radius_u > 1.2:
+        reach_u = wp.min(int(wp.ceil(radius_u)), 6)
+    if radius_v > 1.2:
+        reach_v = wp.min(int(wp.ceil(radius_v)), 6)
+    x0 = int(wp.floor(u - 0.5))
+    y0 = int(wp.floor(v - 0.5))
+    total = wp.vec3(0.0, 0.0, 0.0)
+    weights = float(0.0)
+    magnitude = float(0.0)
+    for y in range(y0 - reach_v + 1, y0 + reach_v + 1):
+        dv = float(y) + 0.5 - v
+        wv = float(0.0)
+        if radius_v > 1.2:
+            wv = tent(dv, radius_v)
+        else:
+            wv = cubic(dv)
+        if inner_only:
+            wv = wp.exp(-dv * dv)
+        for x in range(x0 - reach_u + 1, x0 + reach_u + 1):
+            du = float(x) + 0.5 - u
+            wu = float(0.0)
+            if radius_u > 1.2:
+                wu = tent(du, radius_u)
+            else:
+                wu = cubic(du)
+            if inner_only:
+                wu = wp.exp(-du * du)
+            weight = wu * wv
+            magnitude += wp.abs(weight)
+            if weight != 0.0 and y >= 0 and x >= 0 and y < texture.shape[0] and x < texture.shape[1]:
+                tap = texture[y, x]
+                here = wp.max(w + gu * du + gv * dv, 0.0)
+                fits = tap[3] >= 0.0 and not differ(tap[3], here, 0.08)
+                if inner_only and side[y, x] != 0:
+                    fits = False
+                if fits:
+                    total += weight * wp.vec3(tap[0], tap[1], tap[2])
+                    weights += weight
+    if weights > 0.25 * magnitude or (inner_only and weights > 1.0e-3):
+        total = total / weights
+        return wp.vec4(total[0], total[1], total[2], 1.0)
+    return wp.vec4(0.0, 0.0, 0.0, 0.0)
+
+
+@wp.kernel
+def resolve(
+    keys: wp.array2d(dtype=wp.int64),
+    first: int,
+    count: int,
+    pixels: wp.array(dtype=int),
+    width: int,
+    texture: wp.array2d(dtype=wp.vec4),
+    corners: wp.array2d(dtype=wp.vec4),
+    other: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+    m: wp.mat33,
+    shift: wp.vec3,
+    image: wp.array2d(dtype=wp.vec3),
+    disparity: wp.array2d(dtype=float),
+    seen_side: wp.array2d(dtype=int),
+):
+    ty, tx = wp.tid()
+    key = keys[ty, tx]
+    if key == wp.int64(0):
+        return
+    i = int(_IDS - wp.int64(1) - key % _IDS) - first
+    if i < 0 or i >= count:
+        return
+    x = pixels[i] % width
+    y = pixels[i] / width
+    w = corners[y, x]
+    base = m * wp.vec3(float(x), float(y), 1.0)
+    right = wp.vec3(m[0, 0], m[1, 0], m[2, 0])
+    down = wp.vec3(m[0, 1], m[1, 1], m[2, 1])
+    h0 = base + shift * w[0]
+    h1 = base + right + shift * w[1]
+    h2 = base + right + down + shift * w[2]
+    h3 = base + down + shift * w[3]
+    p0 = wp.vec2(h0[0] / h0[2], h0[1] / h0[2])
+    p1 = wp.vec2(h1[0] / h1[2], h1[1] / h1[2])
+    p2 = wp.vec2(h2[0] / h2[2], h2[1] / h2[2])
+    p3 = wp.vec2(h3[0] / h3[2], h3[1] / h3[2])
+    p = wp.vec2(float(tx) + 0.5, float(ty) + 0.5)
+    # Perspective-correct place inside the quad.
+    du = float(0.0)
+    dv = float(0.0)
+    seen = float(0.0)
+    b = barycentric(p0, p1, p2, p)
+    if b[0] >= _INSIDE and b[1] >= _INSIDE and b[2] >= _INSIDE:
+        q = wp.vec3(b[0] / h0[2], b[1] / h1[2], b[2] / h2[2])
+        total = q[0] + q[1] + q[2]
+        du = (q[1] + q[2]) / total
+        dv = q[2] / total
+        seen = q[0] * w[0] + q[1] * w[1] + q[2] * w[2]
+    else:
+        b = barycentric(p0, p2, p3, p)
+        q = wp.vec3(b[0] / h0[2], b[1] / h2[2], b[2] / h3[2])
+        total = q[0] + q[1] + q[2]
+        du = q[1] / total
+        dv = (q[1] + q[2]) / total
+        seen = q[0] * w[0] + q[1] * w[2] + q[2] * w[3]
+    du = wp.clamp(du, 0.0, 1.0)
+    dv = wp.clamp(dv, 0.0, 1.0)
+    u = float(x) + du
+    v = float(y) + dv
+    gu = 0.5 * (w[1] - w[0] + w[2] - w[3])
+    gv = 0.5 * (w[3] - w[0] + w[2] - w[1])
+    here = 0.25 * (w[0] + w[1] + w[2] + w[3]) + gu * (du - 0.5) + gv * (dv - 0.5)
+    # Source pixels that one target pixel spans: the inverse of the quad's edges in the target.
+    eu = p1 - p0
+    ev = p3 - p0
+    area = wp.max(wp.abs(eu[0] * ev[1] - eu[1] * ev[0]), 1.0e-6)
+    radius_u = (wp.abs(ev[0]) + wp.abs(ev[1])) / area
+    radius_v = (wp.abs(eu[0]) + wp.abs(eu[1])) / area
+    mark = int(0)
+    colour = wp.vec4(0.0, 0.0, 0.0, 0.0)
+    if side[y, x] == _NEAR:
+        scale = magnification(m, h0[2])
+        if opened(m, shift, float(x) + 0.5, float(y) + 0.5, texture[y, x][3], other[y, x], scale):
+            mark = _NEAR
+            colour = sample(texture, side, u, v, here, gu, gv, 1.0, 1.0, True)
+    if colour[3] == 0.0:
+        colour = sample(texture, side, u, v, here, gu, gv, radius_u, radius_v, False)
+    if colour[3] == 0.0:
+        tap = texture[y, x]
+        colour = wp.vec4(tap[0], tap[1], tap[2], 1.0)
+    image[ty, tx] = wp.vec3(
+        wp.clamp(colour[0], 0.0, 255.0), wp.clamp(colour[1], 0.0, 255.0), wp.clamp(colour[2], 0.0, 255.0)
+    )
+    disparity[ty, tx] = wp.max(seen, 0.0)
+    seen_side[ty, tx] = mark
+
+
+@wp.kernel
+def close_cracks(
+    image: wp.array2d(dtype=wp.vec3),
+    disparity: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+    closed_image: wp.array2d(dtype=wp.vec3),
+    closed_disparity: wp.array2d(dtype=float),
+    closed_side: wp.array2d(dtype=int),
+):
+    """Interpolates a hole of one or two pixels between two sides of one surface."""
+    y, x = wp.tid()
+    closed_image[y, x] = image[y, x]
+    closed_disparity[y, x] = disparity[y, x]
+    closed_side[y, x] = side[y, x]
+    if disparity[y, x] >= 0.0:
+        return
+    best = int(4)
+    for direction in range(4):
+        dx = int(1)
+        dy = int(0)
+        if direction == 1:
+            dx = 0
+            dy = 1
+        if direction == 2:
+            dy = 1
+        if direction == 3:
+            dy = -1
+        for back in range(1, 3):
+            for forward in range(1, 4 - back):
+                yb = y - dy * back
+                xb = x - dx * back
+                yf = y + dy * forward
+                xf = x + dx * forward
+                inside = wp.min(wp.min(yb, yf), wp.min(xb, xf)) >= 0
+                inside = inside and wp.max(yb, yf) < image.shape[0] and wp.max(xb, xf) < image.shape[1]
+                if inside and back + forward < best:
+                    wb = disparity[yb, xb]
+                    wf = disparity[yf, xf]
+                    if wb >= 0.0 and wf >= 0.0 and not differ(wb, wf, 0.1):
+                        best = back + forward
+                        t = float(back) / float(back + forward)
+                        closed_image[y, x] = (1.0 - t) * image[yb, xb] + t * image[yf, xf]
+                        closed_disparity[y, x] = (1.0 - t) * wb + t * wf
+
+
+@wp.kernel
+def soften_silhouettes(
+    image: wp.array2d(dtype=wp.vec3),
+    disparity: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+    softened: wp.array2d(dtype=wp.vec3),
+):
+    """A binomial filter over pixels on either side of an opened silhouette."""
+    y, x = wp.tid()
+    softened[y, x] = image[y, x]
+    w = disparity[y, x]
+    if w < 0.0 or y == 0 or x == 0 or y == image.shape[0] - 1 or x == image.shape[1] - 1:
+        return
+    edge = bool(False)
+    total = wp.vec3(0.0, 0.0, 0.0)
+    weights = float(0.0)
+    for dy in range(-1, 2):
+        for dx in range(-1, 2):
+            v = disparity[y + dy, x + dx]
+            if v >= 0.0:
+                weight = float((2 - wp.abs(dx)) * (2 - wp.abs(dy)))
+                total += weight * image[y + dy, x + dx]
+                weights += weight
+                if dx * dy == 0 and differ(v, w, 0.05):
+                    if (v > w and side[y + dy, x + dx] == _NEAR) or (v < w and side[y, x] == _NEAR):
+                        edge = True
+    if edge:
+        softened[y, x] = total / weights
+
+
+@wp.kernel
+def grow_rim(
+    image: wp.array2d(dtype=wp.vec3),
+    disparity: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+    grown_image: wp.array2d(dtype=wp.vec3),
+    grown_disparity: wp.array2d(dtype=float),
+    grown_side: wp.array2d(dtype=int),
+):
+    """Gives hole pixels on a rim the mean of their farther known neighbours."""
+    y, x = wp.tid()
+    grown_image[y, x] = image[y, x]
+    grown_disparity[y, x] = disparity[y, x]
+    grown_side[y, x] = side[y, x]
+    if disparity[y, x] >= 0.0:
+        return
+    farthest = float(1.0e30)
+    for dy in range(-1, 2):
+        for dx in range(-1, 2):
+            if y + dy >= 0 and x + dx >= 0 and y + dy < image.shape[0] and x + dx < image.shape[1]:
+                v = disparity[y + dy, x + dx]
+                if v >= 0.0:
+                    farthest = wp.min(farthest, v)
+    if farthest > 1.0e29:
+        return
+    total = wp.vec3(0.0, 0.0, 0.0)
+    depth = float(0.0)
+    count = float(0.0)
+    for dy in range(-1, 2):
+        for dx in range(-1, 2):
+            if y + dy >= 0 and x + dx >= 0 and y + dy < image.shape[0] and x + dx < image.shape[1]:
+                v = disparity[y + dy, x + dx]
+                if v >= 0.0 and v <= 1.15 * farthest:
+                    total += image[y + dy, x + dx]
+                    depth += v
+                    count += 1.0
+    grown_image[y, x] = total / count
+    grown_disparity[y, x] = depth / count
