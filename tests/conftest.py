@@ -1,15 +1,10 @@
 """A small picture with depth and a path, shared by the tests that go the whole way."""
 
-import os
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from lyra.geometry.cameras import Trajectory, intrinsics_from_fov
-
-# A GPU's state must not decide what the tests see.
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 HEIGHT, WIDTH = 112, 208
 
@@ -18,7 +13,7 @@ HEIGHT, WIDTH = 112, 208
 def small_scene(tmp_path_factory):
     """Folder with image.png (208x112), depth.npz and path.npz (161 poses): a box before a wall, floor and sky."""
     folder = tmp_path_factory.mktemp("scene")
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    y = np.repeat(np.arange(HEIGHT)[:, None], WIDTH, 1)
     k = intrinsics_from_fov(1.05, HEIGHT, WIDTH)
     below = (y + 0.5 - k[1, 2]) / k[1, 1]
     depth = np.full((HEIGHT, WIDTH), 12.0)
