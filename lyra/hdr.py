@@ -1,0 +1,131 @@
+"""Pictures with more range than a screen: OpenEXR, Radiance HDR and float TIFF, brought to sRGB."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from lyra import exr
+from lyra.errors import InvalidInputError
+
+RADIANCE = (b"#?RADIANCE", b"#?RGBE")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+MIDDLE_GREY = 0.18
+
+
+def exr_size(data: bytes) -> tuple[int, int]:
+    """(height, width) of an EXR file's picture, from its header."""
+    return exr.read_header(data)[0].display_window[2:]
+
+
+def read_exr(data: bytes) -> np.ndarray:
+    """Linear (H, W, 3 or 4) float32, alpha straight, of an EXR file's colour channels (premultiplied in the file)."""
+    names = [name for part in exr.read_header(data) for name in exr.channel_names(part)]
+    color = _color_channels(names)
+    try:
+        channels = exr.read_channels(data, set(color))
+    except exr.UnsupportedExrError as unsupported:
+        try:
+            linear = _through_libav(data, "exr_pipe")
+        except InvalidInputError:
+            raise unsupported from None
+    else:
+        linear = np.stack([channels[name] for name in color], -1)
+    if linear.shape[-1] == 4:
+        alpha = linear[..., 3:]
+        linear = np.concatenate([linear[..., :3] / np.where(alpha > 1e-4, alpha, 1), alpha], -1)
+    return linear
+
+
+def _color_channels(names: list[str]) -> list[str]:
+    """The red, green, blue and alpha channels of the picture itself: the shortest layer name wins."""
+    layers = sorted(
+        {name[:-1] for name in names if name[-1:] == "R"},
+        key=lambda layer: ("Combined" not in layer, len(layer)),
+    )
+    for layer in layers:
+        if {layer + "G", layer + "B"} <= set(names):
+            return [layer + c for c in "RGBA" if layer + c in names]
+    for grey in ("V", "Y", "L"):
+        if grey in names:
+            return [grey] * 3
+    raise InvalidInputError(
+        f"The EXR file has the channels {', '.join(names[:12])}; a picture needs R, G and B."
+    )
+
+
+def read_radiance(data: bytes) -> np.ndarray:
+    """Linear (H, W, 3) float32 of a Radiance .hdr file."""
+    return _through_libav(data, "hdr_pipe")
+
+
+def _through_libav(data: bytes, container: str) -> np.ndarray:
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), format=container) as file:
+            frame = next(file.decode(video=0))
+            alpha = "a" in frame.format.name.removeprefix("gbr")[:2]
+            return frame.reformat(format="gbrapf32le" if alpha else "gbrpf32le").to_ndarray()
+    except (av.FFmpegError, StopIteration, ValueError) as error:
+        raise InvalidInputError(
+            f"The picture cannot be decoded ({error}); save it as EXR with ZIP, or as PNG."
+        ) from error
+
+
+def read_float_tiff(data: bytes) -> np.ndarray:
+    """Linear (H, W, 3 or 4) float32 of a float TIFF."""
+    import tifffile
+
+    try:
+        pixels = tifffile.imread(io.BytesIO(data))
+    except (tifffile.TiffFileError, ValueError, KeyError, ImportError, OSError) as error:
+        raise InvalidInputError(
+            f"The float TIFF cannot be decoded ({error}); save it without compression."
+        ) from error
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, -1)
+    if pixels.ndim != 3 or pixels.shape[-1] not in (3, 4):
+        raise InvalidInputError(f"The TIFF has the shape {pixels.shape}; a picture needs (height, width, 3).")
+    return pixels.astype(np.float32)
+
+
+def tone_mapped(linear: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """sRGB (H, W, C) uint8 of linear colours, and what was done.
+
+    A picture whose 99.9th percentile of luminance fits the screen is only encoded. Any other is exposed so that its
+    median luminance is middle grey and rolled off by the curve of Reinhard et al. 2002, "Photographic Tone
+    Reproduction for Digital Images", equation 4, with that percentile as white.
+    """
+    color, alpha = linear[..., :3], linear[..., 3:]
+    notes = []
+    bad = ~np.isfinite(color)
+    if bad.any():
+        notes.append(
+            f"{int(bad.any(-1).sum())} pixels of the picture were infinite or not a number; they became black."
+        )
+        color = np.where(bad, 0, color)
+    color = np.maximum(color, 0)
+    luminance = color @ _LUMINANCE
+    white = float(np.percentile(luminance, 99.9))
+    if white > 1.0:
+        lit = luminance[luminance > 0]
+        exposure = min(MIDDLE_GREY / float(np.median(lit)), 4.0)
+        limit = max(white * exposure, 1.0)
+        exposed = luminance * exposure
+        ratio = exposure * (1 + exposed / limit**2) / (1 + exposed)
+        color = color * ratio[..., None]
+        notes.append(
+            f"High dynamic range: exposed by {np.log2(exposure):+.1f} stops and rolled off to fit the screen."
+        )
+    encoded = np.concatenate([srgb_encoded(np.minimum(color, 1)), np.clip(alpha, 0, 1)], -1)
+    return np.rint(encoded * 255).astype(np.uint8), notes
+
+
+def srgb_encoded(linear: np.ndarray) -> np.ndarray:
+    """The sRGB transfer curve (IEC 61966-2-1) of linear values in [0, 1]."""
+    return np.where(
+        linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
+    )
