@@ -6,12 +6,9 @@ in this project; the published Lyra 2.0 puts the ray through the integer index, 
 
 from __future__ import annotations
 
-import numpy as np
 import warp as wp
 
-from lyra.geometry.arrays import Array, ArraySpace, check_shape, to_numpy
-
-wp.set_module_options({"enable_backward": False})
+from lyra.geometry.arrays import Array, ArraySpace, check_shape, inverse, to_numpy
 
 PIXEL_CENTER = 0.5
 MAX_DEPTH = wp.constant(wp.float32(1e4))
@@ -38,8 +35,7 @@ def pinhole(w2c: wp.mat44, k: wp.mat33, point: wp.vec3) -> wp.vec3:
     """Pixel coordinates (u, v) and z-depth of a world point."""
     camera = wp.transform_point(w2c, point)
     p = k * camera
-    scale = wp.float32(1.0) / (p[2] + Z_EPSILON)
-    return wp.vec3(p[0] * scale, p[1] * scale, p[2])
+    return wp.vec3(p[0] / (p[2] + Z_EPSILON), p[1] / (p[2] + Z_EPSILON), p[2])
 
 
 @wp.kernel(enable_backward=False)
@@ -100,8 +96,8 @@ def unproject(
             dim=tuple(points.shape[:3]),
             inputs=[
                 space.wrap(depth),
-                space.upload(np.linalg.inv(to_numpy(w2c)), wp.mat44),
-                space.upload(np.linalg.inv(to_numpy(intrinsics)), wp.mat33),
+                space.upload(inverse(w2c), wp.mat44),
+                space.upload(inverse(intrinsics), wp.mat33),
                 stride,
                 pixel_offset,
                 invalid,

@@ -1,0 +1,148 @@
+"""Warp kernels of the forward splat, one set per number of channels.
+
+One thread takes `span` neighbouring points: a whole row on the CPU, where a kernel is one loop, and a single point
+on a GPU. A canvas cell holds (weight, weight * z, weight * channels...), so that everything about a point goes to
+memory at once, and has a border of one pixel around the image that nobody reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import warp as wp
+
+from lyra.geometry.projection import pinhole
+
+
+@dataclass(frozen=True)
+class SplatKernels:
+    """Kernels and the vector type of a canvas cell for one number of channels."""
+
+    channels: int
+    cell: Any
+    splat: wp.Kernel
+    normalize: wp.Kernel
+
+    def load(self, device: wp.Device) -> None:
+        """Compiles and loads, so that launches may come from several threads afterwards."""
+        for kernel in (farthest_z, self.splat, self.normalize):
+            kernel.module.load(device)
+
+
+@wp.kernel(enable_backward=False, module="unique")
+def farthest_z(
+    points: wp.array2d(dtype=wp.vec3),
+    w2c: wp.array1d(dtype=wp.mat44),
+    first_target: wp.int32,
+    items: wp.int32,
+    chunk: wp.int32,
+    step: wp.int32,
+    step_of_chunk: wp.int32,
+    farthest: wp.array1d(dtype=wp.float32),
+):
+    """The largest z (at least 0) of all points in each target camera.
+
+    Thread (target, c) takes the points c * step_of_chunk + k * step for k < chunk.
+    """
+    local, c = wp.tid()
+    target = first_target + local
+    item = wp.min(target, items - 1)
+    camera = w2c[target]
+    best = wp.float32(0.0)
+    for k in range(chunk):
+        p = c * step_of_chunk + k * step
+        if p < points.shape[1]:
+            q = points[item, p]
+            best = wp.max(
+                best, camera[2, 0] * q[0] + camera[2, 1] * q[1] + camera[2, 2] * q[2] + camera[2, 3]
+            )
+    wp.atomic_max(farthest, target, best)
+
+
+@lru_cache
+def splat_kernels(channels: int) -> SplatKernels:
+    """The kernels for values of so many channels (0: only depth)."""
+    cell = wp.types.vector(length=channels + 2, dtype=wp.float32)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def splat(
+        points: wp.array2d(dtype=wp.vec3),
+        valid: wp.array2d(dtype=wp.uint8),
+        values: wp.array3d(dtype=wp.float32),
+        w2c: wp.array1d(dtype=wp.mat44),
+        k: wp.array1d(dtype=wp.mat33),
+        exponent_scale: wp.array1d(dtype=wp.float32),
+        first_target: wp.int32,
+        items: wp.int32,
+        span: wp.int32,
+        offset: wp.float32,
+        height: wp.int32,
+        width: wp.int32,
+        canvas: wp.array2d(dtype=cell),
+    ):
+        local, first = wp.tid()
+        target = first_target + local
+        item = wp.min(target, items - 1)
+        camera, intrinsics, scale = w2c[target], k[target], exponent_scale[target]
+        for i in range(span):
+            p = first * span + i
+            if valid[item, p] != wp.uint8(0):
+                projected = pinhole(camera, intrinsics, points[item, p])
+                z = projected[2]
+                u = projected[0] + offset
+                v = projected[1] + offset
+                # Outside of these bounds all four corners lie on the border of the canvas.
+                inside = u > 0.0 and v > 0.0 and u < wp.float32(width + 1) and v < wp.float32(height + 1)
+                if z > 0.0 and inside:
+                    weight = wp.exp(-scale * wp.log(wp.float32(1.0) + z))
+                    splatted = cell()
+                    splatted[0] = weight
+                    splatted[1] = weight * z
+                    for c in range(channels):
+                        splatted[c + 2] = weight * values[item, p, c]
+                    u0, v0, u1, v1 = wp.floor(u), wp.floor(v), wp.ceil(u), wp.ceil(v)
+                    left, right = wp.float32(1.0) - (u - u0), wp.float32(1.0) - (u1 - u)
+                    top, bottom = wp.float32(1.0) - (v - v0), wp.float32(1.0) - (v1 - v)
+                    upper, lower = wp.int32(v0) * (width + 2), wp.int32(v1) * (width + 2)
+                    # An integer coordinate has floor = ceil and counts twice, as published.
+                    wp.atomic_add(canvas, local, upper + wp.int32(u0), (left * top) * splatted)
+                    wp.atomic_add(canvas, local, upper + wp.int32(u1), (right * top) * splatted)
+                    wp.atomic_add(canvas, local, lower + wp.int32(u0), (left * bottom) * splatted)
+                    wp.atomic_add(canvas, local, lower + wp.int32(u1), (right * bottom) * splatted)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def normalize(
+        canvas: wp.array2d(dtype=cell),
+        first_target: wp.int32,
+        span: wp.int32,
+        width: wp.int32,
+        fill: wp.float32,
+        lowest: wp.float32,
+        highest: wp.float32,
+        values: wp.array3d(dtype=wp.float32),
+        depth: wp.array2d(dtype=wp.float32),
+        mask: wp.array2d(dtype=wp.uint8),
+    ):
+        local, first = wp.tid()
+        target = first_target + local
+        for i in range(span):
+            p = first * span + i
+            index = (p // width + 1) * (width + 2) + p % width + 1
+            total = canvas[local, index]
+            # Leaves the canvas clean for the next targets.
+            canvas[local, index] = cell()
+            if total[0] > 0.0:
+                scale = wp.float32(1.0) / total[0]
+                for c in range(channels):
+                    values[target, p, c] = wp.clamp(total[c + 2] * scale, lowest, highest)
+                depth[target, p] = total[1] * scale
+                mask[target, p] = wp.uint8(1)
+            else:
+                for c in range(channels):
+                    values[target, p, c] = fill
+                depth[target, p] = wp.float32(0.0)
+                mask[target, p] = wp.uint8(0)
+
+    return SplatKernels(channels, cell, splat, normalize)

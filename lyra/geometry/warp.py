@@ -1,0 +1,252 @@
+"""Forward warp: what some views show, splatted into other cameras with a soft z-buffer.
+
+The published Lyra 2.0 splat. Each pixel with trusted depth becomes a world point; in the target image it is shared
+bilinearly by its four neighbours with the weight exp(-50 log1p(z) / max log1p(z)), so that of two points that
+meet the nearer wins. The maximum is over the batch of targets and includes the world's origin, where the pixels
+without trusted depth are put.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+from lyra.errors import InvalidInputError
+from lyra.geometry.arrays import Array, ArraySpace, check_shape, to_numpy
+from lyra.geometry.projection import PIXEL_CENTER, unproject
+from lyra.geometry.reliability import reliable_depth_mask
+from lyra.geometry.splat_kernels import SplatKernels, farthest_z, splat_kernels
+
+# Targets that share one canvas on a GPU: 16 of 832x480 with five values per cell take 128 MB.
+CANVAS_TARGETS = 16
+GPU_REDUCTION_THREADS = 16384
+
+
+@dataclass(frozen=True)
+class SplatSettings:
+    """`pixel_offset` as in `lyra.geometry.projection` (the published code: 0), for sources and targets alike.
+
+    `sharpness`: the exponent of the farthest point. `batch`: how many consecutive targets share the maximum depth
+    that weights refer to. `fill`: value of pixels that nothing reaches. `limits`: values are clamped to them.
+    """
+
+    pixel_offset: float = PIXEL_CENTER
+    sharpness: float = 50.0
+    batch: int = 16
+    fill: float = -1.0
+    limits: tuple[float, float] = (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class SplatSource:
+    """World points of N groups of views, ready to be splatted into any number of cameras.
+
+    `points_world` (N, V*H*W, 3) float32, `valid` (N, V*H*W) bool, `values` (N, V*H*W, C) float32.
+    """
+
+    points_world: Array
+    valid: Array
+    values: Array
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class WarpedViews:
+    """T splatted images: `values` (T, H, W, C) float32, `depth` (T, H, W) z-depth, 0 in holes, `mask` (T, H, W)."""
+
+    values: Array
+    depth: Array
+    mask: Array
+
+
+def splat_source(
+    values: Array,
+    depth: Array,
+    w2c: Array,
+    intrinsics: Array,
+    *,
+    mask: Array | None = None,
+    pixel_offset: float = PIXEL_CENTER,
+) -> SplatSource:
+    """Un-projects `values` (N, V, H, W, C): N groups of V views that are splatted together. C may be 0.
+
+    `depth` (N, V, H, W), `w2c` (N, V, 4, 4), `intrinsics` (N, V, 3, 3). `mask` (N, V, H, W) says which pixels are
+    used, by default those of `reliable_depth_mask`; pixels without depth never are.
+    """
+    check_shape("values", values, None, None, None, None, None)
+    n, views, height, width, channels = values.shape
+    check_shape("depth", depth, n, views, height, width)
+    check_shape("w2c", w2c, n, views, 4, 4)
+    check_shape("intrinsics", intrinsics, n, views, 3, 3)
+    flat = depth.reshape(n * views, height, width)
+    if mask is None:
+        valid = reliable_depth_mask(flat)
+    else:
+        check_shape("mask", mask, n, views, height, width)
+        # NaN depth is far, not missing, and NaN <= 0 is false.
+        valid = mask.reshape(flat.shape) & ~(flat <= 0)
+    # What is not used becomes a point at the world's origin, where it still counts for the maximum depth.
+    used = ArraySpace(depth).where(valid, flat, 0.0)
+    points = unproject(used, w2c.reshape(-1, 4, 4), intrinsics.reshape(-1, 3, 3), pixel_offset=pixel_offset)
+    count = views * height * width
+    return SplatSource(
+        points.reshape(n, count, 3),
+        valid.reshape(n, count),
+        values.reshape(n, count, channels),
+        height,
+        width,
+    )
+
+
+def splat(
+    source: SplatSource,
+    target_w2c: Array,
+    target_intrinsics: Array,
+    settings: SplatSettings | None = None,
+    size: tuple[int, int] | None = None,
+) -> WarpedViews:
+    """Splats into T cameras: `target_w2c` (T, 4, 4), `target_intrinsics` (T, 3, 3), images of `size` (H, W).
+
+    The source has one group, which goes into every target, or T groups, the t-th of which goes into target t.
+    The size is by default the source's.
+    """
+    settings = settings or SplatSettings()
+    targets, groups = len(target_w2c), len(source.points_world)
+    check_shape("target_w2c", target_w2c, None, 4, 4)
+    check_shape("target_intrinsics", target_intrinsics, targets, 3, 3)
+    if groups not in (1, targets):
+        raise InvalidInputError(
+            f"The source has {groups} groups for {targets} targets; give one group or {targets}."
+        )
+    height, width = size or (source.height, source.width)
+    channels = source.values.shape[2]
+    space = ArraySpace(source.points_world)
+    out = WarpedViews(
+        space.empty((targets, height, width, channels)),
+        space.empty((targets, height, width)),
+        space.empty((targets, height, width), wp.uint8),
+    )
+    with space.stream():
+        launches = _Launches(space, source, target_w2c, target_intrinsics, out, settings)
+        launches.run()
+    return WarpedViews(out.values, out.depth, space.as_bool(out.mask))
+
+
+def forward_warp(
+    values: Array,
+    depth: Array,
+    w2c: Array,
+    intrinsics: Array,
+    target_w2c: Array,
+    target_intrinsics: Array,
+    *,
+    mask: Array | None = None,
+    settings: SplatSettings | None = None,
+) -> WarpedViews:
+    """`splat_source` and `splat` in one call, for sources that are used once."""
+    settings = settings or SplatSettings()
+    source = splat_source(values, depth, w2c, intrinsics, mask=mask, pixel_offset=settings.pixel_offset)
+    return splat(source, target_w2c, target_intrinsics, settings)
+
+
+class _Launches:
+    """The kernels of one splat call over its targets: a thread per core on the CPU, large launches on a GPU."""
+
+    def __init__(
+        self, space, source: SplatSource, w2c, intrinsics, out: WarpedViews, settings: SplatSettings
+    ):
+        self.settings, self.device = settings, space.device
+        self.targets, self.height, self.width, channels = out.values.shape
+        self.groups, self.points = source.valid.shape
+        self.source_width = source.width
+        self.kernels: SplatKernels = splat_kernels(channels)
+        self.kernels.load(self.device)
+        # Kept, because the Warp arrays below only borrow what may be a converted copy.
+        self.points_world = space.wrap(source.points_world).view(wp.vec3)
+        self.valid = space.wrap(source.valid, wp.uint8)
+        self.values = space.wrap(source.values)
+        self.w2c = space.upload(to_numpy(w2c), wp.mat44)
+        self.intrinsics = space.upload(to_numpy(intrinsics), wp.mat33)
+        pixels = self.height * self.width
+        self.out = [
+            space.wrap(out.values.reshape(self.targets, pixels, channels)),
+            space.wrap(out.depth.reshape(self.targets, pixels)),
+            space.wrap(out.mask.reshape(self.targets, pixels), wp.uint8),
+        ]
+        self.farthest = wp.zeros(self.targets, dtype=wp.float32, device=self.device)
+
+    def run(self) -> None:
+        share = CANVAS_TARGETS if self.device.is_cuda else 1
+        parts = [(first, min(share, self.targets - first)) for first in range(0, self.targets, share)]
+        workers = 1 if self.device.is_cuda else min(len(os.sched_getaffinity(0)), len(parts))
+        _in_threads([lambda part=part: self._find_farthest(*part) for part in parts], workers)
+        self.exponent_scale = self._exponent_scale()
+        # Worker i takes every workers-th part with a canvas of its own.
+        _in_threads([lambda i=i: self._splat_parts(parts[i::workers]) for i in range(workers)], workers)
+
+    def _exponent_scale(self) -> wp.array:
+        """sharpness / (max log1p(z) + 1e-7) for each target, the maximum being that of its batch."""
+        zeta = np.log1p(self.farthest.numpy())
+        starts = np.arange(0, self.targets, self.settings.batch)
+        largest = np.repeat(np.maximum.reduceat(zeta, starts), self.settings.batch)[: self.targets]
+        return wp.array(
+            (self.settings.sharpness / (largest + np.float32(1e-7))).astype(np.float32),
+            dtype=wp.float32,
+            device=self.device,
+        )
+
+    def _find_farthest(self, first: int, count: int) -> None:
+        if self.device.is_cuda:
+            threads = GPU_REDUCTION_THREADS
+            chunk, step, step_of_chunk = -(-self.points // threads), threads, 1
+        else:
+            threads, chunk, step, step_of_chunk = 1, self.points, 1, self.points
+        wp.launch(
+            farthest_z,
+            dim=(count, threads),
+            inputs=[self.points_world, self.w2c, first, self.groups, chunk, step, step_of_chunk],
+            outputs=[self.farthest],
+            device=self.device,
+        )
+
+    def _splat_parts(self, parts: list[tuple[int, int]]) -> None:
+        cells = (self.height + 2) * (self.width + 2)
+        canvas = wp.zeros((parts[0][1], cells), dtype=self.kernels.cell, device=self.device)
+        for first, count in parts:
+            self._splat(first, count, canvas)
+
+    def _splat(self, first: int, count: int, canvas: wp.array) -> None:
+        source_span, target_span = (1, 1) if self.device.is_cuda else (self.source_width, self.width)
+        scene = [self.points_world, self.valid, self.values, self.w2c, self.intrinsics, self.exponent_scale]
+        offset = 1.0 - self.settings.pixel_offset
+        wp.launch(
+            self.kernels.splat,
+            dim=(count, self.points // source_span),
+            inputs=[*scene, first, self.groups, source_span, offset, self.height, self.width],
+            outputs=[canvas],
+            device=self.device,
+        )
+        wp.launch(
+            self.kernels.normalize,
+            dim=(count, self.height * self.width // target_span),
+            inputs=[canvas, first, target_span, self.width, self.settings.fill, *self.settings.limits],
+            outputs=self.out,
+            device=self.device,
+        )
+
+
+def _in_threads(calls: list[Callable[[], None]], workers: int) -> None:
+    """Runs the calls in so many threads; kernel launches on the CPU block and release the interpreter lock."""
+    if workers == 1:
+        for call in calls:
+            call()
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result()
