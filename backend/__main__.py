@@ -1,0 +1,67 @@
+"""`python -m backend`: starts the service and runs it until it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from backend.config import Config, default_log_file, default_state_file, default_worlds
+from backend.errors import StartError
+
+
+def parse(arguments: Sequence[str] | None = None) -> Config:
+    parser = argparse.ArgumentParser(
+        prog="lyra serve",
+        description="The local service that Blender talks to. It listens on 127.0.0.1 only.",
+    )
+    parser.add_argument("--port", type=int, default=0, help="0 (default): a free one")
+    parser.add_argument(
+        "--state-file", type=Path, default=default_state_file(), metavar="FILE",
+        help="where port and token are written for clients (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--worlds", type=Path, default=default_worlds(), metavar="FOLDER", help="(%(default)s)"
+    )
+    parser.add_argument("--log", type=Path, default=default_log_file(), metavar="FILE", help="(%(default)s)")
+    parser.add_argument("--owner", default="user", metavar="NAME", help="who started it (user)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="by default cuda where there is one")
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65535:
+        parser.error(f"port {options.port} is none; choose one of 0 ... 65535")
+    return Config(
+        worlds=options.worlds.expanduser().resolve(),
+        state_file=options.state_file.expanduser().resolve(),
+        log_file=options.log.expanduser().resolve(),
+        port=options.port,
+        owner=options.owner,
+        device=options.device,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 stopped on request, 2 cannot start."""
+    # Imported after --help has been answered.
+    from backend.service import serve
+
+    config = parse(arguments)
+    try:
+        if config.device == "cuda":
+            _require_cuda()
+        serve(config)
+    except StartError as error:
+        print(f"lyra serve: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _require_cuda() -> None:
+    from lyra.engines import default_device
+
+    if default_device() != "cuda":
+        raise StartError("--device cuda: this machine has no CUDA GPU that Warp can use; leave --device out.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

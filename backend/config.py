@@ -1,0 +1,58 @@
+"""What a backend is started with, and how much it accepts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+APP_NAME = "lyra-worlds"
+HOST = "127.0.0.1"
+PRIVATE_FOLDER = ".backend"  # inside the worlds folder: the job database and what jobs were given
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes are bytes. Above a limit the answer is 413 (sizes), 429 (queue) or 409 (worlds)."""
+
+    image_bytes: int = 200_000_000
+    depth_bytes: int = 400_000_000
+    json_bytes: int = 16_000_000
+    queued_jobs: int = 16
+    worlds: int = 1000
+
+
+@dataclass(frozen=True)
+class Config:
+    """`worker_command` starts the worker process; it gets `--device` when `device` is not None."""
+
+    worlds: Path
+    state_file: Path
+    log_file: Path
+    port: int = 0
+    owner: str = "user"
+    device: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    worker_command: tuple[str, ...] = (sys.executable, "-m", "backend.worker")
+
+    @property
+    def private_folder(self) -> Path:
+        return self.worlds / PRIVATE_FOLDER
+
+
+def cache_folder() -> Path:
+    return Path(platformdirs.user_cache_dir(APP_NAME, appauthor=False))
+
+
+def default_worlds() -> Path:
+    return Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)) / "worlds"
+
+
+def default_state_file() -> Path:
+    return cache_folder() / "backend.json"
+
+
+def default_log_file() -> Path:
+    return cache_folder() / "backend.log"

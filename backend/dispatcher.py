@@ -1,0 +1,178 @@
+"""Feeds the queue to one worker process, restarts it when it dies, kills it when it does not listen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from backend.config import Config
+from backend.jobs import JobBook, superseded_message
+from backend.store import Job
+from backend.worker_process import WorkerDiedError, WorkerProcess
+from backend.worlds import WorldCatalog, remove_leftovers
+from lyra.errors import InvalidInputError
+from lyra.world import World
+
+log = logging.getLogger("backend.dispatcher")
+CANCEL_SECONDS = 1.5
+# Waits before starts of a worker that does not come up; once the last is reached, waiting jobs fail.
+START_DELAYS = (0.0, 1.0, 3.0, 10.0)
+
+
+class Dispatcher:
+    """Runs the jobs of a book. One worker serves one device; it stays warm between jobs."""
+
+    def __init__(self, config: Config, book: JobBook, catalog: WorldCatalog):
+        self._config = config
+        self._book = book
+        self._catalog = catalog
+        self._worker: WorkerProcess | None = None
+        self._running: Job | None = None
+        self._task: asyncio.Task | None = None
+        self.device: str | None = None
+
+    @property
+    def worker_state(self) -> str:
+        if self.device is None:
+            return "starting"
+        return "idle" if self._running is None else "busy"
+
+    def start(self) -> None:
+        for job in self._book.take_up():
+            remove_leftovers(self._catalog.path(job.world_id), self._book.folder(job.id))
+        self._task = asyncio.create_task(self._supervise())
+        self._task.add_done_callback(_end_loudly)
+
+    async def stop(self) -> None:
+        """Ends the worker; what was running or waiting becomes interrupted."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        for job in self._book.take_up():
+            remove_leftovers(self._catalog.path(job.world_id), self._book.folder(job.id))
+
+    def cancel(self, job_id: str) -> Job:
+        job = self._book.begin_cancel(job_id)
+        if job.state == "cancelling":
+            self._worker.send({"type": "cancel", "id": job.id})
+            asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._kill_if_deaf, job, self._worker)
+        return job
+
+    def _kill_if_deaf(self, job: Job, worker: WorkerProcess) -> None:
+        if job is self._running and job.state == "cancelling" and worker is self._worker:
+            log.warning("killed", extra={"fields": {"job": job.id, "reason": "did not answer a cancel"}})
+            worker.kill()
+
+    async def _supervise(self) -> None:
+        """Keeps one worker alive and feeds it, for as long as the service runs."""
+        failures = 0
+        while True:
+            await asyncio.sleep(START_DELAYS[failures])
+            self._worker = worker = await WorkerProcess.start(self._command())
+            try:
+                self.device = (await worker.receive())["device"]
+                failures = 0
+                await self._serve(worker)
+            except WorkerDiedError as error:
+                log.error("died", extra={"fields": {"reason": str(error)}})
+                if self.device is None:
+                    failures = min(failures + 1, len(START_DELAYS) - 1)
+                    if failures == len(START_DELAYS) - 1:
+                        self._fail_waiting(error)
+                self._bury(error)
+            finally:
+                self.device = None
+                await worker.stop()
+
+    def _command(self) -> list[str]:
+        device = [] if self._config.device is None else ["--device", self._config.device]
+        return [*self._config.worker_command, *device]
+
+    def _bury(self, error: WorkerDiedError) -> None:
+        """What a worker's death means for the job it was at."""
+        job, self._running = self._running, None
+        if job is None:
+            return
+        remove_leftovers(self._catalog.path(job.world_id), self._book.folder(job.id))
+        if job.state == "cancelling":
+            self._book.finish(job, "cancelled", "cancelled; whole chunks stay")
+        else:
+            self._book.finish(job, "failed", "failed", f"{error} Whole chunks stay; resume the job to go on.")
+
+    def _fail_waiting(self, error: WorkerDiedError) -> None:
+        for job in self._book.queued():
+            reason = f"The worker does not start. {error} The log is {self._config.log_file}."
+            self._book.finish(job, "failed", "failed", reason)
+
+    async def _serve(self, worker: WorkerProcess) -> None:
+        """Runs queued jobs one after the other. Raises WorkerDiedError."""
+        while True:
+            self._book.news.clear()
+            if queued := self._book.queued():
+                await self._run(queued[0], worker)
+                continue
+            news = asyncio.create_task(self._book.news.wait())
+            # An idle worker says nothing; this ends only when it dies.
+            death = asyncio.create_task(worker.receive())
+            try:
+                await asyncio.wait({news, death}, return_when=asyncio.FIRST_COMPLETED)
+                if death.done():
+                    await death
+            finally:
+                news.cancel()
+                death.cancel()
+
+    async def _run(self, job: Job, worker: WorkerProcess) -> None:
+        first_run = job.first_chunk is None
+        if job.superseded:
+            self._book.finish(job, "failed", "failed", superseded_message(job))
+            return
+        folder = self._catalog.path(job.world_id)
+        self._running = job
+        self._book.begin(job)
+        if job.kind == "extend":
+            self._book.supersede(job.world_id, by=job)
+            try:
+                world = await asyncio.to_thread(World.open, folder)
+            except InvalidInputError as error:
+                self._running = None
+                self._book.finish(job, "failed", "failed", str(error))
+                return
+            if first_run:
+                self._book.set_first_chunk(job, len(world.chunks))
+        facts = {
+            "id": job.id,
+            "kind": job.kind,
+            "request": job.request,
+            "resumed_from": None if first_run else job.first_chunk,
+        }
+        job_folder = str(self._book.folder(job.id))
+        worker.send({"type": "run", "job": facts, "folder": job_folder, "world_folder": str(folder)})
+        if job.state == "cancelling":
+            # The cancel came while the world was being opened, before the worker knew the job.
+            worker.send({"type": "cancel", "id": job.id})
+        log.info("job started", extra={"fields": {"job": job.id, "kind": job.kind, "world": job.world_id}})
+        while job.active:
+            self._hear(job, await worker.receive())
+        self._running = None
+        log.info("job ended", extra={"fields": {"job": job.id, "state": job.state, "error": job.error}})
+
+    def _hear(self, job: Job, message: dict) -> None:
+        match message["type"]:
+            case "progress":
+                self._book.advance(job, message["stage"], message["fraction"], message["preview"])
+            case "notes":
+                self._book.add_notes(job, message["notes"])
+            case "done":
+                self._book.finish(job, "done", "done")
+            case "cancelled":
+                self._book.finish(job, "cancelled", "cancelled; whole chunks stay")
+            case "failed":
+                self._book.finish(job, "failed", "failed", message["error"])
+
+
+def _end_loudly(task: asyncio.Task) -> None:
+    """A dispatcher that ends by a bug must not look like a full queue."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("dispatcher ended", exc_info=task.exception())

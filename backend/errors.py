@@ -1,0 +1,46 @@
+"""Failures that only the service knows, and the HTTP status of every failure the user can mend."""
+
+from __future__ import annotations
+
+from lyra.errors import DiskFullError, EngineNotReadyError, InvalidInputError, LyraError
+
+
+class NotFoundError(LyraError):
+    """There is no such world, job or file."""
+
+
+class ConflictError(LyraError):
+    """Possible, but not now."""
+
+
+class TooLargeError(LyraError):
+    """More bytes than the service accepts."""
+
+
+class RangeError(LyraError):
+    """A byte range outside the file."""
+
+
+class QueueFullError(LyraError):
+    """Too many jobs are waiting."""
+
+
+class StartError(LyraError):
+    """The service cannot start here."""
+
+
+_STATUS = {
+    InvalidInputError: 400,
+    NotFoundError: 404,
+    EngineNotReadyError: 409,
+    ConflictError: 409,
+    TooLargeError: 413,
+    RangeError: 416,
+    QueueFullError: 429,
+    DiskFullError: 507,
+}
+
+
+def status_of(error: LyraError) -> int:
+    """The HTTP status of a failure; what is no special case is something the user gave."""
+    return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)

@@ -1,0 +1,100 @@
+"""What the worker does for each kind of job: thin calls into lyra.builder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from backend.task import TRAJECTORY_FILE, Runner, Task
+from lyra import builder
+from lyra.errors import InvalidInputError
+from lyra.geometry.cameras import Trajectory
+from lyra.progress import Progress
+from lyra.world import World
+
+# Share of an extend job's bar that its frames take when splats and mesh follow.
+FRAMES_SHARE = 0.7
+NEW_WORLD = "world"
+
+
+def seed(task: Task) -> None:
+    """Estimates depth and makes the world of one frame. It is built in the job's folder and moved when whole."""
+    finished = task.folder / NEW_WORLD
+    if not finished.exists():
+        _create(task, finished)
+    finished.rename(task.world_folder)
+
+
+def _create(task: Task, folder: Path) -> None:
+    settings = task.request
+    size = settings["size"]
+    builder.create_world(
+        folder,
+        task.folder / settings["image"],
+        engine=settings["engine"],
+        depth=settings["depth"],
+        depth_file=task.folder / settings["depth_file"] if settings["depth_file"] else None,
+        allow_download=settings["allow_download"],
+        name=settings["name"],
+        seed=settings["seed"],
+        intrinsics=None if settings["intrinsics"] is None else np.array(settings["intrinsics"]),
+        size=None if size is None else (size[1], size[0]),
+        device=task.device,
+        progress=task.progress,
+    )
+
+
+def extend(task: Task) -> None:
+    """Adds the path's chunks, or those that are still missing, then splats and mesh when asked for."""
+    world = World.open(task.world_folder)
+    request = task.request
+    share = FRAMES_SHARE if request["reconstruct"] else 1.0
+    _add_chunks(task, world, task.progress.part(0, share))
+    if request["reconstruct"]:
+        builder.reconstruct_world(
+            world, mesh=request["mesh"], device=task.device, progress=task.progress.part(share, 1)
+        )
+
+
+def _add_chunks(task: Task, world: World, progress: Progress) -> None:
+    request = task.request
+    trajectory = Trajectory.load(task.folder / TRAJECTORY_FILE)
+    if task.resumed_from is not None:
+        if builder.resume_world(world, device=task.device, progress=progress):
+            return
+        added = len(world.chunks) - task.resumed_from
+        if added == trajectory.chunks:
+            return
+        if added != 0:
+            raise InvalidInputError(
+                f"World {world.id} has {len(world.chunks)} chunks, {added} more than before this job, and no plan to "
+                "go on with; it was changed from outside. Generate again from its newest frame."
+            )
+    # A plan that an earlier job left must not be taken for this one's, should this one be interrupted at once.
+    world.clear_plan()
+    path, notes = builder.prepare_path(world, trajectory, request["pose_scale"])
+    task.notes(notes)
+    captions = request["captions"]
+    builder.extend_world(
+        world,
+        path,
+        prompt=request["prompt"],
+        captions=None if captions is None else {int(start): text for start, text in captions.items()},
+        seed=request["seed"],
+        device=task.device,
+        progress=progress,
+    )
+
+
+def reconstruct(task: Task) -> None:
+    world = World.open(task.world_folder)
+    builder.reconstruct_world(world, mesh=task.request["mesh"], device=task.device, progress=task.progress)
+
+
+def export(task: Task) -> None:
+    world = World.open(task.world_folder)
+    builder.export_world(world, task.request["items"], world.results / "export.zip", task.progress)
+
+
+RUNNERS: dict[str, Runner] = {"seed": seed, "extend": extend, "reconstruct": reconstruct, "export": export}

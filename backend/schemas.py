@@ -1,0 +1,152 @@
+"""What goes over the wire: the resources of docs/api.md."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JobKind = Literal["seed", "extend", "reconstruct", "export"]
+JobState = Literal["queued", "running", "cancelling", "cancelled", "failed", "interrupted", "done"]
+ExportItem = Literal["splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz"]
+Matrix = list[list[float]]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Body(BaseModel):
+    """Something a client sends; a misspelt key is refused rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class WorldSettings(Body):
+    name: str | None = Field(None, min_length=1, max_length=64)
+    engine: str = Field("preview", max_length=64)
+    seed: Seed = 0
+    depth: Literal["auto", "builtin", "depth-anything-v2"] = "auto"
+    allow_download: bool = False
+    intrinsics: Matrix | None = Field(None, description="3x3, pixels of the given image")
+    size: tuple[int, int] | None = Field(None, description="width, height; multiples of 16")
+
+
+class TrajectoryBody(Body):
+    w2c: list[Matrix] = Field(description="N x 4 x 4 world-to-camera, OpenCV axes; N = 1 + 80k")
+    intrinsics: list[Matrix] = Field(description="N x 3 x 3, pixels")
+    image_height: int
+    image_width: int
+
+
+class ExtendSettings(Body):
+    trajectory: TrajectoryBody
+    prompt: str = Field("", max_length=10_000)
+    captions: dict[str, str] | None = Field(None, description="starting frame of the whole world -> text")
+    seed: Seed | None = None
+    pose_scale: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
+    reconstruct: bool = True
+    mesh: bool = True
+
+
+class RevertBody(Body):
+    chunks: int = Field(ge=0)
+
+
+class ReconstructSettings(Body):
+    mesh: bool = True
+
+
+class ExportSettings(Body):
+    items: list[ExportItem] = Field(min_length=1)
+
+
+class ShutdownBody(Body):
+    force: bool = False
+
+
+class Health(BaseModel):
+    api: int
+    version: str
+    pid: int
+    owner: str
+    device: str | None = Field(description="null until the worker has started")
+    worker: Literal["starting", "idle", "busy"]
+    active_jobs: int
+
+
+class Engine(BaseModel):
+    id: str
+    label: str
+    ready: bool
+    reason: str
+    needs: str
+    license: str
+    default: bool
+
+
+class Chunk(BaseModel):
+    index: int
+    prompt: str
+    seed: int
+    seconds: float
+
+
+class File(BaseModel):
+    path: str
+    size: int
+
+
+class World(BaseModel):
+    id: str
+    name: str
+    engine: str
+    created: str
+    width: int
+    height: int
+    frames: int
+    state: Literal["seeding", "ready"]
+    intrinsics: Matrix | None
+    last_w2c: Matrix
+    scale: float
+    seed: int
+    depth_source: str
+    license: str
+    notes: list[str]
+    folder: str
+    chunks: list[Chunk]
+    files: list[File]
+    results: dict | None
+
+
+class Job(BaseModel):
+    id: str
+    world_id: str
+    kind: JobKind
+    state: JobState
+    stage: str
+    progress: float
+    eta_seconds: float | None
+    message: str
+    error: str | None
+    notes: list[str]
+    sequence: int
+    preview: bool
+    created: str
+    started: str | None
+    finished: str | None
+
+
+class Event(BaseModel):
+    sequence: int
+    state: JobState
+    stage: str
+    progress: float
+    eta_seconds: float | None
+    message: str
+
+
+class NewWorld(BaseModel):
+    world: World
+    job: Job
+
+
+class Error(BaseModel):
+    detail: str

@@ -1,0 +1,136 @@
+"""Who may talk to the backend, and how much they may send: an ASGI layer in front of every route.
+
+The token keeps other users and programs out. The Host check stops DNS rebinding (a web page whose name is made to
+point at 127.0.0.1); the Origin check stops pages that post blindly.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.config import Limits
+
+OPEN_PATHS = ("/docs", "/docs/openapi.json")
+UPLOAD_PATH = "/v1/worlds"
+# A client that sends too much reads the answer only if someone takes its bytes; beyond this it is cut off.
+DRAIN_BYTES = 2_000_000_000
+log = logging.getLogger("backend.http")
+
+
+class Guard:
+    """Refuses requests with a foreign host or origin, without the token, or with too large a body."""
+
+    def __init__(self, app: ASGIApp, *, token: str, port: int, limits: Limits):
+        self._app = app
+        self._authorization = f"Bearer {token}".encode("ascii")
+        self._hosts = {f"{name}:{port}".encode("ascii") for name in ("127.0.0.1", "localhost", "[::1]")}
+        self._origins = {b"http://" + host for host in self._hosts}
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        started = time.monotonic()
+        status = 0
+
+        async def noted_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, noted_send)
+        finally:
+            milliseconds = round(1000 * (time.monotonic() - started), 1)
+            facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": milliseconds}
+            log.info("request", extra={"fields": facts})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope)
+        if refusal:
+            await _send_error(send, *refusal)
+            return
+        limit = self._limits.json_bytes
+        if scope["path"] == UPLOAD_PATH:
+            limit += self._limits.image_bytes + self._limits.depth_bytes
+        announced = _header(scope, b"content-length") or b"0"
+        if announced.isdigit() and int(announced) > limit:
+            if int(announced) <= DRAIN_BYTES:
+                await _drain(receive)
+            await _send_error(send, 413, _too_large(int(announced), limit))
+            return
+        await self._app(scope, _limited(receive, limit), send)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and reason to refuse this request with, or None."""
+        host = _header(scope, b"host")
+        if host is None or host.lower() not in self._hosts:
+            return 403, f"Host {_shown(host)} is not this backend's; use http://127.0.0.1 and its own port."
+        origin = _header(scope, b"origin")
+        if origin is not None and origin.lower() not in self._origins:
+            return 403, f"Origin {_shown(origin)} is not allowed; only programs on this computer may connect."
+        if scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD"):
+            return None
+        authorization = _header(scope, b"authorization")
+        if authorization is None:
+            return (
+                401,
+                "The token is missing; send 'Authorization: Bearer TOKEN' with the token of the state file.",
+            )
+        if not secrets.compare_digest(authorization, self._authorization):
+            return 401, "The token is wrong; read the state file again, the backend may have been restarted."
+        return None
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    """The value of a header; repeated ones are joined, so that a second Host or token never counts."""
+    values = [value for key, value in scope["headers"] if key == name]
+    return b", ".join(values) if values else None
+
+
+def _shown(value: bytes | None) -> str:
+    return "(none)" if value is None else repr(value.decode("latin-1")[:100])
+
+
+def _too_large(size: int, limit: int) -> str:
+    return f"The request has {size / 1e6:.1f} MB; at most {limit / 1e6:.1f} MB are accepted here. Send less at once."
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > limit:
+            raise HTTPException(413, _too_large(total, limit))
+        return message
+
+    return counted
+
+
+async def _drain(receive: Receive) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
+
+
+async def _send_error(send: Send, status: int, detail: str) -> None:
+    headers = [(b"content-type", b"application/json")]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"detail": detail}).encode()})

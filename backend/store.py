@@ -1,0 +1,129 @@
+"""Jobs as they are remembered: a dataclass and its SQLite table."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sqlite3
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from backend.errors import StartError
+
+ACTIVE = ("queued", "running", "cancelling")
+RESUMABLE = ("cancelled", "failed", "interrupted")
+KEPT_JOBS = 500
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY,
+    world_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created REAL NOT NULL,
+    record TEXT NOT NULL
+) STRICT
+"""
+
+
+@dataclass
+class Job:
+    """One piece of work for the worker.
+
+    `request` is what it was asked for, in JSON; its files lie in the job's own folder. `first_chunk` is the world's
+    number of chunks when an extend job first ran; `superseded` says that something else has changed the world
+    since, so that going on would not continue this job's path. `work` is its size in pixels, for the time left.
+    Times are seconds since the epoch; `queued` is when it last joined the queue.
+    """
+
+    id: str
+    world_id: str
+    kind: str
+    request: dict
+    work: float = 1.0
+    state: str = "queued"
+    stage: str = "queued"
+    progress: float = 0.0
+    eta_seconds: float | None = None
+    message: str = ""
+    error: str | None = None
+    notes: list[str] = field(default_factory=list)
+    sequence: int = 0
+    preview: bool = False
+    created: float = field(default_factory=time.time)
+    queued: float = field(default_factory=time.time)
+    started: float | None = None
+    finished: float | None = None
+    runs: int = 0
+    first_chunk: int | None = None
+    superseded: bool = False
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+    def resource(self) -> dict:
+        """The Job of docs/api.md."""
+        record = asdict(self)
+        for private in ("request", "work", "queued", "runs", "first_chunk", "superseded"):
+            del record[private]
+        for moment in ("created", "started", "finished"):
+            record[moment] = _iso(record[moment])
+        return record
+
+    def event(self) -> dict:
+        """What of it changes while it runs."""
+        keys = ("sequence", "state", "stage", "progress", "eta_seconds", "message")
+        return {key: getattr(self, key) for key in keys}
+
+
+def _iso(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
+
+
+class JobStore:
+    """All jobs on disk. The connection holds the database alone, so a worlds folder has one backend at a time."""
+
+    def __init__(self, file: Path):
+        self._connection = sqlite3.connect(file, timeout=0.5, isolation_level=None)
+        try:
+            # Exclusive before WAL: the lock is held from the first access on, and ends with the process.
+            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(_SCHEMA)
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._connection.close()
+            if "locked" not in str(error):
+                raise
+            raise StartError(
+                f"The worlds folder {file.parents[1]} is in use by another running backend; "
+                "connect to that one, stop it, or give another folder with --worlds."
+            ) from error
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise StartError(
+                f"{file} is damaged ({error}); move it away, worlds stay where they are."
+            ) from error
+
+    def load(self) -> list[Job]:
+        """Every remembered job, oldest first."""
+        rows = self._connection.execute("SELECT record FROM jobs ORDER BY created, rowid")
+        return [Job(**json.loads(record)) for (record,) in rows]
+
+    def save(self, job: Job) -> None:
+        self._connection.execute(
+            "INSERT INTO jobs VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record",
+            (job.id, job.world_id, job.state, job.created, json.dumps(asdict(job))),
+        )
+
+    def delete(self, job: Job) -> None:
+        self._connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+
+    def close(self) -> None:
+        self._connection.close()

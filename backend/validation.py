@@ -1,0 +1,58 @@
+"""Checks of what a client sends that go beyond its schema, and how a refusal reads."""
+
+from __future__ import annotations
+
+from backend.schemas import ExtendSettings
+from lyra.errors import InvalidInputError
+from lyra.geometry.cameras import MAX_FRAMES, Trajectory
+from lyra.world import World
+
+SHOWN_CHARACTERS = 80
+
+
+def checked_path(settings: ExtendSettings, world: World) -> Trajectory:
+    """The path of an extend request, as it was given. Raises InvalidInputError."""
+    body = settings.trajectory
+    path = Trajectory.checked(body.w2c, body.intrinsics, body.image_height, body.image_width)
+    path.require_world_length()
+    total = world.frames + len(path) - 1
+    if total > MAX_FRAMES:
+        raise InvalidInputError(
+            f"The world would have {total} frames; at most {MAX_FRAMES} are possible. Send a path of at most "
+            f"{MAX_FRAMES - world.frames + 1} frames, or begin a new world."
+        )
+    return path
+
+
+def require_engine(engine: str) -> None:
+    """Raises InvalidInputError for an unknown engine, EngineNotReadyError for one that cannot run here."""
+    # Imported here: asking Warp for GPUs takes a second, and the service's port should answer before.
+    from lyra.engines import engine_info
+
+    engine_info(engine)
+
+
+def check_captions(captions: dict[str, str], prompt: str) -> None:
+    """Raises InvalidInputError for keys that are no frame numbers, and for two sources of text."""
+    from lyra import builder
+
+    if prompt:
+        raise InvalidInputError(
+            f"Both the prompt {prompt[:SHOWN_CHARACTERS]!r} and captions were given; send one of them."
+        )
+    builder.check_captions(captions, "captions")
+
+
+def validation_message(errors: list[dict]) -> str:
+    """One line about the first of pydantic's complaints; it names the place and quotes the value."""
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
+    if first["type"] == "json_invalid":
+        return f"The JSON cannot be read: {first['ctx']['error']}."
+    if first["type"] == "missing":
+        return f"{place or 'The body'} is missing; see /docs for the fields."
+    value = repr(first["input"])
+    shown = value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "..."
+    message = f"{place or 'The body'} is {shown}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    more = f" ({len(errors) - 1} more like it)" if len(errors) > 1 else ""
+    return f"{message}{more}; see /docs for the fields."

@@ -1,0 +1,116 @@
+"""The service's end of a worker process: start it, talk to it, kill it, and say what it died of."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from pathlib import Path
+
+log = logging.getLogger("backend.worker")
+LINE_BYTES = 1 << 20
+PACKAGE_PARENT = Path(__file__).resolve().parents[1]
+
+
+class WorkerDiedError(Exception):
+    """The worker process ended; the text says how, and what it last said."""
+
+
+class WorkerProcess:
+    """One running worker. Messages come in order from `receive`; a dead worker raises WorkerDiedError there."""
+
+    def __init__(self, process: asyncio.subprocess.Process):
+        self._process = process
+        self._messages: asyncio.Queue[dict | None] = asyncio.Queue()
+        self._last_words = ""
+        self._readers = [
+            asyncio.create_task(self._read_messages()),
+            asyncio.create_task(self._read_stderr()),
+        ]
+
+    @classmethod
+    async def start(cls, command: list[str]) -> WorkerProcess:
+        # The worker must find the very packages this service runs from, wherever it was started.
+        paths = [str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=LINE_BYTES,
+            env=environment,
+            # Ctrl-C in a terminal goes to the service alone, which then ends the worker.
+            start_new_session=True,
+        )
+        log.info("started", extra={"fields": {"pid": process.pid}})
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: dict) -> None:
+        """Queues a message; a worker that is gone is noticed in `receive`."""
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def receive(self) -> dict:
+        """The next message. Raises WorkerDiedError after the last."""
+        message = await self._messages.get()
+        if message is None:
+            self._messages.put_nowait(None)
+            await self._process.wait()
+            await asyncio.gather(*self._readers)
+            raise WorkerDiedError(self._obituary())
+        return message
+
+    def kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def stop(self) -> None:
+        """Kills it and waits until it is gone."""
+        self.kill()
+        await self._process.wait()
+        await asyncio.gather(*self._readers)
+        self._process.stdin.close()
+
+    async def _read_messages(self) -> None:
+        try:
+            while line := await self._process.stdout.readline():
+                self._messages.put_nowait(json.loads(line))
+        except ValueError as error:
+            # Half a line before its death, or no JSON: such a worker cannot be trusted any further.
+            log.error("broken message", extra={"fields": {"error": str(error)}})
+            self.kill()
+        self._messages.put_nowait(None)
+
+    async def _read_stderr(self) -> None:
+        rest = b""
+        while chunk := await self._process.stderr.read(LINE_BYTES):
+            *lines, rest = (rest + chunk).splitlines(keepends=True)
+            if rest.endswith((b"\n", b"\r")):
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._note(line)
+        self._note(rest)
+
+    def _note(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").strip()
+        if text:
+            self._last_words = text[:300]
+            log.info("worker: %s", text[:4000])
+
+    def _obituary(self) -> str:
+        code = self._process.returncode
+        how = f"exit code {code}"
+        if code < 0:
+            name = signal.Signals(-code).name
+            how = f"signal {name}"
+            if name == "SIGKILL":
+                how += ", perhaps because memory ran out"
+        said = f" Its last line was: {self._last_words}" if self._last_words else ""
+        return f"The worker process stopped ({how}).{said}"

@@ -1,0 +1,97 @@
+"""The worlds folder: whatever world lies in it is served, whoever put it there."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+from pathlib import Path
+
+from backend.config import Config
+from backend.errors import NotFoundError
+from lyra.errors import InvalidInputError
+from lyra.files import remove_partials
+from lyra.world import ID_PATTERN, World
+
+log = logging.getLogger("backend.worlds")
+
+
+class WorldCatalog:
+    """Finds worlds by id. A world's id is the name of its folder."""
+
+    def __init__(self, config: Config):
+        self._folder = config.worlds
+        self._trash = config.private_folder / "trash"
+
+    def path(self, world_id: str) -> Path:
+        """Where the world is or would be."""
+        return self._folder / world_id
+
+    def open(self, world_id: str) -> World:
+        """Raises NotFoundError, or InvalidInputError for a damaged or newer world."""
+        folder = self.path(world_id)
+        if not ID_PATTERN.fullmatch(world_id) or folder.is_symlink() or not (folder / "world.json").is_file():
+            raise NotFoundError(
+                f"There is no world {world_id!r} in {self._folder}; GET /v1/worlds lists them."
+            )
+        return World.open(folder)
+
+    def ids(self) -> list[str]:
+        """Ids of all folders that look like a world, sorted."""
+        return sorted(
+            folder.name
+            for folder in self._folder.iterdir()
+            if ID_PATTERN.fullmatch(folder.name)
+            and (folder / "world.json").is_file()
+            and not folder.is_symlink()
+        )
+
+    def resources(self) -> list[dict]:
+        """Every world that can be opened, as in docs/api.md; one that cannot is named in the log."""
+        found = []
+        for world_id in self.ids():
+            try:
+                found.append(resource(self.open(world_id)))
+            except InvalidInputError as error:
+                log.warning("left out", extra={"fields": {"world": world_id, "reason": str(error)}})
+        return found
+
+    def file(self, world_id: str, relative: str) -> Path:
+        """The path of one of the world's own files. Raises NotFoundError for anything else, links included."""
+        world = self.open(world_id)
+        path = world.folder / relative
+        known = relative in {name for name, _ in world.files()}
+        if not known or path.resolve() != world.folder.resolve() / relative:
+            raise NotFoundError(
+                f"World {world_id} has no file {relative!r}; its files are listed in GET /v1/worlds/{world_id}."
+            )
+        return path
+
+    def delete(self, world_id: str) -> None:
+        """Out of sight in one step, then removed."""
+        self.open(world_id)
+        self._trash.mkdir(exist_ok=True)
+        doomed = self._trash / secrets.token_hex(8)
+        self.path(world_id).rename(doomed)
+        shutil.rmtree(doomed)
+
+    def empty_trash(self) -> None:
+        """Removes what a delete left that was cut short."""
+        shutil.rmtree(self._trash, ignore_errors=True)
+
+
+def resource(world: World) -> dict:
+    """The World of docs/api.md."""
+    return {
+        **world.summary(),
+        "id": world.folder.name,
+        "state": "ready",
+        "folder": str(world.folder.resolve()),
+    }
+
+
+def remove_leftovers(world_folder: Path, job_folder: Path) -> None:
+    """Deletes what a killed worker left under temporary names. Nothing may be writing there."""
+    for folder in (job_folder, world_folder, world_folder / "chunks", world_folder / "results"):
+        if folder.is_dir():
+            remove_partials(folder)
