@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 from lyra.errors import InvalidInputError
-from lyra.geometry.planes import SurfacePlanes, fit_planes
+from lyra.geometry.planes import fit_planes
 from lyra.geometry.views import View
 from lyra.progress import SILENT, Progress
 from lyra.splats.gaussians import GaussianCloud

@@ -1,0 +1,101 @@
+"""Where the grid needs bricks: around samples of every view's surface, close enough to leave no gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lyra.geometry.planes import fit_planes
+from lyra.geometry.views import View
+from lyra.mesh.contraction import Contraction
+from lyra.mesh.grid import BRICK_VOXELS, BrickGrid, bricks_near
+from lyra.progress import Progress
+
+# Pixels between samples, in rows and columns.
+_STEP = 2
+# Within this quantile of the distances from the path's middle the grid is uniform.
+_NEAR_QUANTILE = 0.05
+# Samples of one surface that lie farther apart than this, in voxels, get more between them: on grazing ground one
+# row of pixels is many voxels from the next.
+_MAX_SPACING = 4.0
+_MAX_BETWEEN = 64
+# Growth of the voxels when the grid does not fit.
+_GROWTH = 1.05
+
+
+@dataclass(frozen=True)
+class SurfaceSamples:
+    """A sparse raster of one view: world `points` (h, w, 3) float32 and which are fit to be `used` (h, w) bool."""
+
+    points: np.ndarray
+    used: np.ndarray
+
+    @classmethod
+    def of(cls, view: View, device: str) -> SurfaceSamples:
+        planes = fit_planes(view.depth, device)
+        rows, columns = slice(_STEP // 2, None, _STEP), slice(_STEP // 2, None, _STEP)
+        used = (planes.supported & ~planes.edge & (planes.inverse_depth > 0))[rows, columns]
+        z = np.where(used, 1 / np.where(used, planes.inverse_depth[rows, columns], 1), 1)
+        k, c2w = view.intrinsics, np.linalg.inv(view.w2c)
+        u = np.arange(view.width)[columns] + 0.5
+        v = np.arange(view.height)[rows] + 0.5
+        x = (u - k[0, 2]) / k[0, 0] * z
+        y = (v[:, None] - k[1, 2]) / k[1, 1] * z
+        points = np.stack([x, y, z], -1) @ c2w[:3, :3].T + c2w[:3, 3]
+        return cls(points.astype(np.float32), used)
+
+    def contracted(self, contraction: Contraction, spacing: float) -> np.ndarray:
+        """Contracted points (N, 3), never farther apart than `spacing` on one surface."""
+        raster = contraction.contract(self.points.reshape(-1, 3)).reshape(self.points.shape)
+        parts = [raster[self.used]]
+        for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+            both = self.used[a] & self.used[b]
+            start, step = raster[a][both], (raster[b] - raster[a])[both]
+            pieces = np.minimum(np.ceil(np.linalg.norm(step, axis=1) / spacing), _MAX_BETWEEN).astype(int)
+            link = np.repeat(np.arange(len(pieces)), np.maximum(pieces - 1, 0))
+            number = np.arange(len(link)) - np.searchsorted(link, link) + 1
+            parts.append(start[link] + step[link] * (number / pieces[link])[:, None])
+        return np.concatenate(parts)
+
+
+def choose_contraction(views: Sequence[View], samples: Sequence[SurfaceSamples]) -> Contraction:
+    """Centred on the path; uniform within the nearest surfaces and the path itself."""
+    centers = np.stack([np.linalg.inv(view.w2c)[:3, 3] for view in views])
+    center = (centers.min(0) + centers.max(0)) / 2
+    distances = np.linalg.norm(np.concatenate([s.points[s.used] for s in samples]) - center, axis=1)
+    near = max(np.quantile(distances, _NEAR_QUANTILE), np.linalg.norm(centers - center, axis=1).max())
+    return Contraction(center, float(near))
+
+
+def allocate(
+    views: Sequence[View],
+    samples: Sequence[SurfaceSamples],
+    contraction: Contraction,
+    voxel_pixels: float,
+    margin_voxels: float,
+    max_voxels: int,
+    progress: Progress,
+) -> BrickGrid:
+    """Bricks within `margin_voxels` of every surface.
+
+    A voxel is `voxel_pixels` times the median footprint of a pixel, or as much more as `max_voxels` asks for.
+    """
+    focal = np.median([view.intrinsics[0, 0] for view in views])
+    every = np.concatenate([s.points[s.used] for s in samples])
+    distance = np.median(contraction.contracted_distance(np.linalg.norm(every - contraction.center, axis=1)))
+    voxel_size = voxel_pixels * float(distance) / focal
+    limit = max(max_voxels // BRICK_VOXELS, 1)
+    while True:
+        keys = np.zeros(0, np.int64)
+        for done, sample in enumerate(samples):
+            progress.update("mesh", done / len(samples))
+            points = sample.contracted(contraction, _MAX_SPACING * voxel_size)
+            keys = np.union1d(keys, bricks_near(points, voxel_size, margin_voxels))
+            if len(keys) > limit:
+                # Surfaces fill the square of the resolution.
+                voxel_size *= max(_GROWTH, np.sqrt(len(keys) / limit))
+                break
+        else:
+            return BrickGrid(keys, voxel_size)

@@ -1,0 +1,56 @@
+"""Mesh files: glTF binary for every program, PLY in the world frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from plyfile import PlyData, PlyElement
+
+from lyra.files import whole_file
+from lyra.mesh.surface import Mesh, vertex_normals
+
+# The world frame's x right, y down, z forward as glTF's x right, y up, z backward.
+WORLD_TO_GLTF = np.array([1, -1, -1], np.float32)
+
+
+def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
+    """Linear light in [0, 1] of sRGB colours in [0, 1] (IEC 61966-2-1)."""
+    return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+
+
+def save_glb(mesh: Mesh, path: str | Path) -> None:
+    """Writes glTF 2.0 binary, y up: world frame times diag(1, -1, -1). The file is whole or not there.
+
+    COLOR_0 is linear, as glTF has it, in 16 bits, because 8 linear bits would band the shadows.
+    """
+    linear = np.round(srgb_to_linear(mesh.colors / 255.0) * 65535).astype(np.uint16)
+    opaque = np.concatenate([linear, np.full((len(linear), 1), 65535, np.uint16)], 1)
+    vertices = mesh.vertices * WORLD_TO_GLTF
+    surface = trimesh.Trimesh(
+        vertices,
+        mesh.faces,
+        vertex_normals=vertex_normals(vertices, mesh.faces),
+        vertex_attributes={"COLOR_0": opaque},
+        process=False,
+    )
+    with whole_file(Path(path)) as temporary:
+        temporary.write_bytes(trimesh.Scene({"mesh": surface}).export(file_type="glb", include_normals=True))
+
+
+def save_ply(mesh: Mesh, path: str | Path) -> None:
+    """Writes a binary PLY in the world frame with sRGB colours; the file is whole or not there."""
+    vertices = np.empty(
+        len(mesh.vertices),
+        [(axis, "<f4") for axis in "xyz"] + [(channel, "u1") for channel in ("red", "green", "blue")],
+    )
+    for axis, name in enumerate("xyz"):
+        vertices[name] = mesh.vertices[:, axis]
+    for channel, name in enumerate(("red", "green", "blue")):
+        vertices[name] = mesh.colors[:, channel]
+    faces = np.empty(len(mesh.faces), [("vertex_indices", "<i4", (3,))])
+    faces["vertex_indices"] = mesh.faces
+    elements = [PlyElement.describe(vertices, "vertex"), PlyElement.describe(faces, "face")]
+    with whole_file(Path(path)) as temporary:
+        PlyData(elements, byte_order="<").write(temporary)

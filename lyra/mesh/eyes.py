@@ -1,0 +1,42 @@
+"""Views as the mesh kernels take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+from lyra.geometry.planes import fit_planes
+from lyra.geometry.views import View
+from lyra.mesh import kernels
+from lyra.mesh.contraction import Contraction
+
+
+def make_eye(view: View, contraction: Contraction) -> kernels.Eye:
+    """The view's camera for points relative to the contraction's centre."""
+    eye = kernels.Eye()
+    rotation = view.w2c[:3, :3]
+    eye.rotation = wp.mat33(*rotation.astype(np.float32).ravel())
+    eye.translation = wp.vec3(*(view.w2c[:3, 3] + rotation @ contraction.center).astype(np.float32))
+    eye.fx, eye.fy = float(view.intrinsics[0, 0]), float(view.intrinsics[1, 1])
+    eye.cx, eye.cy = float(view.intrinsics[0, 2]), float(view.intrinsics[1, 2])
+    eye.radius = float(contraction.radius)
+    return eye
+
+
+@dataclass(frozen=True)
+class SurfaceMaps:
+    """The planes of one view in Warp arrays (H, W); `usable` is 0 for sky and along depth edges."""
+
+    inverse_depth: wp.array
+    slope_u: wp.array
+    slope_v: wp.array
+    usable: wp.array
+
+    @classmethod
+    def of(cls, view: View, device: str) -> SurfaceMaps:
+        planes = fit_planes(view.depth, device)
+        usable = planes.supported & ~planes.edge & (planes.inverse_depth > 0)
+        maps = (planes.inverse_depth, planes.slope_u, planes.slope_v, usable.astype(np.uint8))
+        return cls(*(wp.array(values, device=device) for values in maps))

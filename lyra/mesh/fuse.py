@@ -1,0 +1,128 @@
+"""A mesh from frames with known cameras and depth: truncated signed distances in a sparse grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+from lyra.errors import InvalidInputError
+from lyra.geometry.views import View
+from lyra.mesh import kernels
+from lyra.mesh.allocate import SurfaceSamples, allocate, choose_contraction
+from lyra.mesh.contraction import Contraction
+from lyra.mesh.eyes import SurfaceMaps, make_eye
+from lyra.mesh.grid import BrickGrid
+from lyra.mesh.marching import extract_surface
+from lyra.mesh.surface import Mesh, simplified, vertex_colors, without_small_parts
+from lyra.progress import SILENT, Progress
+
+
+@dataclass(frozen=True)
+class MeshSettings:
+    """How a mesh is made.
+
+    Every `view_step`-th frame is fused, at most `max_views`. A voxel is `voxel_pixels` times as wide as the median
+    pixel's footprint, or wider so that at most `max_voxels` are held (12 bytes each). Distances count up to
+    `truncation` voxels. Parts of fewer than `min_part_faces` triangles are dropped, the rest is simplified to
+    `target_faces`.
+    """
+
+    view_step: int = 5
+    max_views: int = 160
+    voxel_pixels: float = 1.5
+    truncation: float = 3.0
+    max_voxels: int = 24_000_000
+    min_part_faces: int = 300
+    target_faces: int = 150_000
+
+
+def fuse(
+    views: Sequence[View],
+    progress: Progress = SILENT,
+    settings: MeshSettings | None = None,
+    device: str = "cpu",
+) -> Mesh:
+    """The surface that the views saw, coloured by them; open where they saw nothing, without sky.
+
+    Raises InvalidInputError without any surface, CancelledError when the user asked to stop.
+    """
+    settings = settings or MeshSettings()
+    if len(views) == 0:
+        raise InvalidInputError("There are 0 views; a mesh needs at least one frame. Generate a chunk first.")
+    count = min(settings.max_views, 1 + -(-(len(views) - 1) // settings.view_step))
+    chosen = []
+    for index in np.unique(np.linspace(0, len(views) - 1, count).round().astype(int)):
+        progress.update("mesh", 0.1 * len(chosen) / count)
+        chosen.append(views[int(index)])
+    samples = [SurfaceSamples.of(view, device) for view in chosen]
+    if not any(sample.used.any() for sample in samples):
+        raise InvalidInputError(
+            f"The depth of all {len(chosen)} views is sky; there is no surface to make a mesh of. Use splats alone."
+        )
+    contraction = choose_contraction(chosen, samples)
+    grid = allocate(
+        chosen,
+        samples,
+        contraction,
+        settings.voxel_pixels,
+        settings.truncation + 1,
+        settings.max_voxels,
+        progress.part(0.1, 0.3),
+    )
+    _integrate(grid, chosen, contraction, settings, progress.part(0.3, 0.6), device)
+    vertices, faces = extract_surface(grid, progress.part(0.6, 0.75))
+    vertices, faces = without_small_parts(vertices, faces, settings.min_part_faces)
+    if not len(faces):
+        raise InvalidInputError(
+            f"Fusing {len(chosen)} views left no part of {settings.min_part_faces} triangles or more; "
+            "use larger frames or a smaller min_part_faces."
+        )
+
+    def colored(part: Progress) -> np.ndarray:
+        return vertex_colors(contraction.expand(vertices), faces, chosen, contraction, part, device)
+
+    fine = colored(progress.part(0.75, 0.85))
+    vertices, faces = simplified(vertices, faces, fine, settings.target_faces, grid.voxel_size)
+    colors = colored(progress.part(0.9, 1.0))
+    return Mesh(
+        contraction.expand(vertices).astype(np.float32),
+        faces,
+        np.round(colors * 255).astype(np.uint8),
+    )
+
+
+def _integrate(
+    grid: BrickGrid,
+    views: Sequence[View],
+    contraction: Contraction,
+    settings: MeshSettings,
+    progress: Progress,
+    device: str,
+) -> None:
+    bricks = wp.array(grid.coordinates.astype(np.int32), dtype=wp.vec3i, device=device)
+    distances = wp.array(grid.distances.ravel(), dtype=wp.float32, device=device, copy=False)
+    weights = wp.array(grid.weights.ravel(), dtype=wp.float32, device=device, copy=False)
+    for done, view in enumerate(views):
+        progress.update("mesh", done / len(views))
+        maps = SurfaceMaps.of(view, device)
+        wp.launch(
+            kernels.integrate,
+            grid.distances.size,
+            inputs=[
+                make_eye(view, contraction),
+                bricks,
+                grid.voxel_size,
+                settings.truncation * grid.voxel_size,
+                maps.inverse_depth,
+                maps.slope_u,
+                maps.slope_v,
+                maps.usable,
+            ],
+            outputs=[distances, weights],
+            device=device,
+        )
+    grid.distances[:] = distances.numpy().reshape(grid.distances.shape)
+    grid.weights[:] = weights.numpy().reshape(grid.weights.shape)

@@ -1,0 +1,163 @@
+"""Warp kernels of the fusion: distances into voxels, colours onto vertices."""
+
+from __future__ import annotations
+
+import warp as wp
+
+from lyra.mesh.contraction import expanded, normal_stretch
+
+wp.set_module_options({"enable_backward": False})
+
+BRICK = wp.constant(wp.int32(8))
+# Up to this many truncations behind a surface, along the ray, its plane is trusted. Farther behind the view must see
+# the surface at the foot of the perpendicular too: true below grazing ground, false behind a box whose side it sees.
+MAX_BEHIND = wp.constant(wp.float32(2.0))
+# A point is seen by a view whose depth agrees with it within this share.
+VISIBLE = wp.constant(wp.float32(0.02))
+MIN_DEPTH = wp.constant(wp.float32(1e-4))
+
+
+@wp.struct
+class Eye:
+    """A pinhole camera with the contraction's centre as the world's origin."""
+
+    rotation: wp.mat33
+    translation: wp.vec3
+    fx: wp.float32
+    fy: wp.float32
+    cx: wp.float32
+    cy: wp.float32
+    radius: wp.float32
+
+
+@wp.func
+def plane_at(
+    eye: Eye,
+    row: wp.int32,
+    column: wp.int32,
+    inverse_depth: wp.array2d(dtype=wp.float32),
+    slope_u: wp.array2d(dtype=wp.float32),
+    slope_v: wp.array2d(dtype=wp.float32),
+) -> wp.vec3:
+    """The plane n · point = 1 in camera axes that a pixel's inverse depth and slopes describe."""
+    a = slope_u[row, column]
+    b = slope_v[row, column]
+    half = wp.float32(0.5)
+    at_axis = (
+        inverse_depth[row, column]
+        - a * (wp.float32(column) + half - eye.cx)
+        - b * (wp.float32(row) + half - eye.cy)
+    )
+    return wp.vec3(a * eye.fx, b * eye.fy, at_axis)
+
+
+@wp.func
+def sees(
+    eye: Eye,
+    point: wp.vec3,
+    inverse_depth: wp.array2d(dtype=wp.float32),
+    usable: wp.array2d(dtype=wp.uint8),
+) -> wp.bool:
+    """Whether a point in camera axes lies on the surface of the pixel that it falls on."""
+    if point[2] <= MIN_DEPTH:
+        return False
+    column = wp.int32(wp.floor(eye.fx * point[0] / point[2] + eye.cx))
+    row = wp.int32(wp.floor(eye.fy * point[1] / point[2] + eye.cy))
+    if row < 0 or row >= usable.shape[0] or column < 0 or column >= usable.shape[1]:
+        return False
+    agreement = wp.abs(inverse_depth[row, column] * point[2] - wp.float32(1.0))
+    return usable[row, column] != wp.uint8(0) and agreement <= VISIBLE
+
+
+@wp.kernel(enable_backward=False)
+def integrate(
+    eye: Eye,
+    bricks: wp.array(dtype=wp.vec3i),
+    voxel_size: wp.float32,
+    truncation: wp.float32,
+    inverse_depth: wp.array2d(dtype=wp.float32),
+    slope_u: wp.array2d(dtype=wp.float32),
+    slope_v: wp.array2d(dtype=wp.float32),
+    usable: wp.array2d(dtype=wp.uint8),
+    distances: wp.array(dtype=wp.float32),
+    weights: wp.array(dtype=wp.float32),
+):
+    """Running weighted mean of the distance to each view's surface, in truncations (contracted length), <= 1."""
+    voxel = wp.tid()
+    brick = bricks[voxel // (BRICK * BRICK * BRICK)]
+    i = voxel // (BRICK * BRICK) % BRICK
+    j = voxel // BRICK % BRICK
+    k = voxel % BRICK
+    q = voxel_size * wp.vec3(
+        wp.float32(brick[0] * BRICK + i), wp.float32(brick[1] * BRICK + j), wp.float32(brick[2] * BRICK + k)
+    )
+    world = expanded(q, eye.radius)
+    point = eye.rotation * world + eye.translation
+    if point[2] <= MIN_DEPTH:
+        return
+    column = wp.int32(wp.floor(eye.fx * point[0] / point[2] + eye.cx))
+    row = wp.int32(wp.floor(eye.fy * point[1] / point[2] + eye.cy))
+    if row < 0 or row >= usable.shape[0] or column < 0 or column >= usable.shape[1]:
+        return
+    if usable[row, column] == wp.uint8(0):
+        return
+    plane = plane_at(eye, row, column, inverse_depth, slope_u, slope_v)
+    steepness = wp.length(plane)
+    normal_world = wp.transpose(eye.rotation) * (plane / steepness)
+    scale = normal_stretch(world, normal_world, eye.radius) / truncation
+    distance = (wp.float32(1.0) - wp.dot(plane, point)) / steepness * scale
+    # Along the ray: the plane is met where plane · (t point) = 1.
+    ray = wp.length(point)
+    along = (
+        (wp.float32(1.0) / wp.max(wp.dot(plane, point), wp.float32(1e-12)) - wp.float32(1.0)) * ray * scale
+    )
+    if distance <= wp.float32(-1.0):
+        return
+    if along <= -MAX_BEHIND:
+        foot = point + plane * ((wp.float32(1.0) - wp.dot(plane, point)) / (steepness * steepness))
+        if not sees(eye, foot, inverse_depth, usable):
+            return
+    facing = wp.dot(plane, point) / (ray * steepness)
+    # Near and head-on views know the surface best.
+    weight = wp.max(facing, wp.float32(0.05)) * eye.radius * eye.radius / (ray * ray)
+    known = weights[voxel]
+    distances[voxel] = (distances[voxel] * known + wp.min(distance, wp.float32(1.0)) * weight) / (
+        known + weight
+    )
+    weights[voxel] = known + weight
+
+
+@wp.kernel(enable_backward=False)
+def color_vertices(
+    eye: Eye,
+    vertices: wp.array(dtype=wp.vec3),
+    normals: wp.array(dtype=wp.vec3),
+    image: wp.array2d(dtype=wp.vec3),
+    inverse_depth: wp.array2d(dtype=wp.float32),
+    usable: wp.array2d(dtype=wp.uint8),
+    sums: wp.array(dtype=wp.vec4),
+):
+    """Adds (weighted colour, weight) of a view to each vertex it sees; bilinear, from usable pixels."""
+    g = wp.tid()
+    point = eye.rotation * vertices[g] + eye.translation
+    if point[2] <= MIN_DEPTH:
+        return
+    if not sees(eye, point, inverse_depth, usable):
+        return
+    u = eye.fx * point[0] / point[2] + eye.cx - wp.float32(0.5)
+    v = eye.fy * point[1] / point[2] + eye.cy - wp.float32(0.5)
+    column = wp.int32(wp.floor(u))
+    row = wp.int32(wp.floor(v))
+    if row < 0 or row + 1 >= usable.shape[0] or column < 0 or column + 1 >= usable.shape[1]:
+        return
+    du = u - wp.float32(column)
+    dv = v - wp.float32(row)
+    one = wp.float32(1.0)
+    color = (one - dv) * ((one - du) * image[row, column] + du * image[row, column + 1])
+    color += dv * ((one - du) * image[row + 1, column] + du * image[row + 1, column + 1])
+    ray = wp.length(point)
+    facing = wp.max(-wp.dot(eye.rotation * normals[g], point) / ray, wp.float32(0.05))
+    # The square lets the best view prevail where views disagree.
+    weight = facing * eye.radius / ray
+    weight = weight * weight
+    sums[g] += weight * wp.vec4(color[0], color[1], color[2], one)

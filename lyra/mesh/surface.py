@@ -1,0 +1,128 @@
+"""A triangle mesh and what is done to it on the way: clean, colour, simplify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import fast_simplification
+import numpy as np
+import warp as wp
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from lyra.geometry.views import View
+from lyra.mesh import kernels
+from lyra.mesh.contraction import Contraction
+from lyra.mesh.eyes import SurfaceMaps, make_eye
+from lyra.progress import Progress
+
+# Luma of sRGB (Rec. 601), and how far, in voxels, a step from black to white is raised during simplification.
+_LUMA = np.array([0.299, 0.587, 0.114])
+_EMBOSS = 2.0
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A coloured triangle mesh in the world frame (OpenCV axes).
+
+    `vertices` (V, 3) float32, `faces` (F, 3) int32, counter-clockwise seen from outside, `colors` (V, 3) uint8
+    sRGB.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    colors: np.ndarray
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normals (V, 3), weighted by area; zero for a vertex without faces."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    of_faces = np.cross(b - a, c - a)
+    normals = np.stack(
+        [
+            np.bincount(faces.ravel(), np.repeat(of_faces[:, axis], 3), minlength=len(vertices))
+            for axis in range(3)
+        ],
+        1,
+    )
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    return normals / np.where(lengths > 0, lengths, 1)
+
+
+def without_small_parts(
+    vertices: np.ndarray, faces: np.ndarray, min_faces: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mesh without connected parts of fewer than `min_faces` faces and without loose vertices."""
+    links = coo_array(
+        (np.ones(2 * len(faces), bool), (faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel())),
+        shape=(len(vertices), len(vertices)),
+    )
+    _, parts = connected_components(links, directed=False)
+    part_of_face = parts[faces[:, 0]]
+    sizes = np.bincount(part_of_face, minlength=parts.max(initial=0) + 1)
+    return compacted(vertices, faces[sizes[part_of_face] >= min_faces])
+
+
+def compacted(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mesh without vertices that no face uses."""
+    used = np.zeros(len(vertices), bool)
+    used[faces] = True
+    return vertices[used], (np.cumsum(used) - 1)[faces].astype(np.int32)
+
+
+def vertex_colors(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    views: Sequence[View],
+    contraction: Contraction,
+    progress: Progress,
+    device: str,
+) -> np.ndarray:
+    """sRGB colours (V, 3) float32 in [0, 1] of world vertices from the views that see them.
+
+    Near and head-on views count most. A vertex that none sees takes the colour of the nearest that is seen.
+    """
+    relative = vertices - contraction.center
+    points = wp.array(relative.astype(np.float32), dtype=wp.vec3, device=device)
+    normals = wp.array(vertex_normals(relative, faces).astype(np.float32), dtype=wp.vec3, device=device)
+    sums = wp.zeros(len(vertices), wp.vec4, device=device)
+    for done, view in enumerate(views):
+        progress.update("mesh", done / len(views))
+        maps = SurfaceMaps.of(view, device)
+        image = wp.array(view.image / np.float32(255), dtype=wp.vec3, device=device)
+        wp.launch(
+            kernels.color_vertices,
+            len(vertices),
+            inputs=[make_eye(view, contraction), points, normals, image, maps.inverse_depth, maps.usable],
+            outputs=[sums],
+            device=device,
+        )
+    gathered = sums.numpy()
+    seen = gathered[:, 3] > 0
+    colors = np.full((len(vertices), 3), 0.5, np.float32)
+    colors[seen] = gathered[seen, :3] / gathered[seen, 3:]
+    if seen.any() and not seen.all():
+        _, nearest = cKDTree(relative[seen]).query(relative[~seen])
+        colors[~seen] = colors[seen][nearest]
+    return colors
+
+
+def simplified(
+    vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, target_faces: int, voxel_size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """About `target_faces` faces that keep shape and painted detail.
+
+    Vertices are in contracted space, so that what is near gets its share. Quadric simplification (Garland and
+    Heckbert 1997) sees shape only and would melt a painted wall into two triangles; raised along the normal by
+    its brightness, the picture is shape too. Afterwards the vertices go back to the true surface.
+    """
+    if len(faces) <= target_faces:
+        return vertices, faces
+    normals = vertex_normals(vertices, faces)
+    raised = vertices + normals * (_EMBOSS * voxel_size * (colors @ _LUMA))[:, None]
+    kept, kept_faces = fast_simplification.simplify(raised, faces, target_count=target_faces)
+    _, nearest = cKDTree(raised).query(kept)
+    height = ((kept - vertices[nearest]) * normals[nearest]).sum(1)
+    return compacted(kept - height[:, None] * normals[nearest], kept_faces.astype(np.int32))
