@@ -1,0 +1,150 @@
+"""A layout prior without weights: a ground plane, things that stand on it, a sky, or a room.
+
+What it knows is in layout.py. Ground pixels get the depth of a flat ground; everything else keeps the depth of the
+ground where it stands, so it rises like a cut-out (Hoiem, Efros and Hebert 2005, "Automatic Photo Pop-up"). Haze
+moves things farther, a picture without sky is bounded by a room. Edges of depth lie on edges of the picture.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from lyra.depth.base import DepthEstimate
+from lyra.depth.checks import assumed_intrinsics
+from lyra.depth.layout import Layout, guided, read_layout, refined_mask
+
+EYE_HEIGHT = 1.6  # metres
+FARTHEST_OUTDOOR, FARTHEST_INDOOR = 90.0, 14.0
+ROOM_HALF_WIDTH, ROOM_ABOVE_EYE = 2.6, 1.9
+CONTACT = 0.5
+ALL_SKY = 0.97
+BACKDROP = 30.0
+
+
+class BuiltinDepth:
+    """The depth that everyone has: no weights, no download, under a second. A guess at the scene's layout."""
+
+    id = "builtin"
+
+    def __init__(self, notes: tuple[str, ...] = ()):
+        """`notes` are handed to the user with every estimate, such as why nothing better was taken."""
+        self.notes = notes
+
+    def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
+        """z-depth of `image` (H, W, 3) uint8 sRGB, in metres of a standing eye 1.6 m above flat ground."""
+        notes = list(self.notes)
+        if intrinsics is None:
+            intrinsics, note = assumed_intrinsics(*image.shape[:2])
+            notes.append(note)
+        layout = read_layout(image)
+        log_depth = _log_depth(layout, intrinsics, image.shape[:2])
+        depth = np.exp(_enlarged(log_depth, layout.guide, image)).astype(np.float32)
+        sky = refined_mask(layout.sky, image)
+        if sky.mean() > ALL_SKY:
+            depth = np.full_like(depth, BACKDROP)
+            notes.append(f"No ground was found; the picture stands as a backdrop {BACKDROP:g} m away.")
+        elif sky.any():
+            depth[sky] = np.inf
+        notes.append("Depth is a guess from the picture's layout; give a depth file for a true one.")
+        return DepthEstimate(depth, intrinsics, False, "the built-in layout prior", None, tuple(notes))
+
+
+def _log_depth(layout: Layout, intrinsics: np.ndarray, full_hw: tuple[int, int]) -> np.ndarray:
+    """log z (h, w) at working size; what lies under the sky is of no meaning."""
+    height, width = layout.sky.shape
+    outdoor = bool((layout.sky > 0.5).any())
+    farthest = FARTHEST_OUTDOOR if outdoor else FARTHEST_INDOOR
+    focal = intrinsics[1, 1] * height / full_hw[0]
+    rows = np.arange(height) + 0.5
+    below = rows - layout.horizon * height
+    plane = np.where(below > 0, focal * EYE_HEIGHT / np.maximum(below, 1e-3), np.inf)
+    plane = np.minimum(plane, farthest)[:, None].repeat(width, 1)
+    standing = _standing(layout, plane)
+    if not outdoor:
+        standing = np.minimum(standing, _room(layout, focal * width / width))
+    log_standing = _over_superpixels(np.log(standing), layout)
+    if outdoor:
+        log_standing = _hazed(log_standing, layout, np.log(farthest))
+    ground = ndimage.gaussian_filter(layout.ground, 1.0)
+    log_depth = ground * np.log(plane) + (1 - ground) * log_standing
+    # Nothing below the horizon is farther than the ground seen there.
+    return np.minimum(log_depth, np.where(below[:, None] > 0, np.log(plane), np.inf))
+
+
+def _standing(layout: Layout, plane: np.ndarray) -> np.ndarray:
+    """Depth at which each pixel stands: that of the nearest ground pixel below it in its column."""
+    height = plane.shape[0]
+    ground = layout.ground > CONTACT
+    ground[-1] = True
+    index = np.where(ground, np.arange(height)[:, None], height)
+    foot = np.minimum.accumulate(index[::-1], 0)[::-1]
+    depth = np.take_along_axis(plane, foot, 0)
+    # Feet jitter from column to column where the ground's rim is ragged.
+    return np.exp(ndimage.median_filter(np.log(depth), size=(1, 9), mode="nearest"))
+
+
+def _over_superpixels(values: np.ndarray, layout: Layout) -> np.ndarray:
+    """One value per superpixel (its median off the ground), joined with neighbours of like colour."""
+    segments = layout.segments
+    weight = 1 - 0.98 * layout.ground.ravel()
+    labels, count = segments.ravel(), int(segments.max()) + 1
+    total = np.bincount(labels, weight, count)
+    mean = np.bincount(labels, weight * values.ravel(), count) / np.maximum(total, 1e-9)
+    blocky = mean[segments]
+    return guided(layout.guide.mean(-1), blocky, max(2, segments.shape[1] // 40), 1e-3)
+
+
+def _hazed(log_depth: np.ndarray, layout: Layout, log_farthest: float) -> np.ndarray:
+    """Things in the colour of the sky's foot and with little contrast are moved toward the farthest depth."""
+    light = layout.guide.mean(-1)
+    sky = layout.sky > 0.5
+    rim = sky & ~ndimage.binary_erosion(sky, iterations=6, border_value=1)
+    haze = np.median(layout.guide[rim if rim.any() else sky], 0)
+    unlike = np.linalg.norm(layout.guide - haze, axis=-1)
+    local = ndimage.uniform_filter(unlike, 9, mode="nearest")
+    contrast = np.sqrt(np.maximum(ndimage.uniform_filter(light**2, 9) - ndimage.uniform_filter(light, 9) ** 2, 0))
+    clear = np.clip(local / 0.45 + contrast / 0.15, 0, 1)
+    haze_amount = guided(light, (1 - clear) ** 2, 5, 1e-3)
+    rows = (np.arange(len(light)) + 0.5)[:, None] / len(light)
+    above = 1 / (1 + np.exp((rows - layout.horizon - 0.05) / 0.02))
+    return log_depth + np.clip(haze_amount, 0, 1) * above * 0.8 * np.maximum(log_farthest - log_depth, 0)
+
+
+def _room(layout: Layout, focal: float) -> np.ndarray:
+    """z of a box about the eye: side walls and ceiling around the point where the picture's lines meet."""
+    height, width = layout.sky.shape
+    x0, y0 = layout.vanishing or (0.5, layout.horizon)
+    x = np.abs(np.arange(width) + 0.5 - x0 * width)[None]
+    up = y0 * height - (np.arange(height) + 0.5)[:, None]
+    walls = focal * ROOM_HALF_WIDTH / np.maximum(x, 1e-3)
+    ceiling = np.where(up > 0, focal * ROOM_ABOVE_EYE / np.maximum(up, 1e-3), np.inf)
+    return np.minimum(np.minimum(walls, ceiling), FARTHEST_INDOOR)
+
+
+def _enlarged(values: np.ndarray, guide: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """`values` at the size of `image`: bilinear inside surfaces, at edges the neighbour of the most alike colour."""
+    height, width = image.shape[:2]
+    if values.shape == (height, width):
+        return values
+    smooth = np.asarray(
+        Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR), np.float32
+    )
+    ys = (np.arange(height) + 0.5) * values.shape[0] / height - 0.5
+    xs = (np.arange(width) + 0.5) * values.shape[1] / width - 0.5
+    colors = ndimage.uniform_filter(image.astype(np.float32) / 255, (3, 3, 1))
+    best, best_cost = np.zeros((height, width), np.float32), np.full((height, width), np.inf, np.float32)
+    low, high = np.full((height, width), np.inf, np.float32), np.full((height, width), -np.inf, np.float32)
+    for dy in (-1, 0, 1, 2):
+        for dx in (-1, 0, 1, 2):
+            y = np.clip(np.floor(ys).astype(int) + dy, 0, values.shape[0] - 1)[:, None]
+            x = np.clip(np.floor(xs).astype(int) + dx, 0, values.shape[1] - 1)[None]
+            value = values[y, x].astype(np.float32)
+            away = np.hypot(y - ys[:, None], x - xs[None]).astype(np.float32)
+            cost = np.abs(guide[y, x] - colors).sum(-1) + 0.05 * away
+            nearer = cost < best_cost
+            best, best_cost = np.where(nearer, value, best), np.where(nearer, cost, best_cost)
+            low, high = np.minimum(low, value), np.maximum(high, value)
+    edge = np.clip((high - low - 0.12) / 0.12, 0, 1)
+    return ndimage.median_filter(smooth + edge * (best - smooth), 3, mode="nearest")

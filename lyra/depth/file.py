@@ -1,0 +1,211 @@
+"""Depth from a file that the user gives: .npz, .exr or 16-bit .png."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from lyra import exr
+from lyra.depth.base import DepthEstimate
+from lyra.depth.checks import assumed_intrinsics, checked_intrinsics, filled_from_nearest
+from lyra.errors import InvalidInputError
+from lyra.geometry.cameras import cover_transform, fit_intrinsics
+
+MILLIMETRES = 0.001
+SKY = 1e9  # Blender writes 1e10 where there is nothing
+MAX_PIXELS = 100_000_000
+# Neighbours whose depths differ by more than this factor belong to different surfaces.
+SAME_SURFACE = 1.08
+# Unknown pixels at the upper edge are sky when they are more than this share of the picture.
+NOTABLE_SKY = 0.005
+
+
+@dataclass(frozen=True)
+class StoredDepth:
+    """What a file holds: z-depth (H, W) float32 with inf as sky and 0 as unknown, and intrinsics or None."""
+
+    depth: np.ndarray
+    intrinsics: np.ndarray | None
+    notes: tuple[str, ...] = ()
+
+
+class DepthFile:
+    """z-depth in metres from a file, cropped as the picture was.
+
+    .npz: `depth` (H, W), optionally `intrinsics` (3, 3) in its pixels; inf is sky, 0 unknown. .exr: a depth channel
+    as Blender writes it, 1e10 is sky. .png: 16 bits, `unit` metres per step (0.001 by default: millimetres), 0 is
+    unknown, 65535 is sky. Unknown pixels are filled from their neighbours; those at the upper edge are sky.
+    """
+
+    id = "file"
+
+    def __init__(self, path: str | Path, source_hw: tuple[int, int] | None = None, unit: float = MILLIMETRES):
+        """Reads and checks the file. `source_hw` is the (height, width) of the picture before it was fitted.
+
+        Raises InvalidInputError for a file that holds no usable depth.
+        """
+        self.path = Path(path)
+        self.source_hw = source_hw
+        self.stored = read_depth(self.path, unit)
+
+    def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
+        """The file's depth at the size of `image` (H, W, 3). Raises InvalidInputError when the sizes do not match."""
+        stored, target_hw = self.stored, image.shape[:2]
+        stored_hw = stored.depth.shape
+        self._check_size(stored_hw, target_hw)
+        notes = list(stored.notes)
+        if intrinsics is None and stored.intrinsics is not None:
+            intrinsics = fit_intrinsics(stored.intrinsics, stored_hw, target_hw)
+        if intrinsics is None:
+            intrinsics, note = assumed_intrinsics(*target_hw)
+            notes.append(note)
+        depth = fitted_depth(stored.depth, target_hw)
+        return DepthEstimate(depth, intrinsics, True, f"the file {self.path.name}", None, tuple(notes))
+
+    def _check_size(self, stored_hw: tuple[int, int], target_hw: tuple[int, int]) -> None:
+        if stored_hw in (target_hw, self.source_hw):
+            return
+        known = dict.fromkeys(hw for hw in (self.source_hw, target_hw) if hw is not None)
+        sizes = " or ".join(f"{width}x{height}" for height, width in known)
+        raise InvalidInputError(
+            f"The depth in {self.path} is {stored_hw[1]}x{stored_hw[0]} and the image {sizes}; render the depth at the "
+            "size of the image."
+        )
+
+
+def fitted_depth(depth: np.ndarray, target_hw: tuple[int, int]) -> np.ndarray:
+    """`depth` (H, W) under the crop of `cover_transform`; surfaces are interpolated, never mixed over an edge.
+
+    Within one surface 1/z is bilinear, which is exact on planes; where the four neighbours are farther apart than
+    SAME_SURFACE the nearest one is taken as it is.
+    """
+    if depth.shape == target_hw:
+        return depth.copy()
+    scale, offset_x, offset_y = cover_transform(depth.shape, target_hw)
+    ys = np.clip((np.arange(target_hw[0]) + 0.5 + offset_y) / scale - 0.5, 0, depth.shape[0] - 1)
+    xs = np.clip((np.arange(target_hw[1]) + 0.5 + offset_x) / scale - 0.5, 0, depth.shape[1] - 1)
+    y0, x0 = np.minimum(ys.astype(int), depth.shape[0] - 2), np.minimum(xs.astype(int), depth.shape[1] - 2)
+    wy, wx = (ys - y0)[:, None], (xs - x0)[None]
+    inverse = 1 / depth.astype(np.float64)
+    corners = [inverse[np.ix_(y0 + dy, x0 + dx)] for dy in (0, 1) for dx in (0, 1)]
+    weights = [(1 - wy) * (1 - wx), (1 - wy) * wx, wy * (1 - wx), wy * wx]
+    smooth = sum(w * c for w, c in zip(weights, corners, strict=True))
+    low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    nearest = inverse[np.ix_(np.rint(ys).astype(int), np.rint(xs).astype(int))]
+    chosen = np.where(high <= low * SAME_SURFACE, smooth, nearest)
+    with np.errstate(divide="ignore"):
+        return (1 / chosen).astype(np.float32)
+
+
+def read_depth(path: Path, unit: float = MILLIMETRES) -> StoredDepth:
+    """Reads a depth file, turns far values into sky and fills unknown ones. Raises InvalidInputError."""
+    readers = {".npz": _read_npz, ".exr": _read_exr, ".png": _read_png}
+    if path.suffix.lower() not in readers:
+        raise InvalidInputError(f"{path} is no depth file that can be read; give .npz, .exr or 16-bit .png.")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"There is no depth file at {path}.") from error
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    try:
+        stored = readers[path.suffix.lower()](data, unit)
+        return _checked(stored)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from error
+
+
+def _read_npz(data: bytes, unit: float) -> StoredDepth:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            sizes = {item.filename: item.file_size for item in archive.infolist()}
+        if max(sizes.values(), default=0) > 8 * MAX_PIXELS + 4096:
+            raise InvalidInputError(f"It holds more than {MAX_PIXELS // 10**6} megapixels; scale the depth down.")
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            if "depth" not in arrays.files:
+                raise InvalidInputError(f"It has the keys {', '.join(arrays.files) or 'none'}; `depth` is needed.")
+            depth = arrays["depth"]
+            intrinsics = arrays["intrinsics"] if "intrinsics" in arrays.files else None
+    except InvalidInputError:
+        raise
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError) as error:
+        raise InvalidInputError(f"It is no .npz file of arrays ({error}); save it with numpy.savez.") from error
+    if depth.dtype.kind not in "fiu":
+        raise InvalidInputError(f"`depth` is of type {depth.dtype}; numbers are needed.")
+    if intrinsics is not None:
+        intrinsics = checked_intrinsics(intrinsics, "The file's")
+    return StoredDepth(np.squeeze(depth).astype(np.float32), intrinsics)
+
+
+def _read_exr(data: bytes, unit: float) -> StoredDepth:
+    names = [name for part in exr.read_header(data) for name in exr.channel_names(part)]
+    chosen = _depth_channel(names)
+    channels = exr.read_channels(data, {chosen, *({"G", "B"} & set(names) if chosen == "R" else ())})
+    if any(not np.array_equal(channels[chosen], other) for other in channels.values()):
+        raise InvalidInputError("It is a colour picture (R, G and B differ); render the Z pass into the file.")
+    return StoredDepth(channels[chosen], None, (f"Depth is the channel {chosen} of the EXR file, in metres.",))
+
+
+def _depth_channel(names: list[str]) -> str:
+    """The channel that holds depth: a Z of a depth layer, a lone Z, or the only channel there is."""
+    layers = [name for name in names if name.lower().endswith(("depth.z", "depth.v", "depth.r", "depth.y", ".depth"))]
+    lone = [name for name in ("Z", "z", "depth", "Depth", "V", "Y", "R") if name in names]
+    if layers or lone or len(names) == 1:
+        return (layers or lone or names)[0]
+    raise InvalidInputError(f"It has the channels {', '.join(names[:12])}; switch on the Z (depth) pass and save again.")
+
+
+def _read_png(data: bytes, unit: float) -> StoredDepth:
+    try:
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
+        if not image.mode.startswith("I"):
+            raise InvalidInputError(f"It is a PNG of mode {image.mode}; depth needs 16-bit greyscale, in millimetres.")
+        if image.width * image.height > MAX_PIXELS:
+            raise InvalidInputError(f"It is {image.width}x{image.height}; at most {MAX_PIXELS} pixels are possible.")
+        steps = np.asarray(image).astype(np.float32)
+    except InvalidInputError:
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise InvalidInputError(f"It is no whole PNG ({error}); save it again.") from error
+    depth = np.where(steps >= 65535, np.float32(np.inf), steps * np.float32(unit))
+    return StoredDepth(depth, None, (f"One step of the PNG is {unit:g} m.",))
+
+
+def _checked(stored: StoredDepth) -> StoredDepth:
+    depth, notes = stored.depth, list(stored.notes)
+    if depth.ndim != 2 or min(depth.shape) < 2:
+        raise InvalidInputError(f"The depth has the shape {depth.shape}; (height, width) is needed.")
+    if np.isnan(depth).any():
+        raise InvalidInputError(f"{int(np.isnan(depth).sum())} values are not a number; write 0 where depth is unknown.")
+    if depth.min() < 0:
+        raise InvalidInputError(f"The depth goes down to {depth.min():.4g}; distances in front of the camera are positive.")
+    depth = np.where(depth >= SKY, np.float32(np.inf), depth)
+    known = depth > 0
+    if not known.any():
+        raise InvalidInputError("The depth is 0 everywhere; render it again.")
+    if not np.isfinite(depth[known]).any():
+        raise InvalidInputError("The depth is infinite everywhere; something must stand in front of the camera.")
+    if not known.all():
+        depth, note = _filled(depth, known)
+        notes.append(note)
+    return StoredDepth(depth, stored.intrinsics, tuple(notes))
+
+
+def _filled(depth: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, str]:
+    """Unknown regions that hang from the upper edge become sky, others take their nearest neighbour's depth."""
+    from scipy import ndimage
+
+    regions, _ = ndimage.label(~known)
+    sky = np.isin(regions, np.setdiff1d(regions[0], [0]))
+    if sky.mean() < NOTABLE_SKY:
+        sky = np.zeros_like(sky)
+    holes = ~known & ~sky
+    filled = np.where(sky, np.float32(np.inf), filled_from_nearest(depth, known))
+    said = [f"{sky.mean():.1%} of the depth is 0 at the upper edge and was taken as sky"] if sky.any() else []
+    said += [f"{holes.mean():.1%} of the depth is 0 and was filled from its neighbours"] if holes.any() else []
+    return filled, "; ".join(said) + "."
