@@ -33,14 +33,14 @@ class Edges:
     join: float = 0.05
     step: float = 0.08
     near_band: int = 1
-    far_band: int = 2
+    far_band: int = 1
 
 
 class Surface:
     """A picture with disparity, standing in the world.
 
-    `image` (H, W, 3) uint8 or float32 in [0, 255]; `disparity` (H, W) float32; `drawn` (H, W) bool, which pixels are
-    drawn (the others only serve as context for filtering when `context` has them); `w2c` (4, 4); `intrinsics` (3, 3).
+    `image` (H, W, 3) uint8 or float32 in [0, 255]; `disparity` (H, W) float32; `drawn` (H, W) bool, which pixels
+    there are; `w2c` (4, 4); `intrinsics` (3, 3).
     """
 
     def __init__(self, image, disparity, w2c, intrinsics, drawn=None, edges: Edges = Edges(), device="cpu"):
@@ -54,13 +54,13 @@ class Surface:
         texture[..., 3] = np.where(drawn, disparity, -1.0)
         self.pixels = wp.array(np.flatnonzero(drawn).astype(np.int32), dtype=wp.int32, device=device)
         self.texture = wp.array(texture, dtype=wp.vec4, device=device)
-        self.corners = wp.zeros((height, width), dtype=wp.vec4, device=device)
-        self.other = wp.zeros((height, width), dtype=wp.float32, device=device)
-        self.side = wp.zeros((height, width), dtype=wp.int32, device=device)
+        self.corners = wp.zeros(len(self), dtype=wp.vec4, device=device)
+        self.other = wp.zeros(len(self), dtype=wp.float32, device=device)
+        self.side = wp.zeros((height, width), dtype=wp.uint8, device=device)
         wp.launch(
             kernels.build_surface,
-            (height, width),
-            [self.texture, edges.join, edges.step, edges.near_band, edges.far_band],
+            len(self),
+            [self.pixels, self.texture, edges.join, edges.step, edges.near_band, edges.far_band],
             [self.corners, self.other, self.side],
             device=device,
         )
@@ -126,7 +126,7 @@ class Rasterizer:
             wp.launch(
                 kernels.resolve,
                 (self.height, self.width),
-                [self.keys, first, len(surface), surface.pixels, surface.width, surface.texture]
+                [self.keys, first, len(surface), surface.pixels, surface.texture]
                 + [surface.corners, surface.other, surface.side, matrix, shift],
                 [raw.image, raw.disparity, raw.side],
                 device=self.device,
@@ -185,7 +185,7 @@ class Rasterizer:
             wp.launch(
                 kernels.rasterize,
                 len(surface),
-                [surface.pixels, surface.width, surface.texture, surface.corners, surface.other, surface.side]
+                [surface.pixels, surface.texture, surface.corners, surface.other, surface.side]
                 + [*cameras[-1], 1.0 / self.near, priority, first],
                 [self.keys],
                 device=self.device,

@@ -85,20 +85,21 @@ def corner_disparity(texture: wp.array2d(dtype=wp.vec4), y: int, x: int, member:
 
 @wp.kernel
 def build_surface(
+    pixels: wp.array(dtype=int),
     texture: wp.array2d(dtype=wp.vec4),
     join: float,
     step: float,
     near_band: int,
     far_band: int,
-    corners: wp.array2d(dtype=wp.vec4),
-    other: wp.array2d(dtype=float),
-    side: wp.array2d(dtype=int),
+    corners: wp.array(dtype=wp.vec4),
+    other: wp.array(dtype=float),
+    side: wp.array2d(dtype=wp.uint8),
 ):
-    y, x = wp.tid()
+    i = wp.tid()
+    x = pixels[i] % texture.shape[1]
+    y = pixels[i] / texture.shape[1]
     w = texture[y, x][3]
-    if w < 0.0:
-        return
-    corners[y, x] = wp.vec4(
+    corners[i] = wp.vec4(
         corner_disparity(texture, y, x, 3, join),
         corner_disparity(texture, y, x + 1, 2, join),
         corner_disparity(texture, y + 1, x + 1, 0, join),
@@ -123,11 +124,11 @@ def build_surface(
                         farthest = wp.min(farthest, v)
     # A pixel between two edges has taken colour from the nearer thing.
     if nearest > w:
-        side[y, x] = _FAR
-        other[y, x] = nearest
+        side[y, x] = wp.uint8(_FAR)
+        other[i] = nearest
     elif farthest < w:
-        side[y, x] = _NEAR
-        other[y, x] = farthest
+        side[y, x] = wp.uint8(_NEAR)
+        other[i] = farthest
 
 
 @wp.func
@@ -171,11 +172,10 @@ def barycentric(a: wp.vec2, b: wp.vec2, c: wp.vec2, p: wp.vec2):
 @wp.kernel
 def rasterize(
     pixels: wp.array(dtype=int),
-    width: int,
     texture: wp.array2d(dtype=wp.vec4),
-    corners: wp.array2d(dtype=wp.vec4),
-    other: wp.array2d(dtype=float),
-    side: wp.array2d(dtype=int),
+    corners: wp.array(dtype=wp.vec4),
+    other: wp.array(dtype=float),
+    side: wp.array2d(dtype=wp.uint8),
     m: wp.mat33,
     shift: wp.vec3,
     max_disparity: float,
@@ -184,9 +184,9 @@ def rasterize(
     keys: wp.array2d(dtype=wp.int64),
 ):
     i = wp.tid()
-    x = pixels[i] % width
-    y = pixels[i] / width
-    w = corners[y, x]
+    x = pixels[i] % texture.shape[1]
+    y = pixels[i] / texture.shape[1]
+    w = corners[i]
     base = m * wp.vec3(float(x), float(y), 1.0)
     right = wp.vec3(m[0, 0], m[1, 0], m[2, 0])
     down = wp.vec3(m[0, 1], m[1, 1], m[2, 1])
@@ -220,8 +220,8 @@ def rasterize(
     scale = magnification(m, h0[2])
     if too_long(p0, p1, scale) or too_long(p1, p2, scale) or too_long(p2, p3, scale) or too_long(p3, p0, scale):
         return
-    if side[y, x] == _FAR:
-        if opened(m, shift, float(x) + 0.5, float(y) + 0.5, texture[y, x][3], other[y, x], scale):
+    if int(side[y, x]) == _FAR:
+        if opened(m, shift, float(x) + 0.5, float(y) + 0.5, texture[y, x][3], other[i], scale):
             return
     id = _IDS - wp.int64(1) - wp.int64(first + i)
     for ty in range(y0, y1 + 1):
@@ -259,7 +259,7 @@ def tent(t: float, radius: float):
 @wp.func
 def sample(
     texture: wp.array2d(dtype=wp.vec4),
-    side: wp.array2d(dtype=int),
+    side: wp.array2d(dtype=wp.uint8),
     u: float,
     v: float,
     w: float,
@@ -309,7 +309,7 @@ def sample(
                 tap = texture[y, x]
                 here = wp.max(w + gu * du + gv * dv, 0.0)
                 fits = tap[3] >= 0.0 and not differ(tap[3], here, 0.08)
-                if inner_only and side[y, x] != 0:
+                if inner_only and side[y, x] != wp.uint8(0):
                     fits = False
                 if fits:
                     total += weight * wp.vec3(tap[0], tap[1], tap[2])
@@ -326,11 +326,10 @@ def resolve(
     first: int,
     count: int,
     pixels: wp.array(dtype=int),
-    width: int,
     texture: wp.array2d(dtype=wp.vec4),
-    corners: wp.array2d(dtype=wp.vec4),
-    other: wp.array2d(dtype=float),
-    side: wp.array2d(dtype=int),
+    corners: wp.array(dtype=wp.vec4),
+    other: wp.array(dtype=float),
+    side: wp.array2d(dtype=wp.uint8),
     m: wp.mat33,
     shift: wp.vec3,
     image: wp.array2d(dtype=wp.vec3),
@@ -344,9 +343,9 @@ def resolve(
     i = int(_IDS - wp.int64(1) - key % _IDS) - first
     if i < 0 or i >= count:
         return
-    x = pixels[i] % width
-    y = pixels[i] / width
-    w = corners[y, x]
+    x = pixels[i] % texture.shape[1]
+    y = pixels[i] / texture.shape[1]
+    w = corners[i]
     base = m * wp.vec3(float(x), float(y), 1.0)
     right = wp.vec3(m[0, 0], m[1, 0], m[2, 0])
     down = wp.vec3(m[0, 1], m[1, 1], m[2, 1])
@@ -392,9 +391,9 @@ def resolve(
     radius_v = (wp.abs(eu[0]) + wp.abs(eu[1])) / area
     mark = int(0)
     colour = wp.vec4(0.0, 0.0, 0.0, 0.0)
-    if side[y, x] == _NEAR:
+    if int(side[y, x]) == _NEAR:
         scale = magnification(m, h0[2])
-        if opened(m, shift, float(x) + 0.5, float(y) + 0.5, texture[y, x][3], other[y, x], scale):
+        if opened(m, shift, float(x) + 0.5, float(y) + 0.5, texture[y, x][3], other[i], scale):
             mark = _NEAR
             colour = sample(texture, side, u, v, here, gu, gv, 1.0, 1.0, True)
     if colour[3] == 0.0:

@@ -1,0 +1,89 @@
+"""One view completed: its holes given depth and texture, and cut out as a new layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from lyra.engines.preview.depth_fill import Gap, fill_depth, find_gap
+from lyra.engines.preview.layers import Layer
+from lyra.engines.preview.scene import Scene
+from lyra.engines.preview.texture_fill import Exemplar, fill_texture, place_guide
+from lyra.geometry.raster import NEAR_SIDE, Rasterizer
+
+# Fills overlap their surroundings by this many pixels, so that no crack opens between them.
+OVERLAP = 2
+# With less than this share of a view known, the source picture serves as a source of texture, too.
+ENOUGH_KNOWN = 0.3
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A view without holes: `image` (H, W, 3) float32 in [0, 255], `disparity` (H, W), and the layer that completes it.
+
+    `filled` is the share of the view that was missing.
+    """
+
+    image: np.ndarray
+    disparity: np.ndarray
+    layer: Layer
+    filled: float
+
+
+def complete_view(
+    scene: Scene,
+    rasterizer: Rasterizer,
+    w2c: np.ndarray,
+    intrinsics: np.ndarray,
+    seed: int,
+    tick: Callable[[], None],
+) -> Completed | None:
+    """Fills the holes of a view of the rasteriser's size; None where there are none worth remembering.
+
+    The scene is not changed. `tick` is called several times a second and may raise to stop.
+    """
+    height, width = rasterizer.height, rasterizer.width
+    surfaces = scene.surfaces(w2c, intrinsics, height, width)
+    image, disparity, side = rasterizer.draw(surfaces, w2c, intrinsics).numpy()
+    tick()
+    hole = disparity < 0
+    if hole.sum() <= negligible(height, width):
+        return None
+    gap = find_gap(disparity, side == NEAR_SIDE, max(3, width // 130))
+    space = scene.space
+    full = fill_depth(
+        disparity, gap, w2c, intrinsics, space.ground, space.far, scene.witnesses(w2c, intrinsics), scene.device
+    )
+    tick()
+    guide = place_guide(full, w2c, intrinsics, space.typical, space.ground)
+    extra = _seed_exemplar(scene) if (~gap.fill & ~gap.near).mean() < ENOUGH_KNOWN else None
+    painted = fill_texture(image, full, gap.fill, gap.near, guide, seed, extra, tick, scene.device)
+    drawn = _drawn(disparity, full, gap)
+    layer = Layer.cut(painted, full, drawn, w2c, intrinsics)
+    shown = np.where(hole[..., None], painted, image)
+    return Completed(shown, np.where(hole, full, disparity), layer, float(hole.mean()))
+
+
+def negligible(height: int, width: int) -> int:
+    """So few missing pixels are closed on the spot instead of being remembered."""
+    return max(4, height * width // 8000)
+
+
+def _drawn(disparity: np.ndarray, full: np.ndarray, gap: Gap) -> np.ndarray:
+    """Which pixels the new layer has: holes, what lies well behind near things, and a rim of its own surface."""
+    hole = disparity < 0
+    behind = gap.fill & ~hole & (full < 0.95 * disparity)
+    core = hole | behind
+    nearest = ndimage.distance_transform_edt(~core, return_distances=False, return_indices=True)
+    beside = full[tuple(nearest)]
+    rim = ndimage.binary_dilation(core, np.ones((3, 3), bool), iterations=OVERLAP) & ~core & ~gap.near
+    return core | (rim & ~hole & (np.abs(disparity - beside) <= 0.1 * np.maximum(disparity, beside)))
+
+
+def _seed_exemplar(scene: Scene) -> Exemplar:
+    view = scene.view
+    guide = place_guide(scene.disparity, np.eye(4), view.intrinsics, scene.space.typical, scene.space.ground)
+    return Exemplar(view.image.astype(np.float32), scene.disparity, guide)

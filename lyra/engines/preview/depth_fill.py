@@ -1,0 +1,139 @@
+"""How far away is what nobody has seen: depth for the holes of a view, from the farther side of each gap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+from scipy import ndimage
+
+from lyra.engines.preview import depth_kernels as kernels
+from lyra.engines.preview.ground import Ground
+from lyra.geometry.raster import relative_camera
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A view whose seen surfaces no fill may hide: `disparity` (H, W) with -1 where it saw nothing."""
+
+    disparity: np.ndarray
+    w2c: np.ndarray
+    intrinsics: np.ndarray
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The pixels of a view to be filled.
+
+    `fill` (H, W) bool: holes, and what lies hidden just behind the near things at their rims, so that a small
+    further move opens nothing new. `near` (H, W) bool: pixels of those near things; they are no model for a fill.
+    """
+
+    fill: np.ndarray
+    near: np.ndarray
+
+
+def find_gap(disparity: np.ndarray, near_side: np.ndarray, reach: int) -> Gap:
+    """Splits the surroundings of the holes (disparity < 0) into near things and background.
+
+    `near_side` (H, W) bool marks opened near sides of depth edges; `reach` is how many pixels to fill behind them.
+    """
+    hole = disparity < 0
+    rim = near_side & ndimage.binary_dilation(hole, iterations=3) & ~hole
+    if not rim.any():
+        return Gap(hole, np.zeros_like(hole))
+    away, nearest = ndimage.distance_transform_edt(~rim, return_indices=True)
+    same_thing = ~hole & (disparity > 0.85 * disparity[tuple(nearest)])
+    return Gap(hole | (same_thing & (away <= reach)), same_thing & (away <= reach + 4))
+
+
+def fill_depth(
+    disparity: np.ndarray,
+    gap: Gap,
+    w2c: np.ndarray,
+    intrinsics: np.ndarray,
+    ground: Ground | None,
+    fallback: float,
+    witnesses: Sequence[Witness],
+    device="cpu",
+) -> np.ndarray:
+    """Disparity (H, W) of the view with `gap.fill` filled.
+
+    Surfaces beside a hole go on into it as planes; nothing lies below `ground`; where nothing is near enough to
+    tell, disparity is `fallback`; and nothing stands in front of what a witness saw.
+    """
+    height, width = disparity.shape
+    state = np.full((height, width), kernels.KNOWN, np.uint8)
+    state[gap.near] = kernels.NEAR_THING
+    state[gap.fill] = kernels.UNKNOWN
+    pixels = np.flatnonzero(gap.fill).astype(np.int32)
+    some = np.flatnonzero(_every_other(gap.fill)).astype(np.int32)
+    disparity_device = wp.array(disparity, dtype=wp.float32, device=device)
+    state_device = wp.array(state, dtype=wp.uint8, device=device)
+    slopes = wp.zeros((height, width), dtype=wp.vec2, device=device)
+    pixels_device = wp.array(pixels, dtype=wp.int32, device=device)
+    found = wp.zeros(len(some), dtype=wp.float32, device=device)
+    wp.launch(
+        kernels.fit_slopes,
+        (height, width),
+        [disparity_device, state_device, max(4, width // 80)],
+        [slopes],
+        device=device,
+    )
+    wp.launch(
+        kernels.extrapolate,
+        len(some),
+        [wp.array(some, dtype=wp.int32, device=device), disparity_device, state_device, slopes, width / 5],
+        [found],
+        device=device,
+    )
+    filled = _spread(found.numpy(), some, gap.fill)[gap.fill]
+    filled[filled < 0] = fallback
+    if ground is not None:
+        floor = ground.disparity(w2c, intrinsics, height, width).ravel()[pixels]
+        filled = np.maximum(filled, floor)
+    index = np.full((height, width), -1, np.int32)
+    index.ravel()[pixels] = np.arange(len(pixels))
+    values = wp.array(filled.astype(np.float32), dtype=wp.float32, device=device)
+    values = _smoothed(values, index, pixels_device, device)
+    for witness in witnesses:
+        matrix, shift = relative_camera(w2c, intrinsics, witness.w2c, witness.intrinsics)
+        wp.launch(
+            kernels.push_behind,
+            len(pixels),
+            [pixels_device, width, wp.array(witness.disparity, dtype=wp.float32, device=device)]
+            + [wp.mat33(matrix.astype(np.float32)), wp.vec3(*shift)],
+            [values],
+            device=device,
+        )
+    result = disparity.copy()
+    result.ravel()[pixels] = values.numpy()
+    return result
+
+
+def _every_other(fill: np.ndarray) -> np.ndarray:
+    """A quarter of the pixels of `fill`, and those that have none of that quarter beside them."""
+    some = np.zeros_like(fill)
+    some[::2, ::2] = fill[::2, ::2]
+    return some | (fill & ~ndimage.maximum_filter(some, 3))
+
+
+def _spread(values: np.ndarray, pixels: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """Values given at some pixels of `fill`, taken over from the nearest of them elsewhere (H, W)."""
+    grid = np.zeros(fill.shape, np.float32)
+    given = np.zeros(fill.shape, bool)
+    grid.ravel()[pixels] = values
+    given.ravel()[pixels] = True
+    nearest = ndimage.distance_transform_edt(~given, return_distances=False, return_indices=True)
+    return grid[tuple(nearest)]
+
+
+def _smoothed(values: wp.array, index: np.ndarray, pixels: wp.array, device, passes: int = 6) -> wp.array:
+    index_device = wp.array(index, dtype=wp.int32, device=device)
+    spare = wp.empty_like(values)
+    for _ in range(passes):
+        wp.launch(kernels.smooth, len(pixels), [index_device, pixels, values], [spare], device=device)
+        values, spare = spare, values
+    return values

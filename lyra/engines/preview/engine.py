@@ -1,0 +1,186 @@
+"""The preview engine: from one picture with depth to 80 frames at a time, on any machine."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from lyra.engines.base import ChunkFrames, SeedView
+from lyra.engines.preview.completion import Completed, complete_view, negligible
+from lyra.engines.preview.layers import Layer
+from lyra.engines.preview.scene import Scene
+from lyra.geometry.cameras import Trajectory
+from lyra.geometry.raster import Rasterizer
+from lyra.progress import Progress
+
+# Every so many frames is looked at first when a chunk is completed.
+KEYFRAME_STEP = 10
+# A keyframe is worth completing before the sweep through all frames when this share of it is missing.
+KEYFRAME_HOLES = 0.003
+# Completing a view of which more than this share is missing waits until its neighbours are complete.
+MOST_HOLES = 0.45
+# Keyframes are completed this much wider than the frame, as a share of its width: the next frames look there.
+OVERSCAN = 0.02
+# A view of which at least this share was filled is remembered as a witness.
+WITNESS_SHARE = 0.02
+STAGE = "frames"
+MAX_THREADS = 8
+
+
+class PreviewEngine:
+    """Warps the source picture into each view and fills what nobody has seen; needs no weights and no GPU.
+
+    A chunk is completed before it is drawn: the views with the largest holes first, every fill kept as a layer
+    of the world with its depth. All frames are then drawn from the same layers, so what was filled stays put. The
+    prompt has no influence; the seed varies the filled texture. Equal input gives equal output.
+    """
+
+    id = "preview"
+
+    def __init__(self, device: str = "cpu"):
+        self.device = device
+
+    def seed(self, view: SeedView) -> Scene:
+        """The world of one frame."""
+        return Scene(view, self.device)
+
+    def restore(self, world) -> Scene:
+        """The scene after the whole chunks of `world`, as an uninterrupted run would have left it."""
+        scene = self.seed(world.seed_view())
+        for chunk in world.chunks:
+            scene.add_packed(chunk.load_state())
+            scene.frames += len(chunk.load_trajectory())
+        return scene
+
+    def extend(
+        self, state: Scene, trajectory: Trajectory, prompt: str, seed: int, progress: Progress
+    ) -> ChunkFrames:
+        """See lyra.engines.base.Engine; any number of cameras will do."""
+        first_witness = len(state.memory)
+        layers = self._complete_world(state, trajectory, seed, progress.part(0, 0.6))
+        frames, depth = self._draw(state, trajectory, progress.part(0.6, 1))
+        state.frames += len(trajectory)
+        return ChunkFrames(frames, depth, state.packed(layers, first_witness))
+
+    def _complete_world(
+        self, scene: Scene, trajectory: Trajectory, seed: int, progress: Progress
+    ) -> list[Layer]:
+        """Adds layers until no frame of the path has holes; returns them."""
+        margin = round(OVERSCAN * scene.width)
+        wide = Rasterizer(
+            scene.height + 2 * margin, scene.width + 2 * margin, scene.space.near, self.device
+        )
+        exact = Rasterizer(scene.height, scene.width, scene.space.near, self.device)
+        keyframes = list(range(len(trajectory) - 1, -1, -KEYFRAME_STEP))
+        total = 1.5 * len(keyframes)
+        layers: list[Layer] = []
+        newest = scene.view.image
+
+        def complete(frame: int, rasterizer: Rasterizer, border: int, done: float) -> None:
+            nonlocal newest
+            w2c, intrinsics = trajectory.w2c[frame], trajectory.intrinsics[frame].copy()
+            intrinsics[:2, 2] += border
+
+            def tick() -> None:
+                progress.update(STAGE, done, newest)
+
+            number = scene.frames + frame
+            completed = complete_view(scene, rasterizer, w2c, intrinsics, _mixed(seed, number), tick)
+            if completed is None:
+                return
+            scene.add_layer(completed.layer)
+            layers.append(completed.layer)
+            newest = _remember(scene, completed, number, trajectory, frame, border)
+            tick()
+
+        done = 0
+        while keyframes:
+            holes = [self._missing(scene, exact, trajectory, frame) for frame in keyframes]
+            progress.update(STAGE, done / total, newest)
+            keyframes = [frame for frame, share in zip(keyframes, holes, strict=True) if share > KEYFRAME_HOLES]
+            holes = [share for share in holes if share > KEYFRAME_HOLES]
+            if not keyframes:
+                break
+            frame = keyframes.pop(_next_keyframe(holes))
+            complete(frame, wide, margin, done / total)
+            done += 1
+        limit = negligible(scene.height, scene.width) / (scene.height * scene.width)
+        left = {}
+        for frame in range(len(trajectory)):
+            left[frame] = self._missing(scene, exact, trajectory, frame)
+            progress.update(STAGE, 0.7 + 0.1 * frame / len(trajectory), newest)
+        swept = sorted((frame for frame in left if left[frame] > limit), key=lambda f: (-left[f], f))
+        for number, frame in enumerate(swept):
+            share = 0.8 + 0.2 * number / len(swept)
+            if self._missing(scene, exact, trajectory, frame) > limit:
+                complete(frame, exact, 0, share)
+            progress.update(STAGE, share, newest)
+        return layers
+
+    def _missing(self, scene: Scene, rasterizer: Rasterizer, trajectory: Trajectory, frame: int) -> float:
+        w2c, intrinsics = trajectory.w2c[frame], trajectory.intrinsics[frame]
+        surfaces = scene.surfaces(w2c, intrinsics, scene.height, scene.width)
+        return rasterizer.holes(surfaces, w2c, intrinsics) / (scene.height * scene.width)
+
+    def _draw(self, scene: Scene, trajectory: Trajectory, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        shape = (len(trajectory), scene.height, scene.width)
+        frames, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
+        for number, (image, disparity) in enumerate(self._pictures(scene, trajectory)):
+            frames[number] = np.rint(image)
+            depth[number] = rounded_depth(disparity)
+            progress.update(STAGE, (number + 1) / len(trajectory), frames[number])
+        return frames, depth
+
+    def _pictures(self, scene: Scene, trajectory: Trajectory) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Image and disparity of every camera, in order; on a CPU one frame per core at a time."""
+        threads = 1 if self.device != "cpu" else min(os.cpu_count() or 1, MAX_THREADS)
+        idle: queue.SimpleQueue[Rasterizer] = queue.SimpleQueue()
+        for _ in range(threads):
+            idle.put(Rasterizer(scene.height, scene.width, scene.space.near, self.device))
+
+        def draw(frame: int) -> tuple[np.ndarray, np.ndarray]:
+            rasterizer = idle.get()
+            w2c, intrinsics = trajectory.w2c[frame], trajectory.intrinsics[frame]
+            surfaces = scene.surfaces(w2c, intrinsics, scene.height, scene.width)
+            picture = rasterizer.close_rest(rasterizer.draw(surfaces, w2c, intrinsics, soften=True))
+            image, disparity, _ = picture.numpy()
+            idle.put(rasterizer)
+            return image, disparity
+
+        pool = ThreadPoolExecutor(threads)
+        try:
+            yield from pool.map(draw, range(len(trajectory)))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def rounded_depth(disparity: np.ndarray) -> np.ndarray:
+    """Depth (..., H, W) float32 as the world folder keeps it: float16 precision, inf where there is sky."""
+    with np.errstate(divide="ignore", over="ignore"):
+        depth = (1 / disparity).astype(np.float16)
+    return np.maximum(depth, np.finfo(np.float16).tiny).astype(np.float32)
+
+
+def _next_keyframe(holes: list[float]) -> int:
+    """The most broken view that still shows enough to go by; with none such, the least broken one."""
+    fit = [share if share <= MOST_HOLES else -share for share in holes]
+    return int(np.argmax(fit))
+
+
+def _mixed(seed: int, frame: int) -> int:
+    return (seed * 1_000_003 + frame * 7_919) % (1 << 30)
+
+
+def _remember(
+    scene: Scene, completed: Completed, number: int, trajectory: Trajectory, frame: int, border: int
+) -> np.ndarray:
+    """Keeps a completed view as a witness if it is much of a change; returns its picture (H, W, 3) uint8."""
+    inner = np.s_[border : border + scene.height, border : border + scene.width]
+    if completed.filled >= WITNESS_SHARE:
+        depth = rounded_depth(completed.disparity[inner]).astype(np.float16)
+        scene.add_witness(number, depth, trajectory.w2c[frame], trajectory.intrinsics[frame])
+    return np.rint(completed.image[inner]).astype(np.uint8)

@@ -1,0 +1,72 @@
+"""The ground of a scene: what lies below the horizon where nothing else is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lyra.engines.base import SeedView
+
+SAMPLES = 4000
+TRIALS = 300
+MAX_TILT = np.radians(25)
+MIN_SHARE = 0.12
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The plane {X : normal · X = height} in the world frame; `normal` (3,) points down, `height` > 0 below the origin."""
+
+    normal: np.ndarray
+    height: float
+
+    def disparity(self, w2c: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Disparity (H, W) of the plane in a view; 0 above its horizon and for a camera below ground."""
+        c2w = np.linalg.inv(w2c)
+        y, x = np.mgrid[:height, :width] + 0.5
+        rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T @ c2w[:3, :3].T
+        above = self.height - self.normal @ c2w[:3, 3]
+        if above <= 0.05 * self.height:
+            return np.zeros((height, width), np.float32)
+        return np.maximum(rays @ self.normal / above, 0).astype(np.float32)
+
+
+def find_ground(view: SeedView) -> Ground | None:
+    """The widest nearly horizontal plane below the camera, by random sampling; None where there is none.
+
+    The source camera is taken to be upright within 25 degrees.
+    """
+    height, width = view.depth.shape
+    y, x = np.nonzero(np.isfinite(view.depth) & (np.arange(height)[:, None] > height // 3))
+    if len(y) < 100:
+        return None
+    random = np.random.default_rng(0)
+    pick = random.integers(0, len(y), SAMPLES)
+    z = view.depth[y[pick], x[pick]].astype(np.float64)
+    rays = np.stack([x[pick] + 0.5, y[pick] + 0.5, np.ones(SAMPLES)], -1) @ np.linalg.inv(view.intrinsics).T
+    points = rays * z[:, None]
+    triples = points[random.integers(0, SAMPLES, (TRIALS, 3))]
+    normals = np.cross(triples[:, 1] - triples[:, 0], triples[:, 2] - triples[:, 0])
+    lengths = np.linalg.norm(normals, axis=1)
+    normals = normals / np.maximum(lengths, 1e-12)[:, None]
+    normals *= np.where(normals[:, 1] < 0, -1, 1)[:, None]
+    heights = np.einsum("ij,ij->i", normals, triples[:, 0])
+    upright = (normals[:, 1] > np.cos(MAX_TILT)) & (heights > 0) & (lengths > 0)
+    if not upright.any():
+        return None
+    normals, heights = normals[upright], heights[upright]
+    # Within 3 % of the distance counts as on the plane: depth errors grow with depth.
+    off = np.abs(points @ normals.T - heights) < 0.03 * np.maximum(z[:, None], heights)
+    best = int(off.sum(0).argmax())
+    on = off[:, best]
+    if on.mean() < MIN_SHARE:
+        return None
+    # Refined with weights 1 / z, because near points are known best.
+    design = points[on] / z[on, None]
+    solution, *_ = np.linalg.lstsq(design, 1 / z[on], rcond=None)
+    length = np.linalg.norm(solution)
+    normal = solution / length
+    if normal[1] < np.cos(MAX_TILT):
+        return Ground(normals[best], float(heights[best]))
+    return Ground(normal, float(1 / length))

@@ -1,0 +1,111 @@
+"""What a preview world is made of: the source picture, and the fills that complete it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lyra.geometry.raster import Surface, relative_camera
+
+# A layer is sampled at this many pixels to see whether a view can show it.
+PROBES = 512
+# How far outside the picture a probe may land, as a share of its size, for the layer to count as in view.
+PROBE_MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Pixels that were filled in one camera's picture.
+
+    `pixels` (n,) int32 indices into a picture of `height` x `width`; `colours` (n, 3) uint8 sRGB; `disparity` (n,)
+    float32; `w2c` (4, 4) and `intrinsics` (3, 3) of that camera.
+    """
+
+    height: int
+    width: int
+    pixels: np.ndarray
+    colours: np.ndarray
+    disparity: np.ndarray
+    w2c: np.ndarray
+    intrinsics: np.ndarray
+
+    @classmethod
+    def cut(cls, image, disparity, drawn, w2c, intrinsics) -> Layer:
+        """The pixels `drawn` (H, W) bool of a picture, cropped to their bounding box."""
+        rows, columns = np.nonzero(drawn.any(1))[0], np.nonzero(drawn.any(0))[0]
+        top, left = int(rows[0]), int(columns[0])
+        box = np.s_[top : rows[-1] + 1, left : columns[-1] + 1]
+        cropped = np.array(intrinsics, np.float64)
+        cropped[0, 2] -= left
+        cropped[1, 2] -= top
+        mask = drawn[box]
+        colours = np.rint(image[box][mask]).clip(0, 255).astype(np.uint8)
+        pixels = np.flatnonzero(mask).astype(np.int32)
+        return cls(*mask.shape, pixels, colours, disparity[box][mask].astype(np.float32), np.array(w2c), cropped)
+
+    def surface(self, device: str) -> Surface:
+        image = np.zeros((self.height * self.width, 3), np.uint8)
+        disparity = np.zeros(self.height * self.width, np.float32)
+        drawn = np.zeros(self.height * self.width, bool)
+        image[self.pixels] = self.colours
+        disparity[self.pixels] = self.disparity
+        drawn[self.pixels] = True
+        shape = (self.height, self.width)
+        return Surface(
+            image.reshape(*shape, 3),
+            disparity.reshape(shape),
+            self.w2c,
+            self.intrinsics,
+            drawn.reshape(shape),
+            device=device,
+        )
+
+
+class PlacedLayer:
+    """A layer's surface on its device, with probes that tell which views can show it."""
+
+    def __init__(self, layer: Layer, device: str):
+        self.surface = layer.surface(device)
+        picks = np.linspace(0, len(layer.pixels) - 1, min(PROBES, len(layer.pixels))).astype(int)
+        pixels = layer.pixels[picks]
+        self._uv = np.stack(
+            [pixels % layer.width + 0.5, pixels // layer.width + 0.5, np.ones(len(pixels))]
+        ).astype(np.float64)
+        self._disparity = layer.disparity[picks].astype(np.float64)
+
+    def in_view(self, w2c: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> bool:
+        matrix, shift = relative_camera(self.surface.w2c, self.surface.intrinsics, w2c, intrinsics)
+        seen = matrix @ self._uv + shift[:, None] * self._disparity
+        front = seen[2] > 1e-9
+        x, y = seen[:2, front] / seen[2, front]
+        beside, above = PROBE_MARGIN * width, PROBE_MARGIN * height
+        return bool(
+            np.any((x > -beside) & (x < width + beside) & (y > -above) & (y < height + above))
+        )
+
+
+def pack(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
+    """Layers as named arrays; `unpack` gives the same layers back, bit for bit."""
+    counts = [len(layer.pixels) for layer in layers]
+    return {
+        "layer_shape": np.array([(layer.height, layer.width) for layer in layers], np.int32).reshape(-1, 2),
+        "layer_count": np.array(counts, np.int64),
+        "layer_w2c": np.array([layer.w2c for layer in layers], np.float64).reshape(-1, 4, 4),
+        "layer_intrinsics": np.array([layer.intrinsics for layer in layers], np.float64).reshape(-1, 3, 3),
+        "pixels": np.concatenate([np.empty(0, np.int32), *(layer.pixels for layer in layers)]),
+        "colours": np.concatenate([np.empty((0, 3), np.uint8), *(layer.colours for layer in layers)]),
+        "disparity": np.concatenate([np.empty(0, np.float32), *(layer.disparity for layer in layers)]),
+    }
+
+
+def unpack(state: dict[str, np.ndarray]) -> list[Layer]:
+    ends = np.cumsum(state["layer_count"])[:-1]
+    parts = [np.split(state[name], ends) for name in ("pixels", "colours", "disparity")]
+    return [
+        Layer(int(height), int(width), *arrays, w2c, intrinsics)
+        for (height, width), w2c, intrinsics, *arrays in zip(
+            state["layer_shape"], state["layer_w2c"], state["layer_intrinsics"], *parts, strict=False
+        )
+    ]

@@ -1,0 +1,106 @@
+"""The state of a preview world: its layers, what past views saw, and what its space is like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lyra.engines.base import SeedView
+from lyra.engines.preview.depth_fill import Witness
+from lyra.engines.preview.ground import Ground, find_ground
+from lyra.engines.preview.layers import Layer, PlacedLayer, pack, unpack
+from lyra.engines.preview.sharpen import sharpened
+from lyra.geometry.raster import Surface
+from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage
+
+# So many remembered views, besides the source picture, are asked what a fill may not hide.
+WITNESSES = 6
+
+
+@dataclass(frozen=True)
+class Space:
+    """What the source picture tells about its world, in disparities: `typical`, `far`; `near` is a depth."""
+
+    typical: float
+    far: float
+    near: float
+    ground: Ground | None
+
+    @classmethod
+    def of(cls, view: SeedView) -> Space:
+        solid = view.depth[np.isfinite(view.depth)]
+        if len(solid) == 0:
+            return cls(1.0, 0.0, 1e-3, None)
+        nearest, typical, far = np.percentile(solid, [1, 50, 80])
+        return cls(1 / float(typical), 1 / float(far), 0.02 * float(nearest), find_ground(view))
+
+
+class Scene:
+    """Layers of one world, in the order in which they were made; the source picture comes first.
+
+    Witnesses are past views with their depth, kept in a geometry memory and retrieved by coverage.
+    """
+
+    def __init__(self, view: SeedView, device: str):
+        self.device = device
+        self.height, self.width = view.depth.shape
+        depth = sharpened(view.depth)
+        self.view = SeedView(view.image, depth, np.array(view.intrinsics, np.float64))
+        self.disparity = (1 / depth).astype(np.float32)
+        self.space = Space.of(self.view)
+        self.seed_surface = Surface(
+            view.image, self.disparity, np.eye(4), self.view.intrinsics, device=device
+        )
+        self.placed: list[PlacedLayer] = []
+        self.memory = GeometryCache(self.height, self.width, device=device)
+        self.frames = 1
+
+    def add_layer(self, layer: Layer) -> None:
+        self.placed.append(PlacedLayer(layer, self.device))
+
+    def surfaces(self, w2c, intrinsics, height: int, width: int) -> list[Surface]:
+        """Every surface that a view of this size can show."""
+        shown = [layer.surface for layer in self.placed if layer.in_view(w2c, intrinsics, height, width)]
+        return [self.seed_surface, *shown]
+
+    def add_witness(self, frame: int, depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> None:
+        """Remembers what a view saw; `depth` (H, W) float16."""
+        self.memory.add(frame, depth, w2c, intrinsics)
+
+    def witnesses(self, w2c: np.ndarray, intrinsics: np.ndarray) -> list[Witness]:
+        """The source picture and the remembered views that cover most of this one."""
+        chosen = [Witness(self.disparity, np.eye(4), self.view.intrinsics)]
+        if len(self.memory):
+            coverage = GreedyCoverage(
+                CoverageSettings(tolerance=0.0, relative_tolerance=0.05, exclude_newest=False)
+            )
+            for frame in self.memory.retrieve(w2c[None], intrinsics[None], WITNESSES, coverage):
+                entry = self.memory[frame]
+                seen = (1 / entry.depth.astype(np.float32)).astype(np.float32)
+                chosen.append(Witness(seen, entry.w2c, entry.intrinsics))
+        return chosen
+
+    def packed(self, layers: list[Layer], first_witness: int) -> dict[str, np.ndarray]:
+        """What one chunk added, for `add_packed`: its layers, and the witnesses from `first_witness` on."""
+        entries = self.memory.entries[first_witness:]
+        return pack(layers) | {
+            "witness_frame": np.array([entry.frame_id for entry in entries], np.int64),
+            "witness_depth": np.array([entry.depth for entry in entries], np.float16).reshape(
+                -1, self.height, self.width
+            ),
+            "witness_w2c": np.array([entry.w2c for entry in entries], np.float64).reshape(-1, 4, 4),
+            "witness_intrinsics": np.array([entry.intrinsics for entry in entries], np.float64).reshape(-1, 3, 3),
+        }
+
+    def add_packed(self, state: dict[str, np.ndarray]) -> None:
+        for layer in unpack(state):
+            self.add_layer(layer)
+        for frame, depth, w2c, intrinsics in zip(
+            state["witness_frame"],
+            state["witness_depth"],
+            state["witness_w2c"],
+            state["witness_intrinsics"],
+            strict=True,
+        ):
+            self.add_witness(int(frame), depth, w2c, intrinsics)

@@ -1,0 +1,247 @@
+"""What it looks like where nobody has looked: texture for the holes of a view, from its surroundings.
+
+Patches of the known picture are laid over the hole, coarse to fine, each like its surroundings and from a like
+place in the world: as far away, as high above the ground. Near things at a rim neither serve as source nor count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import warp as wp
+from scipy import ndimage
+
+from lyra.engines.preview import texture_kernels as kernels
+from lyra.engines.preview.ground import Ground
+
+# Rounds of match and vote at the first, coarsest size, at the finest, and in between; each improves matches twice.
+FIRST_ROUNDS, BETWEEN_ROUNDS, LAST_ROUNDS = 8, 3, 1
+MAX_LEVELS = 4
+# A coarser size is of use while holes are thicker than this and this share of the sources still has whole patches.
+THIN = 5
+SOURCES_LEFT = 0.5
+# A step of one octave in depth weighs like this difference in colour (of 0 ... 1).
+DEPTH_WEIGHT = 0.08
+PLACE_WEIGHT = 0.25
+GROUND_WEIGHT = 0.15
+# Within this share of the ground's disparity something counts as lying on the ground.
+ON_GROUND = 0.2
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """Another complete picture to take texture from: `image` in [0, 255], `disparity` and `guide` as in a level."""
+
+    image: np.ndarray
+    disparity: np.ndarray
+    guide: np.ndarray
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of the picture: `image` (H, W, 3) in [0, 1], `disparity` (H, W), `guide` (H, W, 3); bool masks."""
+
+    image: np.ndarray
+    disparity: np.ndarray
+    guide: np.ndarray
+    fill: np.ndarray
+    source: np.ndarray
+
+    @cached_property
+    def usable(self) -> np.ndarray:
+        """Centres of patches that lie wholly in the sources (H, W) bool."""
+        return ndimage.minimum_filter(self.source, 2 * kernels.PATCH_RADIUS + 1, mode="constant", cval=False)
+
+    def halved(self) -> Level:
+        height, width = self.fill.shape
+        known = (~self.fill).astype(np.float32)
+        image = _shrink(self.image * known[..., None])
+        share = _shrink(known)
+        fill = share < 0.5
+        image = np.where(fill[..., None], 0, image / np.maximum(share, 0.25)[..., None])
+        return Level(
+            image.astype(np.float32),
+            _shrink(self.disparity),
+            _shrink(self.guide),
+            fill,
+            _shrink(self.source.astype(np.float32)) > 0.99,
+        )
+
+
+def _shrink(array: np.ndarray) -> np.ndarray:
+    """Mean of 2 x 2 pixels; an odd last row or column is doubled."""
+    height, width = array.shape[:2]
+    array = np.pad(array, [(0, height % 2), (0, width % 2)] + [(0, 0)] * (array.ndim - 2), mode="edge")
+    return 0.25 * (array[::2, ::2] + array[1::2, ::2] + array[::2, 1::2] + array[1::2, 1::2])
+
+
+def place_guide(
+    disparity: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray, reference: float, ground: Ground | None
+) -> np.ndarray:
+    """Where in the world each pixel is (H, W, 3), scaled so that its squared differences add to patch costs.
+
+    Octaves of depth; height in the world; nearness to the ground, or elevation for the sky. `reference` is a
+    disparity typical of the scene.
+    """
+    height, width = disparity.shape
+    c2w = np.linalg.inv(w2c)
+    y, x = np.mgrid[:height, :width] + 0.5
+    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T @ c2w[:3, :3].T
+    sky = disparity < reference / 256
+    octaves = np.log2(np.maximum(disparity, reference / 256) / reference)
+    world_y = rays[..., 1] / np.maximum(disparity, reference / 256) + c2w[1, 3]
+    altitude = np.where(sky, 0, np.arcsinh(world_y * reference * 4))
+    elevation = np.where(sky, rays[..., 1] / np.linalg.norm(rays, axis=-1), 0)
+    lying = np.zeros_like(disparity)
+    if ground is not None:
+        floor = ground.disparity(w2c, intrinsics, height, width)
+        off = np.abs(disparity - floor) / np.maximum(disparity, reference / 256)
+        lying = np.where(sky | (floor <= 0), 0, np.clip(1 - off / ON_GROUND, 0, 1))
+    # Sky and solid things never stand in for each other.
+    guide = [
+        DEPTH_WEIGHT * octaves + 2.0 * sky,
+        PLACE_WEIGHT * altitude,
+        PLACE_WEIGHT * elevation + GROUND_WEIGHT * lying,
+    ]
+    return np.stack(guide, -1).astype(np.float32)
+
+
+def fill_texture(
+    image: np.ndarray,
+    disparity: np.ndarray,
+    fill: np.ndarray,
+    near: np.ndarray,
+    guide: np.ndarray,
+    seed: int,
+    extra: Exemplar | None = None,
+    tick: Callable[[], None] = lambda: None,
+    device="cpu",
+) -> np.ndarray:
+    """`image` (H, W, 3) float32 in [0, 255] with the pixels `fill` synthesised.
+
+    `disparity` (H, W) is complete; `near` marks things in front that must not spread into the fill; `guide` is
+    from `place_guide`; `extra` is a second source; `tick` is called now and then and may raise. The same `seed` gives the same texture.
+    """
+    source = ~fill & ~ndimage.binary_dilation(near, iterations=2)
+    start = np.where(fill[..., None], 0, image / np.float32(255)).astype(np.float32)
+    first = Level(start, disparity, guide, fill, source)
+    levels = [first if extra is None else _beside(first, extra)]
+    while len(levels) < MAX_LEVELS and ndimage.distance_transform_edt(levels[-1].fill).max() > THIN:
+        coarser = levels[-1].halved()
+        if coarser.usable.mean() < SOURCES_LEFT * levels[0].source.mean():
+            break
+        levels.append(coarser)
+    matches = None
+    for number in reversed(range(len(levels))):
+        rounds = BETWEEN_ROUNDS if number else LAST_ROUNDS
+        rounds = FIRST_ROUNDS if number == len(levels) - 1 else rounds
+        filled, matches = _fill_level(levels[number], matches, rounds, seed + 7919 * number, tick, device)
+        if number:
+            finer = levels[number - 1]
+            grown = filled.repeat(2, 0).repeat(2, 1)[: finer.fill.shape[0], : finer.fill.shape[1]]
+            finer.image[finer.fill] = grown[finer.fill]
+    result = image.copy()
+    result[fill] = np.clip(255 * filled[: fill.shape[0], : fill.shape[1]][fill], 0, 255)
+    return result
+
+
+def _beside(level: Level, extra: Exemplar) -> Level:
+    """The level with a second picture below it, as a source only."""
+    rows, columns = level.fill.shape
+    height, width = extra.disparity.shape
+
+    def stacked(upper: np.ndarray, lower: np.ndarray, blank) -> np.ndarray:
+        result = np.full((rows + height, max(columns, width), *upper.shape[2:]), blank, upper.dtype)
+        result[:rows, :columns] = upper
+        result[rows:, :width] = lower
+        return result
+
+    source = stacked(level.source, np.ones((height, width), bool), False)
+    # No patch reaches from one picture into the other.
+    source[rows - 1 : rows + 1] = False
+    return Level(
+        stacked(level.image, extra.image / np.float32(255), 0),
+        stacked(level.disparity, extra.disparity, 0),
+        stacked(level.guide, extra.guide, 0),
+        stacked(level.fill, np.zeros((height, width), bool), False),
+        source,
+    )
+
+
+def _fill_level(level: Level, coarser, rounds: int, seed: int, tick, device) -> tuple[np.ndarray, np.ndarray]:
+    usable = level.usable
+    if not usable.any() or not level.fill.any():
+        return _nearest_colours(level), coarser
+    if coarser is None:
+        level.image[level.fill] = _nearest_colours(level)[level.fill]
+    height, width = level.fill.shape
+    pixels = wp.array(np.flatnonzero(level.fill).astype(np.int32), dtype=wp.int32, device=device)
+    sources = wp.array(np.flatnonzero(usable).astype(np.int32), dtype=wp.int32, device=device)
+    # Fill far from anything known is a guess on a guess.
+    depth_inside = ndimage.distance_transform_edt(level.fill)
+    trust = np.where(level.fill, np.maximum(0.9**depth_inside, 0.02), 1).astype(np.float32)
+    trust = wp.array(trust, dtype=wp.float32, device=device)
+    image = wp.array(level.image, dtype=wp.vec3, device=device)
+    disparity = wp.array(level.disparity.astype(np.float32), dtype=wp.float32, device=device)
+    guide = wp.array(level.guide, dtype=wp.vec3, device=device)
+    allowed = wp.array(usable.astype(np.uint8), dtype=wp.uint8, device=device)
+    start = _finer_matches(coarser, level.fill, usable)
+    matches = wp.array(start, dtype=wp.vec2i, device=device)
+    spare = wp.clone(matches)
+    costs = wp.zeros((height, width), dtype=wp.float32, device=device)
+    voted = wp.zeros(len(pixels), dtype=wp.vec3, device=device)
+    fields = [image, trust, disparity, guide]
+    wp.launch(
+        kernels.start_matches, len(pixels), [pixels, sources, *fields, seed, 24], [matches], device=device
+    )
+    # A match found at a coarser size is only refined; the first size searches everywhere.
+    search = 3.0 if coarser is not None else float(max(height, width))
+    for turn in range(rounds):
+        tick()
+        for jump in (4, 1) if turn % 2 == 0 else (2, 1):
+            wp.launch(
+                kernels.improve_matches,
+                len(pixels),
+                [pixels, *fields, allowed, jump, search, seed + 31 * turn + jump, matches],
+                [spare, costs],
+                device=device,
+            )
+            matches, spare = spare, matches
+        wp.launch(
+            kernels.vote,
+            len(pixels),
+            [pixels, image, trust, disparity, matches, costs, 200.0],
+            [voted],
+            device=device,
+        )
+        wp.launch(kernels.write_pixels, len(pixels), [pixels, voted], [image], device=device)
+    return image.numpy().copy(), matches.numpy().copy()
+
+
+def _nearest_colours(level: Level) -> np.ndarray:
+    """Holes painted with the colour of the nearest pixel in picture and guide that may serve as a source."""
+    known = level.source if level.source.any() else ~level.fill
+    if not known.any():
+        return level.image
+    indices = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    painted = level.image.copy()
+    painted[level.fill] = level.image[tuple(indices)][level.fill]
+    return painted
+
+
+def _finer_matches(coarser: np.ndarray | None, fill: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Matches (H, W, 2) int32 (row, column) at this size from those of half the size; -1 where there is none."""
+    height, width = fill.shape
+    matches = np.full((height, width, 2), -1, np.int32)
+    if coarser is None:
+        return matches
+    rows, columns = np.nonzero(fill)
+    parents = coarser[rows // 2, columns // 2]
+    children = 2 * parents + np.stack([rows % 2, columns % 2], -1)
+    inside = (parents[:, 0] >= 0) & (children[:, 0] < height) & (children[:, 1] < width)
+    inside[inside] = usable[tuple(children[inside].T)]
+    matches[rows[inside], columns[inside]] = children[inside]
+    return matches
