@@ -16,7 +16,7 @@ wp.set_module_options({"enable_backward": False})
 RADIUS = wp.constant(wp.int32(2))
 # Neighbours whose inverse depth leaves the local slope by more than this share lie on another surface.
 CONTINUITY = wp.constant(wp.float32(0.02))
-# With fewer neighbours (of 24) on the same surface a pixel floats between two of them.
+# A pixel with fewer neighbours (of 24) on its surface is a thin thing or floats between two surfaces.
 MIN_SUPPORT = 5
 
 
@@ -43,10 +43,28 @@ def _inverse(depth: wp.array2d(dtype=wp.float32), i: wp.int32, j: wp.int32) -> w
 
 
 @wp.func
-def _smaller(a: wp.float32, b: wp.float32) -> wp.float32:
-    if wp.abs(a) < wp.abs(b):
-        return a
-    return b
+def _slope(
+    depth: wp.array2d(dtype=wp.float32), i: wp.int32, j: wp.int32, di: wp.int32, dj: wp.int32
+) -> wp.float32:
+    """The smaller of the slopes ahead and behind along (di, dj), of those that are no jump to another surface.
+
+    A slope is none when it is slight or goes on for another pixel.
+    """
+    centre = _inverse(depth, i, j)
+    best = wp.float32(0.0)
+    found = wp.bool(False)
+    for side in range(2):
+        direction = 1 - 2 * side
+        near = _inverse(depth, i + direction * di, j + direction * dj)
+        step = near - centre
+        further = _inverse(depth, i + 2 * direction * di, j + 2 * direction * dj) - near
+        tolerance = CONTINUITY * centre
+        if wp.abs(step) <= tolerance or wp.abs(further - step) <= tolerance:
+            slope = step * wp.float32(direction)
+            if not found or wp.abs(slope) < wp.abs(best):
+                best = slope
+                found = wp.bool(True)
+    return best
 
 
 @wp.kernel(enable_backward=False)
@@ -60,9 +78,8 @@ def _fit_planes(
 ):
     i, j = wp.tid()
     centre = _inverse(depth, i, j)
-    # The one-sided slopes stay on the pixel's own side of a depth edge.
-    along_u = _smaller(_inverse(depth, i, j + 1) - centre, centre - _inverse(depth, i, j - 1))
-    along_v = _smaller(_inverse(depth, i + 1, j) - centre, centre - _inverse(depth, i - 1, j))
+    along_u = _slope(depth, i, j, 0, 1)
+    along_v = _slope(depth, i, j, 1, 0)
     suu = wp.float32(0.0)
     suv = wp.float32(0.0)
     svv = wp.float32(0.0)
@@ -113,8 +130,8 @@ def _fit_planes(
 def fit_planes(depth: np.ndarray, device: str = "cpu") -> SurfacePlanes:
     """Least-squares planes in inverse depth over 5x5 windows of a z-depth map (H, W); inf is sky.
 
-    The neighbours that count are those which continue the smaller one-sided slope of the pixel, so a fit never
-    reaches over a depth edge.
+    The neighbours that count are those which continue the smaller one-sided slope of the pixel, so that a fit
+    does not reach over a depth edge.
     """
     shape = depth.shape
     floats = [wp.empty(shape, wp.float32, device=device) for _ in range(3)]

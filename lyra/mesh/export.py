@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+import trimesh.exchange.gltf
 from plyfile import PlyData, PlyElement
 
 from lyra.files import whole_file
@@ -13,6 +14,8 @@ from lyra.mesh.surface import Mesh, vertex_normals
 
 # The world frame's x right, y down, z forward as glTF's x right, y up, z backward.
 WORLD_TO_GLTF = np.array([1, -1, -1], np.float32)
+
+_COLORS = "_COLORS"
 
 
 def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
@@ -23,7 +26,8 @@ def srgb_to_linear(colors: np.ndarray) -> np.ndarray:
 def save_glb(mesh: Mesh, path: str | Path) -> None:
     """Writes glTF 2.0 binary, y up: world frame times diag(1, -1, -1). The file is whole or not there.
 
-    COLOR_0 is linear, as glTF has it, in 16 bits, because 8 linear bits would band the shadows.
+    COLOR_0 is linear, as glTF has it, in 16 bits, because 8 linear bits would band the shadows. The material is
+    rough, no metal and seen from both sides.
     """
     linear = np.round(srgb_to_linear(mesh.colors / 255.0) * 65535).astype(np.uint16)
     opaque = np.concatenate([linear, np.full((len(linear), 1), 65535, np.uint16)], 1)
@@ -32,11 +36,31 @@ def save_glb(mesh: Mesh, path: str | Path) -> None:
         vertices,
         mesh.faces,
         vertex_normals=vertex_normals(vertices, mesh.faces),
-        vertex_attributes={"COLOR_0": opaque},
+        vertex_attributes={_COLORS: opaque},
         process=False,
     )
+    data = trimesh.exchange.gltf.export_glb(
+        trimesh.Scene({"mesh": surface}), include_normals=True, tree_postprocessor=_finish_tree
+    )
     with whole_file(Path(path)) as temporary:
-        temporary.write_bytes(trimesh.Scene({"mesh": surface}).export(file_type="glb", include_normals=True))
+        temporary.write_bytes(data)
+
+
+def _finish_tree(tree: dict) -> None:
+    """Turns the custom attribute into COLOR_0, which trimesh itself writes in 8 bits only, and adds the material."""
+    tree["materials"] = [
+        {
+            "name": "mesh",
+            "doubleSided": True,
+            "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
+        }
+    ]
+    for mesh in tree["meshes"]:
+        for primitive in mesh["primitives"]:
+            accessor = primitive["attributes"].pop(_COLORS)
+            tree["accessors"][accessor]["normalized"] = True
+            primitive["attributes"]["COLOR_0"] = accessor
+            primitive["material"] = 0
 
 
 def save_ply(mesh: Mesh, path: str | Path) -> None:

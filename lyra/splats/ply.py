@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.recfunctions import unstructured_to_structured
 from plyfile import PlyData, PlyElement, PlyParseError
 
 from lyra.errors import InvalidInputError
@@ -34,8 +35,8 @@ def write_ply(cloud: GaussianCloud, path: str | Path) -> None:
         _ROTATION: cloud.rotations,
     }
     names = [name for group in columns for name in group]
-    packed = np.ascontiguousarray(np.concatenate(list(columns.values()), 1), "<f4")
-    vertices = packed.view([(name, "<f4") for name in names])[:, 0]
+    packed = np.concatenate(list(columns.values()), 1)
+    vertices = unstructured_to_structured(packed, np.dtype([(name, "<f4") for name in names]))
     with whole_file(Path(path)) as temporary:
         PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<").write(temporary)
 
@@ -95,7 +96,7 @@ def _rest_names(coefficients: int) -> tuple[str, ...]:
 def _check(cloud: GaussianCloud, has_rotation: np.ndarray, path: Path) -> None:
     good = has_rotation.copy()
     for array in (cloud.means, cloud.log_scales, cloud.rotations, cloud.opacity_logits, cloud.sh):
-        good &= np.isfinite(array.reshape(len(cloud), -1)).all(1)
+        good &= np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
     if not good.all():
         first = int(np.argmin(good))
         raise InvalidInputError(

@@ -31,7 +31,7 @@ class SplatSettings:
 
     keyframe_step: int = 8
     max_keyframes: int = 160
-    min_alpha: float = 0.85
+    min_alpha: float = 0.95
     depth_tolerance: float = 0.04
     color_tolerance: float = 0.12
     max_splats: int = 1_500_000
@@ -43,6 +43,8 @@ class SplatSettings:
 # no more than SKY_PARALLAX pixels.
 SKY_FACTOR = 2.0
 SKY_PARALLAX = 3.0
+# Few keyframes are visited more often, until there were at least this many corrections.
+MIN_REFINE_STEPS = 16
 # The shell of a scene that is nothing but sky.
 EMPTY_SCENE_DEPTH = 100.0
 
@@ -70,7 +72,8 @@ def reconstruct_splats(
     cloud = _grow(keyframes, shell, settings, progress.part(0.1, 0.6), device)
     spread = np.linspace(0, len(keyframes) - 1, min(len(keyframes), settings.max_refine_views))
     chosen = [keyframes[i] for i in np.unique(spread.round().astype(int))]
-    return refine_colors(cloud, chosen, settings.refine_passes, progress.part(0.6, 1.0), device)
+    passes = max(settings.refine_passes, -(-MIN_REFINE_STEPS // len(chosen)))
+    return refine_colors(cloud, chosen, passes, progress.part(0.6, 1.0), device)
 
 
 def keyframe_indices(count: int, settings: SplatSettings) -> list[int]:

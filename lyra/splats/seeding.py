@@ -14,6 +14,8 @@ from lyra.splats.gaussians import SH_C0, GaussianCloud
 # Standard deviation in pixels of the view that a Gaussian comes from: neighbours one pixel apart cover the surface
 # without gaps, also in renderers that do not widen splats.
 FOOTPRINT = 0.6
+# Along depth edges: a silhouette should not grow by the splats' own width.
+EDGE_FOOTPRINT = 0.3
 # A surface that leans more is drawn as if it leaned this much: depth per pixel over the pixel's own width. Steeper
 # Gaussians are needles that stick out when seen from the side.
 MAX_LEAN = 4.0
@@ -49,35 +51,35 @@ def pixel_rays(view: View) -> np.ndarray:
     return rays
 
 
-def settled_inverse_depth(planes: SurfacePlanes) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse depth (H, W) without flying pixels, and which pixels have one (bool; sky is not among them).
+def settled_inverse_depth(planes: SurfacePlanes) -> np.ndarray:
+    """Inverse depth (H, W) without flying pixels; 0 is sky.
 
-    A pixel between two surfaces, as interpolated depth maps hold them along edges, goes to the nearer in depth
-    of the surfaces around it; one without such neighbours has none.
+    A pixel without support that lies between the surfaces around it, as interpolated depth maps hold them along
+    edges, goes to the nearest of these in inverse depth. One in front of all of them is something thin and stays.
     """
     w = planes.inverse_depth
-    flying = (w > 0) & ~planes.supported
-    rows, columns = np.nonzero(flying)
-    padded_w = np.pad(w, 1)
-    padded_ok = np.pad(planes.supported, 1)
+    rows, columns = np.nonzero((w > 0) & ~planes.supported)
+    if not len(rows):
+        return w
+    padded_w, padded_ok = np.pad(w, 1), np.pad(planes.supported, 1)
     offsets = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
     near = np.stack([padded_w[rows + i, columns + j] for i, j in offsets])
     usable = np.stack([padded_ok[rows + i, columns + j] for i, j in offsets])
-    gap = np.where(usable, np.abs(near - w[rows, columns]), np.inf)
-    settled, known = w.copy(), w > 0
-    if len(rows):
-        settled[rows, columns] = np.take_along_axis(near, gap.argmin(0)[None], 0)[0]
-        known[rows, columns] = usable.any(0)
-    return settled, known
+    own = w[rows, columns]
+    in_front = own > np.where(usable, near, 0).max(0)
+    closest = np.where(usable, np.abs(near - own), np.inf).argmin(0)
+    settled = w.copy()
+    settled[rows, columns] = np.where(in_front, own, np.take_along_axis(near, closest[None], 0)[0])
+    return settled
 
 
 def seed_gaussians(
     view: View, planes: SurfacePlanes, shell: SkyShell, wanted: np.ndarray, spacing: int = 1
 ) -> GaussianCloud:
     """Gaussians for the pixels `wanted` (H, W) bool, each `spacing` pixels wide instead of one."""
-    inverse, known = settled_inverse_depth(planes)
-    sky = planes.inverse_depth <= 0
-    rows, columns = np.nonzero(wanted & (known | sky))
+    inverse = settled_inverse_depth(planes)
+    sky = inverse <= 0
+    rows, columns = np.nonzero(wanted)
     ray = pixel_rays(view)[rows, columns]
     on_sky = sky[rows, columns]
     z = np.where(on_sky, shell.depth(view)[rows, columns], 1 / np.maximum(inverse[rows, columns], 1e-9))
@@ -94,7 +96,7 @@ def seed_gaussians(
     step_v = lean_v[:, None] * ray
     step_v[:, 1] += z / fy
     scales, axes = _tangent_ellipse(step_u, step_v)
-    scales *= FOOTPRINT * spacing
+    scales *= spacing * np.where(planes.edge[rows, columns], EDGE_FOOTPRINT, FOOTPRINT)[:, None]
     c2w = np.linalg.inv(view.w2c)
     xyzw = Rotation.from_matrix(c2w[:3, :3] @ axes).as_quat() if len(rows) else np.zeros((0, 4))
     colors = view.image[rows, columns] / np.float32(255)
