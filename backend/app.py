@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from backend import API_VERSION, schemas
 from backend.docs_page import render_docs
-from backend.errors import ConflictError, status_of
+from backend.errors import ConflictError, RangeError, status_of
 from backend.routes_jobs import job_routes
 from backend.routes_worlds import world_routes
 from backend.service import Backend
@@ -92,7 +92,8 @@ def _engines() -> list:
 
 
 async def _lyra_error(request: Request, error: LyraError) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, status_of(error))
+    headers = error.headers if isinstance(error, RangeError) else None
+    return JSONResponse({"detail": str(error)}, status_of(error), headers)
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -18,7 +18,11 @@ class TooLargeError(LyraError):
 
 
 class RangeError(LyraError):
-    """A byte range outside the file."""
+    """A byte range that begins behind the end of a file of `size` bytes."""
+
+    def __init__(self, asked: str, size: int):
+        super().__init__(f"The range {asked!r} begins behind the end; the file has {size} bytes.")
+        self.headers = {"Content-Range": f"bytes */{size}"}
 
 
 class QueueFullError(LyraError):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from backend import schemas
-from backend.errors import ConflictError, NotFoundError
+from backend.errors import ConflictError, NotFoundError, RangeError
 from backend.seeding import seeding_resource
 from backend.service import Backend
 from backend.store import Job
@@ -159,10 +162,14 @@ def world_routes(backend: Backend) -> APIRouter:
             return submit("export", world, body.model_dump(), 1.0, job_id)
 
     @router.get("/{world_id}/files/{path:path}", response_class=FileResponse)
-    async def download(world_id: str, path: str) -> Response:
+    async def download(world_id: str, path: str, range: Annotated[str, Header()] = "") -> Response:
         """A file of the world; byte ranges are understood."""
         await opened(world_id)
-        return FileResponse(await run_in_threadpool(catalog.file, world_id, path))
+        file = await run_in_threadpool(catalog.file, world_id, path)
+        begin, size = re.match(r"bytes=(\d+)-", range), file.stat().st_size
+        if begin and int(begin[1]) >= size:
+            raise RangeError(range, size)
+        return FileResponse(file)
 
     return router
 

@@ -69,8 +69,11 @@ def _check(image: Path, depth: Path | None, settings: WorldSettings) -> tuple[in
     if settings.intrinsics is not None:
         lens = Trajectory.checked(np.eye(4)[None], [settings.intrinsics], *fitted.source_hw)
         known = lens.fitted(height, width).intrinsics[0]
+    if depth is not None and depth.suffix.lower() not in DEPTH_SUFFIXES:
+        raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
+    estimator = create_estimator(
+        settings.depth, depth, settings.allow_download, "cpu", source_hw=fitted.source_hw
+    )
     if depth is not None:
-        if depth.suffix.lower() not in DEPTH_SUFFIXES:
-            raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
-        create_estimator(settings.depth, depth, False, "cpu").estimate(fitted.image, known)
+        estimator.estimate(fitted.image, known)
     return height, width

@@ -1,0 +1,241 @@
+"""Worlds over HTTP: making, listing, files, deleting, and everything that is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.backend.service import picture, straight_path
+
+
+def detail(answer, status=400):
+    """The refusal's text, which is one line."""
+    assert answer.status_code == status, answer.text
+    text = answer.json()["detail"]
+    assert text and "\n" not in text
+    return text
+
+
+def test_a_world_is_seeding_and_then_ready(slow):
+    made = slow.post_world({"name": "A Quiet Yard!", "seed": 7}).json()
+    world, job = made["world"], made["job"]
+    assert world["id"].startswith("a-quiet-yard-")
+    assert (world["state"], world["frames"], world["intrinsics"]) == ("seeding", 0, None)
+    assert (world["width"], world["height"], world["seed"]) == (208, 112, 7)
+    assert (job["kind"], job["world_id"]) == ("seed", world["id"])
+    listed = {w["id"]: w["state"] for w in slow.client.get("/v1/worlds").json()}
+    assert listed[world["id"]] in ("seeding", "ready")
+    assert slow.wait(job["id"])["state"] == "done"
+    ready = slow.client.get(f"/v1/worlds/{world['id']}").json()
+    assert (ready["state"], ready["frames"], ready["chunks"]) == ("ready", 1, [])
+    assert ready["id"] == world["id"]
+    assert ready["folder"] == str(slow.worlds / world["id"])
+    assert np.array(ready["intrinsics"]).shape == (3, 3)
+    assert np.array_equal(ready["last_w2c"], np.eye(4))
+    assert {"source.png", "seed.png", "seed.npz", "seed_points.ply", "world.json"} == {
+        file["path"] for file in ready["files"]
+    }
+
+
+def test_a_world_is_named_after_its_picture_and_sized_by_its_orientation(slow):
+    answer = slow.post_world({"size": None}, image=picture(100, 200)).json()
+    assert answer["world"]["name"] == "a_picture"
+    assert (answer["world"]["width"], answer["world"]["height"]) == (480, 832)
+    slow.wait(answer["job"]["id"])
+
+
+def test_files_come_whole_and_in_ranges(slow, slow_world):
+    url = f"/v1/worlds/{slow_world['id']}/files/seed.png"
+    whole = slow.client.get(url)
+    assert whole.content == (slow.worlds / slow_world["id"] / "seed.png").read_bytes()
+    assert whole.headers["accept-ranges"] == "bytes"
+    size = len(whole.content)
+    part = slow.client.get(url, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{size}"
+    tail = slow.client.get(url, headers={"Range": "bytes=-5"})
+    assert (tail.status_code, tail.content) == (206, whole.content[-5:])
+    beyond = slow.client.get(url, headers={"Range": f"bytes={size}-"})
+    assert beyond.headers["content-range"] == f"bytes */{size}"
+    assert str(size) in detail(beyond, 416)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../backend.json", "..%2F..%2Fbackend.json", "%2Fetc%2Fpasswd", "chunks", "nothing.png", "./seed.png",
+     "chunks/../seed.png", "link.png", "folder/passwd", "seed.png%00"],
+)  # fmt: skip
+def test_only_the_worlds_own_files_are_served(slow, slow_world, path):
+    folder = slow.worlds / slow_world["id"]
+    links = {folder / "link.png": "/etc/passwd", folder / "folder": "/etc"}
+    for link, target in links.items():
+        link.symlink_to(target)
+    try:
+        answer = slow.client.get(f"{slow.url}/v1/worlds/{slow_world['id']}/files/{path}")
+        # httpx itself resolves dots in a path; what arrives then is a file of the world or nothing.
+        own = (folder / "seed.png").read_bytes()
+        assert answer.status_code == 404 or answer.content == own
+    finally:
+        for link in links:
+            link.unlink()
+
+
+@pytest.mark.parametrize("name", ["..", ".backend", "UPPER-case", "abc", "a" * 65, "no-such-world", "%2e%2e"])
+def test_a_world_that_is_none_is_not_found(slow, name):
+    for call in ("", "/files/world.json"):
+        assert slow.client.get(f"/v1/worlds/{name}{call}").status_code == 404
+    assert slow.client.delete(f"/v1/worlds/{name}").status_code in (404, 405)
+
+
+def test_a_copied_world_appears_and_a_deleted_one_is_gone(slow, slow_world):
+    copy = slow.worlds / "a-copy-of-it"
+    shutil.copytree(slow.worlds / slow_world["id"], copy)
+    assert "a-copy-of-it" in {world["id"] for world in slow.client.get("/v1/worlds").json()}
+    job = slow.wait(slow.extend("a-copy-of-it", prompt="work 0.1").json()["id"])
+    assert slow.client.delete("/v1/worlds/a-copy-of-it").status_code == 204
+    assert not copy.exists()
+    assert slow.client.get(f"/v1/jobs/{job['id']}").status_code == 404
+    assert "no world 'a-copy-of-it'" in detail(slow.client.get("/v1/worlds/a-copy-of-it"), 404)
+    assert list((slow.worlds / ".backend" / "trash").iterdir()) == []
+
+
+def test_a_world_of_a_newer_version_is_refused_and_leaves_the_list_working(slow, slow_world):
+    newer = slow.worlds / "from-the-future"
+    shutil.copytree(slow.worlds / slow_world["id"], newer)
+    facts = json.loads((newer / "world.json").read_text()) | {"format_version": 99}
+    (newer / "world.json").write_text(json.dumps(facts))
+    try:
+        for answer in (slow.client.get("/v1/worlds/from-the-future"), slow.extend("from-the-future")):
+            assert "newer Lyra Worlds" in detail(answer)
+        assert "from-the-future" not in {world["id"] for world in slow.client.get("/v1/worlds").json()}
+    finally:
+        shutil.rmtree(newer)
+
+
+def test_there_is_a_limit_of_worlds(slow, slow_world):
+    copies = [slow.worlds / f"copy-{number}" for number in range(9)]
+    for copy in copies:
+        shutil.copytree(slow.worlds / slow_world["id"], copy)
+    try:
+        assert "delete some" in detail(slow.post_world(), 409)
+    finally:
+        for copy in copies:
+            shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (b"this is text, not a picture", "a_picture.png is no image"),
+        (b"", "a_picture.png is no image"),
+        (picture(63, 200), "63x200"),
+        (picture()[:300], "damaged or cut short"),
+    ],
+)
+def test_bad_pictures_are_refused(slow, image, says):
+    text = detail(slow.post_world(image=image))
+    assert says in text
+    assert str(slow.folder) not in text
+
+
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(slow):
+    header = picture().replace((208).to_bytes(4, "big") + (112).to_bytes(4, "big"),
+                               (20000).to_bytes(4, "big") + (9000).to_bytes(4, "big"))  # fmt: skip
+    text = detail(slow.post_world(image=header))
+    assert "a_picture.png" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "says"),
+    [
+        ({"engine": "magic"}, 400, "'magic'"),
+        ({"engine": "lyra2"}, 409, "this machine has"),
+        ({"size": [100, 100]}, 400, "100x100"),
+        ({"size": [100]}, 400, "size"),
+        ({"depth": "psychic"}, 400, "'psychic'"),
+        ({"seed": -1}, 400, "-1"),
+        ({"seed": "x"}, 400, "'x'"),
+        ({"name": "n" * 65}, 400, "64"),
+        ({"colour": "red"}, 400, "colour"),
+        ({"intrinsics": [[0, 0, 1], [0, -5, 1], [0, 0, 1]]}, 400, "focal lengths"),
+        ({"intrinsics": [[1, 2]]}, 400, "(1, 1, 2)"),
+    ],
+)
+def test_bad_settings_are_refused(slow, settings, status, says):
+    before = set((slow.worlds / ".backend" / "jobs").iterdir())
+    assert says in detail(slow.post_world(settings), status)
+    assert set((slow.worlds / ".backend" / "jobs").iterdir()) == before
+
+
+def test_bad_forms_are_refused(slow):
+    post = slow.client.post
+    assert "image" in detail(post("/v1/worlds", data={"settings": "{}"}))
+    assert "image" in detail(post("/v1/worlds", data={"image": "text"}))
+    image = ("x.png", picture())
+    assert "settings" in detail(post("/v1/worlds", files={"image": image}, data={"settings": "{no json"}))
+    assert "settings" in detail(post("/v1/worlds", files={"image": image, "settings": ("s.json", b"{}")}))
+    post_depth = slow.post_world(depth=("depth.txt", b"1 2 3"))
+    assert "depth.txt is no depth file" in detail(post_depth)
+
+
+def changed(key, value, frames=81):
+    path = straight_path(frames)
+    path[key] = value if not callable(value) else value(path[key])
+    return {"trajectory": path}
+
+
+def with_pose(row, column, value):
+    def change(w2c):
+        w2c[40][row][column] = value
+        return w2c
+
+    return changed("w2c", change)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"trajectory": straight_path(100)}, "100 frames; a world needs 1 + 80k"),
+        ({"trajectory": straight_path(1)}, "1 frames"),
+        (with_pose(0, 3, float("nan")), "frame 40 is not finite"),
+        (with_pose(0, 0, 2.0), "frame 40 is no rotation"),
+        (with_pose(0, 0, -1.0), "frame 40 is no rotation"),
+        (with_pose(0, 0, "x"), "trajectory.w2c.40.0.0 is 'x'"),
+        (changed("intrinsics", [[[0, 0, 1], [0, 9, 1], [0, 0, 1]]] * 81), "frame 0 are [0., 9.]"),
+        (changed("intrinsics", [[[9, 0, 1], [0, -9, 1], [0, 0, 1]]] * 81), "frame 0 are [ 9., -9.]"),
+        (changed("intrinsics", []), "81 poses"),
+        (changed("image_height", 0), "208x0"),
+        (changed("w2c", lambda w2c: [*w2c[:80], [[1, 0], [0, 1]]]), "no number"),
+        ({"captions": {"x1": "a street"}}, "'x1'"),
+        ({"captions": {"-3": "a street"}}, "'-3'"),
+        ({"captions": {}}, "captions"),
+        ({"captions": {"0": 5}}, "captions.0 is 5"),
+        ({"captions": {"0": "a"}, "prompt": "b"}, "Both"),
+        ({"pose_scale": 0}, "pose_scale is 0"),
+        ({"pose_scale": float("inf")}, "pose_scale"),
+        ({"seed": 1.5}, "1.5"),
+        ({"promt": "typo"}, "promt"),
+        ({"trajectory": None}, "trajectory"),
+    ],
+)
+def test_bad_paths_are_refused_at_once(slow, slow_world, body, says):
+    body = {"trajectory": straight_path(), **body}
+    content = json.dumps(body)  # unlike httpx, this passes NaN on
+    answer = slow.client.post(
+        f"/v1/worlds/{slow_world['id']}/chunks", content=content, headers={"Content-Type": "application/json"}
+    )
+    assert says in detail(answer)
+
+
+def test_bad_bodies_are_refused(slow, slow_world):
+    url = f"/v1/worlds/{slow_world['id']}"
+    json_type = {"Content-Type": "application/json"}
+    assert "JSON" in detail(slow.client.post(f"{url}/chunks", content=b"{", headers=json_type))
+    assert "chunks is -1" in detail(slow.client.post(f"{url}/revert", json={"chunks": -1}))
+    assert "reverted to 5" in detail(slow.client.post(f"{url}/revert", json={"chunks": 5}))
+    assert "'moon.png'" in detail(slow.client.post(f"{url}/export", json={"items": ["moon.png"]}))
+    assert "items" in detail(slow.client.post(f"{url}/export", json={"items": []}))
+    assert "after is '-1'" in detail(slow.client.get("/v1/jobs/x/events", params={"after": -1}))
+    assert slow.client.get("/v1/nothing").status_code == 404
+    assert slow.client.put("/v1/health").status_code == 405
