@@ -81,6 +81,10 @@ class ArraySpace:
         """`array` where the condition holds, `other` elsewhere."""
         return (self.torch or np).where(condition, array, other)
 
+    def as_bytes(self, flags: Array) -> Array:
+        """Booleans as uint8 for kernels, without a copy."""
+        return flags.view(self.torch.uint8) if self.torch else flags.view(np.uint8)
+
     def as_bool(self, flags: Array) -> Array:
         """A uint8 result of 0 and 1 as booleans, without a copy."""
         return flags.view(self.torch.bool) if self.torch else flags.view(np.bool_)

@@ -110,11 +110,13 @@ def splat(
     target_intrinsics: Array,
     settings: SplatSettings | None = None,
     size: tuple[int, int] | None = None,
+    out: WarpedViews | None = None,
 ) -> WarpedViews:
     """Splats into T cameras: `target_w2c` (T, 4, 4), `target_intrinsics` (T, 3, 3), images of `size` (H, W).
 
     The source has one group, which goes into every target, or T groups, the t-th of which goes into target t.
-    The size is by default the source's.
+    The size is by default the source's. `out`: an earlier result of the same shape to write into, which saves more
+    than half of the time on the CPU, where half a gigabyte of new memory is slow to get.
     """
     settings = settings or SplatSettings()
     targets, groups = len(target_w2c), len(source.points_world)
@@ -127,15 +129,15 @@ def splat(
     height, width = size or (source.height, source.width)
     channels = source.values.shape[2]
     space = ArraySpace(source.points_world)
-    out = WarpedViews(
+    out = out or WarpedViews(
         space.empty((targets, height, width, channels)),
         space.empty((targets, height, width)),
-        space.empty((targets, height, width), wp.uint8),
+        space.as_bool(space.empty((targets, height, width), wp.uint8)),
     )
+    check_shape("out.values", out.values, targets, height, width, channels)
     with space.stream():
-        launches = _Launches(space, source, target_w2c, target_intrinsics, out, settings)
-        launches.run()
-    return WarpedViews(out.values, out.depth, space.as_bool(out.mask))
+        _Launches(space, source, target_w2c, target_intrinsics, out, settings).run()
+    return out
 
 
 def forward_warp(
@@ -167,9 +169,8 @@ class _Launches:
         self.source_width = source.width
         self.kernels: SplatKernels = splat_kernels(channels)
         self.kernels.load(self.device)
-        # Kept, because the Warp arrays below only borrow what may be a converted copy.
         self.points_world = space.wrap(source.points_world).view(wp.vec3)
-        self.valid = space.wrap(source.valid, wp.uint8)
+        self.valid = space.wrap(space.as_bytes(source.valid), wp.uint8)
         self.values = space.wrap(source.values)
         self.w2c = space.upload(to_numpy(w2c), wp.mat44)
         self.intrinsics = space.upload(to_numpy(intrinsics), wp.mat33)
@@ -177,7 +178,7 @@ class _Launches:
         self.out = [
             space.wrap(out.values.reshape(self.targets, pixels, channels)),
             space.wrap(out.depth.reshape(self.targets, pixels)),
-            space.wrap(out.mask.reshape(self.targets, pixels), wp.uint8),
+            space.wrap(space.as_bytes(out.mask).reshape(self.targets, pixels), wp.uint8),
         ]
         self.farthest = wp.zeros(self.targets, dtype=wp.float32, device=self.device)
 

@@ -96,9 +96,9 @@ class GeometryCache:
         return self._bounds[: len(self)]
 
     def points_of(self, frame_id: int) -> np.ndarray:
-        """World points (ceil(H/stride), ceil(W/stride), 3) float32 of a frame; NaN where it has none."""
+        """A copy of a frame's points (ceil(H/stride), ceil(W/stride), 3) float32; NaN where it has none."""
         row = self.frame_ids.index(frame_id)
-        return self._points[row].numpy().reshape(*self.grid_hw, 3)
+        return self._points[row].numpy().reshape(*self.grid_hw, 3).copy()
 
     def add(self, frame_id: int, depth: Array, w2c: Array, intrinsics: Array) -> None:
         """Remembers a frame. Raises InvalidInputError for another image size or an id that is there already."""
