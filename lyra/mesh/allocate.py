@@ -27,16 +27,21 @@ _GROWTH = 1.05
 
 @dataclass(frozen=True)
 class SurfaceSamples:
-    """A sparse raster of one view: world `points` (h, w, 3) float32 and which are fit to be `used` (h, w) bool."""
+    """A sparse raster of one view.
+
+    World `points` (h, w, 3) float32, which of them are to be `used` (h, w) bool, and which lie on a depth `edge`
+    (h, w) bool.
+    """
 
     points: np.ndarray
     used: np.ndarray
+    edge: np.ndarray
 
     @classmethod
     def of(cls, view: View, device: str) -> SurfaceSamples:
         planes = fit_planes(view.depth, device)
         rows, columns = slice(_STEP // 2, None, _STEP), slice(_STEP // 2, None, _STEP)
-        used = (planes.supported & ~planes.edge & (planes.inverse_depth > 0))[rows, columns]
+        used, edge = planes.supported[rows, columns], planes.edge[rows, columns]
         z = np.where(used, 1 / np.where(used, planes.inverse_depth[rows, columns], 1), 1)
         k, c2w = view.intrinsics, np.linalg.inv(view.w2c)
         u = np.arange(view.width)[columns] + 0.5
@@ -44,14 +49,15 @@ class SurfaceSamples:
         x = (u - k[0, 2]) / k[0, 0] * z
         y = (v[:, None] - k[1, 2]) / k[1, 1] * z
         points = np.stack([x, y, z], -1) @ c2w[:3, :3].T + c2w[:3, 3]
-        return cls(points.astype(np.float32), used)
+        return cls(points.astype(np.float32), used, edge)
 
     def contracted(self, contraction: Contraction, spacing: float) -> np.ndarray:
         """Contracted points (N, 3), never farther apart than `spacing` on one surface."""
         raster = contraction.contract(self.points.reshape(-1, 3)).reshape(self.points.shape)
         parts = [raster[self.used]]
+        inner = self.used & ~self.edge
         for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-            both = self.used[a] & self.used[b]
+            both = inner[a] & inner[b]
             start, step = raster[a][both], (raster[b] - raster[a])[both]
             pieces = np.minimum(np.ceil(np.linalg.norm(step, axis=1) / spacing), _MAX_BETWEEN).astype(int)
             link = np.repeat(np.arange(len(pieces)), np.maximum(pieces - 1, 0))

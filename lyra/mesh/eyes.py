@@ -12,6 +12,9 @@ from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.contraction import Contraction
 
+# Along depth edges depth and colour may be a blend of both sides; any other view of the place prevails.
+EDGE_CONFIDENCE = 0.1
+
 
 def make_eye(view: View, contraction: Contraction) -> kernels.Eye:
     """The view's camera for points relative to the contraction's centre."""
@@ -27,16 +30,16 @@ def make_eye(view: View, contraction: Contraction) -> kernels.Eye:
 
 @dataclass(frozen=True)
 class SurfaceMaps:
-    """The planes of one view in Warp arrays (H, W); `usable` is 0 for sky and along depth edges."""
+    """The planes of one view in Warp arrays (H, W); `confidence` in [0, 1] is 0 for sky."""
 
     inverse_depth: wp.array
     slope_u: wp.array
     slope_v: wp.array
-    usable: wp.array
+    confidence: wp.array
 
     @classmethod
     def of(cls, view: View, device: str) -> SurfaceMaps:
         planes = fit_planes(view.depth, device)
-        usable = planes.supported & ~planes.edge & (planes.inverse_depth > 0)
-        maps = (planes.inverse_depth, planes.slope_u, planes.slope_v, usable.astype(np.uint8))
+        confidence = np.where(planes.edge, EDGE_CONFIDENCE, 1).astype(np.float32) * planes.supported
+        maps = (planes.inverse_depth, planes.slope_u, planes.slope_v, confidence)
         return cls(*(wp.array(values, device=device) for values in maps))

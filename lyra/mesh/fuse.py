@@ -119,7 +119,7 @@ def _integrate(
                 maps.inverse_depth,
                 maps.slope_u,
                 maps.slope_v,
-                maps.usable,
+                maps.confidence,
             ],
             outputs=[distances, weights],
             device=device,

@@ -56,17 +56,17 @@ def sees(
     eye: Eye,
     point: wp.vec3,
     inverse_depth: wp.array2d(dtype=wp.float32),
-    usable: wp.array2d(dtype=wp.uint8),
+    confidence: wp.array2d(dtype=wp.float32),
 ) -> wp.bool:
     """Whether a point in camera axes lies on the surface of the pixel that it falls on."""
     if point[2] <= MIN_DEPTH:
         return False
     column = wp.int32(wp.floor(eye.fx * point[0] / point[2] + eye.cx))
     row = wp.int32(wp.floor(eye.fy * point[1] / point[2] + eye.cy))
-    if row < 0 or row >= usable.shape[0] or column < 0 or column >= usable.shape[1]:
+    if row < 0 or row >= confidence.shape[0] or column < 0 or column >= confidence.shape[1]:
         return False
     agreement = wp.abs(inverse_depth[row, column] * point[2] - wp.float32(1.0))
-    return usable[row, column] != wp.uint8(0) and agreement <= VISIBLE
+    return confidence[row, column] > wp.float32(0.0) and agreement <= VISIBLE
 
 
 @wp.kernel(enable_backward=False)
@@ -78,7 +78,7 @@ def integrate(
     inverse_depth: wp.array2d(dtype=wp.float32),
     slope_u: wp.array2d(dtype=wp.float32),
     slope_v: wp.array2d(dtype=wp.float32),
-    usable: wp.array2d(dtype=wp.uint8),
+    confidence: wp.array2d(dtype=wp.float32),
     distances: wp.array(dtype=wp.float32),
     weights: wp.array(dtype=wp.float32),
 ):
@@ -97,9 +97,9 @@ def integrate(
         return
     column = wp.int32(wp.floor(eye.fx * point[0] / point[2] + eye.cx))
     row = wp.int32(wp.floor(eye.fy * point[1] / point[2] + eye.cy))
-    if row < 0 or row >= usable.shape[0] or column < 0 or column >= usable.shape[1]:
+    if row < 0 or row >= confidence.shape[0] or column < 0 or column >= confidence.shape[1]:
         return
-    if usable[row, column] == wp.uint8(0):
+    if confidence[row, column] == wp.float32(0.0):
         return
     plane = plane_at(eye, row, column, inverse_depth, slope_u, slope_v)
     steepness = wp.length(plane)
@@ -115,11 +115,13 @@ def integrate(
         return
     if along <= -MAX_BEHIND:
         foot = point + plane * ((wp.float32(1.0) - wp.dot(plane, point)) / (steepness * steepness))
-        if not sees(eye, foot, inverse_depth, usable):
+        if not sees(eye, foot, inverse_depth, confidence):
             return
     facing = wp.dot(plane, point) / (ray * steepness)
     # Near and head-on views know the surface best.
-    weight = wp.max(facing, wp.float32(0.05)) * eye.radius * eye.radius / (ray * ray)
+    weight = (
+        confidence[row, column] * wp.max(facing, wp.float32(0.05)) * eye.radius * eye.radius / (ray * ray)
+    )
     known = weights[voxel]
     distances[voxel] = (distances[voxel] * known + wp.min(distance, wp.float32(1.0)) * weight) / (
         known + weight
@@ -134,21 +136,24 @@ def color_vertices(
     normals: wp.array(dtype=wp.vec3),
     image: wp.array2d(dtype=wp.vec3),
     inverse_depth: wp.array2d(dtype=wp.float32),
-    usable: wp.array2d(dtype=wp.uint8),
+    confidence: wp.array2d(dtype=wp.float32),
     sums: wp.array(dtype=wp.vec4),
 ):
-    """Adds (weighted colour, weight) of a view to each vertex it sees; bilinear, from usable pixels."""
+    """Adds (weighted colour, weight) of a view to each vertex it sees; bilinear."""
     g = wp.tid()
     point = eye.rotation * vertices[g] + eye.translation
     if point[2] <= MIN_DEPTH:
         return
-    if not sees(eye, point, inverse_depth, usable):
+    if not sees(eye, point, inverse_depth, confidence):
         return
-    u = eye.fx * point[0] / point[2] + eye.cx - wp.float32(0.5)
-    v = eye.fy * point[1] / point[2] + eye.cy - wp.float32(0.5)
+    u = eye.fx * point[0] / point[2] + eye.cx
+    v = eye.fy * point[1] / point[2] + eye.cy
+    trust = confidence[wp.int32(v), wp.int32(u)]
+    u -= wp.float32(0.5)
+    v -= wp.float32(0.5)
     column = wp.int32(wp.floor(u))
     row = wp.int32(wp.floor(v))
-    if row < 0 or row + 1 >= usable.shape[0] or column < 0 or column + 1 >= usable.shape[1]:
+    if row < 0 or row + 1 >= confidence.shape[0] or column < 0 or column + 1 >= confidence.shape[1]:
         return
     du = u - wp.float32(column)
     dv = v - wp.float32(row)
@@ -159,5 +164,5 @@ def color_vertices(
     facing = wp.max(-wp.dot(eye.rotation * normals[g], point) / ray, wp.float32(0.05))
     # The square lets the best view prevail where views disagree.
     weight = facing * eye.radius / ray
-    weight = weight * weight
+    weight = weight * weight * trust
     sums[g] += weight * wp.vec4(color[0], color[1], color[2], one)

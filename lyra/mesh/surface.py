@@ -95,7 +95,7 @@ def vertex_colors(
         wp.launch(
             kernels.color_vertices,
             len(vertices),
-            inputs=[make_eye(view, contraction), points, normals, image, maps.inverse_depth, maps.usable],
+            inputs=[make_eye(view, contraction), points, normals, image, maps.inverse_depth, maps.confidence],
             outputs=[sums],
             device=device,
         )
