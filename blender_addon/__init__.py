@@ -1,0 +1,40 @@
+"""Lyra Worlds inside Blender: from an image and a camera path to a world in the scene."""
+
+from __future__ import annotations
+
+import atexit
+
+import bpy
+
+from . import operators, preferences, properties, session, ui, viewport
+from .jobs import find_again
+
+
+@bpy.app.handlers.persistent
+def _after_load(_file) -> None:
+    """Another file: nothing that was under way belongs to it, but its own jobs may still run."""
+    session.current.disconnect()
+    session.current.jobs.clear()
+    viewport.forget()
+    find_again()
+
+
+def register() -> None:
+    bpy.utils.register_class(preferences.LYRA_AP_preferences)
+    properties.register()
+    operators.register()
+    ui.register()
+    viewport.register()
+    bpy.app.handlers.load_post.append(_after_load)
+    atexit.register(session.current.close)
+
+
+def unregister() -> None:
+    atexit.unregister(session.current.close)
+    bpy.app.handlers.load_post.remove(_after_load)
+    viewport.unregister()
+    ui.unregister()
+    session.unregister()
+    operators.unregister()
+    properties.unregister()
+    bpy.utils.unregister_class(preferences.LYRA_AP_preferences)

@@ -1,0 +1,266 @@
+"""HTTP to the backend without threads and without waiting.
+
+Blender has no safe threads and must not stand still, so every request is a small state machine on a non-blocking
+socket. `Client.tick` moves all of them on for a few milliseconds and returns; a timer calls it. Uploads and downloads
+go in slices between memory, socket and disk, whatever their size. Callbacks run inside `tick`, on Blender's thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from .wire import SLICE, Address, Body, ClientError, Decoder, Reply, error_of
+
+MAX_IN_MEMORY = 1 << 26
+PATIENCE = 30.0
+_LATER = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
+_LATER.update(getattr(errno, name) for name in ("WSAEWOULDBLOCK", "WSAEINPROGRESS") if hasattr(errno, name))
+
+
+@dataclass
+class Exchange:
+    """One request on its own connection. `advance` does what is possible now and never waits."""
+
+    address: Address
+    method: str
+    path: str
+    body: Body | None = None
+    save_to: Path | None = None
+    on_reply: Callable[[Reply], None] = lambda reply: None
+    on_error: Callable[[str], None] = lambda message: None
+    patience: float = PATIENCE
+    received: int = 0
+    sent: int = 0
+    finished: bool = False
+    _socket: socket.socket | None = None
+    _connected: bool = False
+    _outgoing: memoryview = field(default_factory=lambda: memoryview(b""))
+    _memory: bytearray = field(default_factory=bytearray)
+
+    def __post_init__(self):
+        self._decoder = Decoder(self._keep)
+        self._file = None
+        self._slices = iter(self.body.slices()) if self.body else iter(())
+        self._sending = True
+        self._moved = time.monotonic()
+
+    def cancel(self) -> None:
+        """Ends the exchange without a callback; nothing half-downloaded stays."""
+        self.finished = True
+        self._close()
+
+    def advance(self) -> bool:
+        """One slice of work. True while more can be done at once. Raises ClientError."""
+        try:
+            worked = self._step()
+        except OSError as error:
+            self._close()
+            raise ClientError(self._explain(error)) from error
+        except (ClientError, ValueError) as error:
+            self._close()
+            if isinstance(error, ClientError):
+                raise
+            raise ClientError(
+                f"What answers there is no Lyra engine ({error}). Check the address."
+            ) from error
+        now = time.monotonic()
+        if worked:
+            self._moved = now
+        elif now - self._moved > self.patience:
+            self._close()
+            raise ClientError(
+                f"The engine has not answered for {self.patience:.0f} s. See its log, or restart it."
+            )
+        return worked and not self.finished
+
+    def _step(self) -> bool:
+        if self._socket is None:
+            self._open()
+            return True
+        readable, writable, broken = select.select([self._socket], [self._socket], [self._socket], 0)
+        if not self._connected:
+            if not writable and not broken:
+                return False
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, "connect")
+            self._connected = True
+            return True
+        # An answer may come before the upload is through (too large, wrong token): listen first.
+        if readable:
+            return self._receive()
+        return self._send() if writable and self._sending else False
+
+    def _open(self) -> None:
+        head = [
+            f"{self.method} {self.path} HTTP/1.1",
+            f"Host: {self.address.host}:{self.address.port}",
+            f"Authorization: Bearer {self.address.token}",
+            "Accept: application/json",
+            "Connection: close",
+        ]
+        if self.body:
+            head += [f"Content-Type: {self.body.content_type}", f"Content-Length: {len(self.body)}"]
+        elif self.method != "GET":
+            head.append("Content-Length: 0")
+        self._outgoing = memoryview("\r\n".join([*head, "", ""]).encode())
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        code = self._socket.connect_ex((self.address.host, self.address.port))
+        if code and code not in _LATER:
+            raise OSError(code, "connect")
+
+    def _send(self) -> bool:
+        if not self._outgoing:
+            piece = next(self._slices, None)
+            if piece is None:
+                self._sending = False
+                return False
+            self._outgoing = memoryview(piece)
+        try:
+            count = self._socket.send(self._outgoing[:SLICE])
+        except OSError as error:
+            if error.errno in _LATER:
+                return False
+            if isinstance(error, BrokenPipeError | ConnectionResetError):
+                self._sending = False  # refused in mid-upload; the reason may still be readable
+                return True
+            raise
+        self._outgoing = self._outgoing[count:]
+        self.sent += count
+        return True
+
+    def _receive(self) -> bool:
+        try:
+            data = self._socket.recv(SLICE)
+        except OSError as error:
+            if error.errno in _LATER:
+                return False
+            raise
+        if data:
+            self.received += len(data)
+            self._decoder.feed(data)
+        else:
+            self._decoder.end()
+        if self._decoder.done:
+            self._complete()
+        return True
+
+    def _keep(self, status: int, data: bytes) -> None:
+        if self.save_to is not None and status < 300:
+            if self._file is None:
+                self.save_to.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._partial.open("wb")
+            self._file.write(data)
+        elif len(self._memory) + len(data) > MAX_IN_MEMORY:
+            raise ClientError(f"The answer to {self.path} is larger than {MAX_IN_MEMORY >> 20} MB.")
+        else:
+            self._memory += data
+
+    @property
+    def _partial(self) -> Path:
+        return self.save_to.with_name(self.save_to.name + ".part")
+
+    def _complete(self) -> None:
+        if self.save_to is not None and self._decoder.status < 300:
+            if self._file is None:
+                self._keep(self._decoder.status, b"")
+            self._file.close()
+            self._file = None
+            self._partial.replace(self.save_to)
+        self.finished = True
+        self._close()
+
+    def reply(self) -> Reply:
+        return Reply(self._decoder.status, self._decoder.headers, bytes(self._memory))
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._partial.unlink(missing_ok=True)
+
+    def _explain(self, error: OSError) -> str:
+        where = f"{self.address.host}:{self.address.port}"
+        if error.errno == errno.ECONNREFUSED:
+            return f"No engine answers at {where}. Start it, or check the address in the preferences."
+        if error.errno == errno.ENOSPC:
+            return f"The disk is full: {self.save_to} could not be written. Make room and load the results again."
+        return f"The connection to the engine at {where} broke: {error.strerror or error}. Try again."
+
+
+class Client:
+    """The requests under way to one backend."""
+
+    def __init__(self, address: Address):
+        self.address = address
+        self._exchanges: list[Exchange] = []
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._exchanges)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Body | None = None,
+        save_to: Path | None = None,
+        on_reply: Callable[[Reply], None] = lambda reply: None,
+        on_error: Callable[[str], None] = lambda message: None,
+        patience: float = PATIENCE,
+    ) -> Exchange:
+        """Queues a request below `/v1`. `on_reply` gets a 2xx answer, `on_error` one line about anything else."""
+        exchange = Exchange(
+            self.address,
+            method,
+            "/v1" + quote(path, safe="/?&=-_.~"),
+            body,
+            save_to,
+            on_reply,
+            on_error,
+            patience,
+        )
+        self._exchanges.append(exchange)
+        return exchange
+
+    def tick(self, budget: float = 0.008) -> None:
+        """Moves every exchange on, for at most about `budget` seconds, and calls back those that ended."""
+        deadline = time.monotonic() + budget
+        for exchange in list(self._exchanges):
+            try:
+                while not exchange.finished and exchange.advance() and time.monotonic() < deadline:
+                    pass
+            except ClientError as error:
+                self._exchanges.remove(exchange)
+                exchange.finished = True
+                exchange.on_error(str(error))
+                continue
+            if exchange.finished:
+                self._exchanges.remove(exchange)
+                if exchange._decoder.done:
+                    self._answer(exchange)
+
+    def close(self) -> None:
+        """Drops every request without a callback."""
+        for exchange in self._exchanges:
+            exchange.cancel()
+        self._exchanges.clear()
+
+    @staticmethod
+    def _answer(exchange: Exchange) -> None:
+        reply = exchange.reply()
+        if reply.status < 300:
+            exchange.on_reply(reply)
+        else:
+            exchange.on_error(error_of(reply))

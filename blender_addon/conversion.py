@@ -1,0 +1,178 @@
+"""The one place where axes, units and camera intrinsics change hands between Blender and a world.
+
+A world uses OpenCV axes (x right, y down, z forward) and pixels; Blender's camera looks down its -Z with +Y up and
+counts in millimetres of lens and sensor. Only numpy is needed here, so all of it is tested as plain maths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Turns a Blender camera's axes into OpenCV's and back; it is its own inverse.
+FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
+SH_C0 = 0.28209479177387814
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Blender's lens settings; `fit` is 'HORIZONTAL' or 'VERTICAL', `focal` in mm on a `sensor` in mm along it."""
+
+    focal: float
+    sensor: float
+    fit: str
+    shift_x: float
+    shift_y: float
+
+
+class CameraError(ValueError):
+    """A camera that cannot drive a world; the message says what to change."""
+
+
+def fit_axis(sensor_fit: str, width: int, height: int, aspect_x: float = 1.0, aspect_y: float = 1.0) -> str:
+    """The picture side that the sensor spans: AUTO takes the longer one."""
+    if sensor_fit != "AUTO":
+        return sensor_fit
+    return "HORIZONTAL" if width * aspect_x >= height * aspect_y else "VERTICAL"
+
+
+def camera_intrinsics(
+    camera, width: int, height: int, aspect_x: float = 1.0, aspect_y: float = 1.0
+) -> np.ndarray:
+    """Intrinsics (3, 3) in pixels of a perspective `bpy.types.Camera` for a width x height picture."""
+    fit = fit_axis(camera.sensor_fit, width, height, aspect_x, aspect_y)
+    # AUTO always measures by the sensor's width, whichever side it spans.
+    sensor = camera.sensor_height if camera.sensor_fit == "VERTICAL" else camera.sensor_width
+    lens = Lens(camera.lens, sensor, fit, camera.shift_x, camera.shift_y)
+    return lens_intrinsics(lens, width, height, aspect_x, aspect_y)
+
+
+def lens_intrinsics(
+    lens: Lens, width: int, height: int, aspect_x: float = 1.0, aspect_y: float = 1.0
+) -> np.ndarray:
+    """Intrinsics (3, 3) in pixels of a lens; `aspect_x` : `aspect_y` is the shape of a pixel."""
+    fit_px = width * aspect_x if lens.fit == "HORIZONTAL" else height * aspect_y
+    focal = lens.focal / lens.sensor * fit_px
+    return np.array(
+        [
+            [focal / aspect_x, 0.0, width / 2 - lens.shift_x * fit_px / aspect_x],
+            [0.0, focal / aspect_y, height / 2 + lens.shift_y * fit_px / aspect_y],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+
+
+def intrinsics_lens(intrinsics: np.ndarray, width: int, height: int, sensor: float = 36.0) -> Lens:
+    """The lens whose picture has these intrinsics (3, 3), for square pixels.
+
+    The fit is the longer side of the picture, named and not AUTO: so the field of view along that side stays the same
+    when the scene renders in another aspect. Blender knows one focal length; that of the fitted side is taken.
+    """
+    fit = fit_axis("AUTO", width, height)
+    fit_px, focal = (width, intrinsics[0, 0]) if fit == "HORIZONTAL" else (height, intrinsics[1, 1])
+    return Lens(
+        focal=float(focal / fit_px * sensor),
+        sensor=sensor,
+        fit=fit,
+        shift_x=float((width / 2 - intrinsics[0, 2]) / fit_px),
+        shift_y=float((intrinsics[1, 2] - height / 2) / fit_px),
+    )
+
+
+def apply_lens(camera, lens: Lens) -> None:
+    """Sets a `bpy.types.Camera` to this lens."""
+    camera.type = "PERSP"
+    camera.sensor_fit = lens.fit
+    if lens.fit == "HORIZONTAL":
+        camera.sensor_width = lens.sensor
+    else:
+        camera.sensor_height = lens.sensor
+    camera.lens_unit = "MILLIMETERS"
+    camera.lens = lens.focal
+    camera.shift_x = lens.shift_x
+    camera.shift_y = lens.shift_y
+
+
+def check_camera(name: str, camera) -> None:
+    """Raises CameraError unless the camera projects in perspective, as a world is seen."""
+    if camera.type != "PERSP":
+        kind = {"ORTHO": "orthographic", "PANO": "panoramic"}.get(camera.type, camera.type.lower())
+        raise CameraError(
+            f"Camera '{name}' is {kind}; a world needs a perspective one. Change Type in the camera's Lens panel."
+        )
+
+
+def rigid(matrices: np.ndarray, name: str = "camera") -> np.ndarray:
+    """The nearest rotation and translation of matrices (..., 4, 4): scale and shear removed.
+
+    Raises CameraError for a mirrored matrix, which no rotation comes near, and for one of zero size.
+    """
+    matrices = np.asarray(matrices, np.float64)
+    if not np.isfinite(matrices).all():
+        raise CameraError(f"'{name}' has a matrix that is not finite. Check its constraints and drivers.")
+    linear = matrices[..., :3, :3]
+    lengths = np.linalg.norm(linear, axis=-2, keepdims=True)
+    if (lengths < 1e-12).any():
+        raise CameraError(f"'{name}' is scaled to nothing. Apply or reset its scale.")
+    # Equal column lengths first, so that a long axis does not pull the others round.
+    left, _, right = np.linalg.svd(linear / lengths)
+    rotation = left @ right
+    if (np.linalg.det(rotation) < 0).any():
+        raise CameraError(f"'{name}' is mirrored by a negative scale. Apply or reset its scale.")
+    result = np.zeros_like(matrices)
+    result[..., :3, :3] = rotation
+    result[..., :3, 3] = matrices[..., :3, 3]
+    result[..., 3, 3] = 1.0
+    return result
+
+
+def opencv_from_blender(camera_matrix: np.ndarray) -> np.ndarray:
+    """c2w (..., 4, 4) in OpenCV axes of a rigid Blender camera matrix; the same turn leads back."""
+    return camera_matrix @ FLIP_YZ
+
+
+blender_from_opencv = opencv_from_blender
+
+
+def world_matrix(first_camera: np.ndarray, scale: float) -> np.ndarray:
+    """The matrix (4, 4) of the empty that carries a world: its first camera's OpenCV matrix times its scale."""
+    return opencv_from_blender(rigid(first_camera)) @ np.diag([scale, scale, scale, 1.0])
+
+
+def uniform_scale(matrix: np.ndarray, name: str) -> float:
+    """The scale of a world's empty. Raises CameraError unless it is the same along all axes."""
+    lengths = np.linalg.norm(np.asarray(matrix, np.float64)[:3, :3], axis=0)
+    if lengths.min() < 1e-9 or lengths.max() / lengths.min() > 1.001:
+        sizes = ", ".join(f"{length:.3g}" for length in lengths)
+        raise CameraError(f"'{name}' is scaled unevenly ({sizes}). Give it one scale on all axes.")
+    return float(lengths.mean())
+
+
+def cameras_in_world(camera_matrices: np.ndarray, empty_matrix: np.ndarray, name: str) -> np.ndarray:
+    """w2c (N, 4, 4) in a world's frame and units, of Blender camera matrices (N, 4, 4) in the scene.
+
+    `empty_matrix` (4, 4) is that of the world's empty, so the artist may move, turn and scale a world as a whole.
+    """
+    scale = uniform_scale(empty_matrix, name)
+    origin = np.asarray(empty_matrix, np.float64).copy()
+    origin[:3, :3] /= scale
+    c2w = np.linalg.inv(rigid(origin, name)) @ opencv_from_blender(rigid(camera_matrices, name))
+    c2w[:, :3, 3] /= scale
+    return np.linalg.inv(c2w)
+
+
+def cameras_under_empty(w2c: np.ndarray, scale: float) -> np.ndarray:
+    """Local matrices (N, 4, 4) of Blender cameras parented to a world's empty, from w2c (N, 4, 4) in world units.
+
+    Their own scale undoes the empty's, so that the cameras in the scene have none.
+    """
+    return blender_from_opencv(np.linalg.inv(w2c)) @ np.diag([1 / scale, 1 / scale, 1 / scale, 1.0])
+
+
+def linear_from_srgb(srgb: np.ndarray) -> np.ndarray:
+    """Scene-linear values of sRGB ones in 0 ... 1 (IEC 61966-2-1)."""
+    srgb = np.asarray(srgb, np.float32)
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0) + 0.055) / 1.055) ** 2.4).astype(
+        np.float32
+    )

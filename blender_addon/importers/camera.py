@@ -1,0 +1,119 @@
+"""The camera a world was made with: one pose and lens per frame, and the walkthrough behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from .. import conversion
+
+# Lens settings that change by less than this are not keyed.
+STILL = 1e-5
+
+
+@dataclass(frozen=True)
+class Path3D:
+    """`w2c` (N, 4, 4) in the world's frame and units and `intrinsics` (N, 3, 3) in pixels of width x height."""
+
+    w2c: np.ndarray
+    intrinsics: np.ndarray
+    width: int
+    height: int
+
+
+def read_path(world: dict, chunk_files: list[Path]) -> Path3D:
+    """The cameras of all frames of a world: its first picture's, then those of the chunks, each (80, ...)."""
+    w2c, intrinsics = [np.eye(4)[None]], [np.array(world["intrinsics"], np.float64)[None]]
+    for file in chunk_files:
+        with np.load(file, allow_pickle=False) as data:
+            w2c.append(data["w2c"])
+            intrinsics.append(data["intrinsics"])
+    return Path3D(np.concatenate(w2c), np.concatenate(intrinsics), world["width"], world["height"])
+
+
+def build(path: Path3D, name: str, scale: float, first_frame: int) -> bpy.types.Object:
+    """A camera keyed on every frame, to hang under a world's empty of this `scale`."""
+    lenses = [conversion.intrinsics_lens(k, path.width, path.height) for k in path.intrinsics]
+    data = bpy.data.cameras.new(name)
+    conversion.apply_lens(data, lenses[0])
+    obj = bpy.data.objects.new(name, data)
+    obj.rotation_mode = "QUATERNION"
+    location, rotation = _channels(conversion.cameras_under_empty(path.w2c, scale))
+    frames = first_frame + np.arange(len(lenses), dtype=np.float64)
+    _animate(obj, "OBJECT", frames, {"location": location, "rotation_quaternion": rotation})
+    settings = {
+        "lens": np.array([[lens.focal] for lens in lenses]),
+        "shift_x": np.array([[lens.shift_x] for lens in lenses]),
+        "shift_y": np.array([[lens.shift_y] for lens in lenses]),
+    }
+    moving = {path: values for path, values in settings.items() if np.ptp(values) > STILL}
+    if moving:
+        _animate(data, "CAMERA", frames, moving)
+    return obj
+
+
+def local_scale(scale: float) -> np.ndarray:
+    """The keyed camera's own matrix (4, 4) before its keys: the scale that undoes the empty's."""
+    return np.diag([1 / scale, 1 / scale, 1 / scale, 1.0])
+
+
+def put_clip_behind(camera: bpy.types.Camera, file: Path, first_frame: int) -> None:
+    """Shows a video behind what the camera sees, its first picture on scene frame `first_frame`."""
+    clip = bpy.data.movieclips.load(str(file), check_existing=False)
+    clip.frame_start = first_frame
+    background = _background(camera)
+    background.source = "MOVIE_CLIP"
+    background.clip = clip
+
+
+def put_image_behind(camera: bpy.types.Camera, file: Path) -> None:
+    """Shows a picture behind what the camera sees; it is packed into the .blend."""
+    image = bpy.data.images.load(str(file), check_existing=False)
+    image.pack()
+    background = _background(camera)
+    background.source = "IMAGE"
+    background.image = image
+
+
+def _background(camera: bpy.types.Camera) -> bpy.types.CameraBackgroundImage:
+    camera.show_background_images = True
+    background = camera.background_images.new()
+    background.alpha = 1.0
+    background.display_depth = "BACK"
+    background.frame_method = "CROP"
+    return background
+
+
+def _channels(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Locations (N, 3) and rotations (N, 4) wxyz of matrices (N, 4, 4), each on its predecessor's side."""
+    rotations = []
+    for matrix in matrices:
+        rotation = Matrix(matrix.tolist()).to_quaternion()
+        if rotations:
+            rotation.make_compatible(rotations[-1])
+        rotations.append(rotation)
+    return matrices[:, :3, 3], np.array([tuple(rotation) for rotation in rotations])
+
+
+def _animate(owner: bpy.types.ID, kind: str, frames: np.ndarray, channels: dict[str, np.ndarray]) -> None:
+    """Keys properties of an ID linearly: data path -> values (N, components). Layered actions, as 5.0 asks for."""
+    action = bpy.data.actions.new(owner.name)
+    slot = action.slots.new(kind, owner.name)
+    strip = action.layers.new("Layer").strips.new(type="KEYFRAME")
+    curves = strip.channelbag(slot, ensure=True).fcurves
+    linear = bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items["LINEAR"].value
+    for data_path, values in channels.items():
+        for index in range(values.shape[1]):
+            curve = curves.new(data_path, index=index)
+            points = curve.keyframe_points
+            points.add(len(frames))
+            points.foreach_set("co", np.stack([frames, values[:, index]], 1).astype(np.float32).ravel())
+            points.foreach_set("interpolation", np.full(len(frames), linear, np.int32))
+            curve.update()
+    animation = owner.animation_data_create()
+    animation.action = action
+    animation.action_slot = slot

@@ -1,0 +1,39 @@
+"""The coloured points of a world's first picture, which show where a path can go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..conversion import SH_C0
+from . import ply
+from .splats import Cloud
+
+# Neighbouring round splats with this standard deviation, in spacings, close the surface between them.
+SPREAD = 0.6
+
+
+def read(path: Path, focal: float, pixels: int) -> tuple[Cloud, float]:
+    """The points as round splats, each as large as the part of the picture it stands for, and their median depth.
+
+    `focal` and `pixels` are the picture's focal length in pixels and its number of pixels. A vertex-only mesh shows
+    nothing in Blender's object mode and a point cloud no colours, so the points are drawn as splats are. Raises
+    ply.FileError.
+    """
+    vertices = ply.read(path)["vertex"]
+    if not vertices.count:
+        raise ply.FileError(
+            f"{path} holds no points: the picture seems to be all sky. Try another depth or image."
+        )
+    position = vertices.stacked("x", "y", "z")
+    color = vertices.stacked("red", "green", "blue") / 255
+    spacing = position[:, 2] / focal * np.sqrt(max(1.0, pixels / len(position)))
+    cloud = Cloud(
+        position=position,
+        scale=np.repeat(SPREAD * spacing[:, None], 3, 1),
+        rotation=np.tile(np.array([1, 0, 0, 0], np.float32), (len(position), 1)),
+        base=np.concatenate([(color - 0.5) / SH_C0, np.ones((len(position), 1), np.float32)], 1),
+        sh=np.zeros((len(position), 0, 3), np.float32),
+    )
+    return cloud, float(np.median(position[:, 2]))

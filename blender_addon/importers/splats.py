@@ -1,0 +1,121 @@
+"""Gaussian splats as Blender data, under the attribute names of Blender 5.3's own splats.
+
+5.3 reads the file itself. 5.2 gets a point cloud. 4.5 cannot fill a point cloud from Python, so there the splats are
+the vertices of a mesh; Object > Convert > Point Cloud keeps every attribute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from . import ply
+
+# From this version on Blender imports, draws and renders splats itself.
+NATIVE = bpy.app.version >= (5, 3, 0)
+BASE = "radiance:base"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """M splats as Blender stores them, float32: `position` (M, 3), `scale` (M, 3) linear standard deviations,
+    `rotation` (M, 4) quaternions wxyz, `base` (M, 4) the constant coefficient of red, green and blue and the opacity
+    in 0 ... 1, `sh` (M, K, 3) the coefficients above it."""
+
+    position: np.ndarray
+    scale: np.ndarray
+    rotation: np.ndarray
+    base: np.ndarray
+    sh: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+def read(path: Path) -> Cloud:
+    """Splats from a file in the layout of the 3DGS paper. Raises ply.FileError."""
+    vertices = ply.read(path)["vertex"]
+    try:
+        rotation = vertices.stacked(*(f"rot_{i}" for i in range(4)))
+        rest = sorted(
+            (name for name in vertices.fields if name.startswith("f_rest_")), key=lambda name: int(name[7:])
+        )
+        # The file has all coefficients of red, then of green, then of blue.
+        sh = (
+            vertices.stacked(*rest).reshape(len(rotation), 3, -1) if rest else np.zeros((len(rotation), 3, 0))
+        )
+        opacity = 1 / (1 + np.exp(-vertices.fields["opacity"].astype(np.float32)))
+        return Cloud(
+            position=vertices.stacked("x", "y", "z"),
+            scale=np.exp(vertices.stacked("scale_0", "scale_1", "scale_2")),
+            rotation=rotation / np.maximum(np.linalg.norm(rotation, axis=1, keepdims=True), 1e-12),
+            base=np.concatenate([vertices.stacked("f_dc_0", "f_dc_1", "f_dc_2"), opacity[:, None]], 1),
+            sh=np.ascontiguousarray(sh.transpose(0, 2, 1), np.float32),
+        )
+    except KeyError as error:
+        raise ply.FileError(f"{path} has no {error}; it holds no Gaussian splats.") from error
+
+
+def build(cloud: Cloud, name: str, extra: dict[str, tuple[str, str, np.ndarray]]) -> bpy.types.ID:
+    """The data of an object: a point cloud, or before 5.2 a mesh of vertices only.
+
+    `extra` are more attributes of the splats: name -> (Blender's type, key of foreach_set, values).
+    """
+    if "resize" in bpy.types.PointCloud.bl_rna.functions:
+        data = bpy.data.pointclouds.new(name)
+        data.resize(len(cloud))
+    else:
+        data = bpy.data.meshes.new(name)
+        data.vertices.add(len(cloud))
+    base_type = "FLOAT4" if _has_float4(data) else "FLOAT_COLOR"
+    attributes = {
+        "scale": ("FLOAT_VECTOR", "vector", cloud.scale),
+        "rotation": ("QUATERNION", "value", cloud.rotation),
+        BASE: (base_type, "vector" if base_type == "FLOAT4" else "color", cloud.base),
+    }
+    for k in range(cloud.sh.shape[1]):
+        attributes[f"radiance:sh_{k}"] = ("FLOAT_VECTOR", "vector", cloud.sh[:, k])
+    attributes |= extra
+    # All are made before one is written: adding an attribute may move the others in memory.
+    for attribute, (kind, _, _) in attributes.items():
+        data.attributes.new(attribute, kind, "POINT")
+    data.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.position).ravel())
+    for attribute, (_, key, values) in attributes.items():
+        data.attributes[attribute].data.foreach_set(key, np.ascontiguousarray(values, np.float32).ravel())
+    data.update_tag()
+    return data
+
+
+def _has_float4(data: bpy.types.ID) -> bool:
+    kinds = data.attributes.bl_rna.functions["new"].parameters["type"].enum_items
+    return "FLOAT4" in kinds
+
+
+def read_back(data: bpy.types.ID) -> Cloud:
+    """The splats an object's data holds, as the viewport draws them; without the higher harmonics."""
+
+    def values(name: str, key: str, width: int) -> np.ndarray:
+        found = np.empty(len(data.attributes[name].data) * width, np.float32)
+        data.attributes[name].data.foreach_get(key, found)
+        return found.reshape(-1, width)
+
+    key = "vector" if data.attributes[BASE].data_type == "FLOAT4" else "color"
+    position = values("position", "vector", 3)
+    return Cloud(
+        position=position,
+        scale=values("scale", "vector", 3),
+        rotation=values("rotation", "value", 4),
+        base=values(BASE, key, 4),
+        sh=np.zeros((len(position), 0, 3), np.float32),
+    )
+
+
+def import_native(path: Path) -> bpy.types.Object:
+    """Blender 5.3 and newer: the splats as Blender's importer makes them, in the file's axes, linked to the scene."""
+    before = set(bpy.data.objects)
+    bpy.ops.wm.ply_import(filepath=str(path), forward_axis="Y", up_axis="Z")
+    (new,) = set(bpy.data.objects) - before
+    return new

@@ -1,0 +1,144 @@
+"""The engine itself: install it, start it, stop it, look into its log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import bpy
+
+from .. import installer, preferences, session
+from ..session import Phase
+
+
+def _installing() -> bool:
+    return session.current.installation is not None and session.current.installation.active
+
+
+class LYRA_OT_install_engine(bpy.types.Operator):
+    bl_idname = "lyra.install_engine"
+    bl_label = "Install Engine"
+    bl_description = "Install the engine into an environment of its own; it downloads a few hundred megabytes"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        if preferences.bundled_wheel() is None:
+            cls.poll_message_set(
+                "This extension came without the engine: install the full zip, or connect to one"
+            )
+            return False
+        if not bpy.app.online_access:
+            cls.poll_message_set(
+                "Switch on Allow Online Access in Preferences, System: packages are downloaded"
+            )
+            return False
+        if session.current.phase is not Phase.OFF:
+            cls.poll_message_set("Stop the engine first")
+            return False
+        return not _installing()
+
+    def execute(self, context):
+        chosen = preferences.get().base_python.strip()
+        session.current.say("")
+        session.current.installation = installer.Installation(
+            python=Path(bpy.path.abspath(chosen)) if chosen else Path(sys.executable),
+            wheel=preferences.bundled_wheel(),
+            constraints=preferences.constraints(),
+            environment=preferences.environment(),
+            log=preferences.user_folder("logs") / "install.log",
+        )
+        session.wake()
+        return {"FINISHED"}
+
+
+class LYRA_OT_cancel_install(bpy.types.Operator):
+    bl_idname = "lyra.cancel_install"
+    bl_label = "Cancel Installation"
+    bl_description = "Stop the installation and remove what it has installed"
+
+    @classmethod
+    def poll(cls, context):
+        return _installing()
+
+    def execute(self, context):
+        session.current.installation.cancel()
+        return {"FINISHED"}
+
+
+class LYRA_OT_start_engine(bpy.types.Operator):
+    bl_idname = "lyra.start_engine"
+    bl_label = "Start Engine"
+    bl_description = "Start the engine, or find the one that runs"
+
+    @classmethod
+    def poll(cls, context):
+        if session.current.phase is not Phase.OFF:
+            cls.poll_message_set("The engine is started already")
+            return False
+        return not _installing()
+
+    def execute(self, context):
+        session.current.ensure(lambda: None)
+        if session.current.message:
+            self.report({"ERROR"}, session.current.message)
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class LYRA_OT_stop_engine(bpy.types.Operator):
+    bl_idname = "lyra.stop_engine"
+    bl_label = "Stop Engine"
+    bl_description = "Stop the engine; it refuses while a job runs"
+
+    @classmethod
+    def poll(cls, context):
+        return session.current.phase is Phase.READY
+
+    def execute(self, context):
+        session.current.stop()
+        return {"FINISHED"}
+
+
+class LYRA_OT_disconnect(bpy.types.Operator):
+    bl_idname = "lyra.disconnect"
+    bl_label = "Disconnect"
+    bl_description = "Leave the engine alone; it and its jobs go on"
+
+    @classmethod
+    def poll(cls, context):
+        return session.current.phase is not Phase.OFF
+
+    def execute(self, context):
+        session.current.disconnect()
+        return {"FINISHED"}
+
+
+class LYRA_OT_open_log(bpy.types.Operator):
+    bl_idname = "lyra.open_log"
+    bl_label = "Open Log Folder"
+    bl_description = "Open the folder with the logs of the engine and of its installation"
+
+    def execute(self, context):
+        bpy.ops.wm.path_open(filepath=str(preferences.user_folder("logs")))
+        return {"FINISHED"}
+
+
+classes = (
+    LYRA_OT_install_engine,
+    LYRA_OT_cancel_install,
+    LYRA_OT_start_engine,
+    LYRA_OT_stop_engine,
+    LYRA_OT_disconnect,
+    LYRA_OT_open_log,
+)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

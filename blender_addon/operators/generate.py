@@ -1,0 +1,139 @@
+"""Step three: send the camera's path and have the world grown along it."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from .. import conversion, jobs, session, trajectory, worlds
+from .path import needs_ready_world
+
+
+def job_of(empty: bpy.types.Object | None) -> dict | None:
+    """The newest job of a world, as the backend last described it."""
+    return session.current.jobs.get(empty.lyra.world_id) if empty else None
+
+
+def is_busy(empty: bpy.types.Object | None) -> bool:
+    job = job_of(empty)
+    return job is not None and job["state"] in jobs.ACTIVE
+
+
+class LYRA_OT_generate(bpy.types.Operator):
+    bl_idname = "lyra.generate"
+    bl_label = "Generate"
+    bl_description = "Make the world along the camera's path, from its newest picture on"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        settings = context.scene.lyra
+        if not needs_ready_world(cls, context):
+            return False
+        if is_busy(settings.world):
+            cls.poll_message_set("Wait for the world's job, or cancel it")
+            return False
+        if settings.camera is None:
+            cls.poll_message_set("Add a camera path, or choose an animated camera")
+            return False
+        return True
+
+    def execute(self, context):
+        settings = context.scene.lyra
+        empty = settings.world
+        first, last = path_range(context.scene)
+        try:
+            payload = _payload(context, empty, first, last)
+        except conversion.CameraError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if worlds.description(empty)["frames"] <= 1:
+            empty.lyra.first_frame = round(first)
+        world_id = empty.lyra.world_id
+        session.current.ensure(lambda: jobs.extend(world_id, payload))
+        if session.current.message:
+            self.report({"ERROR"}, session.current.message)
+            return {"CANCELLED"}
+        self.report(
+            {"INFO"}, f"{trajectory.frame_count(settings.chunks)} cameras are on their way to the engine"
+        )
+        return {"FINISHED"}
+
+
+def path_range(scene) -> tuple[float, float]:
+    """First and last scene frame of the path. Raises nothing: an empty range is a camera that stands still."""
+    settings = scene.lyra
+    if settings.range == "SCENE":
+        return scene.frame_start, scene.frame_end
+    return settings.first_frame, max(settings.first_frame, settings.last_frame)
+
+
+def _payload(context, empty, first: float, last: float) -> dict:
+    settings = context.scene.lyra
+    world = worlds.description(empty)
+    count = trajectory.frame_count(settings.chunks)
+    sampled = trajectory.sample(context, settings.camera, first, last, count, world["width"], world["height"])
+    return {
+        "trajectory": sampled.payload(np.array(empty.matrix_world), empty.name),
+        "prompt": settings.prompt,
+        "pose_scale": settings.pose_scale,
+        "reconstruct": settings.reconstruct,
+        "mesh": settings.reconstruct and settings.mesh,
+    }
+
+
+class _OnJob:
+    """An operator on the newest job of the chosen world."""
+
+    bl_options = {"REGISTER"}
+    states: set[str] = set()
+    wanted = ""
+
+    @classmethod
+    def poll(cls, context):
+        job = job_of(context.scene.lyra.world)
+        if job is None or job["state"] not in cls.states:
+            cls.poll_message_set(cls.wanted)
+            return False
+        return True
+
+
+class LYRA_OT_cancel(_OnJob, bpy.types.Operator):
+    bl_idname = "lyra.cancel"
+    bl_label = "Cancel"
+    bl_description = "Stop the job; what is whole of the world is kept"
+    states = {"queued", "running"}
+    wanted = "No job is under way"
+
+    def execute(self, context):
+        if session.current.client is None:
+            self.report({"ERROR"}, "The engine is not connected. Click Connect in the Engine panel.")
+            return {"CANCELLED"}
+        jobs.cancel(job_of(context.scene.lyra.world)["id"])
+        return {"FINISHED"}
+
+
+class LYRA_OT_resume(_OnJob, bpy.types.Operator):
+    bl_idname = "lyra.resume"
+    bl_label = "Resume"
+    bl_description = "Go on with the job after the last whole piece of 80 frames"
+    states = jobs.RESUMABLE
+    wanted = "No job waits to be resumed"
+
+    def execute(self, context):
+        job_id = job_of(context.scene.lyra.world)["id"]
+        session.current.ensure(lambda: jobs.resume(job_id))
+        return {"FINISHED"}
+
+
+classes = (LYRA_OT_generate, LYRA_OT_cancel, LYRA_OT_resume)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

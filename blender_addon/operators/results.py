@@ -1,0 +1,150 @@
+"""Step four: what was made of a world, and going back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from .. import jobs, session, worlds
+from .generate import is_busy
+
+
+class _OnWorld:
+    """An operator on the chosen world while none of its jobs runs."""
+
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        empty = context.scene.lyra.world
+        if empty is None:
+            cls.poll_message_set("Start a world first")
+            return False
+        if is_busy(empty):
+            cls.poll_message_set("Wait for the world's job, or cancel it")
+            return False
+        return True
+
+
+class LYRA_OT_reload(_OnWorld, bpy.types.Operator):
+    bl_idname = "lyra.reload"
+    bl_label = "Reload Results"
+    bl_description = "Load the world's newest splats, mesh and walkthrough from the engine again"
+
+    def execute(self, context):
+        world_id = context.scene.lyra.world.lyra.world_id
+        session.current.ensure(lambda: jobs.reload(world_id))
+        return {"FINISHED"}
+
+
+class LYRA_OT_reconstruct(_OnWorld, bpy.types.Operator):
+    bl_idname = "lyra.reconstruct"
+    bl_label = "Reconstruct"
+    bl_description = "Make splats and mesh anew from the frames the world has"
+
+    def execute(self, context):
+        settings = context.scene.lyra
+        world_id, mesh = settings.world.lyra.world_id, settings.mesh
+        session.current.ensure(lambda: jobs.reconstruct(world_id, mesh))
+        return {"FINISHED"}
+
+
+class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
+    bl_idname = "lyra.revert"
+    bl_label = "Revert"
+    bl_description = "Remove the newest frames of the world, down to the pieces of 80 that are kept"
+
+    def invoke(self, context, event):
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context):
+        settings = context.scene.lyra
+        there = len(worlds.description(settings.world)["chunks"])
+        if settings.keep_chunks >= there:
+            self.report(
+                {"ERROR"}, f"The world has {there} pieces; keep fewer than that, not {settings.keep_chunks}."
+            )
+            return {"CANCELLED"}
+        world_id, keep = settings.world.lyra.world_id, settings.keep_chunks
+        session.current.ensure(lambda: jobs.revert(world_id, keep))
+        return {"FINISHED"}
+
+
+class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
+    bl_idname = "lyra.delete_world"
+    bl_label = "Delete World"
+    bl_description = "Delete the world with all its files from the engine's folder, and from this file"
+
+    def invoke(self, context, event):
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, context):
+        world_id = context.scene.lyra.world.lyra.world_id
+        session.current.ensure(lambda: jobs.delete(world_id))
+        return {"FINISHED"}
+
+
+class LYRA_OT_remove_world(_OnWorld, bpy.types.Operator):
+    bl_idname = "lyra.remove_world"
+    bl_label = "Remove from Scene"
+    bl_description = "Take the world out of this file; the engine keeps its folder"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        worlds.delete(context.scene.lyra.world)
+        return {"FINISHED"}
+
+
+class LYRA_OT_open_folder(bpy.types.Operator):
+    bl_idname = "lyra.open_folder"
+    bl_label = "Open World Folder"
+    bl_description = "Open the folder of the world in the file browser"
+
+    @classmethod
+    def poll(cls, context):
+        empty = context.scene.lyra.world
+        if empty is None or not Path(worlds.description(empty).get("folder", "/nowhere")).is_dir():
+            cls.poll_message_set("The world's folder is not on this machine")
+            return False
+        return True
+
+    def execute(self, context):
+        bpy.ops.wm.path_open(filepath=worlds.description(context.scene.lyra.world)["folder"])
+        return {"FINISHED"}
+
+
+class LYRA_OT_standard_view(bpy.types.Operator):
+    bl_idname = "lyra.standard_view"
+    bl_label = "Show True Colors"
+    bl_description = (
+        "Set the scene's view transform to Standard, with which renders look like the world's pictures"
+    )
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        view = context.scene.view_settings
+        view.view_transform, view.look = "Standard", "None"
+        view.exposure, view.gamma = 0.0, 1.0
+        return {"FINISHED"}
+
+
+classes = (
+    LYRA_OT_reload,
+    LYRA_OT_reconstruct,
+    LYRA_OT_revert,
+    LYRA_OT_delete_world,
+    LYRA_OT_remove_world,
+    LYRA_OT_open_folder,
+    LYRA_OT_standard_view,
+)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,183 @@
+"""Step one: choose an image and start a world from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+from bpy.props import StringProperty
+
+from .. import conversion, jobs, session
+
+EXTENSIONS = ".png;.jpg;.jpeg;.webp;.tif;.tiff;.bmp;.exr;.hdr"
+EYE_HEIGHT = 1.6
+_SIZES = {"DRAFT": (416, 240)}
+
+
+class LYRA_OT_choose_image(bpy.types.Operator):
+    bl_idname = "lyra.choose_image"
+    bl_label = "Choose Image"
+    bl_description = "Choose the picture the world grows from"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filter_glob: StringProperty(
+        default=";".join(f"*{ext}" for ext in EXTENSIONS.split(";")), options={"HIDDEN"}
+    )
+
+    def invoke(self, context, event):
+        # A dropped file comes with its path.
+        if self.filepath:
+            return self.execute(context)
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        path = Path(bpy.path.abspath(self.filepath))
+        if not path.is_file():
+            self.report({"ERROR"}, f"There is no image at {path}. Choose another file.")
+            return {"CANCELLED"}
+        context.scene.lyra.image = str(path)
+        return {"FINISHED"}
+
+
+class LYRA_FH_image(bpy.types.FileHandler):
+    bl_idname = "LYRA_FH_image"
+    bl_label = "Image for a Lyra World"
+    bl_import_operator = "lyra.choose_image"
+    bl_file_extensions = EXTENSIONS
+
+    @classmethod
+    def poll_drop(cls, context):
+        return context.area is not None and context.area.type == "VIEW_3D"
+
+
+class LYRA_OT_choose_engine(bpy.types.Operator):
+    bl_idname = "lyra.choose_engine"
+    bl_label = "Choose Engine"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    engine: StringProperty(options={"SKIP_SAVE"})
+
+    @classmethod
+    def description(cls, context, properties):
+        for engine in session.current.engines:
+            if engine["id"] == properties.engine:
+                return " ".join(filter(None, (engine["needs"], engine["license"]))).rstrip(".")
+        return "Make the world's pictures with this engine"
+
+    def execute(self, context):
+        context.scene.lyra.engine = self.engine
+        return {"FINISHED"}
+
+
+class LYRA_OT_start_world(bpy.types.Operator):
+    bl_idname = "lyra.start_world"
+    bl_label = "Start World"
+    bl_description = (
+        "Estimate depth and lens of the image and show its points where the scene's camera stands"
+    )
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        settings = context.scene.lyra
+        if not settings.image:
+            cls.poll_message_set("Choose an image first")
+            return False
+        if settings.use_camera_lens and context.scene.camera is None:
+            cls.poll_message_set(
+                "Use Camera Lens needs a camera in the scene: add one, or switch the option off"
+            )
+            return False
+        if reason := engine_missing(settings.engine):
+            cls.poll_message_set(reason)
+            return False
+        return True
+
+    def execute(self, context):
+        try:
+            new = new_world(context)
+        except (OSError, conversion.CameraError) as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        session.current.ensure(lambda: jobs.start_world(new))
+        if session.current.message:
+            self.report({"ERROR"}, session.current.message)
+            return {"CANCELLED"}
+        self.report({"INFO"}, "The world is being started; its points appear when depth is known")
+        return {"FINISHED"}
+
+
+def engine_missing(engine_id: str) -> str:
+    """Why the chosen engine cannot work, as the backend says; empty while it can, or is not known yet."""
+    for engine in session.current.engines:
+        if engine["id"] == engine_id:
+            return "" if engine["ready"] else engine["reason"].rstrip(".")
+    if session.current.engines:
+        return f"The engine '{engine_id}' is unknown to the running service; choose another"
+    return ""
+
+
+def new_world(context) -> jobs.NewWorld:
+    """What Start World sends. Raises OSError for an image that is not there, CameraError for a camera of no use."""
+    scene, settings = context.scene, context.scene.lyra
+    image = _file(settings.image)
+    depth = _file(settings.depth_file) if settings.depth_file else None
+    width, height = _image_size(image)
+    asked = {"engine": settings.engine, "seed": settings.seed, "name": (settings.name or image.stem)[:64]}
+    if depth is None:
+        asked |= {
+            "depth": settings.depth,
+            "allow_download": settings.allow_download and bpy.app.online_access,
+        }
+    if settings.size != "MODEL":
+        wide = _SIZES.get(settings.size, (settings.width, settings.height))
+        asked["size"] = wide[::-1] if settings.size == "DRAFT" and height > width else wide
+    camera = scene.camera
+    if settings.use_camera_lens:
+        conversion.check_camera(camera.name, camera.data)
+        asked["intrinsics"] = conversion.camera_intrinsics(camera.data, width, height).tolist()
+    return jobs.NewWorld(image, depth, asked, scene.name, _standpoint(context, camera))
+
+
+def _standpoint(context, camera) -> np.ndarray:
+    """Where the first camera of a new world stands (4, 4): at the scene's camera, or at eye height looking along +Y."""
+    if camera is not None:
+        evaluated = camera.evaluated_get(context.evaluated_depsgraph_get())
+        return conversion.rigid(np.array(evaluated.matrix_world), camera.name)
+    return np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, EYE_HEIGHT], [0, 0, 0, 1]], np.float64)
+
+
+def _file(path: str) -> Path:
+    found = Path(bpy.path.abspath(path))
+    if not found.is_file():
+        raise FileNotFoundError(f"There is no file at {found}. Choose another one.")
+    return found
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    image = bpy.data.images.load(str(path), check_existing=False)
+    try:
+        width, height = image.size
+    finally:
+        bpy.data.images.remove(image)
+    if not width or not height:
+        raise OSError(
+            f"{path} is no image that Blender can read. Choose a PNG, JPEG, WebP, TIFF or EXR file."
+        )
+    return width, height
+
+
+classes = (LYRA_OT_choose_image, LYRA_FH_image, LYRA_OT_choose_engine, LYRA_OT_start_world)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,122 @@
+"""What belongs to the installation and not to a file: where the engine and the worlds are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import bpy
+from bpy.props import EnumProperty, IntProperty, StringProperty
+
+from . import installer
+
+# Where the full zip carries the engine's wheel; the thin one has no such folder.
+_BUNDLE = Path(__file__).parent / "engine"
+
+
+class LYRA_AP_preferences(bpy.types.AddonPreferences):
+    bl_idname = __package__
+
+    source: EnumProperty(
+        name="Engine",
+        description="Which engine makes the worlds",
+        items=[
+            (
+                "INSTALLED",
+                "Installed Here",
+                "The engine that this extension installs into its own environment",
+                0,
+            ),
+            ("PYTHON", "Own Python", "A Python that has the package lyra-worlds installed", 1),
+            ("ADDRESS", "Running Engine", "An engine that was started with lyra serve", 2),
+        ],
+        default="INSTALLED" if installer.bundled_wheel(_BUNDLE) else "ADDRESS",
+    )
+    base_python: StringProperty(
+        name="Python for the Environment",
+        description="The Python, 3.11 or newer, from which the engine's environment is made; empty: Blender's own",
+        subtype="FILE_PATH",
+    )
+    engine_python: StringProperty(
+        name="Engine Python",
+        description="The Python that has the package lyra-worlds installed",
+        subtype="FILE_PATH",
+    )
+    address: StringProperty(
+        name="Address",
+        description="Where the engine listens, as it printed it: 127.0.0.1 and a port",
+        default="127.0.0.1:8000",
+    )
+    token: StringProperty(
+        name="Token",
+        description="The token the engine printed when it started",
+        subtype="PASSWORD",
+    )
+    worlds_folder: StringProperty(
+        name="Worlds Folder",
+        description="Where the engine keeps its worlds; empty: the extension's own folder",
+        subtype="DIR_PATH",
+    )
+    splat_limit: IntProperty(
+        name="Splats in the Viewport",
+        description="The most splats of one world that are drawn in the viewport; renders always have all of them",
+        default=600_000,
+        min=10_000,
+        max=5_000_000,
+    )
+
+    def draw(self, context):
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "source")
+        if self.source == "INSTALLED":
+            layout.prop(self, "base_python", placeholder=sys.executable)
+        elif self.source == "PYTHON":
+            layout.prop(self, "engine_python")
+        else:
+            layout.prop(self, "address")
+            layout.prop(self, "token")
+        if self.source != "ADDRESS":
+            layout.prop(self, "worlds_folder")
+        layout.prop(self, "splat_limit")
+
+
+def get() -> LYRA_AP_preferences:
+    """The extension's preferences."""
+    return bpy.context.preferences.addons[__package__].preferences
+
+
+def user_folder(path: str = "") -> Path:
+    """A folder of the extension's own; Blender keeps it when the extension is updated."""
+    return Path(bpy.utils.extension_path_user(__package__, path=path, create=True))
+
+
+def worlds_folder() -> Path:
+    chosen = get().worlds_folder
+    return Path(bpy.path.abspath(chosen)) if chosen else user_folder("worlds")
+
+
+def environment() -> Path:
+    """The engine's own environment, there or not."""
+    return user_folder() / "engine"
+
+
+def bundled_wheel() -> Path | None:
+    """The engine's wheel in the extension's zip; None in the thin one."""
+    return installer.bundled_wheel(_BUNDLE)
+
+
+def constraints() -> Path:
+    """The versions the bundled engine was tested with."""
+    return _BUNDLE / "constraints.txt"
+
+
+def engine_python() -> Path | None:
+    """The Python that runs the engine, or None while none is installed or chosen."""
+    preferences = get()
+    if preferences.source == "PYTHON":
+        chosen = preferences.engine_python.strip()
+        return Path(bpy.path.abspath(chosen)) if chosen else None
+    if installer.installed_version(environment()) is None:
+        return None
+    return installer.environment_python(environment())

@@ -1,0 +1,124 @@
+"""The backend as a process: start it, find it again, stop it.
+
+A running backend keeps a state file with its port and token. Through that file a Blender that was restarted, or has
+crashed, finds the engine it left behind, jobs and all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .wire import Address
+
+OWNER = "blender"
+LOG_TAIL = 4096
+
+
+@dataclass(frozen=True)
+class State:
+    """What a backend's state file says."""
+
+    address: Address
+    pid: int
+    owner: str
+    version: str
+
+
+def read_state(path: Path) -> State | None:
+    """The state file, or None while there is none. A file that is no state file counts as none."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        return State(
+            Address(str(data["host"]), int(data["port"]), str(data["token"])),
+            int(data["pid"]),
+            str(data["owner"]),
+            str(data["version"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def detached_options() -> dict:
+    """Popen options that keep Ctrl+C in Blender's console, and a console window on Windows, away from a child."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what Blender's own Python may have left in it."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "__PYVENV"))}
+
+
+def start(python: Path, *, state_file: Path, worlds: Path, log: Path) -> subprocess.Popen:
+    """Starts a backend and returns at once; it answers once its state file is there. Raises OSError."""
+    state_file.parent.mkdir(parents=True, exist_ok=True)
+    worlds.mkdir(parents=True, exist_ok=True)
+    # Of a backend that is gone; while it lies there, the new one could not be told from the old.
+    state_file.unlink(missing_ok=True)
+    command = [str(python), "-I", "-m", "backend", "--owner", OWNER]
+    command += ["--state-file", str(state_file), "--worlds", str(worlds), "--log", str(log)]
+    with console_log(log).open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=state_file.parent,
+            env=clean_environment(),
+            **detached_options(),
+        )
+
+
+def console_log(log: Path) -> Path:
+    """Where a backend's console goes: what it says before its own log is open, such as a failing import."""
+    return log.with_name("console.log")
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log that says something, or an empty string."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_TAIL))
+            lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines()]
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line), "")
+
+
+def kill(child: subprocess.Popen) -> None:
+    """Ends a child and what it started, at once."""
+    if child.poll() is not None:
+        return
+    if sys.platform == "win32":
+        child.kill()
+    else:
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def stop_if_idle(address: Address, timeout: float = 0.3) -> bool:
+    """Asks a backend to end when nothing runs, at Blender's exit: the one call that may wait, for `timeout` at most.
+
+    True when it will end.
+    """
+    body = b'{"force": false}'
+    head = (
+        f"POST /v1/shutdown HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n"
+        f"Authorization: Bearer {address.token}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    try:
+        with socket.create_connection((address.host, address.port), timeout) as connection:
+            connection.sendall(head.encode() + body)
+            return connection.recv(64).split(b" ")[1:2] == [b"202"]
+    except OSError:
+        return False

@@ -1,0 +1,177 @@
+"""What a .blend remembers: the settings on the scene, and each world on its empty."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+from . import worlds
+
+
+def _is_camera(_settings, candidate: bpy.types.Object) -> bool:
+    return candidate.type == "CAMERA"
+
+
+def _is_world(_settings, candidate: bpy.types.Object) -> bool:
+    return candidate.type == "EMPTY" and bool(candidate.lyra.world_id)
+
+
+def _show(settings, _context) -> None:
+    if settings.world:
+        worlds.show(settings.world, settings.show)
+
+
+class LYRA_PG_world(bpy.types.PropertyGroup):
+    """A world, on the empty it hangs under. What the backend says is kept as it was said, in JSON."""
+
+    world_id: StringProperty(name="World ID", description="The world's name in the engine's folder")
+    world: StringProperty(name="World", description="The world as the engine last described it")
+    job: StringProperty(name="Job", description="The job under way when the file was saved, to find it again")
+    depth: FloatProperty(
+        name="Depth", description="Median depth of the first picture in world units", default=1.0
+    )
+    first_frame: IntProperty(
+        name="First Frame", description="Scene frame of the world's first picture", default=1
+    )
+
+
+class LYRA_PG_settings(bpy.types.PropertyGroup):
+    """What the artist sets before each step."""
+
+    image: StringProperty(
+        name="Image",
+        description="The picture the world grows from",
+        subtype="FILE_PATH",
+    )
+    depth_file: StringProperty(
+        name="Depth File",
+        description="Known depth of the picture (.npz, .exr or 16-bit .png); empty: it is estimated",
+        subtype="FILE_PATH",
+    )
+    depth: EnumProperty(
+        name="Depth",
+        description="How depth is estimated",
+        items=[
+            ("auto", "Automatic", "The best estimator that is ready on the engine's machine"),
+            ("builtin", "Built In", "Needs no weights"),
+            ("depth-anything-v2", "Depth Anything V2", "Metric depth by a learned model"),
+        ],
+        default="auto",
+    )
+    allow_download: BoolProperty(
+        name="Allow Download",
+        description="Let the engine download the depth estimator's weights when they are missing",
+        default=False,
+    )
+    use_camera_lens: BoolProperty(
+        name="Use Camera Lens",
+        description="Take the field of view from the scene's camera instead of estimating it",
+        default=False,
+    )
+    name: StringProperty(
+        name="Name",
+        description="Name of the world; empty: that of the image",
+        maxlen=64,
+    )
+    engine: StringProperty(name="Engine", description="What makes the world's pictures", default="preview")
+    seed: IntProperty(name="Seed", description="Another seed gives another world", default=0, min=0)
+    size: EnumProperty(
+        name="Size",
+        description="Size of the world's pictures",
+        items=[
+            ("MODEL", "832 x 480", "What the models were trained on; 480 x 832 for an upright image", 0),
+            ("DRAFT", "416 x 240", "A quick look; 240 x 416 for an upright image", 1),
+            ("CUSTOM", "Custom", "Any multiple of 16", 2),
+        ],
+        default="MODEL",
+    )
+    width: IntProperty(name="Width", default=832, min=64, max=2048, step=16, subtype="PIXEL")
+    height: IntProperty(name="Height", default=480, min=64, max=2048, step=16, subtype="PIXEL")
+    match_render_size: BoolProperty(
+        name="Set Render Size",
+        description="Set the scene's resolution to the size of the world's pictures",
+        default=False,
+    )
+
+    world: PointerProperty(
+        name="World",
+        description="The world that the panels below work on",
+        type=bpy.types.Object,
+        poll=_is_world,
+    )
+    camera: PointerProperty(
+        name="Camera",
+        description="The animated camera whose path the world follows; any perspective camera will do",
+        type=bpy.types.Object,
+        poll=_is_camera,
+    )
+    range: EnumProperty(
+        name="Frames",
+        description="Which part of the camera's animation is the path",
+        items=[
+            ("PATH", "Path", "First and last frame as set below; Add Camera Path sets them", 0),
+            ("SCENE", "Scene Range", "The scene's frame range", 1),
+        ],
+        default="SCENE",
+    )
+    first_frame: IntProperty(name="First Frame", description="Frame at which the path begins", default=1)
+    last_frame: IntProperty(name="Last Frame", description="Frame at which the path ends", default=81)
+    chunks: IntProperty(
+        name="Length",
+        description="How many pieces of 80 frames are made along the path",
+        default=1,
+        min=1,
+        soft_max=10,
+        max=100,
+    )
+    prompt: StringProperty(
+        name="Prompt", description="What the camera finds on its way; the preview engine ignores it"
+    )
+    pose_scale: FloatProperty(
+        name="Path Scale",
+        description="Factor on how far the camera moves, relative to the scene",
+        default=1.0,
+        min=0.01,
+        soft_max=10.0,
+        max=100.0,
+    )
+    reconstruct: BoolProperty(
+        name="Splats", description="Make Gaussian splats when the frames are done", default=True
+    )
+    mesh: BoolProperty(name="Mesh", description="Make a mesh as well", default=True)
+    keep_chunks: IntProperty(
+        name="Keep",
+        description="How many pieces of 80 frames are kept when reverting",
+        default=0,
+        min=0,
+        max=100,
+    )
+    show: EnumProperty(
+        name="Show",
+        description="Which form of the world is shown and rendered",
+        items=[
+            ("POINTS", "Points", "The coloured points of the first picture", 0),
+            ("SPLATS", "Splats", "The Gaussian splats", 1),
+            ("MESH", "Mesh", "The mesh", 2),
+            ("ALL", "All", "Points, splats and mesh", 3),
+        ],
+        default="POINTS",
+        update=_show,
+    )
+
+
+classes = (LYRA_PG_world, LYRA_PG_settings)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.lyra = PointerProperty(type=LYRA_PG_settings)
+    bpy.types.Object.lyra = PointerProperty(type=LYRA_PG_world)
+
+
+def unregister() -> None:
+    del bpy.types.Object.lyra
+    del bpy.types.Scene.lyra
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

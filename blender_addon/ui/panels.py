@@ -1,0 +1,297 @@
+"""The panels of the sidebar tab Lyra, in the order of the work."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import installer, jobs, preferences, session, trajectory, worlds
+from ..operators.generate import job_of
+from ..presets import PRESETS
+from ..session import Phase
+from . import thumbnails
+from .status import say, size, stage, time_left
+
+
+class _Panel:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Lyra"
+
+
+class LYRA_PT_image(_Panel, bpy.types.Panel):
+    bl_label = "Image & World"
+
+    def draw(self, context):
+        layout, settings = self.layout, context.scene.lyra
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        if session.current.message:
+            box = layout.box()
+            box.alert = True
+            say(box, session.current.message, "ERROR")
+        if any(worlds.every()):
+            layout.prop(settings, "world")
+        layout.prop(settings, "image")
+        layout.prop(settings, "name", placeholder="Name of the Image")
+        _draw_engines(layout, settings)
+        row = layout.row()
+        row.scale_y = 1.3
+        row.operator("lyra.start_world", icon="WORLD")
+
+
+def _draw_engines(layout, settings) -> None:
+    engines = session.current.engines
+    if not engines:
+        return
+    column = layout.column(align=True, heading="Engine")
+    for engine in engines:
+        row = column.row(align=True)
+        row.active = engine["ready"]
+        chosen = engine["id"] == settings.engine
+        icon = "RADIOBUT_ON" if chosen else "RADIOBUT_OFF"
+        row.operator("lyra.choose_engine", text=engine["label"], icon=icon, depress=chosen).engine = engine[
+            "id"
+        ]
+        if chosen and not engine["ready"]:
+            say(layout, engine["reason"], "INFO")
+
+
+class LYRA_PT_image_options(_Panel, bpy.types.Panel):
+    bl_label = "Options"
+    bl_parent_id = "LYRA_PT_image"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout, settings = self.layout, context.scene.lyra
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "seed")
+        layout.prop(settings, "size")
+        if settings.size == "CUSTOM":
+            column = layout.column(align=True)
+            column.prop(settings, "width")
+            column.prop(settings, "height")
+        layout.prop(settings, "depth_file")
+        column = layout.column()
+        column.active = not settings.depth_file
+        column.prop(settings, "depth")
+        column.prop(settings, "allow_download")
+        layout.prop(settings, "use_camera_lens")
+        layout.prop(settings, "match_render_size")
+
+
+class LYRA_PT_path(_Panel, bpy.types.Panel):
+    bl_label = "Camera Path"
+
+    def draw(self, context):
+        layout, settings = self.layout, context.scene.lyra
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "chunks")
+        grid = layout.grid_flow(columns=2, even_columns=True, align=True)
+        for key, preset in PRESETS.items():
+            grid.operator("lyra.add_path", text=preset.label).preset = key
+        layout.prop(settings, "camera")
+        layout.prop(settings, "range")
+        if settings.range == "PATH":
+            column = layout.column(align=True)
+            column.prop(settings, "first_frame", text="First")
+            column.prop(settings, "last_frame", text="Last")
+
+
+class LYRA_PT_generate(_Panel, bpy.types.Panel):
+    bl_label = "Generate"
+
+    def draw(self, context):
+        layout, settings = self.layout, context.scene.lyra
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "prompt")
+        column = layout.column(heading="Make")
+        column.prop(settings, "reconstruct")
+        sub = column.column()
+        sub.active = settings.reconstruct
+        sub.prop(settings, "mesh")
+        layout.prop(settings, "pose_scale")
+        row = layout.row()
+        row.scale_y = 1.3
+        frames = trajectory.frame_count(settings.chunks)
+        row.operator("lyra.generate", text=f"Generate {frames} Frames", icon="RENDER_ANIMATION")
+
+
+class LYRA_PT_job(_Panel, bpy.types.Panel):
+    bl_label = "Job"
+
+    @classmethod
+    def poll(cls, context):
+        return job_of(context.scene.lyra.world) is not None
+
+    def draw(self, context):
+        layout, job = self.layout, job_of(context.scene.lyra.world)
+        if job["state"] in jobs.ACTIVE:
+            layout.label(text=stage(job))
+            text = " - ".join(filter(None, (f"{job['progress']:.0%}", time_left(job["eta_seconds"]))))
+            layout.progress(factor=job["progress"], text=text)
+            if job["message"]:
+                say(layout, job["message"])
+            if icon := thumbnails.icon(jobs.preview_file(job["id"])):
+                layout.template_icon(icon_value=icon, scale=8.0)
+            layout.operator("lyra.cancel", icon="CANCEL")
+            return
+        layout.label(text=stage(job), icon="CHECKMARK" if job["state"] == "done" else "INFO")
+        for note in job["notes"]:
+            say(layout, note, "DOT")
+        if job["error"]:
+            say(layout, job["error"], "ERROR")
+        if job["state"] in jobs.RESUMABLE:
+            layout.operator("lyra.resume", icon="PLAY")
+
+
+class LYRA_PT_world(_Panel, bpy.types.Panel):
+    bl_label = "World"
+
+    @classmethod
+    def poll(cls, context):
+        return context.scene.lyra.world is not None
+
+    def draw(self, context):
+        layout, settings = self.layout, context.scene.lyra
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        world = worlds.description(settings.world)
+        column = layout.column(align=True)
+        column.label(
+            text=f"{world['width']} x {world['height']}, {world['frames']} frames, {world['engine']}"
+        )
+        if results := world.get("results"):
+            column.label(text=f"{results['splats']:,} splats, {results.get('faces') or 0:,} faces")
+        layout.row().prop(settings, "show", expand=True)
+        for note in world["notes"]:
+            say(layout, note, "INFO")
+        if world["license"]:
+            say(layout, world["license"], "COPY_ID")
+        row = layout.row(align=True)
+        row.operator("lyra.reload", icon="FILE_REFRESH")
+        row.operator("lyra.open_folder", text="", icon="FILE_FOLDER")
+        if world["chunks"]:
+            layout.operator("lyra.reconstruct", icon="POINTCLOUD_DATA")
+            row = layout.row(align=True)
+            row.prop(settings, "keep_chunks")
+            row.operator("lyra.revert", text="Revert", icon="LOOP_BACK")
+        if context.scene.view_settings.view_transform != "Standard":
+            layout.operator("lyra.standard_view", icon="COLOR")
+        row = layout.row(align=True)
+        row.operator("lyra.remove_world", text="Remove")
+        row.operator("lyra.delete_world", text="Delete", icon="TRASH")
+
+
+class LYRA_PT_chunks(_Panel, bpy.types.Panel):
+    bl_label = "Pieces"
+    bl_parent_id = "LYRA_PT_world"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context):
+        return bool(worlds.description(context.scene.lyra.world).get("chunks"))
+
+    def draw(self, context):
+        column = self.layout.column(align=True)
+        world = worlds.description(context.scene.lyra.world)
+        for chunk in world["chunks"]:
+            last = trajectory.CHUNK_FRAMES * chunk["index"]
+            text = f"{chunk['index']}: to frame {last}, {chunk['seconds']:.0f} s"
+            column.label(text=f"{text}, {chunk['prompt']}" if chunk["prompt"] else text)
+        for file in world["files"]:
+            if file["path"].startswith("results/") or file["path"] == "walkthrough.mp4":
+                column.label(text=f"{file['path']}, {size(file['size'])}", icon="FILE")
+
+
+class LYRA_PT_engine(_Panel, bpy.types.Panel):
+    bl_label = "Engine"
+
+    def draw(self, context):
+        layout, current = self.layout, session.current
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        chosen = preferences.get()
+        if current.phase is Phase.READY:
+            health = current.health
+            layout.label(text=f"Ready, version {health['version']}", icon="CHECKMARK")
+            text = "Run by the extension" if current.started_here else "Run by you"
+            layout.label(text=f"{text}, device {health['device'] or 'not known yet'}")
+            row = layout.row(align=True)
+            row.operator("lyra.stop_engine")
+            row.operator("lyra.disconnect")
+            row.operator("lyra.open_log", text="", icon="TEXT")
+            return
+        if current.installation and current.installation.active:
+            _draw_installation(layout, current.installation)
+            return
+        layout.prop(chosen, "source")
+        if chosen.source == "INSTALLED":
+            _draw_installed(layout, current)
+        elif chosen.source == "PYTHON":
+            layout.prop(chosen, "engine_python")
+        else:
+            layout.prop(chosen, "address")
+            layout.prop(chosen, "token")
+        if current.phase is not Phase.OFF:
+            layout.label(text=f"{current.phase.value} the Engine", icon="TIME")
+            return
+        row = layout.row(align=True)
+        row.operator("lyra.start_engine", text="Connect" if chosen.source == "ADDRESS" else "Start Engine")
+        row.operator("lyra.open_log", text="", icon="TEXT")
+
+
+def _draw_installed(layout, current) -> None:
+    installed = installer.installed_version(preferences.environment())
+    wheel = preferences.bundled_wheel()
+    if current.installation and current.installation.error:
+        say(layout, current.installation.error, "ERROR")
+    if wheel is None:
+        say(
+            layout, "This extension came without the engine. Install the full zip, or connect to one.", "INFO"
+        )
+    elif installed is None:
+        say(layout, "The engine is not installed yet. It goes into an environment of its own.", "INFO")
+        layout.operator("lyra.install_engine", icon="IMPORT")
+    elif installed != installer.wheel_version(wheel):
+        say(
+            layout,
+            f"Engine {installed} is installed; this extension brings {installer.wheel_version(wheel)}.",
+            "INFO",
+        )
+        layout.operator("lyra.install_engine", text="Update Engine", icon="IMPORT")
+    else:
+        layout.label(text=f"Engine {installed} is installed", icon="CHECKMARK")
+
+
+def _draw_installation(layout, installation) -> None:
+    layout.label(text=installation.label)
+    layout.progress(factor=installation.progress, text=f"{installation.progress:.0%}")
+    say(layout, installation.line[:120])
+    layout.operator("lyra.cancel_install", text="Cancel", icon="CANCEL")
+
+
+classes = (
+    LYRA_PT_image,
+    LYRA_PT_image_options,
+    LYRA_PT_path,
+    LYRA_PT_generate,
+    LYRA_PT_job,
+    LYRA_PT_world,
+    LYRA_PT_chunks,
+    LYRA_PT_engine,
+)
+
+
+def register() -> None:
+    thumbnails.register()
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)
+    thumbnails.unregister()

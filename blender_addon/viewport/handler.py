@@ -1,0 +1,66 @@
+"""Draws the splats of the file's worlds into every 3D viewport."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from .. import preferences, worlds
+from ..importers import splat_nodes, splats
+from .splats import SplatDrawing
+
+# By the session id of the object's data: undo and renaming change everything else.
+_drawings: dict[int, SplatDrawing] = {}
+_handle = None
+
+
+def forget() -> None:
+    """Frees what lies on the GPU; it is made again when it is drawn."""
+    _drawings.clear()
+
+
+def _drawn(context) -> list[bpy.types.Object]:
+    """The splat objects to draw here: those that render through nodes, as Blender does not draw them itself."""
+    return [
+        obj
+        for obj in context.scene.objects
+        if obj.get(worlds.ROLE) in (worlds.POINTS, worlds.SPLATS)
+        and splat_nodes.GROUP in obj.modifiers
+        and splats.BASE in obj.data.attributes
+        and obj.visible_get(viewport=context.space_data)
+    ]
+
+
+def _draw() -> None:
+    context = bpy.context
+    region, region_data = context.region, context.region_data
+    if region_data is None:
+        return
+    view, projection = np.array(region_data.view_matrix), np.array(region_data.window_matrix)
+    drawn = _drawn(context)
+    for obj in drawn:
+        drawing = _drawings.get(obj.data.session_uid)
+        if drawing is None:
+            cloud = splats.read_back(obj.data)
+            drawing = _drawings[obj.data.session_uid] = SplatDrawing(cloud, preferences.get().splat_limit)
+        drawing.draw(view @ np.array(obj.matrix_world), projection, region.width, region.height)
+    _forget_removed()
+
+
+def _forget_removed() -> None:
+    if _drawings:
+        there = {data.session_uid for kind in (bpy.data.pointclouds, bpy.data.meshes) for data in kind}
+        for gone in _drawings.keys() - there:
+            del _drawings[gone]
+
+
+def register() -> None:
+    global _handle
+    _handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_VIEW")
+
+
+def unregister() -> None:
+    global _handle
+    bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
+    _handle = None
+    forget()

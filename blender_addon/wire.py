@@ -1,0 +1,189 @@
+"""Messages of HTTP/1.1: what goes out as bytes, and what comes back taken apart. No sockets, no Blender."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+SLICE = 1 << 18
+MAX_HEAD = 1 << 16
+
+
+class ClientError(Exception):
+    """A request that got no usable answer; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a backend listens, and the token it asks for."""
+
+    host: str
+    port: int
+    token: str
+
+    @classmethod
+    def parse(cls, text: str, token: str) -> Address:
+        """From what a user types: `http://127.0.0.1:8000`, `localhost:8000`. Raises ClientError."""
+        bare = text.strip().removeprefix("http://").rstrip("/")
+        host, _, port = bare.rpartition(":")
+        host = {"localhost": "127.0.0.1"}.get(host, host)
+        if host != "127.0.0.1":
+            raise ClientError(
+                f"'{text}' is not on this machine. Give 127.0.0.1:PORT; reach an engine elsewhere through a tunnel: "
+                "ssh -L 8000:127.0.0.1:PORT its-machine, then 127.0.0.1:8000."
+            )
+        if not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ClientError(
+                f"'{text}' has no port. Give 127.0.0.1:PORT as the engine printed it when it started."
+            )
+        if not token.strip():
+            raise ClientError("The token is empty. Copy it from the line the engine printed when it started.")
+        return cls(host, int(port), token.strip())
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A complete answer. `body` is empty when it went into a file."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self):
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a request carries: a row of byte strings and files, streamed one after the other."""
+
+    content_type: str
+    parts: tuple[bytes | Path, ...]
+
+    @classmethod
+    def of_json(cls, value) -> Body:
+        return cls("application/json", (json.dumps(value, allow_nan=False).encode(),))
+
+    @classmethod
+    def multipart(cls, fields: dict[str, str], files: dict[str, Path]) -> Body:
+        boundary = uuid.uuid4().hex
+        parts: list[bytes | Path] = []
+        for name, text in fields.items():
+            head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+            parts.append(f"{head}{text}\r\n".encode())
+        for name, path in files.items():
+            disposition = f'Content-Disposition: form-data; name="{name}"; filename="{quote(path.name)}"'
+            parts.append(
+                f"--{boundary}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
+            )
+            parts += [path, b"\r\n"]
+        parts.append(f"--{boundary}--\r\n".encode())
+        return cls(f"multipart/form-data; boundary={boundary}", tuple(parts))
+
+    def __len__(self) -> int:
+        return sum(part.stat().st_size if isinstance(part, Path) else len(part) for part in self.parts)
+
+    def slices(self) -> Iterable[bytes]:
+        for part in self.parts:
+            if isinstance(part, Path):
+                with part.open("rb") as file:
+                    while piece := file.read(SLICE):
+                        yield piece
+            else:
+                yield part
+
+
+class Decoder:
+    """Takes an answer apart as its bytes come: head, then a body of known length, chunked, or up to the end."""
+
+    def __init__(self, write: Callable[[int, bytes], None]):
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.done = False
+        self._write = write
+        self._buffer = bytearray()
+        self._left: int | None = None
+        self._chunked = False
+        self._in_trailer = False
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+        if not self.status and not self._read_head():
+            return
+        while not self.done and self._read_body():
+            pass
+
+    def end(self) -> None:
+        """The peer closed the connection."""
+        if self.status and self._left is None and not self._chunked:
+            self.done = True
+        if not self.done:
+            raise ClientError("The engine closed the connection in the middle of an answer. Try again.")
+
+    def _read_head(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._buffer) > MAX_HEAD:
+                raise ClientError("What answers at this address is no Lyra engine. Check the address.")
+            return False
+        first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        del self._buffer[: end + 4]
+        words = first.split(" ", 2)
+        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdecimal():
+            raise ClientError(
+                f"What answers at this address is no Lyra engine ({first[:40]!r}). Check the address."
+            )
+        self.headers = {
+            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+        }
+        self.status = int(words[1])
+        self._chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        length = self.headers.get("content-length")
+        if self.status in (204, 304):
+            self._left = 0
+        elif not self._chunked and length is not None:
+            self._left = int(length)
+        self.done = self._left == 0
+        return True
+
+    def _read_body(self) -> bool:
+        """Takes one piece out of the buffer; False when more bytes must come first."""
+        if self._chunked and not self._left:
+            return self._read_chunk_line()
+        if not self._buffer:
+            return False
+        take = len(self._buffer) if self._left is None else min(self._left, len(self._buffer))
+        self._write(self.status, bytes(self._buffer[:take]))
+        del self._buffer[:take]
+        if self._left is not None:
+            self._left -= take
+            self.done = not self._chunked and self._left == 0
+        return True
+
+    def _read_chunk_line(self) -> bool:
+        end = self._buffer.find(b"\r\n")
+        if end < 0:
+            return False
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        if self._in_trailer:
+            self.done = not line
+        elif line:
+            self._left = int(line.split(b";")[0], 16)
+            self._in_trailer = self._left == 0
+        return True
+
+
+def error_of(reply: Reply) -> str:
+    """The one line for the user in an answer that is none of 2xx."""
+    try:
+        detail = reply.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = reply.body[:200].decode("utf-8", "replace").strip()
+    if isinstance(detail, list):  # FastAPI's own validation errors
+        detail = "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
+    return str(detail) or f"The engine answered with status {reply.status}."
