@@ -77,6 +77,10 @@ class ArraySpace:
             return self.torch.empty(shape, device=self.torch_device, dtype=wp.dtype_to_torch(dtype))
         return np.empty(shape, NUMPY_DTYPES[dtype])
 
+    def take(self, host: np.ndarray) -> Array:
+        """A host array as the caller's kind."""
+        return self.torch.from_numpy(host).to(self.torch_device) if self.torch else host
+
     def where(self, condition: Array, array: Array, other: float) -> Array:
         """`array` where the condition holds, `other` elsewhere."""
         return (self.torch or np).where(condition, array, other)

@@ -1,0 +1,80 @@
+"""Where the pixels of retrieved frames land in new views: the correspondence channels of the published network.
+
+Each retrieved frame gets an image of its own pixel coordinates, canonical to [-1, 1], with the memory slot as third
+component. Splatted into the new cameras, it says for every pixel which pixel of which slot it should look like.
+A buffer has `slots` blocks, the best frame's first, of four components (x, y, slot, depth) of 8x8 sub-pixels each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lyra.geometry.arrays import Array, ArraySpace
+from lyra.geometry.rays import space_to_depth
+from lyra.geometry.warp import SplatSettings, splat, splat_source
+from lyra.memory.cache import GeometryCache
+
+SLOTS = 5
+# Every fourth new frame has a latent, whose camera is that of the last of its four frames.
+LATENT_FRAMES = 4
+EMPTY_BLOCK = (-1.0, -1.0, -1.0, 1.0)
+
+
+def canonical_coordinates(height: int, width: int, slots: int = SLOTS) -> np.ndarray:
+    """Images (slots, H, W, 3) float32: x, y run over [-1, 1] from pixel to pixel, z from slot to slot."""
+    x, y, z = (np.linspace(-1, 1, n, dtype=np.float32) for n in (width, height, slots))
+    return np.stack(np.broadcast_arrays(x, y[:, None], z[:, None, None]), -1)
+
+
+def history_correspondences(height: int, width: int, slots: int = SLOTS) -> np.ndarray:
+    """Buffer (slots, slots * 256, H/8, W/8) float32 of the memory slots themselves, worst slot first.
+
+    A slot sees its own coordinates, in the first block with the least depth, in the others with the greatest.
+    """
+    own = np.broadcast_to(
+        canonical_coordinates(height, width, slots)[:, :, :, None], (slots, height, width, slots, 3)
+    )
+    depth = np.ones((slots, height, width, slots, 1), np.float32)
+    depth[:, :, :, 0] = -1
+    return space_to_depth(np.concatenate([own, depth], -1).reshape(slots, height, width, slots * 4))
+
+
+def warped_correspondences(
+    cache: GeometryCache,
+    frame_ids: list[int],
+    target_w2c: Array,
+    target_intrinsics: Array,
+    splat_settings: SplatSettings | None = None,
+    slots: int = SLOTS,
+) -> Array:
+    """Buffer (T/4, slots * 256, H/8, W/8) float32 of `frame_ids`, best last, in every fourth of T target cameras.
+
+    `target_w2c` (T, 4, 4), `target_intrinsics` (T, 3, 3). Depth is scaled to [-1, 1] over all retrieved frames and all
+    T targets, holes (depth 0) included; blocks without a frame are (-1, -1, -1, 1). Of the kind of the cached depth.
+    """
+    settings = splat_settings or SplatSettings(pixel_offset=cache.settings.pixel_offset)
+    height, width = cache.height, cache.width
+    kept = slice(LATENT_FRAMES - 1, None, LATENT_FRAMES)
+    space = ArraySpace(cache[frame_ids[-1]].depth) if frame_ids else ArraySpace(target_w2c)
+    buffer = space.empty((len(target_w2c) // LATENT_FRAMES, height, width, slots, 4))
+    for component, value in enumerate(EMPTY_BLOCK):
+        buffer[..., component] = value
+    coordinates = canonical_coordinates(height, width, slots)
+    warped, lowest, highest = None, np.inf, -np.inf
+    for block, frame_id in enumerate(reversed(frame_ids)):
+        entry = cache[frame_id]
+        source = splat_source(
+            space.take(coordinates[slots - 1 - block])[None, None],
+            entry.depth[None, None],
+            entry.w2c[None, None],
+            entry.intrinsics[None, None],
+            pixel_offset=settings.pixel_offset,
+        )
+        warped = splat(source, target_w2c, target_intrinsics, settings, out=warped)
+        buffer[..., block, :3] = warped.values[kept]
+        buffer[..., block, 3] = warped.depth[kept]
+        lowest, highest = min(lowest, float(warped.depth.min())), max(highest, float(warped.depth.max()))
+    if frame_ids:
+        depth = buffer[..., : len(frame_ids), 3]
+        buffer[..., : len(frame_ids), 3] = 2 * (depth - lowest) / max(highest - lowest, 1e-6) - 1
+    return space_to_depth(buffer.reshape(*buffer.shape[:3], slots * 4))
