@@ -67,12 +67,25 @@ def _through_libav(data: bytes, container: str) -> np.ndarray:
     try:
         with av.open(io.BytesIO(data), format=container) as file:
             frame = next(file.decode(video=0))
-            alpha = "a" in frame.format.name.removeprefix("gbr")[:2]
-            return frame.reformat(format="gbrapf32le" if alpha else "gbrpf32le").to_ndarray()
+            planes = [_plane(frame, i) for i in range(len(frame.planes))]
     except (av.FFmpegError, StopIteration, ValueError) as error:
         raise InvalidInputError(
             f"The picture cannot be decoded ({error}); save it as EXR with ZIP, or as PNG."
         ) from error
+    order = (
+        (2, 0, 1, 3)[: len(planes)] if len(planes) > 1 else (0, 0, 0)
+    )  # libav keeps green, blue, red, alpha
+    return np.stack([planes[i] for i in order], -1)
+
+
+def _plane(frame, index: int) -> np.ndarray:
+    """One plane of a float frame; libav's own conversion would clip it to [0, 1]."""
+    kinds = {"f16le": np.float16, "f32le": np.float32}
+    kind = next((kind for name, kind in kinds.items() if frame.format.name.endswith(name)), None)
+    if kind is None:
+        raise ValueError(f"pixels of the kind {frame.format.name}")
+    rows = np.frombuffer(frame.planes[index], np.uint8).reshape(-1, frame.planes[index].line_size)
+    return rows[: frame.height, : frame.width * np.dtype(kind).itemsize].copy().view(kind).astype(np.float32)
 
 
 def read_float_tiff(data: bytes) -> np.ndarray:

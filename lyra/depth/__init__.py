@@ -44,7 +44,9 @@ def create_estimator(
     asked for and cannot run.
     """
     if choice not in CHOICES:
-        raise InvalidInputError(f"There is no depth estimator {choice!r}; choose one of {', '.join(CHOICES)}.")
+        raise InvalidInputError(
+            f"There is no depth estimator {choice!r}; choose one of {', '.join(CHOICES)}."
+        )
     if depth_file is not None:
         return DepthFile(depth_file, source_hw)
     if choice == "builtin":

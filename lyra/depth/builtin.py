@@ -12,15 +12,15 @@ from PIL import Image
 from scipy import ndimage
 
 from lyra.depth.base import DepthEstimate
-from lyra.depth.checks import assumed_intrinsics
+from lyra.depth.checks import assumed_intrinsics, filled_from_nearest
 from lyra.depth.layout import Layout, guided, read_layout, refined_mask
 
 EYE_HEIGHT = 1.6  # metres
-FARTHEST_OUTDOOR, FARTHEST_INDOOR = 90.0, 14.0
+FARTHEST_OUTDOOR, FARTHEST_INDOOR = 36.0, 14.0
+FARTHEST_IN_HAZE = 100.0
 ROOM_HALF_WIDTH, ROOM_ABOVE_EYE = 2.6, 1.9
+STREET_HALF_WIDTH = 7.0
 CONTACT = 0.5
-ALL_SKY = 0.97
-BACKDROP = 30.0
 
 
 class BuiltinDepth:
@@ -42,11 +42,7 @@ class BuiltinDepth:
         log_depth = _log_depth(layout, intrinsics, image.shape[:2])
         depth = np.exp(_enlarged(log_depth, layout.guide, image)).astype(np.float32)
         sky = refined_mask(layout.sky, image)
-        if sky.mean() > ALL_SKY:
-            depth = np.full_like(depth, BACKDROP)
-            notes.append(f"No ground was found; the picture stands as a backdrop {BACKDROP:g} m away.")
-        elif sky.any():
-            depth[sky] = np.inf
+        depth[sky] = np.inf  # never everywhere: layout.py ends the sky above the lowest quarter
         notes.append("Depth is a guess from the picture's layout; give a depth file for a true one.")
         return DepthEstimate(depth, intrinsics, False, "the built-in layout prior", None, tuple(notes))
 
@@ -60,51 +56,54 @@ def _log_depth(layout: Layout, intrinsics: np.ndarray, full_hw: tuple[int, int])
     rows = np.arange(height) + 0.5
     below = rows - layout.horizon * height
     plane = np.where(below > 0, focal * EYE_HEIGHT / np.maximum(below, 1e-3), np.inf)
-    plane = np.minimum(plane, farthest)[:, None].repeat(width, 1)
-    standing = _standing(layout, plane)
+    ground_plane = np.minimum(plane, farthest)[:, None].repeat(width, 1)
+    plane = ground_plane
     if not outdoor:
-        standing = np.minimum(standing, _room(layout, focal * width / width))
+        plane = np.minimum(plane, _box(layout, focal, ROOM_HALF_WIDTH, ROOM_ABOVE_EYE))
+    elif layout.vanishing:  # a street or a way between walls
+        plane = np.minimum(plane, _box(layout, focal, STREET_HALF_WIDTH, np.inf))
+    standing = np.minimum(_standing(layout, ground_plane), plane)
     log_standing = _over_superpixels(np.log(standing), layout)
     if outdoor:
-        log_standing = _hazed(log_standing, layout, np.log(farthest))
-    ground = ndimage.gaussian_filter(layout.ground, 1.0)
+        log_standing = _hazed(log_standing, layout, np.log(FARTHEST_IN_HAZE))
+    ground = ndimage.gaussian_filter((layout.ground > CONTACT).astype(np.float64), 1.0)
     log_depth = ground * np.log(plane) + (1 - ground) * log_standing
-    # Nothing below the horizon is farther than the ground seen there.
-    return np.minimum(log_depth, np.where(below[:, None] > 0, np.log(plane), np.inf))
+    # Nothing below the horizon is farther than flat ground would be there.
+    return np.minimum(log_depth, np.where(below[:, None] > 0, np.log(ground_plane), np.inf))
 
 
 def _standing(layout: Layout, plane: np.ndarray) -> np.ndarray:
-    """Depth at which each pixel stands: that of the nearest ground pixel below it in its column."""
+    """Depth of the ground where each pixel's thing stands."""
     height = plane.shape[0]
-    ground = layout.ground > CONTACT
-    ground[-1] = True
-    index = np.where(ground, np.arange(height)[:, None], height)
-    foot = np.minimum.accumulate(index[::-1], 0)[::-1]
-    depth = np.take_along_axis(plane, foot, 0)
-    # Feet jitter from column to column where the ground's rim is ragged.
-    return np.exp(ndimage.median_filter(np.log(depth), size=(1, 9), mode="nearest"))
+    rows = np.clip((layout.foot * height).astype(int), 0, height - 1)
+    return plane[rows, 0]
 
 
 def _over_superpixels(values: np.ndarray, layout: Layout) -> np.ndarray:
-    """One value per superpixel (its median off the ground), joined with neighbours of like colour."""
+    """One value per superpixel (its mean off the ground), smoothed over neighbours of like brightness."""
     segments = layout.segments
     weight = 1 - 0.98 * layout.ground.ravel()
     labels, count = segments.ravel(), int(segments.max()) + 1
     total = np.bincount(labels, weight, count)
     mean = np.bincount(labels, weight * values.ravel(), count) / np.maximum(total, 1e-9)
-    blocky = mean[segments]
+    sky = layout.sky > 0.5
+    blocky = filled_from_nearest(
+        mean[segments], ~sky
+    )  # the sky's own value must not bleed into what it meets
     return guided(layout.guide.mean(-1), blocky, max(2, segments.shape[1] // 40), 1e-3)
 
 
 def _hazed(log_depth: np.ndarray, layout: Layout, log_farthest: float) -> np.ndarray:
-    """Things in the colour of the sky's foot and with little contrast are moved toward the farthest depth."""
+    """Things in the colour of the sky's foot and with little contrast are moved toward `log_farthest`."""
     light = layout.guide.mean(-1)
     sky = layout.sky > 0.5
     rim = sky & ~ndimage.binary_erosion(sky, iterations=6, border_value=1)
     haze = np.median(layout.guide[rim if rim.any() else sky], 0)
     unlike = np.linalg.norm(layout.guide - haze, axis=-1)
     local = ndimage.uniform_filter(unlike, 9, mode="nearest")
-    contrast = np.sqrt(np.maximum(ndimage.uniform_filter(light**2, 9) - ndimage.uniform_filter(light, 9) ** 2, 0))
+    contrast = np.sqrt(
+        np.maximum(ndimage.uniform_filter(light**2, 9) - ndimage.uniform_filter(light, 9) ** 2, 0)
+    )
     clear = np.clip(local / 0.45 + contrast / 0.15, 0, 1)
     haze_amount = guided(light, (1 - clear) ** 2, 5, 1e-3)
     rows = (np.arange(len(light)) + 0.5)[:, None] / len(light)
@@ -112,15 +111,15 @@ def _hazed(log_depth: np.ndarray, layout: Layout, log_farthest: float) -> np.nda
     return log_depth + np.clip(haze_amount, 0, 1) * above * 0.8 * np.maximum(log_farthest - log_depth, 0)
 
 
-def _room(layout: Layout, focal: float) -> np.ndarray:
-    """z of a box about the eye: side walls and ceiling around the point where the picture's lines meet."""
+def _box(layout: Layout, focal: float, half_width: float, above: float) -> np.ndarray:
+    """z of the side walls and ceiling of a box (metres) about the eye, along the way to the vanishing point."""
     height, width = layout.sky.shape
     x0, y0 = layout.vanishing or (0.5, layout.horizon)
-    x = np.abs(np.arange(width) + 0.5 - x0 * width)[None]
+    aside = np.abs(np.arange(width) + 0.5 - x0 * width)[None]
     up = y0 * height - (np.arange(height) + 0.5)[:, None]
-    walls = focal * ROOM_HALF_WIDTH / np.maximum(x, 1e-3)
-    ceiling = np.where(up > 0, focal * ROOM_ABOVE_EYE / np.maximum(up, 1e-3), np.inf)
-    return np.minimum(np.minimum(walls, ceiling), FARTHEST_INDOOR)
+    walls = focal * half_width / np.maximum(aside, 1e-3)
+    ceiling = np.where(up > 0, focal * above / np.maximum(up, 1e-3), np.inf)
+    return np.minimum(walls, ceiling)
 
 
 def _enlarged(values: np.ndarray, guide: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -129,7 +128,8 @@ def _enlarged(values: np.ndarray, guide: np.ndarray, image: np.ndarray) -> np.nd
     if values.shape == (height, width):
         return values
     smooth = np.asarray(
-        Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR), np.float32
+        Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR),
+        np.float32,
     )
     ys = (np.arange(height) + 0.5) * values.shape[0] / height - 0.5
     xs = (np.arange(width) + 0.5) * values.shape[1] / width - 0.5

@@ -57,7 +57,9 @@ def checked_intrinsics(intrinsics: np.ndarray, whose: str) -> np.ndarray:
     good = matrix.shape == (3, 3) and np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0
     if not good or np.abs(matrix[[1, 2, 2, 2], [0, 0, 1, 2]] - [0, 0, 0, 1]).max() > 1e-6:
         shown = np.array2string(matrix, precision=4, separator=", ").replace("\n", "")
-        raise InvalidInputError(f"{whose} intrinsics are {shown}; a pinhole matrix (3, 3) in pixels is needed.")
+        raise InvalidInputError(
+            f"{whose} intrinsics are {shown}; a pinhole matrix (3, 3) in pixels is needed."
+        )
     return matrix
 
 

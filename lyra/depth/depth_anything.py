@@ -34,15 +34,23 @@ OUTDOOR_SKY = 0.02
 
 def obstacle(allow_download: bool, folder: str | Path | None = None) -> str | None:
     """Why Depth Anything V2 cannot run here and what to do about it, or None when it can."""
-    missing = [name for name in ("torch", "transformers", "safetensors") if importlib.util.find_spec(name) is None]
+    missing = [
+        name for name in ("torch", "transformers", "safetensors") if importlib.util.find_spec(name) is None
+    ]
     if missing:
         return (
             f"{LABEL} needs {', '.join(missing)}, not installed here; "
             "install the extra with: pip install 'lyra-worlds[depth]'."
         )
     if folder is not None:
-        lacking = [name for name in ("config.json", "model.safetensors") if not (Path(folder) / name).is_file()]
-        return f"The folder {folder} lacks {' and '.join(lacking)} of {LABEL}; give another." if lacking else None
+        lacking = [
+            name for name in ("config.json", "model.safetensors") if not (Path(folder) / name).is_file()
+        ]
+        return (
+            f"The folder {folder} lacks {' and '.join(lacking)} of {LABEL}; give another."
+            if lacking
+            else None
+        )
     if allow_download or any(_cached(repository) for repository in REPOSITORIES.values()):
         return None
     return f"The weights of {LABEL} (Apache-2.0, about 100 MB) are not on this machine; allow their download to use it."
@@ -51,7 +59,9 @@ def obstacle(allow_download: bool, folder: str | Path | None = None) -> str | No
 def _cached(repository: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
-    return all(isinstance(try_to_load_from_cache(repository, f), str) for f in ("config.json", "model.safetensors"))
+    return all(
+        isinstance(try_to_load_from_cache(repository, f), str) for f in ("config.json", "model.safetensors")
+    )
 
 
 class DepthAnything:
@@ -82,7 +92,9 @@ class DepthAnything:
         sky = _sky(depth, seen_sky, farthest)
         if sky.any():
             depth = np.where(sky, np.float32(np.inf), depth)
-            notes.append(f"{sky.mean():.0%} of the picture was taken as sky: far, and joined to the upper edge.")
+            notes.append(
+                f"{sky.mean():.0%} of the picture was taken as sky: far, and joined to the upper edge."
+            )
         if intrinsics is None:
             intrinsics, note = assumed_intrinsics(*image.shape[:2])
             notes.append(note)
@@ -96,7 +108,9 @@ class DepthAnything:
         other = "indoor" if kind == "outdoor" else "outdoor"
         if self.allow_download or _cached(REPOSITORIES[kind]):
             return REPOSITORIES[kind], None
-        return REPOSITORIES[other], f"The picture looks {kind} but only the {other} weights are on this machine."
+        return REPOSITORIES[
+            other
+        ], f"The picture looks {kind} but only the {other} weights are on this machine."
 
     def _model(self, source: str):
         if source not in self._models:
@@ -110,7 +124,9 @@ class DepthAnything:
                 reason = str(error).splitlines()[0]
                 raise EngineNotReadyError(f"{LABEL} cannot be loaded from {source}: {reason}") from error
             if getattr(model.config, "depth_estimation_type", None) != "metric":
-                raise EngineNotReadyError(f"The weights in {source} give relative depth; metric ones are needed.")
+                raise EngineNotReadyError(
+                    f"The weights in {source} give relative depth; metric ones are needed."
+                )
             self._models[source] = model.eval().to(self.device)
         return self._models[source]
 
@@ -119,7 +135,9 @@ class DepthAnything:
 
         patch = model.config.patch_size or 14
         size = _input_size(image.shape[:2], patch)
-        resized = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC), np.float32) / 255
+        resized = (
+            np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC), np.float32) / 255
+        )
         pixels = torch.from_numpy(((resized - MEAN) / DEVIATION).transpose(2, 0, 1)[None]).to(self.device)
         with torch.inference_mode():
             return model(pixel_values=pixels).predicted_depth[0].float().cpu().numpy()

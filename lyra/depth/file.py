@@ -125,16 +125,22 @@ def _read_npz(data: bytes, unit: float) -> StoredDepth:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             sizes = {item.filename: item.file_size for item in archive.infolist()}
         if max(sizes.values(), default=0) > 8 * MAX_PIXELS + 4096:
-            raise InvalidInputError(f"It holds more than {MAX_PIXELS // 10**6} megapixels; scale the depth down.")
+            raise InvalidInputError(
+                f"It holds more than {MAX_PIXELS // 10**6} megapixels; scale the depth down."
+            )
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             if "depth" not in arrays.files:
-                raise InvalidInputError(f"It has the keys {', '.join(arrays.files) or 'none'}; `depth` is needed.")
+                raise InvalidInputError(
+                    f"It has the keys {', '.join(arrays.files) or 'none'}; `depth` is needed."
+                )
             depth = arrays["depth"]
             intrinsics = arrays["intrinsics"] if "intrinsics" in arrays.files else None
     except InvalidInputError:
         raise
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError) as error:
-        raise InvalidInputError(f"It is no .npz file of arrays ({error}); save it with numpy.savez.") from error
+        raise InvalidInputError(
+            f"It is no .npz file of arrays ({error}); save it with numpy.savez."
+        ) from error
     if depth.dtype.kind not in "fiu":
         raise InvalidInputError(f"`depth` is of type {depth.dtype}; numbers are needed.")
     if intrinsics is not None:
@@ -147,26 +153,40 @@ def _read_exr(data: bytes, unit: float) -> StoredDepth:
     chosen = _depth_channel(names)
     channels = exr.read_channels(data, {chosen, *({"G", "B"} & set(names) if chosen == "R" else ())})
     if any(not np.array_equal(channels[chosen], other) for other in channels.values()):
-        raise InvalidInputError("It is a colour picture (R, G and B differ); render the Z pass into the file.")
-    return StoredDepth(channels[chosen], None, (f"Depth is the channel {chosen} of the EXR file, in metres.",))
+        raise InvalidInputError(
+            "It is a colour picture (R, G and B differ); render the Z pass into the file."
+        )
+    return StoredDepth(
+        channels[chosen], None, (f"Depth is the channel {chosen} of the EXR file, in metres.",)
+    )
 
 
 def _depth_channel(names: list[str]) -> str:
     """The channel that holds depth: a Z of a depth layer, a lone Z, or the only channel there is."""
-    layers = [name for name in names if name.lower().endswith(("depth.z", "depth.v", "depth.r", "depth.y", ".depth"))]
+    layers = [
+        name
+        for name in names
+        if name.lower().endswith(("depth.z", "depth.v", "depth.r", "depth.y", ".depth"))
+    ]
     lone = [name for name in ("Z", "z", "depth", "Depth", "V", "Y", "R") if name in names]
     if layers or lone or len(names) == 1:
         return (layers or lone or names)[0]
-    raise InvalidInputError(f"It has the channels {', '.join(names[:12])}; switch on the Z (depth) pass and save again.")
+    raise InvalidInputError(
+        f"It has the channels {', '.join(names[:12])}; switch on the Z (depth) pass and save again."
+    )
 
 
 def _read_png(data: bytes, unit: float) -> StoredDepth:
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG",))
         if not image.mode.startswith("I"):
-            raise InvalidInputError(f"It is a PNG of mode {image.mode}; depth needs 16-bit greyscale, in millimetres.")
+            raise InvalidInputError(
+                f"It is a PNG of mode {image.mode}; depth needs 16-bit greyscale, in millimetres."
+            )
         if image.width * image.height > MAX_PIXELS:
-            raise InvalidInputError(f"It is {image.width}x{image.height}; at most {MAX_PIXELS} pixels are possible.")
+            raise InvalidInputError(
+                f"It is {image.width}x{image.height}; at most {MAX_PIXELS} pixels are possible."
+            )
         steps = np.asarray(image).astype(np.float32)
     except InvalidInputError:
         raise
@@ -181,15 +201,21 @@ def _checked(stored: StoredDepth) -> StoredDepth:
     if depth.ndim != 2 or min(depth.shape) < 2:
         raise InvalidInputError(f"The depth has the shape {depth.shape}; (height, width) is needed.")
     if np.isnan(depth).any():
-        raise InvalidInputError(f"{int(np.isnan(depth).sum())} values are not a number; write 0 where depth is unknown.")
+        raise InvalidInputError(
+            f"{int(np.isnan(depth).sum())} values are not a number; write 0 where depth is unknown."
+        )
     if depth.min() < 0:
-        raise InvalidInputError(f"The depth goes down to {depth.min():.4g}; distances in front of the camera are positive.")
+        raise InvalidInputError(
+            f"The depth goes down to {depth.min():.4g}; distances in front of the camera are positive."
+        )
     depth = np.where(depth >= SKY, np.float32(np.inf), depth)
     known = depth > 0
     if not known.any():
         raise InvalidInputError("The depth is 0 everywhere; render it again.")
     if not np.isfinite(depth[known]).any():
-        raise InvalidInputError("The depth is infinite everywhere; something must stand in front of the camera.")
+        raise InvalidInputError(
+            "The depth is infinite everywhere; something must stand in front of the camera."
+        )
     if not known.all():
         depth, note = _filled(depth, known)
         notes.append(note)
@@ -207,5 +233,7 @@ def _filled(depth: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, str]:
     holes = ~known & ~sky
     filled = np.where(sky, np.float32(np.inf), filled_from_nearest(depth, known))
     said = [f"{sky.mean():.1%} of the depth is 0 at the upper edge and was taken as sky"] if sky.any() else []
-    said += [f"{holes.mean():.1%} of the depth is 0 and was filled from its neighbours"] if holes.any() else []
+    said += (
+        [f"{holes.mean():.1%} of the depth is 0 and was filled from its neighbours"] if holes.any() else []
+    )
     return filled, "; ".join(said) + "."

@@ -1,8 +1,8 @@
 """What can be read off a picture without a learned model: sky, ground, horizon.
 
 The picture is cut into superpixels; sky spreads down from the upper edge and ground up from the lower one, along the
-cheapest way through the superpixels' colours. The horizon is the height of the point where the picture's straight
-edges meet, where they do, and the foot of the sky otherwise.
+cheapest way through the superpixels' colours; things stand where that way first meets the ground. The horizon is at
+the point where the picture's straight edges meet, where they do, and at the foot of a deep sky otherwise.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage, sparse
+from scipy import ndimage, sparse, special
 from scipy.sparse.csgraph import dijkstra
 from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
 WORKING_SIDE = 320
 SUPERPIXELS = 500
+COMPACTNESS = 0.06  # slic scales colours to [0, 1] first
 # Colour steps (CIELAB units) that count as shading within one surface.
 SHADING = 2.0
-SKY_REACH, GROUND_REACH = 16.0, 40.0
+SKY_REACH, GROUND_REACH = 16.0, 24.0
 MIN_SKY = 0.02
 _RADIUS = 8
 
@@ -30,7 +31,8 @@ class Layout:
     """`sky` and `ground` (H, W) in [0, 1] at working size, `horizon` as a share of the height.
 
     `vanishing` is the point (x, y) as shares of width and height where straight edges meet, or None. `segments`
-    (H, W) int are the superpixels, `guide` (H, W, 3) float32 in [0, 1] the picture at working size.
+    (H, W) int are the superpixels, `foot` (H, W) the row (share of the height) where what a pixel belongs to stands
+    on the ground, `guide` (H, W, 3) float32 in [0, 1] the picture at working size.
     """
 
     sky: np.ndarray
@@ -38,6 +40,7 @@ class Layout:
     horizon: float
     vanishing: tuple[float, float] | None
     segments: np.ndarray
+    foot: np.ndarray
     guide: np.ndarray
 
 
@@ -50,13 +53,22 @@ def read_layout(image: np.ndarray) -> Layout:
     )
     guide = np.asarray(small, np.float32) / 255
     lab = rgb2lab(guide).astype(np.float32)
-    segments = slic(lab, SUPERPIXELS, compactness=9, sigma=0.6, start_label=0, convert2lab=False, channel_axis=-1)
+    segments = slic(
+        lab,
+        SUPERPIXELS,
+        compactness=COMPACTNESS,
+        sigma=0.6,
+        start_label=0,
+        convert2lab=False,
+        channel_axis=-1,
+    )
     facts = _Superpixels(lab, segments)
     sky = _sky(facts)
     vanishing = _vanishing_point(lab[..., 0])
     horizon = _horizon(sky[segments] > 0.5, vanishing)
     ground = _ground(facts, sky, horizon)
-    return Layout(sky[segments], ground[segments], horizon, vanishing, segments, guide)
+    foot = _foot(facts, sky, ground, horizon)
+    return Layout(sky[segments], ground[segments], horizon, vanishing, segments, foot[segments], guide)
 
 
 def sky_mask(image: np.ndarray) -> np.ndarray:
@@ -69,7 +81,9 @@ def refined_mask(soft: np.ndarray, image: np.ndarray) -> np.ndarray:
     """A soft mask at working size as bool (H, W) at the size of `image`, drawn to its edges."""
     if soft.max() <= 0.5:
         return np.zeros(image.shape[:2], bool)
-    large = np.asarray(Image.fromarray(soft.astype(np.float32)).resize(image.shape[1::-1], Image.Resampling.BILINEAR))
+    large = np.asarray(
+        Image.fromarray(soft.astype(np.float32)).resize(image.shape[1::-1], Image.Resampling.BILINEAR)
+    )
     radius = max(2, round(_RADIUS * max(image.shape[:2]) / 832))
     mask = guided(image.astype(np.float32).mean(-1) / 255, large, radius, 2e-4) > 0.5
     return ndimage.binary_opening(mask, iterations=1, border_value=1) if mask.any() else mask
@@ -102,32 +116,44 @@ class _Superpixels:
         self.row = self.mean(rows) / self.height
         light = ndimage.gaussian_filter(lab[..., 0], 0.7)
         self.texture = self.mean(np.hypot(ndimage.sobel(light, 0), ndimage.sobel(light, 1)) / 8)
-        self.graph = self._graph(lab)
+        self.lowest = ndimage.maximum(rows, segments, np.arange(self.count)) / self.height
+        self.column = self.mean(np.broadcast_to(np.arange(self.width), segments.shape)) / self.width
+        self.pairs = self._pairs()
+        self.stacked = self._stacked()
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         return np.bincount(self.segments.ravel(), values.ravel(), self.count) / self.area
 
-    def _graph(self, lab: np.ndarray) -> sparse.csr_matrix:
-        pairs = np.concatenate(
-            [
-                np.stack([self.segments[:, :-1].ravel(), self.segments[:, 1:].ravel()], 1),
-                np.stack([self.segments[:-1].ravel(), self.segments[1:].ravel()], 1),
-            ]
-        )
-        pairs = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], 1), axis=0)
-        if len(pairs) == 0:
-            return sparse.csr_matrix((self.count, self.count))
-        step = np.linalg.norm(self.color[pairs[:, 0]] - self.color[pairs[:, 1]], axis=1)
-        texture = np.abs(self.texture[pairs[:, 0]] - self.texture[pairs[:, 1]])
-        cost = np.maximum(step - SHADING, 0) + 1.5 * texture + 0.15
-        graph = sparse.coo_matrix((cost, (pairs[:, 0], pairs[:, 1])), (self.count, self.count))
+    def _pairs(self) -> np.ndarray:
+        """Neighbouring superpixels (P, 2), each pair once."""
+        right = np.stack([self.segments[:, :-1].ravel(), self.segments[:, 1:].ravel()], 1)
+        down = np.stack([self.segments[:-1].ravel(), self.segments[1:].ravel()], 1)
+        pairs = np.concatenate([right, down])
+        return np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], 1), axis=0)
+
+    def _stacked(self) -> np.ndarray:
+        """Pairs (upper, lower) of superpixels that lie on one another along a good part of their width."""
+        pairs = np.stack([self.segments[:-1].ravel(), self.segments[1:].ravel()], 1)
+        pairs, length = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0, return_counts=True)
+        return pairs[length > 0.4 * np.sqrt(self.area[pairs[:, 0]])]
+
+    def weighted(self, cost: np.ndarray) -> sparse.csr_matrix:
+        """The neighbourhood graph with a cost (P,) per pair."""
+        graph = sparse.coo_matrix((cost, tuple(self.pairs.T)), (self.count, self.count))
         return (graph + graph.T).tocsr()
 
-    def reach(self, seeds: np.ndarray) -> np.ndarray:
-        """Cost of the cheapest way from any seed to every superpixel."""
-        if len(seeds) == 0:
-            return np.full(self.count, np.inf)
-        return dijkstra(self.graph, indices=seeds, min_only=True)
+    def reach(self, seeds: np.ndarray, light_weight: float = 1.0) -> np.ndarray:
+        """Cost of the cheapest way from any seed to every superpixel, through steps of colour and texture."""
+        first, second = self.pairs.T
+        step = np.linalg.norm((self.color[first] - self.color[second]) * (light_weight, 1, 1), axis=1)
+        texture = np.abs(self.texture[first] - self.texture[second])
+        graph = self.weighted(np.maximum(step - SHADING, 0) + 1.5 * texture + 0.15)
+        return dijkstra(graph, indices=seeds, min_only=True)
+
+
+def _falling(value: np.ndarray, limit: float, width: float) -> np.ndarray:
+    """1 well below the limit, 0 well above it."""
+    return special.expit((limit - value) / width)
 
 
 def _sky(facts: _Superpixels) -> np.ndarray:
@@ -141,48 +167,80 @@ def _sky(facts: _Superpixels) -> np.ndarray:
     seeds = top[smooth & airy]
     if len(seeds) < 0.12 * len(top):
         return none
-    reach = facts.reach(seeds)
-    likely = 1 / (1 + np.exp((reach - SKY_REACH) / 2.5))
-    likely *= 1 / (1 + np.exp((facts.texture - 6.0) / 1.0))
-    likely *= 1 / (1 + np.exp((facts.row - 0.72) / 0.05))
+    likely = _falling(facts.reach(seeds), SKY_REACH, 2.5)
+    likely *= _falling(facts.texture, 6.0, 1.0) * _falling(facts.row, 0.72, 0.05)
     sky = likely > 0.5
     share = facts.area[sky].sum() / facts.area.sum()
     rest = facts.color[~sky]
     if share < MIN_SKY or len(rest) == 0:
         return none
-    # A ceiling or wall at the upper edge is neither lighter nor bluer than the rest of the room.
-    lighter = np.average(light[sky], weights=facts.area[sky]) - np.average(rest[:, 0], weights=facts.area[~sky])
-    bluer = np.average(rest[:, 2], weights=facts.area[~sky]) - np.average(blue[sky], weights=facts.area[sky])
-    calmer = np.average(facts.texture[~sky], weights=facts.area[~sky]) - np.average(
-        facts.texture[sky], weights=facts.area[sky]
+    over_sky, over_rest = facts.area[sky], facts.area[~sky]
+    sky_light, sky_yellow = (np.average(facts.color[sky, c], weights=over_sky) for c in (0, 2))
+    # A ceiling or wall at the upper edge is neither lighter, bluer nor calmer than the rest of the room.
+    lighter = sky_light - np.average(rest[:, 0], weights=over_rest)
+    bluer = np.average(rest[:, 2], weights=over_rest) - sky_yellow
+    calmer = np.average(facts.texture[~sky], weights=over_rest) - np.average(
+        facts.texture[sky], weights=over_sky
     )
-    return likely if lighter / 8 + bluer / 8 + calmer / 1.5 > 1 else none
+    possible = sky_yellow < 10 or sky_light > 60  # brown skies are bright ones
+    return likely if possible and lighter / 8 + bluer / 8 + calmer / 1.5 > 1 else none
 
 
 def _ground(facts: _Superpixels, sky: np.ndarray, horizon: float) -> np.ndarray:
     """Probability of ground per superpixel: joined to the lower edge, below the horizon, no sky."""
     bottom = np.unique(facts.segments[-1])
     columns = np.linspace(0, facts.width - 1, 24).astype(int)
-    votes = np.bincount(facts.segments[-max(2, facts.height // 20) :, columns].ravel(), minlength=facts.count)
-    color = np.average(facts.color, axis=0, weights=votes + 1e-9)
+    strip = facts.segments[-max(2, facts.height // 20) :, columns]
+    votes = np.bincount(strip.ravel(), minlength=facts.count)
+    color = np.average(facts.color, axis=0, weights=votes)
     # Dark or odd things that stand in at the lower edge are not where the ground begins.
     odd = np.linalg.norm((facts.color[bottom] - color) * (0.5, 1, 1), axis=1)
-    seeds = bottom[odd <= np.percentile(odd, 75)]
-    reach = facts.reach(seeds)
-    likely = 1 / (1 + np.exp((reach - GROUND_REACH) / 6))
-    likely *= 1 / (1 + np.exp((horizon + 0.015 - facts.row) / 0.012))
+    seeds = bottom[odd <= np.percentile(odd, 90)]
+    reach = facts.reach(seeds, light_weight=0.5)  # shadows lie on the ground too
+    likely = _falling(reach, GROUND_REACH, 6)
+    likely *= _falling(-facts.row, -(horizon + 0.03), 0.008)
     return likely * (1 - sky)
+
+
+def _foot(facts: _Superpixels, sky: np.ndarray, ground: np.ndarray, horizon: float) -> np.ndarray:
+    """Row at which each superpixel's thing touches the ground, as a share of the height.
+
+    Things touch the ground where a superpixel off the ground has ground below it, or at the lower edge; the rest
+    belongs to the touching place that is cheapest to reach through like colours, mostly straight down.
+    """
+    on_ground = ground > 0.5
+    touches = np.zeros(facts.count, bool)
+    upper, lower = facts.stacked.T
+    touches[upper[~on_ground[upper] & on_ground[lower]]] = True
+    touches[np.unique(facts.segments[-1])] = True
+    touches &= ~on_ground & (sky < 0.5) & (facts.lowest > horizon)
+    foot = facts.lowest.copy()
+    if not touches.any():
+        return foot
+    first, second = facts.pairs.T
+    step = np.linalg.norm(facts.color[first] - facts.color[second], axis=1)
+    aside = np.abs(facts.column[first] - facts.column[second])
+    barrier = on_ground[first] | on_ground[second] | (sky[first] > 0.5) | (sky[second] > 0.5)
+    cost = np.maximum(step - SHADING, 0) + 90 * aside + 0.5 + 200 * barrier
+    _, _, origin = dijkstra(
+        facts.weighted(cost), indices=np.flatnonzero(touches), min_only=True, return_predecessors=True
+    )
+    known = origin >= 0
+    foot[known] = facts.lowest[origin[known]]
+    return np.where(on_ground, facts.row, foot)
 
 
 def _horizon(sky: np.ndarray, vanishing: tuple[float, float] | None) -> float:
     """Height of the horizon as a share of the picture's height, from above."""
     if vanishing is not None:
-        return float(np.clip(vanishing[1], 0.25, 0.72))
+        return float(np.clip(vanishing[1], 0.3, 0.68))
     if not sky.any():
         return 0.46
     height = sky.shape[0]
     feet = np.where(sky.any(0), height - np.argmax(sky[::-1], 0), 0) / height
-    return float(np.clip(np.percentile(feet[feet > 0], 85) + 0.01, 0.32, 0.62))
+    lowest = float(np.percentile(feet[feet > 0], 97))
+    # A sky that ends high up stands behind hills or houses and says nothing about the horizon.
+    return min(lowest + 0.01, 0.64) if lowest > 0.44 else 0.5
 
 
 def _vanishing_point(light: np.ndarray) -> tuple[float, float] | None:
@@ -216,7 +274,9 @@ def _vanishing_point(light: np.ndarray) -> tuple[float, float] | None:
     counts, y_edges, x_edges = np.histogram2d(
         y, x, bins=(48, 64), range=((0.15 * height, 0.8 * height), (0.05 * width, 0.95 * width))
     )
-    counts = ndimage.gaussian_filter(counts, 1.5)
+    middle = (y_edges[:-1] + y_edges[1:]) / 2 / height
+    usual = np.exp(-(((middle - 0.53) / 0.16) ** 2))[:, None]
+    counts = ndimage.gaussian_filter(counts, 1.5) * usual
     row, column = np.unravel_index(counts.argmax(), counts.shape)
     px, py = x_edges[column : column + 2].mean(), y_edges[row : row + 2].mean()
     distance = np.abs(normal[:, 0] * px + normal[:, 1] * py - offset)

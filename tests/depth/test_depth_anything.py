@@ -1,0 +1,122 @@
+import builtins
+import importlib.util
+
+import numpy as np
+import pytest
+
+from lyra.depth import create_estimator, depth_anything
+from lyra.depth.depth_anything import DepthAnything, _input_size
+from lyra.errors import EngineNotReadyError
+
+torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[depth]")
+transformers = pytest.importorskip("transformers", reason="needs the extra lyra-worlds[depth]")
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (96, 160, 3)).astype(np.uint8)
+
+
+def tiny_model(metric: bool = True):
+    """The published architecture in small, with random weights."""
+    torch.manual_seed(0)
+    backbone = transformers.Dinov2Config(
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
+        out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False, apply_layernorm=True,
+    )  # fmt: skip
+    config = transformers.DepthAnythingConfig(
+        backbone_config=backbone, reassemble_hidden_size=32, neck_hidden_sizes=[8, 16, 24, 32], fusion_hidden_size=16,
+        head_hidden_size=8, depth_estimation_type="metric" if metric else "relative", max_depth=80 if metric else None,
+    )  # fmt: skip
+    return transformers.DepthAnythingForDepthEstimation(config)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights")
+    tiny_model().save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def small_input(monkeypatch):
+    monkeypatch.setattr(depth_anything, "SHORT_SIDE", 56)
+
+
+@pytest.fixture
+def no_cache(monkeypatch):
+    monkeypatch.setattr(depth_anything, "_cached", lambda repository: False)
+
+
+def test_weights_on_disk_are_used(folder, small_input):
+    estimator = create_estimator("auto", weights=folder)
+    assert estimator.id == "depth-anything-v2"
+    estimate = estimator.estimate(PICTURE)
+    assert estimate.depth.shape == (96, 160) and estimate.metric
+    assert (estimate.depth > 0).all() and estimate.depth[np.isfinite(estimate.depth)].max() <= 80
+    assert "Depth Anything V2 Small" in estimate.source
+
+
+def test_prediction_is_the_model_s(folder, small_input):
+    """The same as feeding the processed picture to the model by hand, up to the resize at the end."""
+    estimator = DepthAnything(folder)
+    model = estimator._model(str(folder))
+    from PIL import Image
+
+    resized = (
+        np.asarray(Image.fromarray(PICTURE).resize((98, 56), Image.Resampling.BICUBIC), np.float32) / 255
+    )
+    pixels = torch.tensor((resized - depth_anything.MEAN) / depth_anything.DEVIATION).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = model(pixel_values=pixels).predicted_depth[0].numpy()
+    assert np.allclose(estimator._predict(model, PICTURE), expected, atol=1e-4)
+
+
+def test_input_size_keeps_the_aspect_in_whole_patches():
+    assert _input_size((480, 832), 14) == (518, 896)
+    assert _input_size((832, 480), 14) == (896, 518)
+
+
+def test_far_values_at_the_upper_edge_become_sky(folder, monkeypatch):
+    estimator = DepthAnything(folder)
+    depth = np.full((56, 98), 5.0, np.float32)
+    depth[:20] = 78
+    depth[40:44, 40:50] = 78  # far, but not joined to the upper edge
+    monkeypatch.setattr(estimator, "_predict", lambda model, image: depth)
+    estimate = estimator.estimate(PICTURE)
+    assert np.isinf(estimate.depth[:30]).all() and np.isfinite(estimate.depth[40:]).all()
+    assert any("sky" in note for note in estimate.notes)
+
+
+def test_relative_weights_are_refused(tmp_path):
+    tiny_model(metric=False).save_pretrained(tmp_path)
+    with pytest.raises(EngineNotReadyError, match="relative"):
+        DepthAnything(tmp_path).estimate(PICTURE)
+
+
+def test_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(EngineNotReadyError, match=r"lacks config\.json and model\.safetensors"):
+        create_estimator("depth-anything-v2", weights=tmp_path)
+
+
+def test_missing_weights_say_the_next_step(no_cache):
+    with pytest.raises(EngineNotReadyError, match=r"allow their download.*built-in"):
+        create_estimator("depth-anything-v2")
+    assert create_estimator("auto").id == "builtin"
+
+
+def test_missing_package_names_the_extra(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
+    with pytest.raises(EngineNotReadyError, match=r"torch.*lyra-worlds\[depth\]"):
+        create_estimator("depth-anything-v2", allow_download=True)
+
+
+def test_the_base_install_never_imports_torch(monkeypatch):
+    """Everything but an estimate by the model works where torch cannot be imported."""
+    real = builtins.__import__
+
+    def guarded(name, *args, **kwargs):
+        assert name.split(".")[0] not in ("torch", "transformers"), f"{name} was imported"
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(depth_anything, "_cached", lambda repository: False)
+    monkeypatch.setattr(builtins, "__import__", guarded)
+    assert create_estimator("auto").estimate(PICTURE).depth.shape == (96, 160)

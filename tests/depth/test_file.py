@@ -1,0 +1,202 @@
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from lyra import exr
+from lyra.depth import DepthFile, create_estimator
+from lyra.depth.file import fitted_depth, read_depth
+from lyra.errors import InvalidInputError
+from lyra.geometry.cameras import fit_intrinsics
+from lyra.images import fit, load_image
+
+DATA = Path(__file__).parent / "data"
+PICTURE = np.zeros((96, 160, 3), np.uint8)
+
+
+def slope(height: int = 96, width: int = 160) -> np.ndarray:
+    """The depth of a slanted plane: 1/z is linear in the picture."""
+    y, x = np.mgrid[0:height, 0:width] + 0.5
+    return (1 / (0.05 + 0.2 * y / height + 0.05 * x / width)).astype(np.float32)
+
+
+def saved(tmp_path, name="depth.npz", **arrays) -> Path:
+    path = tmp_path / name
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def test_npz_of_the_fitted_size_is_taken_as_it_is(tmp_path):
+    depth = slope()
+    depth[:20] = np.inf
+    intrinsics = np.array([[150.0, 0, 80], [0, 150, 48], [0, 0, 1]])
+    estimate = DepthFile(saved(tmp_path, depth=depth, intrinsics=intrinsics)).estimate(PICTURE)
+    assert np.array_equal(estimate.depth, depth) and np.array_equal(estimate.intrinsics, intrinsics)
+    assert estimate.metric and "depth.npz" in estimate.source
+
+
+def test_known_lens_goes_before_the_file_s(tmp_path):
+    path = saved(tmp_path, depth=slope(), intrinsics=np.diag([150.0, 150, 1]))
+    known = np.array([[99.0, 0, 80], [0, 99, 48], [0, 0, 1]])
+    assert np.array_equal(DepthFile(path).estimate(PICTURE, known).intrinsics, known)
+
+
+def test_depth_without_a_lens_says_what_is_assumed(tmp_path):
+    estimate = DepthFile(saved(tmp_path, depth=slope())).estimate(PICTURE)
+    assert estimate.intrinsics[0, 0] == pytest.approx(80 / np.tan(np.radians(30)))
+    assert any("60°" in note for note in estimate.notes)
+
+
+def test_depth_of_the_source_size_gets_the_picture_s_crop(tmp_path):
+    source_hw = (720, 1280)
+    picture = fit(np.zeros((*source_hw, 3), np.uint8))
+    intrinsics = np.array([[900.0, 0, 640], [0, 900, 360], [0, 0, 1]])
+    path = saved(tmp_path, depth=slope(*source_hw), intrinsics=intrinsics)
+    estimate = create_estimator("auto", path, source_hw=source_hw).estimate(picture.image)
+    assert np.allclose(estimate.intrinsics, fit_intrinsics(intrinsics, source_hw, (480, 832)))
+    y, x = np.mgrid[0:480, 0:832] + 0.5
+    x, y = (x + (1280 / 1.5 - 832) / 2) * 1.5, y * 1.5
+    assert np.allclose(1 / estimate.depth, 0.05 + 0.2 * y / 720 + 0.05 * x / 1280, rtol=1e-3)
+
+
+@pytest.mark.parametrize("source", [(240, 416), (960, 1664), (300, 900)])
+def test_no_depth_between_two_surfaces(source):
+    depth = np.full(source, 2.0, np.float32)
+    depth[:, source[1] // 3 :] = 9
+    depth[: source[0] // 4] = np.inf
+    assert set(np.unique(fitted_depth(depth, (480, 832)))) == {2.0, 9.0, np.inf}
+
+
+def test_another_size_quotes_both(tmp_path):
+    path = saved(tmp_path, depth=slope(100, 100))
+    with pytest.raises(InvalidInputError, match=r"100x100.*160x96"):
+        DepthFile(path).estimate(PICTURE)
+    with pytest.raises(InvalidInputError, match=r"100x100.*1280x720 or 160x96"):
+        DepthFile(path, source_hw=(720, 1280)).estimate(PICTURE)
+
+
+def test_unknown_depth_is_filled_and_said(tmp_path):
+    depth = slope()
+    depth[40:44, 50:60] = 0
+    estimate = DepthFile(saved(tmp_path, depth=depth)).estimate(PICTURE)
+    assert np.all(estimate.depth > 0)
+    assert np.abs(np.log(estimate.depth / slope())).max() < 0.2
+    assert any("filled" in note for note in estimate.notes)
+
+
+def test_zeros_at_the_upper_edge_are_sky(tmp_path):
+    depth = slope()
+    depth[:30] = 0
+    estimate = DepthFile(saved(tmp_path, depth=depth)).estimate(PICTURE)
+    assert np.isinf(estimate.depth[:30]).all() and np.isfinite(estimate.depth[30:]).all()
+    assert any("sky" in note for note in estimate.notes)
+
+
+@pytest.mark.parametrize(
+    ("depth", "words"),
+    [
+        (-slope(), "goes down to -"),
+        (np.zeros((96, 160), np.float32), "0 everywhere"),
+        (np.full((96, 160), np.inf), "infinite everywhere"),
+        (np.where(slope() > 10, np.nan, slope()), "not a number"),
+        (np.ones((96, 160, 3), np.float32), r"\(96, 160, 3\)"),
+        (np.full((4, 4), "far"), "type"),
+    ],
+)
+def test_bad_values(tmp_path, depth, words):
+    with pytest.raises(InvalidInputError, match=words):
+        DepthFile(saved(tmp_path, depth=depth))
+
+
+def test_bad_files(tmp_path):
+    with pytest.raises(InvalidInputError, match="There is no depth file"):
+        DepthFile(tmp_path / "none.npz")
+    with pytest.raises(InvalidInputError, match=r"give \.npz"):
+        DepthFile(tmp_path / "depth.tiff")
+    for suffix in (".npz", ".exr", ".png"):
+        broken = tmp_path / f"broken{suffix}"
+        broken.write_bytes(b"nothing of the kind")
+        with pytest.raises(InvalidInputError, match="broken"):
+            DepthFile(broken)
+    with pytest.raises(InvalidInputError, match="`depth` is needed"):
+        DepthFile(saved(tmp_path, disparity=slope()))
+    with pytest.raises(InvalidInputError, match="intrinsics are"):
+        DepthFile(saved(tmp_path, depth=slope(), intrinsics=-np.eye(3)))
+
+
+def test_pickled_arrays_are_refused(tmp_path):
+    with pytest.raises(InvalidInputError):
+        DepthFile(saved(tmp_path, depth=np.array([{"a": 1}], dtype=object)))
+
+
+def test_png_is_in_millimetres(tmp_path):
+    steps = np.rint(slope() * 1000).astype(np.uint16)
+    steps[:10] = 65535
+    path = tmp_path / "depth.png"
+    Image.fromarray(steps).save(path)
+    estimate = DepthFile(path).estimate(PICTURE)
+    assert np.isinf(estimate.depth[:10]).all()
+    assert np.abs(estimate.depth[10:] - slope()[10:]).max() < 6e-4
+    assert DepthFile(path, unit=0.01).estimate(PICTURE).depth[50, 50] == pytest.approx(steps[50, 50] / 100)
+
+
+def test_eight_bit_png_is_refused(tmp_path):
+    path = tmp_path / "depth.png"
+    Image.fromarray(np.zeros((96, 160), np.uint8)).save(path)
+    with pytest.raises(InvalidInputError, match="16-bit"):
+        DepthFile(path)
+
+
+# ------------------------------------------------------------------------------------------- files made by Blender
+@pytest.mark.parametrize("name", ["45_zip_32", "45_rle_16", "52_zips_32", "52_none_16"])
+def test_exr_from_blender(name):
+    """A plane 10 m ahead of the camera, sky around it: z-depth is 10 all over the plane."""
+    stored = read_depth(DATA / f"blender{name}.exr")
+    assert stored.depth.shape == (32, 48)
+    plane = np.isfinite(stored.depth)
+    assert 0.2 < plane.mean() < 0.6 and plane[16, 24] and not plane[0, 0]
+    assert np.allclose(stored.depth[plane], 10, atol=1e-5)
+    assert any("Depth.Z" in note for note in stored.notes)
+
+
+def test_exr_colours_agree_with_a_foreign_reader():
+    path = DATA / "blender45_rgb_zip.exr"
+    channels = exr.read_channels(path.read_bytes())
+    with av.open(str(path)) as file:
+        frame = next(file.decode(video=0))
+        assert frame.format.name == "gbrpf16le"
+        for plane, channel in zip(frame.planes, "GBR", strict=True):
+            foreign = np.frombuffer(plane, np.float16).reshape(frame.height, -1)[:, : frame.width]
+            assert np.array_equal(channels[channel], foreign)
+
+
+def test_exr_of_another_compression_is_read_for_colour_and_refused_for_depth(monkeypatch):
+    monkeypatch.setattr("lyra.images.MIN_SIDE", 16)
+    zipped, other = (load_image(DATA / f"blender45_rgb_{codec}.exr").pixels for codec in ("zip", "piz"))
+    assert np.abs(zipped.astype(int) - other).max() <= 1
+    with pytest.raises(InvalidInputError, match=r"PIZ.*codec ZIP"):
+        exr.read_channels((DATA / "blender45_rgb_piz.exr").read_bytes())
+
+
+def test_colour_exr_is_no_depth():
+    with pytest.raises(InvalidInputError, match="colour picture"):
+        DepthFile(DATA / "blender45_rgb_zip.exr")
+
+
+@pytest.mark.parametrize("name", ["45_zip_32", "45_rle_16", "52_zips_32", "52_none_16"])
+def test_damaged_exr_is_refused_or_read_but_never_crashes(name):
+    whole = (DATA / f"blender{name}.exr").read_bytes()
+    rng = np.random.default_rng(3)
+    for cut in rng.integers(4, len(whole), 25):
+        with pytest.raises(InvalidInputError):
+            exr.read_channels(whole[:cut])
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for at in rng.integers(4, len(whole), 4):
+            damaged[at] = rng.integers(256)
+        try:
+            exr.read_channels(bytes(damaged))
+        except InvalidInputError:
+            continue
