@@ -96,21 +96,23 @@ def splat_kernels(channels: int) -> SplatKernels:
                 # Outside of these bounds all four corners lie on the border of the canvas.
                 inside = u > 0.0 and v > 0.0 and u < wp.float32(width + 1) and v < wp.float32(height + 1)
                 if z > 0.0 and inside:
-                    weight = wp.exp(-scale * wp.log(wp.float32(1.0) + z))
+                    # exp(-scale * log1p(z)) in one step, and rounded once.
+                    weight = wp.pow(wp.float32(1.0) + z, -scale)
                     splatted = cell()
                     splatted[0] = weight
                     splatted[1] = weight * z
                     for c in range(channels):
                         splatted[c + 2] = weight * values[item, p, c]
-                    u0, v0, u1, v1 = wp.floor(u), wp.floor(v), wp.ceil(u), wp.ceil(v)
-                    left, right = wp.float32(1.0) - (u - u0), wp.float32(1.0) - (u1 - u)
-                    top, bottom = wp.float32(1.0) - (v - v0), wp.float32(1.0) - (v1 - v)
-                    upper, lower = wp.int32(v0) * (width + 2), wp.int32(v1) * (width + 2)
-                    # An integer coordinate has floor = ceil and counts twice, as published.
-                    wp.atomic_add(canvas, local, upper + wp.int32(u0), (left * top) * splatted)
-                    wp.atomic_add(canvas, local, upper + wp.int32(u1), (right * top) * splatted)
-                    wp.atomic_add(canvas, local, lower + wp.int32(u0), (left * bottom) * splatted)
-                    wp.atomic_add(canvas, local, lower + wp.int32(u1), (right * bottom) * splatted)
+                    right = u - wp.floor(u)
+                    lower = v - wp.floor(v)
+                    # Published: floor and ceil of an integer coordinate are one pixel, which counts twice.
+                    left = wp.where(right == 0.0, wp.float32(2.0), wp.float32(1.0) - right)
+                    upper = wp.where(lower == 0.0, wp.float32(2.0), wp.float32(1.0) - lower)
+                    corner = wp.int32(v) * (width + 2) + wp.int32(u)
+                    wp.atomic_add(canvas, local, corner, (left * upper) * splatted)
+                    wp.atomic_add(canvas, local, corner + 1, (right * upper) * splatted)
+                    wp.atomic_add(canvas, local, corner + width + 2, (left * lower) * splatted)
+                    wp.atomic_add(canvas, local, corner + width + 3, (right * lower) * splatted)
 
     @wp.kernel(enable_backward=False, module="unique")
     def normalize(
