@@ -41,6 +41,11 @@ class Config:
     def private_folder(self) -> Path:
         return self.worlds / PRIVATE_FOLDER
 
+    @property
+    def upload_folder(self) -> Path:
+        """Where uploads are received: the system's own temporary folder may be small, or memory."""
+        return self.private_folder / "uploads"
+
 
 def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir(APP_NAME, appauthor=False))

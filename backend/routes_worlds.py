@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated
 
@@ -48,6 +49,8 @@ _UPLOAD_SCHEMA = {
 def world_routes(backend: Backend) -> APIRouter:
     router = APIRouter()
     book, catalog, limits = backend.book, backend.catalog, backend.config.limits
+    # Large pictures one at a time: each takes hundreds of megabytes while it is looked at.
+    decoding = asyncio.Lock()
 
     async def opened(world_id: str) -> World:
         """A world that is there; while it is being seeded, a message that says so."""
@@ -73,10 +76,12 @@ def world_routes(backend: Backend) -> APIRouter:
     @router.post("", status_code=202, response_model=schemas.NewWorld, openapi_extra=_UPLOAD_SCHEMA)
     async def create(request: Request) -> dict:
         """Begins a world from an image; the job estimates its depth."""
-        if len(await run_in_threadpool(catalog.ids)) >= limits.worlds:
-            raise ConflictError(f"There are {limits.worlds} worlds already; delete some first.")
         with book.new_folder() as (job_id, folder), disk_full_explained(folder):
             async with request.form(max_files=2, max_fields=1, max_part_size=SETTINGS_BYTES) as form:
+                # After the body has been read: a client that is still sending would not see the answer.
+                book.require_room()
+                if len(await run_in_threadpool(catalog.ids)) >= limits.worlds:
+                    raise ConflictError(f"There are {limits.worlds} worlds already; delete some first.")
                 settings = _settings(form.get("settings"))
                 image, depth = (_file(form.get(key), key) for key in ("image", "depth"))
                 if image is None:
@@ -87,7 +92,8 @@ def world_routes(backend: Backend) -> APIRouter:
                 depth_file = depth and await run_in_threadpool(
                     store_upload, depth, folder / "depth", limits.depth_bytes
                 )
-            size = await run_in_threadpool(check_world_inputs, folder, image_file, depth_file, settings)
+            async with decoding:
+                size = await run_in_threadpool(check_world_inputs, folder, image_file, depth_file, settings)
             name = settings.name or image_file.stem
             details = {
                 **settings.model_dump(),

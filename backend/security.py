@@ -18,7 +18,7 @@ from backend.config import Limits
 
 OPEN_PATHS = ("/docs", "/docs/openapi.json")
 UPLOAD_PATH = "/v1/worlds"
-# A client that sends too much reads the answer only if someone takes its bytes; beyond this it is cut off.
+# A client with the token that sends too much is heard out up to here; beyond, it is cut off.
 DRAIN_BYTES = 2_000_000_000
 log = logging.getLogger("backend.http")
 
@@ -57,18 +57,21 @@ class Guard:
             log.info("request", extra={"fields": facts})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        header = _header(scope, b"content-length") or b"0"
+        announced = int(header) if header.isdigit() else 0
         refusal = self._refusal(scope)
         if refusal:
+            if announced <= self._limits.json_bytes:
+                await _drain(receive)
             await _send_error(send, *refusal)
             return
         limit = self._limits.json_bytes
         if scope["path"] == UPLOAD_PATH:
             limit += self._limits.image_bytes + self._limits.depth_bytes
-        announced = _header(scope, b"content-length") or b"0"
-        if announced.isdigit() and int(announced) > limit:
-            if int(announced) <= DRAIN_BYTES:
+        if announced > limit:
+            if announced <= DRAIN_BYTES:
                 await _drain(receive)
-            await _send_error(send, 413, _too_large(int(announced), limit))
+            await _send_error(send, 413, _too_large(announced, limit))
             return
         await self._app(scope, _limited(receive, limit), send)
 
@@ -122,6 +125,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 
 async def _drain(receive: Receive) -> None:
+    """Reads a body to its end: a client that is still sending when the connection closes never sees the answer."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):

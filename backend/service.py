@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -91,6 +92,7 @@ def serve(config: Config) -> None:
     _require_alone(config)
     with contextlib.closing(_listen(config.port)) as listener:
         _make_folders(config)
+        tempfile.tempdir = str(config.upload_folder)
         start_logging(config.log_file)
         store = JobStore(config.private_folder / "jobs.sqlite3")
         asyncio.run(_serve(config, store, listener))
@@ -158,6 +160,7 @@ def _listen(port: int) -> socket.socket:
 def _make_folders(config: Config) -> None:
     try:
         (config.private_folder / "jobs").mkdir(parents=True, exist_ok=True)
+        config.upload_folder.mkdir(exist_ok=True)
         config.state_file.parent.mkdir(parents=True, exist_ok=True)
         config.log_file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -134,18 +134,22 @@ def own_pipes() -> tuple[TextIO, TextIO]:
     return incoming, outgoing
 
 
+def _best_device() -> str:
+    from lyra.engines import default_device
+
+    return default_device()
+
+
 def main(runners: Mapping[str, Runner] | None = None) -> None:
     """Serves jobs until stdin ends. `runners` maps a job's kind to what does it; by default the engine's."""
     parser = argparse.ArgumentParser(prog="backend.worker", description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"])
     options = parser.parse_args()
     channel = Channel(*own_pipes())
-    # The engine is imported after the pipes are safe, and before the first job, which then starts at once.
-    from lyra.engines import default_device
-
     if runners is None:
+        # After the pipes are safe, and before the first job, which then starts at once.
         from backend.runners import RUNNERS as runners  # noqa: N811 - the default of the argument
-    device = options.device or default_device()
+    device = options.device or _best_device()
     channel.send(type="ready", device=device)
     while True:
         run_task(channel, channel.next_task(), runners, device)

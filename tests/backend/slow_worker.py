@@ -7,7 +7,6 @@ import time
 import numpy as np
 from PIL import Image
 
-from backend.runners import RUNNERS
 from backend.task import Task
 from backend.worker import main
 from lyra.engines.base import SeedView
@@ -57,4 +56,4 @@ def extend(task: Task) -> None:
 
 
 if __name__ == "__main__":
-    main({**RUNNERS, "seed": seed, "extend": extend})
+    main({"seed": seed, "extend": extend})

@@ -47,7 +47,11 @@ def finished(real, small_scene, path):
     """A world of two chunks with splats and mesh, and its extend job."""
     world = new_world(real, small_scene, path, "Uninterrupted")
     job = real.extend(world["id"], trajectory=wire(path), reconstruct=True, prompt="a wall").json()
-    job = real.wait(job["id"], seconds=200)
+    # Blender looks at the world while it grows: files appear and vanish under the service's eyes.
+    while (job := real.job(job["id"]))["state"] in ("queued", "running"):
+        growing = real.client.get(f"/v1/worlds/{world['id']}")
+        assert growing.status_code == 200, growing.text
+        assert not any(".partial" in file["path"] for file in growing.json()["files"])
     assert job["state"] == "done", job
     return real.client.get(f"/v1/worlds/{world['id']}").json(), job
 
@@ -72,7 +76,8 @@ def test_results_are_packed_and_fetched(real, finished):
     world, _ = finished
     items = ["splats.ply", "walkthrough.mp4", "trajectory.npz"]
     job = real.client.post(f"/v1/worlds/{world['id']}/export", json={"items": items}).json()
-    assert real.wait(job["id"])["state"] == "done"
+    done = real.wait(job["id"])
+    assert done["state"] == "done", done
     packed = real.client.get(f"/v1/worlds/{world['id']}/files/results/export.zip")
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
         assert archive.testzip() is None

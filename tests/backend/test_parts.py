@@ -1,0 +1,138 @@
+"""Small parts on their own: errors and their status, time left, events, uploads, messages, the log."""
+
+import asyncio
+import errno
+import io
+import json
+import logging
+
+import pytest
+from starlette.datastructures import UploadFile
+
+from backend.errors import ConflictError, RangeError, StartError, status_of
+from backend.estimate import expected_seconds, seconds_left
+from backend.events import KEPT_EVENTS, EventLog
+from backend.log import JsonLines
+from backend.store import Job, JobStore
+from backend.uploads import plain_name, store_upload
+from lyra.errors import DiskFullError, EngineNotReadyError, InvalidInputError
+
+
+def test_every_failure_has_its_status():
+    assert [
+        status_of(error)
+        for error in (
+            InvalidInputError("x"),
+            EngineNotReadyError("x"),
+            DiskFullError("x"),
+            ConflictError("x"),
+            RangeError("bytes=9-", 5),
+        )
+    ] == [400, 409, 507, 409, 416]
+
+
+def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("backend.uploads.shutil.copyfileobj", full)
+    upload = UploadFile(io.BytesIO(b"abc"), size=3, filename="a.png")
+    with pytest.raises(DiskFullError, match="free some space"):
+        store_upload(upload, tmp_path, 100)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("castle.png", "castle.png"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\me\\my image.JPG", "my_image.JPG"),
+        ("..", "image"),
+        (".hidden.png", "hidden.png"),
+        ("", "image"),
+        (None, "image"),
+        ("a\0b\n.png", "a_b_.png"),
+        ("城.png", "城.png"),
+        ("x" * 300 + ".png", "x" * 60 + ".png"),
+    ],
+)
+def test_names_of_uploads_are_made_harmless(given, kept):
+    assert plain_name(given) == kept
+
+
+def job(**changes):
+    return Job(**{"id": "a", "world_id": "w", "kind": "extend", "request": {}, "work": 100.0, **changes})
+
+
+def test_time_left_moves_from_history_to_the_own_pace():
+    past = [job(state="done", runs=1, started=0.0, finished=10.0 * n, work=100.0) for n in (1, 2, 3)]
+    assert expected_seconds(job(work=200.0), past) == 40.0
+    assert expected_seconds(job(kind="export"), past) is None
+    assert expected_seconds(job(request={"mesh": True}), past) is None
+    assert seconds_left(0.0, 0.5, None) is None
+    assert seconds_left(0.0, 10.0, 40.0) == 30.0
+    assert seconds_left(0.0, 50.0, 40.0) == 0.0
+    assert seconds_left(0.5, 50.0, None) == 50.0
+    assert seconds_left(0.5, 50.0, 60.0) == 40.0
+    assert seconds_left(1.0, 50.0, 60.0) == 0.0
+
+
+def test_old_events_are_dropped_and_the_newest_kept():
+    log = EventLog({"sequence": 0, "state": "queued"})
+    for number in range(1, KEPT_EVENTS + 100):
+        log.add({"sequence": number, "state": "running"})
+    kept = log.since(0)
+    assert len(kept) == KEPT_EVENTS
+    assert kept[-1]["sequence"] == KEPT_EVENTS + 99
+    assert log.since(KEPT_EVENTS + 98) == kept[-1:]
+
+
+def test_a_stream_misses_nothing_and_ends():
+    async def listen():
+        log = EventLog({"sequence": 1, "state": "queued"})
+        heard = []
+
+        async def listener():
+            async for event in log.stream(0):
+                heard.append(event["sequence"])
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(listener())
+        for number in range(2, 50):
+            log.add({"sequence": number, "state": "running"})
+            if number % 7 == 0:
+                await asyncio.sleep(0)
+        log.add({"sequence": 50, "state": "done"})
+        await asyncio.wait_for(task, 5)
+        return heard
+
+    assert asyncio.run(listen()) == list(range(1, 51))
+
+
+def test_jobs_come_back_from_disk_as_they_were(tmp_path):
+    folder = tmp_path / "private"
+    folder.mkdir()
+    store = JobStore(folder / "jobs.sqlite3")
+    saved = job(notes=["a note"], request={"prompt": "snow, 雪"}, first_chunk=2)
+    store.save(job())
+    store.save(saved)
+    with pytest.raises(StartError, match="another running backend"):
+        JobStore(folder / "jobs.sqlite3")
+    store.close()
+    store = JobStore(folder / "jobs.sqlite3")
+    assert store.load() == [saved]
+    store.delete(saved)
+    assert store.load() == []
+    store.close()
+
+
+def test_log_lines_are_json_with_their_fields():
+    record = logging.makeLogRecord(
+        {"name": "backend", "msg": "a %s", "args": ("line\nbreak",), "levelname": "INFO"}
+    )
+    record.fields = {"path": "/v1", "status": 200}
+    line = JsonLines().format(record)
+    assert "\n" not in line
+    assert json.loads(line) | {"time": ""} == {
+        "time": "", "level": "info", "logger": "backend", "message": "a line\nbreak", "path": "/v1", "status": 200,
+    }  # fmt: skip
