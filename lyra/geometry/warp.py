@@ -185,7 +185,7 @@ class _Launches:
     def run(self) -> None:
         share = CANVAS_TARGETS if self.device.is_cuda else 1
         parts = [(first, min(share, self.targets - first)) for first in range(0, self.targets, share)]
-        workers = 1 if self.device.is_cuda else min(len(os.sched_getaffinity(0)), len(parts))
+        workers = 1 if self.device.is_cuda else min(_usable_cores(), len(parts))
         _in_threads([lambda part=part: self._find_farthest(*part) for part in parts], workers)
         self.exponent_scale = self._exponent_scale()
         # Worker i takes every workers-th part with a canvas of its own.
@@ -240,6 +240,11 @@ class _Launches:
             outputs=self.out,
             device=self.device,
         )
+
+
+def _usable_cores() -> int:
+    """Cores this process may run on; only Linux knows of a limit below the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_threads(calls: list[Callable[[], None]], workers: int) -> None:

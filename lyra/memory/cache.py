@@ -59,6 +59,7 @@ class GeometryCache:
         self.settings = settings or MemorySettings()
         self.device = wp.get_device(device)
         self.entries: list[CacheEntry] = []
+        self._row: dict[int, int] = {}
         stride = self.settings.stride
         self.grid_hw = (-(-height // stride), -(-width // stride))
         self._points = wp.empty((INITIAL_CAPACITY, self.points_per_frame), dtype=wp.vec3, device=self.device)
@@ -68,13 +69,10 @@ class GeometryCache:
         return len(self.entries)
 
     def __contains__(self, frame_id: int) -> bool:
-        return any(entry.frame_id == frame_id for entry in self.entries)
+        return frame_id in self._row
 
     def __getitem__(self, frame_id: int) -> CacheEntry:
-        for entry in self.entries:
-            if entry.frame_id == frame_id:
-                return entry
-        raise KeyError(frame_id)
+        return self.entries[self._row[frame_id]]
 
     @property
     def points_per_frame(self) -> int:
@@ -97,8 +95,7 @@ class GeometryCache:
 
     def points_of(self, frame_id: int) -> np.ndarray:
         """A copy of a frame's points (ceil(H/stride), ceil(W/stride), 3) float32; NaN where it has none."""
-        row = self.frame_ids.index(frame_id)
-        return self._points[row].numpy().reshape(*self.grid_hw, 3).copy()
+        return self._points[self._row[frame_id]].numpy().reshape(*self.grid_hw, 3).copy()
 
     def add(self, frame_id: int, depth: Array, w2c: Array, intrinsics: Array) -> None:
         """Remembers a frame. Raises InvalidInputError for another image size or an id that is there already."""
@@ -116,6 +113,7 @@ class GeometryCache:
         self._points[row].assign(points.reshape(-1, 3))
         self._bounds[row] = _bounds(points.reshape(-1, 3))
         self.entries.append(entry)
+        self._row[entry.frame_id] = row
 
     def revert(self, frames: int) -> None:
         """Forgets every frame whose id is `frames` or more, so that the memory knows the first `frames` frames."""
@@ -125,6 +123,7 @@ class GeometryCache:
                 wp.copy(self._points[new], self._points[old])
                 self._bounds[new] = self._bounds[old]
         self.entries = [self.entries[row] for row in kept]
+        self._row = {entry.frame_id: row for row, entry in enumerate(self.entries)}
 
     def retrieve(self, w2c: Array, intrinsics: Array, slots: int, strategy: RetrievalStrategy) -> list[int]:
         """Ids of at most `slots` frames for target views `w2c` (V, 4, 4), `intrinsics` (V, 3, 3); the best is last."""
