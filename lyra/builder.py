@@ -53,15 +53,15 @@ def create_world(
     info = engine_info(engine)
     image = Path(image)
     progress.update("image", 0.0)
-    loaded = load_image(image)
-    fitted = fit(loaded, size=size)
+    fitted = fit(load_image(image), size)
     height, width = fitted.image.shape[:2]
     if intrinsics is not None:
-        source_height, source_width = fitted.source_hw
-        lens = Trajectory.checked(np.eye(4)[None], np.asarray(intrinsics)[None], source_height, source_width)
+        lens = Trajectory.checked(np.eye(4)[None], np.asarray(intrinsics)[None], *fitted.source_hw)
     known = None if lens is None else lens.fitted(height, width).intrinsics[0]
     progress.update("depth", 0.1, fitted.image)
-    estimator = depth_estimators.create_estimator(depth, depth_file, allow_download, device or "cpu")
+    estimator = depth_estimators.create_estimator(
+        depth, depth_file, allow_download, device or "cpu", source_hw=fitted.source_hw
+    )
     estimate = depth_estimators.sanitise(estimator.estimate(fitted.image, known))
     progress.update("depth", 0.9)
     view = SeedView(fitted.image, estimate.depth, estimate.intrinsics if known is None else known)
