@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
@@ -145,9 +146,10 @@ class Trajectory:
             raise InvalidInputError(f"{path} is no trajectory file (.npz): {error}.") from error
         return cls.checked(*arrays)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, target: str | Path | BinaryIO) -> None:
+        """Writes the published `.npz` format to a path ending in .npz, or into an open file."""
         np.savez(
-            Path(path),
+            target,
             w2c=self.w2c,
             intrinsics=self.intrinsics,
             image_height=np.int64(self.height),
