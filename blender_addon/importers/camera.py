@@ -13,6 +13,7 @@ from .. import conversion
 
 # Lens settings that change by less than this are not keyed.
 STILL = 1e-5
+_LENS_CHANNELS = {"lens": "focal", "shift_x": "shift_x", "shift_y": "shift_y"}
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,38 @@ def read_path(world: dict, chunk_files: list[Path]) -> Path3D:
     return Path3D(np.concatenate(w2c), np.concatenate(intrinsics), world["width"], world["height"])
 
 
-def build(path: Path3D, name: str, scale: float, first_frame: int) -> bpy.types.Object:
-    """A camera keyed on every frame, to hang under a world's empty of this `scale`."""
+@dataclass(frozen=True)
+class Keys:
+    """What is keyed on each of N frames: `location` (N, 3) in world units, `rotation` (N, 4) wxyz, `lenses`."""
+
+    location: np.ndarray
+    rotation: np.ndarray
+    lenses: list[conversion.Lens]
+
+
+def keys(path: Path3D) -> Keys:
+    """The path as Blender keys it; each quaternion is on its predecessor's side, so that none turns the long way."""
+    matrices = conversion.cameras_under_empty(path.w2c, 1.0)
+    rotations = []
+    for matrix in matrices:
+        rotation = Matrix(matrix.tolist()).to_quaternion()
+        if rotations:
+            rotation.make_compatible(rotations[-1])
+        rotations.append(rotation)
     lenses = [conversion.intrinsics_lens(k, path.width, path.height) for k in path.intrinsics]
+    return Keys(matrices[:, :3, 3], np.array([tuple(rotation) for rotation in rotations]), lenses)
+
+
+def build(keys: Keys, name: str, first_frame: int) -> bpy.types.Object:
+    """A camera keyed on every frame, to hang under a world's empty."""
     data = bpy.data.cameras.new(name)
-    conversion.apply_lens(data, lenses[0])
+    conversion.apply_lens(data, keys.lenses[0])
     obj = bpy.data.objects.new(name, data)
     obj.rotation_mode = "QUATERNION"
-    location, rotation = _channels(conversion.cameras_under_empty(path.w2c, scale))
-    frames = first_frame + np.arange(len(lenses), dtype=np.float64)
-    _animate(obj, "OBJECT", frames, {"location": location, "rotation_quaternion": rotation})
+    frames = first_frame + np.arange(len(keys.lenses), dtype=np.float64)
+    _animate(obj, "OBJECT", frames, {"location": keys.location, "rotation_quaternion": keys.rotation})
     settings = {
-        "lens": np.array([[lens.focal] for lens in lenses]),
-        "shift_x": np.array([[lens.shift_x] for lens in lenses]),
-        "shift_y": np.array([[lens.shift_y] for lens in lenses]),
+        name: np.array([[getattr(lens, key)] for lens in keys.lenses]) for name, key in _LENS_CHANNELS.items()
     }
     moving = {path: values for path, values in settings.items() if np.ptp(values) > STILL}
     if moving:
@@ -61,19 +80,26 @@ def local_scale(scale: float) -> np.ndarray:
     return np.diag([1 / scale, 1 / scale, 1 / scale, 1.0])
 
 
-def put_clip_behind(camera: bpy.types.Camera, file: Path, first_frame: int) -> None:
+def load_clip(file: Path) -> bpy.types.MovieClip:
+    return bpy.data.movieclips.load(str(file), check_existing=False)
+
+
+def load_image(file: Path) -> bpy.types.Image:
+    """A picture that is packed into the .blend."""
+    image = bpy.data.images.load(str(file), check_existing=False)
+    image.pack()
+    return image
+
+
+def put_clip_behind(camera: bpy.types.Camera, clip: bpy.types.MovieClip, first_frame: int) -> None:
     """Shows a video behind what the camera sees, its first picture on scene frame `first_frame`."""
-    clip = bpy.data.movieclips.load(str(file), check_existing=False)
     clip.frame_start = first_frame
     background = _background(camera)
     background.source = "MOVIE_CLIP"
     background.clip = clip
 
 
-def put_image_behind(camera: bpy.types.Camera, file: Path) -> None:
-    """Shows a picture behind what the camera sees; it is packed into the .blend."""
-    image = bpy.data.images.load(str(file), check_existing=False)
-    image.pack()
+def put_image_behind(camera: bpy.types.Camera, image: bpy.types.Image) -> None:
     background = _background(camera)
     background.source = "IMAGE"
     background.image = image
@@ -86,17 +112,6 @@ def _background(camera: bpy.types.Camera) -> bpy.types.CameraBackgroundImage:
     background.display_depth = "BACK"
     background.frame_method = "CROP"
     return background
-
-
-def _channels(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Locations (N, 3) and rotations (N, 4) wxyz of matrices (N, 4, 4), each on its predecessor's side."""
-    rotations = []
-    for matrix in matrices:
-        rotation = Matrix(matrix.tolist()).to_quaternion()
-        if rotations:
-            rotation.make_compatible(rotations[-1])
-        rotations.append(rotation)
-    return matrices[:, :3, 3], np.array([tuple(rotation) for rotation in rotations])
 
 
 def _animate(owner: bpy.types.ID, kind: str, frames: np.ndarray, channels: dict[str, np.ndarray]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -30,21 +31,36 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise ply.FileError(f"{path} has no {error}; it holds no coloured mesh.") from error
 
 
-def build(vertices: np.ndarray, faces: np.ndarray, color: np.ndarray, name: str) -> bpy.types.Mesh:
-    """A Blender mesh of what `read` gives, with a material that shows its colours as they are in the frames."""
-    mesh = bpy.data.meshes.new(name)
-    mesh.vertices.add(len(vertices))
-    mesh.vertices.foreach_set("co", vertices.ravel())
-    mesh.loops.add(faces.size)
-    mesh.loops.foreach_set("vertex_index", faces.ravel())
-    mesh.polygons.add(len(faces))
-    mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
-    attribute = mesh.color_attributes.new(COLOR, "BYTE_COLOR", "POINT")
-    attribute.data.foreach_set("color_srgb", (color.astype(np.float32) / 255).ravel())
-    mesh.color_attributes.active_color = attribute
-    mesh.update(calc_edges=True)
-    mesh.materials.append(bpy.data.materials.get(MATERIAL) or _material())
-    return mesh
+def building(vertices: np.ndarray, faces: np.ndarray, color: np.ndarray, name: str) -> list[Callable]:
+    """The steps that make a Blender mesh of what `read` gives, each one short: mesh so far or None -> mesh.
+
+    Its material shows the colours as they are in the frames.
+    """
+
+    def corners(_mesh: None) -> bpy.types.Mesh:
+        mesh = bpy.data.meshes.new(name)
+        mesh.vertices.add(len(vertices))
+        mesh.attributes["position"].data.foreach_set("vector", vertices.ravel())
+        mesh.loops.add(faces.size)
+        # The attribute takes the array as it is; mesh.loops would take it number by number.
+        corner = mesh.attributes.get(".corner_vert") or mesh.attributes.new(".corner_vert", "INT", "CORNER")
+        corner.data.foreach_set("value", faces.ravel())
+        return mesh
+
+    def surface(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
+        mesh.polygons.add(len(faces))
+        mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+        attribute = mesh.color_attributes.new(COLOR, "BYTE_COLOR", "POINT")
+        attribute.data.foreach_set("color_srgb", (color.astype(np.float32) / 255).ravel())
+        mesh.color_attributes.active_color = attribute
+        mesh.materials.append(bpy.data.materials.get(MATERIAL) or _material())
+        return mesh
+
+    def edges(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
+        mesh.update(calc_edges=True)
+        return mesh
+
+    return [corners, surface, edges]
 
 
 def _material() -> bpy.types.Material:

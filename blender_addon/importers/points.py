@@ -15,7 +15,7 @@ SPREAD = 0.6
 
 
 def read(path: Path, focal: float, pixels: int) -> tuple[Cloud, float]:
-    """The points as round splats, each as large as the part of the picture it stands for, and their median depth.
+    """The points as flat round splats, each as large as the part of the picture it stands for, and their median depth.
 
     `focal` and `pixels` are the picture's focal length in pixels and its number of pixels. A vertex-only mesh shows
     nothing in Blender's object mode and a point cloud no colours, so the points are drawn as splats are. Raises
@@ -31,7 +31,8 @@ def read(path: Path, focal: float, pixels: int) -> tuple[Cloud, float]:
     spacing = position[:, 2] / focal * np.sqrt(max(1.0, pixels / len(position)))
     cloud = Cloud(
         position=position,
-        scale=np.repeat(SPREAD * spacing[:, None], 3, 1),
+        # Flat towards the camera that saw them, so that they close in renders too.
+        scale=SPREAD * spacing[:, None] * np.array([1, 1, 0.1], np.float32),
         rotation=np.tile(np.array([1, 0, 0, 0], np.float32), (len(position), 1)),
         base=np.concatenate([(color - 0.5) / SH_C0, np.ones((len(position), 1), np.float32)], 1),
         sh=np.zeros((len(position), 0, 3), np.float32),

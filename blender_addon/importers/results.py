@@ -1,13 +1,13 @@
 """From the files of a world to objects in the scene, a little at a time.
 
 The functions are generators: a timer takes one step of them per tick so that Blender never stands still. Between
-steps the artist may undo or load another file, so no Blender object is held over a `yield`: data is kept in numpy
-until the last step, which makes and links everything at once and is one undo step.
+steps the artist may undo or load another file, so no Blender object is held over a `yield`. The last step links
+everything at once and is one undo step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import bpy
 import numpy as np
 
 from .. import conversion, worlds
-from . import camera, mesh, points, splat_nodes, splats
+from . import camera, mesh, ply, points, splat_nodes, splats
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,14 @@ def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[No
     intrinsics = np.array(world["intrinsics"])
     cloud, depth = points.read(points_file, intrinsics[0, 0], world["width"] * world["height"])
     yield
-    extra = splat_nodes.attributes(cloud)
+    extra = splat_nodes.cards(cloud) | splat_nodes.colors(cloud)
     yield
+    name = world["name"]
+    make_points = _Early([lambda _data: splats.build(cloud, f"{name} Points", extra)])
+    make_nodes = _Early([lambda _data: splat_nodes.node_group()])
+    make_image = _Early([lambda _data: camera.load_image(image_file)])
+    for make in (make_points, make_nodes, make_image):
+        yield from make.steps()
     empty = worlds.find(world["id"])
     if empty is None:
         return  # the artist has deleted it, or undone its start
@@ -45,16 +51,15 @@ def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[No
     worlds.describe(empty, world)
     empty.lyra.depth = depth
     empty.lyra.job = ""
-    name = world["name"]
 
-    obj = bpy.data.objects.new(f"{name} Points", splats.build(cloud, f"{name} Points", extra))
+    obj = bpy.data.objects.new(f"{name} Points", make_points.result())
     worlds.add(empty, worlds.POINTS, obj)
-    splat_nodes.attach(obj)
+    splat_nodes.attach(obj, make_nodes.result())
 
     seed_camera = bpy.data.objects.new(f"{name} Camera", bpy.data.cameras.new(f"{name} Camera"))
     lens = conversion.intrinsics_lens(intrinsics, world["width"], world["height"])
     conversion.apply_lens(seed_camera.data, lens)
-    camera.put_image_behind(seed_camera.data, image_file)
+    camera.put_image_behind(seed_camera.data, make_image.result())
     local = conversion.cameras_under_empty(np.eye(4)[None], scale)[0]
     worlds.add(empty, worlds.SEED_CAMERA, seed_camera, local)
 
@@ -70,50 +75,90 @@ def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[No
 
 def import_results(world: dict, files: Files) -> Iterator[None]:
     """Splats, mesh, the sampled camera and the walkthrough of a world, in place of what stood there before."""
-    cloud = extra = triangles = None
+    name = world["name"]
+    make_splats = make_mesh = make_clip = None
     if files.splats and not splats.NATIVE:
-        cloud = splats.read(files.splats)
+        vertices = ply.read(files.splats)["vertex"]
         yield
-        extra = splat_nodes.attributes(cloud)
+        cloud = splats.decode(vertices, files.splats)
         yield
+        extra = splat_nodes.cards(cloud)
+        yield
+        extra |= splat_nodes.colors(cloud)
+        yield
+        make_splats = _Early([lambda _data: splats.build(cloud, f"{name} Splats", extra)])
+        make_nodes = _Early([lambda _data: splat_nodes.node_group()])
+        yield from make_splats.steps()
+        yield from make_nodes.steps()
     if files.mesh:
-        triangles = mesh.read(files.mesh)
+        arrays = mesh.read(files.mesh)
         yield
+        make_mesh = _Early(mesh.building(*arrays, f"{name} Mesh"))
+        yield from make_mesh.steps()
+    if files.walkthrough:
+        make_clip = _Early([lambda _data: camera.load_clip(files.walkthrough)])
+        yield from make_clip.steps()
     path = camera.read_path(world, files.chunks)
+    keys = camera.keys(path)
     yield
     empty = worlds.find(world["id"])
     if empty is None:
         return  # the artist has deleted it, or undone its start
-    name = world["name"]
     scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
     worlds.describe(empty, world)
     empty.lyra.job = ""
     for role in (worlds.SPLATS, worlds.MESH, worlds.CAMERA):
         worlds.remove(empty, role)
-    if files.splats:
-        worlds.add(empty, worlds.SPLATS, _splat_object(name, cloud, extra, files.splats))
-    if triangles:
-        obj = bpy.data.objects.new(f"{name} Mesh", mesh.build(*triangles, f"{name} Mesh"))
-        worlds.add(empty, worlds.MESH, obj)
+    if make_splats:
+        obj = bpy.data.objects.new(f"{name} Splats", make_splats.result())
+        worlds.add(empty, worlds.SPLATS, obj)
+        splat_nodes.attach(obj, make_nodes.result())
+    elif files.splats:
+        obj = splats.import_native(files.splats)
+        obj.name = f"{name} Splats"
+        worlds.add(empty, worlds.SPLATS, obj)
+    if make_mesh:
+        worlds.add(empty, worlds.MESH, bpy.data.objects.new(f"{name} Mesh", make_mesh.result()))
     if len(path.w2c) > 1:
         first = empty.lyra.first_frame
-        obj = camera.build(path, f"{name} Walkthrough", scale, first)
+        obj = camera.build(keys, f"{name} Walkthrough", first)
         worlds.add(empty, worlds.CAMERA, obj, camera.local_scale(scale))
-        if files.walkthrough:
-            camera.put_clip_behind(obj.data, files.walkthrough, first)
-    scene = worlds.scene_of(empty)
+        if make_clip:
+            camera.put_clip_behind(obj.data, make_clip.result(), first)
     shown = "SPLATS" if files.splats else "MESH" if files.mesh else "POINTS"
     worlds.show(empty, shown)
+    scene = worlds.scene_of(empty)
     if scene.lyra.world == empty:
         scene.lyra.show = shown
     worlds.push_undo("Import World")
 
 
-def _splat_object(name: str, cloud: splats.Cloud | None, extra: dict | None, file: Path) -> bpy.types.Object:
-    if splats.NATIVE:
-        obj = splats.import_native(file)
-        obj.name = f"{name} Splats"
-        return obj
-    obj = bpy.data.objects.new(f"{name} Splats", splats.build(cloud, f"{name} Splats", extra))
-    splat_nodes.attach(obj)
-    return obj
+class _Early:
+    """Data made step by step before it is used. When an undo in between took it away, it is made again.
+
+    Each of `making` gets the data as it is so far, the first one None, and returns it.
+    """
+
+    def __init__(self, making: list[Callable[[bpy.types.ID | None], bpy.types.ID]]):
+        self._making = making
+        self._uid = 0
+        self._done = 0
+
+    def steps(self) -> Iterator[None]:
+        while self._done < len(self._making):
+            self._advance(self._done + 1)
+            yield
+
+    def result(self) -> bpy.types.ID:
+        return self._advance(len(self._making))
+
+    def _advance(self, upto: int) -> bpy.types.ID:
+        data = next((data for kind in _kinds() for data in kind if data.session_uid == self._uid), None)
+        for make in self._making[self._done if data else 0 : upto]:
+            data = make(data)
+        self._uid, self._done = data.session_uid, upto
+        return data
+
+
+def _kinds() -> tuple:
+    return bpy.data.meshes, bpy.data.pointclouds, bpy.data.images, bpy.data.movieclips, bpy.data.node_groups

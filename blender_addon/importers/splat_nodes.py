@@ -24,23 +24,26 @@ COLOR = "lyra_color"
 MAX_LAYERS = 7
 
 
-def attach(obj: bpy.types.Object) -> None:
+def attach(obj: bpy.types.Object, group: bpy.types.NodeTree) -> None:
     """Gives a splat object the modifier that renders it. In the viewport the extension's own drawing shows it."""
     modifier = obj.modifiers.new(GROUP, "NODES")
-    modifier.node_group = bpy.data.node_groups.get(GROUP) or _node_group()
+    modifier.node_group = group
     modifier.show_viewport = False
     obj.display_type = "BOUNDS"
 
 
-def attributes(cloud: Cloud) -> dict[str, tuple[str, str, np.ndarray]]:
-    """What the nodes need of each splat beside its native attributes: name -> (type, key, values)."""
+def cards(cloud: Cloud) -> dict[str, tuple[str, str, np.ndarray]]:
+    """How the nodes turn and size the card of each splat: attribute name -> (type, key, values)."""
     rotation, size = card_rotations(cloud.scale, cloud.rotation)
-    color = linear_from_srgb(np.clip(0.5 + SH_C0 * cloud.base[:, :3], 0, None))
-    return {
-        ROTATION: ("QUATERNION", "value", rotation),
-        SIZE: ("FLOAT_VECTOR", "vector", size),
-        COLOR: ("FLOAT_COLOR", "color", np.concatenate([color, cloud.base[:, 3:]], 1)),
-    }
+    return {ROTATION: ("QUATERNION", "value", rotation), SIZE: ("FLOAT_VECTOR", "vector", size)}
+
+
+def colors(cloud: Cloud) -> dict[str, tuple[str, str, np.ndarray]]:
+    """The colour of each splat as light, and its opacity: attribute name -> (type, key, values)."""
+    # Splats are fitted on screen values and may overshoot; blended as light, as Blender does, that would glare:
+    # they are held at white.
+    color = linear_from_srgb(0.5 + SH_C0 * cloud.base[:, :3])
+    return {COLOR: ("FLOAT_COLOR", "color", np.concatenate([color, cloud.base[:, 3:]], 1))}
 
 
 def card_rotations(scale: np.ndarray, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +72,12 @@ def _quaternion_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     )
 
 
-def _node_group() -> bpy.types.NodeTree:
+def node_group() -> bpy.types.NodeTree:
+    """The nodes that all splat objects of a file share."""
+    return bpy.data.node_groups.get(GROUP) or _make_node_group()
+
+
+def _make_node_group() -> bpy.types.NodeTree:
     tree = bpy.data.node_groups.new(GROUP, "GeometryNodeTree")
     tree.is_modifier = True
     tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")

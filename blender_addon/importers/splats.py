@@ -35,9 +35,8 @@ class Cloud:
         return len(self.position)
 
 
-def read(path: Path) -> Cloud:
-    """Splats from a file in the layout of the 3DGS paper. Raises ply.FileError."""
-    vertices = ply.read(path)["vertex"]
+def decode(vertices: ply.Element, path: Path) -> Cloud:
+    """Splats from the vertices of a file in the layout of the 3DGS paper. Raises ply.FileError."""
     try:
         rotation = vertices.stacked(*(f"rot_{i}" for i in range(4)))
         rest = sorted(
