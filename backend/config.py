@@ -35,7 +35,7 @@ class Config:
     owner: str = "user"
     device: str | None = None
     limits: Limits = field(default_factory=Limits)
-    worker_command: tuple[str, ...] = (sys.executable, "-m", "backend.worker")
+    worker_command: tuple[str, ...] = (sys.executable, "-P", "-m", "backend.worker")
 
     @property
     def private_folder(self) -> Path:

@@ -79,7 +79,10 @@ class Guard:
         """Status and reason to refuse this request with, or None."""
         host = _header(scope, b"host")
         if host is None or host.lower() not in self._hosts:
-            return 403, f"Host {_shown(host)} is not this backend's; use http://127.0.0.1 and its own port."
+            return 403, (
+                f"Host {_shown(host)} is not this backend's; use 127.0.0.1 and its own port, through a tunnel too: "
+                "ssh -L PORT:127.0.0.1:PORT."
+            )
         origin = _header(scope, b"origin")
         if origin is not None and origin.lower() not in self._origins:
             return 403, f"Origin {_shown(origin)} is not allowed; only programs on this computer may connect."

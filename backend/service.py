@@ -71,6 +71,9 @@ class _Server(uvicorn.Server):
             f"{self._backend.config.worlds}, state file {file}). Ctrl-C stops it.",
             flush=True,
         )
+        # For a person who connects by hand; a log file that stdout goes to must not hold it.
+        if sys.stdout.isatty():
+            print(f"Token: {self._state.token}", flush=True)
 
     async def main_loop(self) -> None:
         stopped = asyncio.create_task(self._backend.stop.wait())

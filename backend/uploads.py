@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 from starlette.datastructures import UploadFile
@@ -36,7 +37,8 @@ def store_upload(upload: UploadFile, folder: Path, limit: int) -> Path:
 
 def plain_name(filename: str | None) -> str:
     """The last part of a path of any system, with letters, digits, dots and dashes only."""
-    last = re.split(r"[\\/]", filename or "")[-1]
+    # Some clients send names percent-encoded, as in a URL.
+    last = re.split(r"[\\/]", unquote(filename or ""))[-1]
     stem, dot, suffix = re.sub(r"[^\w.-]+", "_", last).strip("._").rpartition(".")
     stem, suffix = (stem, suffix) if dot else (suffix, "")
     return f"{stem[:60] or 'image'}{dot}{suffix[:8]}"

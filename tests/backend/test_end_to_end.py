@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import zipfile
 
 import numpy as np
@@ -101,6 +102,22 @@ def test_a_path_that_starts_elsewhere_is_moved_and_the_job_says_so(real, finishe
     assert real.wait(job["id"])["state"] in ("cancelled", "done")
     reverted = real.client.post(f"/v1/worlds/{world['id']}/revert", json={"chunks": 2}).json()
     assert reverted["frames"] == 161
+
+
+def test_a_cancelled_job_keeps_its_whole_chunks_and_goes_on(real, small_scene, path):
+    world = new_world(real, small_scene, path, "Cancelled")
+    job = real.extend(world["id"], trajectory=wire(path)).json()
+    folder = real.worlds / world["id"]
+    real.until((folder / "chunks" / "0001").exists, 120)
+    asked = time.monotonic()
+    real.client.post(f"/v1/jobs/{job['id']}/cancel")
+    assert real.wait(job["id"])["state"] == "cancelled"
+    assert time.monotonic() - asked < 2
+    assert [chunk.name for chunk in (folder / "chunks").iterdir()] == ["0001"]
+    assert real.client.post(f"/v1/jobs/{job['id']}/resume").status_code == 202
+    resumed = real.wait(job["id"])
+    assert (resumed["state"], resumed["error"]) == ("done", None)
+    assert real.client.get(f"/v1/worlds/{world['id']}").json()["frames"] == 161
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
         ("../../etc/passwd", "passwd"),
         ("C:\\Users\\me\\my image.JPG", "my_image.JPG"),
         ("..", "image"),
+        ("my%20image%2Fa%20b.png", "a_b.png"),
         (".hidden.png", "hidden.png"),
         ("", "image"),
         (None, "image"),
