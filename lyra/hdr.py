@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 
@@ -94,7 +95,15 @@ def read_float_tiff(data: bytes) -> np.ndarray:
 
     try:
         pixels = tifffile.imread(io.BytesIO(data))
-    except (tifffile.TiffFileError, ValueError, KeyError, ImportError, OSError) as error:
+    except (
+        tifffile.TiffFileError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RuntimeError,
+        OSError,
+        struct.error,
+    ) as error:
         raise InvalidInputError(
             f"The float TIFF cannot be decoded ({error}); save it without compression."
         ) from error

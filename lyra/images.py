@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +27,18 @@ _TRUSTED = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "TGA", "PPM", "PSD", "J
 Image.init()
 FORMATS = tuple(name for name in _TRUSTED if name in Image.OPEN)
 READABLE = "PNG, JPEG, WebP, TIFF, BMP, TGA, PSD, AVIF, EXR or HDR"
+# What Pillow's and tifffile's decoders raise on damaged files, besides their own errors.
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 NOTABLE_CROP = 0.02
 NOTABLE_ENLARGEMENT = 1.3
 
@@ -163,7 +177,9 @@ def _read_with_pillow(name: str, data: bytes) -> tuple[np.ndarray, list[str]]:
         _check_size(name, image.height, image.width)
         if image.mode == "F" or _is_float_tiff(image):
             return hdr.tone_mapped(hdr.read_float_tiff(data))
-        image.load()
+        image = ImageOps.exif_transpose(image)
+    except InvalidInputError:
+        raise
     except Image.DecompressionBombError as error:
         raise InvalidInputError(
             f"{name} has more than {MAX_PIXELS // 10**6} megapixels ({error}); scale it down first."
@@ -172,11 +188,11 @@ def _read_with_pillow(name: str, data: bytes) -> tuple[np.ndarray, list[str]]:
         if data.startswith(hdr.TIFF):  # float RGB has no mode in Pillow
             return hdr.tone_mapped(_checked_float_tiff(name, data))
         raise InvalidInputError(f"{name} is no image that can be read; give a {READABLE} file.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+    except DAMAGE as error:
         raise InvalidInputError(
             f"{name} is damaged or cut short ({error}); save or copy it again."
         ) from error
-    return _as_srgb(ImageOps.exif_transpose(image))
+    return _as_srgb(image)
 
 
 def _is_float_tiff(image: Image.Image) -> bool:
@@ -191,7 +207,7 @@ def _checked_float_tiff(name: str, data: bytes) -> np.ndarray:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages[0]
             height, width, kind = page.imagelength, page.imagewidth, page.dtype
-    except (tifffile.TiffFileError, ValueError, KeyError, IndexError) as error:
+    except (tifffile.TiffFileError, *DAMAGE) as error:
         raise InvalidInputError(f"{name} is a damaged TIFF ({error}); save it again.") from error
     _check_size(name, height, width)
     if kind is None or kind.kind != "f":

@@ -131,8 +131,9 @@ def test_bad_files_are_explained(data, words, tmp_path):
     path = tmp_path / "given.bin"
     path.write_bytes(data)
     for source in (data, path):
-        with pytest.raises(InvalidInputError, match=words):
+        with pytest.raises(InvalidInputError, match=words) as caught:
             load_image(source)
+        assert ("damaged" in str(caught.value)) == (words == "cut short")
 
 
 def test_missing_file_and_folder(tmp_path):
