@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 # Characters that fit into a line of the sidebar at its usual width.
-WIDTH = 44
+WIDTH = 34
 _STAGES = {
     "depth": "Estimating Depth",
     "frames": "Making Frames",

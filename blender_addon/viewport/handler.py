@@ -43,7 +43,7 @@ def _draw() -> None:
         if drawing is None:
             cloud = splats.read_back(obj.data)
             drawing = _drawings[obj.data.session_uid] = SplatDrawing(cloud, preferences.get().splat_limit)
-        drawing.draw(view @ np.array(obj.matrix_world), projection, region.width, region.height)
+        drawing.draw(view @ np.array(obj.matrix_world), projection, region.width, region.height, linear=True)
     _forget_removed()
 
 

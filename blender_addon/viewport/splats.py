@@ -28,7 +28,7 @@ _STRUCT = """
 struct Parameters {
   mat4 view;        /* from the splats' own space to the camera's */
   mat4 projection;
-  vec4 focal;       /* x, y in pixels, 1 for perspective and 0 for orthographic, unused */
+  vec4 focal;       /* x, y in pixels, 1 for perspective or 0, 1 to write light or 0 for screen values */
   vec4 screen;      /* tangents of the half field of view with a margin, width, height */
 };
 """
@@ -71,8 +71,8 @@ void main() {
   bool behind = perspective > 0.5 && center.z > -1e-4;
   gl_Position = behind ? vec4(0.0, 0.0, 2.0, 1.0) : clip;
   place = corner * REACH;
-  int packed = int(c.z);
-  color = vec4(packed & 255, (packed >> 8) & 255, (packed >> 16) & 255, 0) / 255.0;
+  int bits = int(c.z);
+  color = vec4(bits & 255, (bits >> 8) & 255, (bits >> 16) & 255, 0) / 255.0;
   color.a = a.w;
 }
 """
@@ -83,8 +83,9 @@ void main() {
   if (squared > REACH * REACH || alpha < 1.0 / 255.0) {
     discard;
   }
-  vec4 shown = blender_srgb_to_framebuffer_space(vec4(color.rgb, 1.0));
-  result = vec4(shown.rgb * alpha, alpha);
+  bvec3 dark = lessThanEqual(color.rgb, vec3(0.04045));
+  vec3 light = mix(pow((color.rgb + 0.055) / 1.055, vec3(2.4)), color.rgb / 12.92, dark);
+  result = vec4(mix(color.rgb, light, parameters.focal.w) * alpha, alpha);
 }
 """
 _shader: gpu.types.GPUShader | None = None
@@ -136,12 +137,17 @@ class SplatDrawing:
     def __len__(self) -> int:
         return len(self._position)
 
-    def draw(self, view: np.ndarray, projection: np.ndarray, width: int, height: int) -> None:
-        """Blends the splats into the bound framebuffer; `view` (4, 4) leads from their space to the camera's."""
+    def draw(self, view: np.ndarray, projection: np.ndarray, width: int, height: int, linear: bool) -> None:
+        """Blends the splats into the bound framebuffer; `view` (4, 4) leads from their space to the camera's.
+
+        `linear` framebuffers take light and turn it into screen values themselves.
+        """
         self._sort(view)
         shader = _compiled()
         shader.bind()
-        shader.uniform_block("parameters", _parameters(view, projection, width, height))
+        # The buffer must outlive the draw call.
+        parameters = _parameters(view, projection, width, height, linear)
+        shader.uniform_block("parameters", parameters)
         shader.uniform_sampler("splats", self._splats)
         shader.uniform_sampler("order", self._order)
         gpu.state.blend_set("ALPHA_PREMULT")
@@ -197,10 +203,12 @@ def _texture(values: np.ndarray, row: int, layout: str) -> gpu.types.GPUTexture:
     return gpu.types.GPUTexture((row, rows), format=layout, data=buffer)
 
 
-def _parameters(view: np.ndarray, projection: np.ndarray, width: int, height: int) -> gpu.types.GPUUniformBuf:
+def _parameters(
+    view: np.ndarray, projection: np.ndarray, width: int, height: int, linear: bool
+) -> gpu.types.GPUUniformBuf:
     focal = abs(projection[0, 0]) * width / 2, abs(projection[1, 1]) * height / 2
     perspective = float(projection[3, 3] == 0)
     limits = 1.3 / abs(projection[0, 0]), 1.3 / abs(projection[1, 1])
-    tail = [*focal, perspective, 0.0, *limits, width, height]
+    tail = [*focal, perspective, float(linear), *limits, width, height]
     data = np.concatenate([view.T.ravel(), projection.T.ravel(), tail]).astype(np.float32)
     return gpu.types.GPUUniformBuf(gpu.types.Buffer("FLOAT", data.size, data))
