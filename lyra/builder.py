@@ -41,6 +41,7 @@ def create_world(
     intrinsics: np.ndarray | None = None,
     lens: Trajectory | None = None,
     size: tuple[int, int] | None = None,
+    world_id: str | None = None,
     device: str | None = None,
     progress: Progress = SILENT,
 ) -> World:
@@ -67,7 +68,7 @@ def create_world(
     view = SeedView(fitted.image, estimate.depth, estimate.intrinsics if known is None else known)
     name = name or image.stem
     settings = WorldSettings(
-        id=new_id(name),
+        id=world_id or new_id(name),
         name=name,
         engine=engine,
         height=height,
@@ -124,9 +125,7 @@ def prepare_path(
         )
     if difference > START_TOLERANCE:
         path = path.rebased(start)
-    newest = (
-        world.chunks[-1].load_trajectory().intrinsics[-1] if world.chunks else world.seed_view().intrinsics
-    )
+    newest = world.chunks[-1].load_trajectory().intrinsics[-1] if world.chunks else world.intrinsics
     zoom = path.intrinsics[0, 0, 0] / newest[0, 0]
     if abs(zoom - 1) > 0.01:
         notes.append(

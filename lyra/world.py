@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+import os
 import re
 import secrets
 import shutil
+import stat
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -87,7 +90,7 @@ class Chunk:
 
     def load_depth(self) -> np.ndarray:
         """(80, H, W) float32 z-depth, inf where there is sky."""
-        return _read_arrays(self.folder / "depth.npz")["depth"].astype(np.float32)
+        return _read_arrays(self.folder / "depth.npz", "depth")["depth"].astype(np.float32)
 
     def load_state(self) -> dict[str, np.ndarray]:
         """What the engine left for `restore`; empty when it left nothing."""
@@ -197,6 +200,11 @@ class World:
         return self.chunks[-1].load_trajectory().w2c[-1] if self.chunks else np.eye(4)
 
     @property
+    def intrinsics(self) -> np.ndarray:
+        """Intrinsics (3, 3) of frame 0."""
+        return _read_arrays(self.folder / "seed.npz", "intrinsics")["intrinsics"]
+
+    @property
     def walkthrough(self) -> Path:
         return self.folder / "walkthrough.mp4"
 
@@ -205,13 +213,13 @@ class World:
         return self.folder / "results"
 
     def seed_view(self) -> SeedView:
-        data = _read_arrays(self.folder / "seed.npz")
+        data = _read_arrays(self.folder / "seed.npz", "depth", "intrinsics")
         with Image.open(self.folder / "seed.png") as image:
             return SeedView(np.asarray(image.convert("RGB")), data["depth"], data["intrinsics"])
 
     def trajectory(self) -> Trajectory:
         """The cameras of all frames, 1 + 80k."""
-        seed = Trajectory(np.eye(4)[None], self.seed_view().intrinsics[None], self.height, self.width)
+        seed = Trajectory(np.eye(4)[None], self.intrinsics[None], self.height, self.width)
         return Trajectory.joined([seed, *(chunk.load_trajectory() for chunk in self.chunks)])
 
     def views(self) -> WorldViews:
@@ -302,16 +310,17 @@ class World:
 
     def files(self) -> list[tuple[str, int]]:
         """Relative POSIX path and size of every finished file, sorted."""
-        found = (
-            path
-            for path in self.folder.rglob("*")
-            if not any(part.startswith(TEMPORARY_PREFIX) for part in path.relative_to(self.folder).parts)
-        )
-        return sorted(
-            (path.relative_to(self.folder).as_posix(), path.stat().st_size)
-            for path in found
-            if path.is_file() and not path.is_symlink()
-        )
+        found = []
+        for folder, subfolders, names in os.walk(self.folder):
+            subfolders[:] = [name for name in subfolders if not name.startswith(TEMPORARY_PREFIX)]
+            for name in names:
+                path = Path(folder, name)
+                # A job may replace or remove files while they are listed.
+                with contextlib.suppress(FileNotFoundError):
+                    facts = path.lstat()
+                    if stat.S_ISREG(facts.st_mode) and not name.startswith(TEMPORARY_PREFIX):
+                        found.append((path.relative_to(self.folder).as_posix(), facts.st_size))
+        return sorted(found)
 
     def summary(self) -> dict:
         """What the backend's World resource says, without its state."""
@@ -324,7 +333,7 @@ class World:
             "width": self.width,
             "height": self.height,
             "frames": self.frames,
-            "intrinsics": _read_arrays(self.folder / "seed.npz")["intrinsics"].tolist(),
+            "intrinsics": self.intrinsics.tolist(),
             "last_w2c": self.last_w2c.tolist(),
             "scale": self.settings.scale,
             "seed": self.settings.seed,
@@ -377,11 +386,11 @@ def _read_json(path: Path) -> dict:
     return data
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def _read_arrays(path: Path, *only: str) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as data:
-            return {key: data[key] for key in data.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            return {key: data[key] for key in only or data.files}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}.") from error
 
 
