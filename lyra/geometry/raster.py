@@ -111,7 +111,9 @@ class Rasterizer:
             wp.zeros(shape, dtype=wp.int32, device=self.device),
         )
 
-    def draw(self, surfaces: Sequence[Surface], w2c: np.ndarray, intrinsics: np.ndarray, soften=False) -> Picture:
+    def draw(
+        self, surfaces: Sequence[Surface], w2c: np.ndarray, intrinsics: np.ndarray, soften=False
+    ) -> Picture:
         """The view of a camera; of two surfaces in one place the earlier one is seen.
 
         Cracks thinner than three pixels within one surface are closed. With `soften`, silhouettes that have moved

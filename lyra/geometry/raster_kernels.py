@@ -2,6 +2,9 @@
 
 import warp as wp
 
+# Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
+wp.set_module_options({"max_unroll": 4, "enable_backward": False})
+
 NEAR_SIDE = 1
 FAR_SIDE = 2
 # A z-buffer key holds 38 bits of disparity and 24 bits that tell the quad.
@@ -218,7 +221,12 @@ def rasterize(
     if wp.max(wp.max(d[0], d[1]), wp.max(d[2], d[3])) > max_disparity:
         return
     scale = magnification(m, h0[2])
-    if too_long(p0, p1, scale) or too_long(p1, p2, scale) or too_long(p2, p3, scale) or too_long(p3, p0, scale):
+    if (
+        too_long(p0, p1, scale)
+        or too_long(p1, p2, scale)
+        or too_long(p2, p3, scale)
+        or too_long(p3, p0, scale)
+    ):
         return
     if int(side[y, x]) == _FAR:
         if opened(m, shift, float(x) + 0.5, float(y) + 0.5, texture[y, x][3], other[i], scale):

@@ -55,7 +55,14 @@ def complete_view(
     gap = find_gap(disparity, side == NEAR_SIDE, max(3, width // 130))
     space = scene.space
     full = fill_depth(
-        disparity, gap, w2c, intrinsics, space.ground, space.far, scene.witnesses(w2c, intrinsics), scene.device
+        disparity,
+        gap,
+        w2c,
+        intrinsics,
+        space.ground,
+        space.far,
+        scene.witnesses(w2c, intrinsics),
+        scene.device,
     )
     tick()
     guide = place_guide(full, w2c, intrinsics, space.typical, space.ground)

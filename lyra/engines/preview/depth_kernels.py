@@ -2,6 +2,9 @@
 
 import warp as wp
 
+# Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
+wp.set_module_options({"max_unroll": 4, "enable_backward": False})
+
 KNOWN = 0
 UNKNOWN = 1
 NEAR_THING = 2
@@ -46,7 +49,9 @@ def fit_slopes(
                 v = disparity[y + dy, x + dx]
                 # Samples far away may differ more: a plane seen at a slant does.
                 away = wp.sqrt(float(dx * dx + dy * dy)) / float(reach)
-                if int(state[y + dy, x + dx]) == _KNOWN and wp.abs(v - w) < (0.03 + 0.12 * away) * wp.max(v, w):
+                if int(state[y + dy, x + dx]) == _KNOWN and wp.abs(v - w) < (0.03 + 0.12 * away) * wp.max(
+                    v, w
+                ):
                     fx = float(dx)
                     fy = float(dy)
                     sum_x += fx * (v - w)
@@ -145,7 +150,8 @@ def extrapolate(
     for k in range(_DIRECTIONS):
         if weight[k] > 0.0 and found[k] > 0.0:
             # Of surfaces equally far away in the picture the farther one is more likely to go on behind.
-            share = weight[k] * (least / found[k]) * (least / found[k])
+            farther = (least / found[k]) * (least / found[k])
+            share = weight[k] * farther * farther
             total += share * found[k]
             weights += share
     result[i] = total / weights

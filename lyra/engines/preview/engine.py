@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -71,9 +72,7 @@ class PreviewEngine:
     ) -> list[Layer]:
         """Adds layers until no frame of the path has holes; returns them."""
         margin = round(OVERSCAN * scene.width)
-        wide = Rasterizer(
-            scene.height + 2 * margin, scene.width + 2 * margin, scene.space.near, self.device
-        )
+        wide = Rasterizer(scene.height + 2 * margin, scene.width + 2 * margin, scene.space.near, self.device)
         exact = Rasterizer(scene.height, scene.width, scene.space.near, self.device)
         keyframes = list(range(len(trajectory) - 1, -1, -KEYFRAME_STEP))
         total = 1.5 * len(keyframes)
@@ -99,9 +98,11 @@ class PreviewEngine:
 
         done = 0
         while keyframes:
-            holes = [self._missing(scene, exact, trajectory, frame) for frame in keyframes]
+            holes = self._missing(scene, trajectory, keyframes)
             progress.update(STAGE, done / total, newest)
-            keyframes = [frame for frame, share in zip(keyframes, holes, strict=True) if share > KEYFRAME_HOLES]
+            keyframes = [
+                frame for frame, share in zip(keyframes, holes, strict=True) if share > KEYFRAME_HOLES
+            ]
             holes = [share for share in holes if share > KEYFRAME_HOLES]
             if not keyframes:
                 break
@@ -109,51 +110,73 @@ class PreviewEngine:
             complete(frame, wide, margin, done / total)
             done += 1
         limit = negligible(scene.height, scene.width) / (scene.height * scene.width)
-        left = {}
-        for frame in range(len(trajectory)):
-            left[frame] = self._missing(scene, exact, trajectory, frame)
-            progress.update(STAGE, 0.7 + 0.1 * frame / len(trajectory), newest)
-        swept = sorted((frame for frame in left if left[frame] > limit), key=lambda f: (-left[f], f))
+        left = self._missing(
+            scene, trajectory, range(len(trajectory)), lambda: progress.update(STAGE, 0.7, newest)
+        )
+        swept = sorted(np.flatnonzero(np.array(left) > limit).tolist(), key=lambda frame: -left[frame])
         for number, frame in enumerate(swept):
-            share = 0.8 + 0.2 * number / len(swept)
-            if self._missing(scene, exact, trajectory, frame) > limit:
-                complete(frame, exact, 0, share)
+            share = 0.75 + 0.25 * number / len(swept)
             progress.update(STAGE, share, newest)
+            # What an earlier fill brought may have closed this frame's holes as well.
+            if self._missing(scene, trajectory, [frame])[0] > limit:
+                complete(frame, exact, 0, share)
         return layers
 
-    def _missing(self, scene: Scene, rasterizer: Rasterizer, trajectory: Trajectory, frame: int) -> float:
-        w2c, intrinsics = trajectory.w2c[frame], trajectory.intrinsics[frame]
-        surfaces = scene.surfaces(w2c, intrinsics, scene.height, scene.width)
-        return rasterizer.holes(surfaces, w2c, intrinsics) / (scene.height * scene.width)
+    def _missing(
+        self,
+        scene: Scene,
+        trajectory: Trajectory,
+        frames: Sequence[int],
+        tick: Callable[[], None] = lambda: None,
+    ) -> list[float]:
+        """The share of each of these frames that nothing is drawn to."""
+        shares = []
 
-    def _draw(self, scene: Scene, trajectory: Trajectory, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        def missing(rasterizer: Rasterizer, frame: int) -> float:
+            w2c, intrinsics = trajectory.w2c[frame], trajectory.intrinsics[frame]
+            surfaces = scene.surfaces(w2c, intrinsics, scene.height, scene.width)
+            return rasterizer.holes(surfaces, w2c, intrinsics) / (scene.height * scene.width)
+
+        for share in self._each(scene, frames, missing):
+            shares.append(share)
+            tick()
+        return shares
+
+    def _draw(
+        self, scene: Scene, trajectory: Trajectory, progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(trajectory), scene.height, scene.width)
         frames, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
-        for number, (image, disparity) in enumerate(self._pictures(scene, trajectory)):
+
+        def draw(rasterizer: Rasterizer, frame: int) -> tuple[np.ndarray, np.ndarray]:
+            w2c, intrinsics = trajectory.w2c[frame], trajectory.intrinsics[frame]
+            surfaces = scene.surfaces(w2c, intrinsics, scene.height, scene.width)
+            picture = rasterizer.close_rest(rasterizer.draw(surfaces, w2c, intrinsics, soften=True))
+            image, disparity, _ = picture.numpy()
+            return image, disparity
+
+        for number, (image, disparity) in enumerate(self._each(scene, range(len(trajectory)), draw)):
             frames[number] = np.rint(image)
             depth[number] = rounded_depth(disparity)
             progress.update(STAGE, (number + 1) / len(trajectory), frames[number])
         return frames, depth
 
-    def _pictures(self, scene: Scene, trajectory: Trajectory) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Image and disparity of every camera, in order; on a CPU one frame per core at a time."""
+    def _each(self, scene: Scene, frames: Sequence[int], work: Callable[[Rasterizer, int], Any]) -> Iterator:
+        """`work` for each frame, in order; on a CPU one frame per core at a time."""
         threads = 1 if self.device != "cpu" else min(os.cpu_count() or 1, MAX_THREADS)
         idle: queue.SimpleQueue[Rasterizer] = queue.SimpleQueue()
-        for _ in range(threads):
+        for _ in range(min(threads, len(frames))):
             idle.put(Rasterizer(scene.height, scene.width, scene.space.near, self.device))
 
-        def draw(frame: int) -> tuple[np.ndarray, np.ndarray]:
+        def task(frame: int):
             rasterizer = idle.get()
-            w2c, intrinsics = trajectory.w2c[frame], trajectory.intrinsics[frame]
-            surfaces = scene.surfaces(w2c, intrinsics, scene.height, scene.width)
-            picture = rasterizer.close_rest(rasterizer.draw(surfaces, w2c, intrinsics, soften=True))
-            image, disparity, _ = picture.numpy()
+            result = work(rasterizer, frame)
             idle.put(rasterizer)
-            return image, disparity
+            return result
 
         pool = ThreadPoolExecutor(threads)
         try:
-            yield from pool.map(draw, range(len(trajectory)))
+            yield from pool.map(task, frames)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -43,7 +43,9 @@ class Layer:
         mask = drawn[box]
         colours = np.rint(image[box][mask]).clip(0, 255).astype(np.uint8)
         pixels = np.flatnonzero(mask).astype(np.int32)
-        return cls(*mask.shape, pixels, colours, disparity[box][mask].astype(np.float32), np.array(w2c), cropped)
+        return cls(
+            *mask.shape, pixels, colours, disparity[box][mask].astype(np.float32), np.array(w2c), cropped
+        )
 
     def surface(self, device: str) -> Surface:
         image = np.zeros((self.height * self.width, 3), np.uint8)
@@ -81,9 +83,7 @@ class PlacedLayer:
         front = seen[2] > 1e-9
         x, y = seen[:2, front] / seen[2, front]
         beside, above = PROBE_MARGIN * width, PROBE_MARGIN * height
-        return bool(
-            np.any((x > -beside) & (x < width + beside) & (y > -above) & (y < height + above))
-        )
+        return bool(np.any((x > -beside) & (x < width + beside) & (y > -above) & (y < height + above)))
 
 
 def pack(layers: Sequence[Layer]) -> dict[str, np.ndarray]:

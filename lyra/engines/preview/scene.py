@@ -90,7 +90,9 @@ class Scene:
                 -1, self.height, self.width
             ),
             "witness_w2c": np.array([entry.w2c for entry in entries], np.float64).reshape(-1, 4, 4),
-            "witness_intrinsics": np.array([entry.intrinsics for entry in entries], np.float64).reshape(-1, 3, 3),
+            "witness_intrinsics": np.array([entry.intrinsics for entry in entries], np.float64).reshape(
+                -1, 3, 3
+            ),
         }
 
     def add_packed(self, state: dict[str, np.ndarray]) -> None:

@@ -6,6 +6,9 @@ Barnes et al., "PatchMatch" (2009), and Wexler et al., "Space-Time Completion of
 
 import warp as wp
 
+# Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
+wp.set_module_options({"max_unroll": 4, "enable_backward": False})
+
 PATCH_RADIUS = 3
 
 _RADIUS = wp.constant(PATCH_RADIUS)
@@ -191,6 +194,8 @@ def vote(
 
 
 @wp.kernel
-def write_pixels(pixels: wp.array(dtype=int), colours: wp.array(dtype=wp.vec3), image: wp.array2d(dtype=wp.vec3)):
+def write_pixels(
+    pixels: wp.array(dtype=int), colours: wp.array(dtype=wp.vec3), image: wp.array2d(dtype=wp.vec3)
+):
     i = wp.tid()
     image[pixels[i] / image.shape[1], pixels[i] % image.shape[1]] = colours[i]

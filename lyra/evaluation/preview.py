@@ -1,0 +1,122 @@
+"""How good the preview engine is, on scenes with known truth: what `lyra eval preview` prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lyra.engines.base import SeedView
+from lyra.engines.preview import PreviewEngine
+from lyra.evaluation.scenes import TrueScene, all_scenes
+from lyra.geometry.cameras import Trajectory
+from lyra.progress import SILENT, Progress
+
+# A pixel counts as seen by the source image when its depth there agrees within this share.
+SEEN_TOLERANCE = 0.01
+# Where sky is taken to be, in depths of the scene, to find it again in the source image.
+SKY_DEPTH = 1e6
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """Figures of one scene; PSNR in dB.
+
+    `psnr_seen`: against truth over pixels that the source image saw; `psnr_whole`: over whole frames (both the mean
+    over the frames with truth). `unfilled`: share of all pixels without colour and depth. `psnr_loop`: the last frame
+    of the way there and back against the source image. `psnr_revisit`: the worst frame of the way back against the
+    same camera on the way there, fills included. `seconds`: for the 80 frames of the way there.
+    """
+
+    scene: str
+    psnr_seen: float
+    psnr_whole: float
+    unfilled: float
+    psnr_loop: float
+    psnr_revisit: float
+    seconds: float
+
+
+def psnr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Peak signal-to-noise ratio in dB of two uint8 images (H, W, 3), over `mask` (H, W); at most 99."""
+    squares = (a.astype(np.float64) - b) ** 2
+    error = squares.mean() if mask is None else squares[mask].mean()
+    return float(10 * np.log10(255**2 / max(error, 255**2 / 10**9.9)))
+
+
+def seen_by_source(seed: SeedView, depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """Which pixels (H, W) of a view with true `depth` the source image saw."""
+    height, width = depth.shape
+    y, x = np.mgrid[:height, :width] + 0.5
+    z = np.where(np.isfinite(depth), depth, SKY_DEPTH)
+    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T
+    points = np.concatenate([rays * z[..., None], np.ones((height, width, 1))], -1) @ np.linalg.inv(w2c).T
+    projected = points[..., :3] @ seed.intrinsics.T
+    front = projected[..., 2] > 0
+    uv = np.floor(projected[..., :2] / np.where(front, projected[..., 2], 1)[..., None])
+    rows, columns = seed.depth.shape
+    inside = front & (uv >= 0).all(-1) & (uv[..., 0] < columns) & (uv[..., 1] < rows)
+    u, v = np.where(inside[..., None], uv, 0).astype(int).transpose(2, 0, 1)
+    there = np.where(np.isfinite(seed.depth), seed.depth, SKY_DEPTH)[v, u]
+    return inside & (np.abs(there - projected[..., 2]) <= SEEN_TOLERANCE * projected[..., 2])
+
+
+def evaluate_scene(scene: TrueScene, progress: Progress = SILENT, device: str = "cpu") -> PreviewRow:
+    """Walks a scene's path there and back, a chunk each, and compares."""
+    engine = PreviewEngine(device)
+    seed, path = scene.seed, scene.trajectory
+    state = engine.seed(seed)
+    started = time.perf_counter()
+    there = engine.extend(state, path[1:], "", 0, progress.part(0, 0.5))
+    seconds = (time.perf_counter() - started) * 80 / len(there.frames)
+    turn = Trajectory(path.w2c[-2::-1], path.intrinsics[-2::-1], path.height, path.width)
+    back = engine.extend(state, turn, "", 1, progress.part(0.5, 1))
+    seen, whole = [], []
+    for frame in scene.frames:
+        image, depth = scene.truth(frame)
+        mask = seen_by_source(seed, depth, path.w2c[frame], path.intrinsics[frame])
+        seen.append(psnr(there.frames[frame - 1], image, mask))
+        whole.append(psnr(there.frames[frame - 1], image))
+    depth = np.concatenate([there.depth, back.depth])
+    # Frames 1 ... N - 1 of the way there have the cameras of frames N - 2 ... 0 of the way back.
+    revisits = zip(there.frames[:-1], back.frames[-2::-1], strict=True)
+    return PreviewRow(
+        scene.name,
+        float(np.mean(seen)),
+        float(np.mean(whole)),
+        float(np.mean(~(depth > np.finfo(np.float16).tiny))),
+        psnr(back.frames[-1], seed.image),
+        min(psnr(first, again) for first, again in revisits),
+        seconds,
+    )
+
+
+def evaluate(
+    scenes: Sequence[TrueScene], progress: Progress = SILENT, device: str = "cpu"
+) -> list[PreviewRow]:
+    share = 1 / len(scenes)
+    return [
+        evaluate_scene(scene, progress.part(number * share, (number + 1) * share), device)
+        for number, scene in enumerate(scenes)
+    ]
+
+
+def table(rows: Sequence[PreviewRow]) -> str:
+    """The figures as lines of text, with what they must reach."""
+    head = f"{'scene':<12}{'seen dB':>9}{'whole dB':>10}{'unfilled':>10}{'loop dB':>9}{'revisit dB':>12}{'s / 80':>8}"
+    goal = f"{'goal':<12}{'>= 30':>9}{'>= 22':>10}{'0':>10}{'>= 35':>9}{'>= 35':>12}{'<= 30':>8}"
+    lines = [
+        f"{row.scene:<12}{row.psnr_seen:>9.2f}{row.psnr_whole:>10.2f}{row.unfilled:>10.2%}"
+        f"{row.psnr_loop:>9.2f}{row.psnr_revisit:>12.2f}{row.seconds:>8.1f}"
+        for row in rows
+    ]
+    return "\n".join([head, *lines, goal])
+
+
+def evaluate_and_print(progress: Progress = SILENT, device: str = "cpu") -> list[PreviewRow]:
+    """All scenes; prints the table and returns its rows."""
+    rows = evaluate(all_scenes(), progress, device)
+    print(table(rows))
+    return rows
