@@ -103,8 +103,8 @@ def _integrate(
     device: str,
 ) -> None:
     bricks = wp.array(grid.coordinates.astype(np.int32), dtype=wp.vec3i, device=device)
-    distances = wp.array(grid.distances.ravel(), dtype=wp.float32, device=device, copy=False)
-    weights = wp.array(grid.weights.ravel(), dtype=wp.float32, device=device, copy=False)
+    distances = wp.zeros(grid.distances.size, wp.float32, device=device)
+    weights = wp.zeros(grid.distances.size, wp.float32, device=device)
     for done, view in enumerate(views):
         progress.update("mesh", done / len(views))
         maps = SurfaceMaps.of(view, device)

@@ -31,11 +31,11 @@ class SplatSettings:
 
     keyframe_step: int = 8
     max_keyframes: int = 160
-    min_alpha: float = 0.95
+    min_alpha: float = 0.98
     depth_tolerance: float = 0.04
     color_tolerance: float = 0.12
     max_splats: int = 1_500_000
-    refine_passes: int = 2
+    refine_passes: int = 3
     max_refine_views: int = 24
 
 
@@ -43,8 +43,6 @@ class SplatSettings:
 # no more than SKY_PARALLAX pixels.
 SKY_FACTOR = 2.0
 SKY_PARALLAX = 3.0
-# Few keyframes are visited more often, until there were at least this many corrections.
-MIN_REFINE_STEPS = 16
 # The shell of a scene that is nothing but sky.
 EMPTY_SCENE_DEPTH = 100.0
 
@@ -72,8 +70,7 @@ def reconstruct_splats(
     cloud = _grow(keyframes, shell, settings, progress.part(0.1, 0.6), device)
     spread = np.linspace(0, len(keyframes) - 1, min(len(keyframes), settings.max_refine_views))
     chosen = [keyframes[i] for i in np.unique(spread.round().astype(int))]
-    passes = max(settings.refine_passes, -(-MIN_REFINE_STEPS // len(chosen)))
-    return refine_colors(cloud, chosen, passes, progress.part(0.6, 1.0), device)
+    return refine_colors(cloud, chosen, settings.refine_passes, progress.part(0.6, 1.0), device)
 
 
 def keyframe_indices(count: int, settings: SplatSettings) -> list[int]:
@@ -136,13 +133,15 @@ def _thinned(wanted: np.ndarray, spacing: int) -> np.ndarray:
 
 def explained(view: View, rendering: Rendering, shell: SkyShell, settings: SplatSettings) -> np.ndarray:
     """Pixels (H, W) of a view that a rendering of the cloud already shows."""
-    depth = np.where(np.isfinite(view.depth), view.depth, shell.depth(view))
-    # A rendering blends both sides of an edge, so what lies between them is right as well.
-    farthest = maximum_filter(depth, 3) * (1 + settings.depth_tolerance)
     sky = ~np.isfinite(view.depth)
-    behind = rendering.depth > farthest
-    difference = uniform_filter(view.image / np.float32(255) - rendering.rgb, (5, 5, 1))
-    recolored = (np.abs(difference).max(-1) > settings.color_tolerance) & ~sky
-    nearest = minimum_filter(depth, 3) * (1 - settings.depth_tolerance)
-    recolored &= rendering.depth >= nearest
-    return (rendering.alpha >= settings.min_alpha) & ~behind & ~recolored
+    depth = np.where(sky, shell.depth(view), view.depth)
+    difference = view.image / np.float32(255) - rendering.rgb
+    # A rendering blends both sides of an edge, so what lies between them in depth is right as well ...
+    behind = rendering.depth > maximum_filter(depth, 3) * (1 + settings.depth_tolerance)
+    # ... unless the colour says that the far side shows through a crack.
+    crack = rendering.depth > depth * (1 + settings.depth_tolerance)
+    crack &= np.abs(difference).max(-1) > settings.color_tolerance
+    in_place = rendering.depth >= minimum_filter(depth, 3) * (1 - settings.depth_tolerance)
+    average = np.abs(uniform_filter(difference, (5, 5, 1))).max(-1)
+    recolored = in_place & ~sky & (average > settings.color_tolerance)
+    return (rendering.alpha >= settings.min_alpha) & ~behind & ~crack & ~recolored
