@@ -29,7 +29,7 @@ lint: $(VENV)/test-is-ready
 	$(VENV)/bin/python -m ruff format --check .
 
 bench: $(VENV)/test-is-ready
-	$(VENV)/bin/python benchmarks/geometry.py
+	$(VENV)/bin/python -m benchmarks.geometry
 
 $(VENV)/bin/python:
 	sh scripts/prepare-system.sh "$(PYTHON)"

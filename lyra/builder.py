@@ -239,7 +239,8 @@ def reconstruct_world(
     quality = psnr_along_path(cloud, sampled, progress.part(0.5, 0.6), device=device)
     results = {"splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
     write_ply(cloud, world.results / "splats.ply")
-    if mesh:
+    # Nothing but sky has no surface; that is a world without a mesh, not a failure.
+    if mesh and any(np.isfinite(view.depth).any() for view in sampled):
         surface = fuse(views, progress.part(0.6, 0.95), device=device)
         save_glb(surface, world.results / "mesh.glb")
         save_ply(surface, world.results / "mesh.ply")

@@ -1,0 +1,187 @@
+"""The whole way on the example scene, as an artist would go it, in a hidden Blender: `make demo` or `lyra demo`.
+
+Builds the extension's zip, installs it into a Blender of its own, starts the backend, loads the example image, lays a
+camera path on a curve, generates, imports, renders and saves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "courtyard"
+EXTENSION = "bl_ext.user_default.lyra_worlds"
+RENDER_SIZE = (832, 480)
+PATIENCE = 3600.0
+
+
+class DemoError(RuntimeError):
+    """A step of the demo did not come to its end."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
+    parser.add_argument("--size", metavar="WxH", help="size of the world's pictures (832x480)")
+    options = parser.parse_args()
+    out = options.out.resolve()
+    if (out / "world").exists():
+        print(f"lyra: {out} holds a world already; remove it or choose another folder.", file=sys.stderr)
+        return 2
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="lyra-demo-") as scratch:
+        bar = tqdm(total=100, bar_format="{desc:<24} {percentage:3.0f}%|{bar}| {elapsed}")
+        try:
+            run(out, Path(scratch), options.size, bar)
+        except DemoError as error:
+            bar.close()
+            print(f"lyra: {error}", file=sys.stderr)
+            return 1
+        bar.close()
+    for name in ("world.blend", "splats.ply", "mesh.glb", "walkthrough.mp4", "render.png", "world"):
+        print(out / name)
+    return 0
+
+
+def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
+    advance(bar, "building the extension", 1)
+    log = scratch / "build.log"
+    with log.open("wb") as sink:
+        code = subprocess.call(
+            [sys.executable, str(ROOT / "build_addon.py"), "--out", str(scratch)], stdout=sink, stderr=sink
+        )
+    if code:
+        raise DemoError(
+            f"build_addon.py failed: {log.read_text('utf-8', 'replace').strip().splitlines()[-1]}"
+        )
+    package = next(path for path in scratch.glob("lyra_worlds-*.zip") if "thin" not in path.name)
+
+    advance(bar, "opening Blender", 3)
+    # Before bpy is imported: the demo's Blender must not touch the user's preferences.
+    os.environ["BLENDER_USER_RESOURCES"] = str(scratch / "blender")
+    with quiet():
+        import bpy
+
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        bpy.ops.extensions.package_install_files(
+            repo="user_default", filepath=str(package), enable_on_install=True
+        )
+    session = sys.modules[EXTENSION + ".session"]
+    preferences = bpy.context.preferences.addons[EXTENSION].preferences
+    preferences.source = "PYTHON"
+    preferences.engine_python = sys.executable
+    bpy.context.preferences.filepaths.save_version = 0
+    preferences.worlds_folder = str(scratch / "worlds")
+    try:
+        make_world(bpy, session, bar, size)
+        finish(bpy, out, bar)
+        bpy.context.scene.lyra.world.lyra.job = ""
+    finally:
+        session.unregister()
+    world = next((scratch / "worlds").glob("*/world.json")).parent
+    shutil.copytree(world, out / "world")
+    for name in ("splats.ply", "mesh.glb"):
+        shutil.copy(world / "results" / name, out / name)
+    advance(bar, "done", 100)
+
+
+def make_world(bpy, session, bar: tqdm, size: str | None) -> None:
+    """Start World, Add Camera Path, Generate: the buttons of the panel, one after the other."""
+    settings = bpy.context.scene.lyra
+    settings.image = str(EXAMPLE / "image.png")
+    settings.depth_file = str(EXAMPLE / "depth.npz")
+    settings.name = "Courtyard"
+    if size:
+        settings.size = "CUSTOM"
+        settings.width, settings.height = (int(side) for side in size.split("x"))
+    advance(bar, "starting the backend", 5)
+    bpy.ops.lyra.start_world()
+    wait(session, bar, 5, 10, lambda: bpy.ops.lyra.add_path.poll())
+    bpy.ops.lyra.add_path(preset="WALK", set_scene_range=True)
+    bpy.ops.lyra.generate()
+    empty = settings.world
+    wait(session, bar, 10, 80, lambda: any("splats" in child.name.lower() for child in empty.children))
+
+
+def finish(bpy, out: Path, bar: tqdm) -> None:
+    """Renders the splats from the middle of the path with Cycles and saves the file beside its media."""
+    advance(bar, "rendering", 82)
+    scene = bpy.context.scene
+    scene.frame_set((scene.frame_start + scene.frame_end) // 2)
+    camera = next(
+        child for child in scene.lyra.world.children if child.type == "CAMERA" and "Walkthrough" in child.name
+    )
+    scene.camera = camera
+    scene.render.engine = "CYCLES"
+    scene.cycles.device = "CPU"
+    scene.cycles.samples = 16
+    # Splats are painted light: no film look over them, and many of them lie behind each other.
+    scene.view_settings.view_transform = "Standard"
+    scene.cycles.transparent_max_bounces = 256
+    scene.render.resolution_x, scene.render.resolution_y = RENDER_SIZE
+    scene.render.filepath = str(out / "render.png")
+    with quiet():
+        bpy.ops.render.render(write_still=True)
+    advance(bar, "saving", 96)
+    clips = list(bpy.data.movieclips)
+    for clip in clips:
+        shutil.copy(bpy.path.abspath(clip.filepath), out / "walkthrough.mp4")
+    with quiet():
+        bpy.ops.wm.save_as_mainfile(filepath=str(out / "world.blend"))
+        for clip in clips:
+            clip.filepath = "//walkthrough.mp4"
+        bpy.ops.file.pack_all()
+        bpy.ops.wm.save_mainfile()
+
+
+def wait(session, bar: tqdm, start: float, end: float, ready: Callable[[], bool]) -> None:
+    """Does what Blender's event loop does, until `ready`; shows the progress of the jobs under way."""
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        session.current.tick()
+        for job in session.current.jobs.values():
+            if job["state"] in ("failed", "interrupted", "cancelled"):
+                raise DemoError(f"The backend says: {job['error'] or job['state']}")
+            advance(bar, job["stage"] or job["state"], start + (end - start) * job["progress"])
+        if session.current.phase.name == "OFF" and session.current.message:
+            raise DemoError(session.current.message)
+        if time.monotonic() > deadline:
+            raise DemoError(
+                f"Nothing came within {PATIENCE:.0f} s; the backend said: {session.current.message}"
+            )
+        time.sleep(0.02)
+
+
+def advance(bar: tqdm, text: str, percent: float) -> None:
+    bar.set_description_str(text, refresh=False)
+    bar.update(max(percent - bar.n, 0))
+    bar.refresh()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps Blender's chatter, which C code prints, off the bar's lines."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
