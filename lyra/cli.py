@@ -283,12 +283,13 @@ def run_engines(options: argparse.Namespace) -> None:
             print(f"  {info.reason}")
 
 
-def run_eval(options: argparse.Namespace) -> int:
-    from lyra.evaluation.preview import evaluate_and_print
+def run_eval(options: argparse.Namespace) -> None:
+    from lyra.evaluation.preview import evaluate, table
+    from lyra.evaluation.scenes import all_scenes
 
     with progress_bar() as progress:
-        rows = evaluate_and_print(progress)
-    return 0 if rows else 1
+        rows = evaluate(all_scenes(), progress)
+    print(table(rows))
 
 
 def run_demo(options: argparse.Namespace) -> int:
