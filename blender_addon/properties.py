@@ -19,6 +19,8 @@ def _is_world(_settings, candidate: bpy.types.Object) -> bool:
 def _show(settings, _context) -> None:
     if settings.world:
         worlds.show(settings.world, settings.show)
+        if settings.show == "MESH":
+            worlds.show_vertex_colors()
 
 
 class LYRA_PG_world(bpy.types.PropertyGroup):

@@ -122,6 +122,23 @@ def show(empty: bpy.types.Object, what: str) -> None:
             obj.hide_viewport = obj.hide_render = hidden
 
 
+def show_vertex_colors() -> None:
+    """Has solid viewports that show material colours show the meshes' own: a world's mesh has no other."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D" and area.spaces.active.shading.color_type == "MATERIAL":
+                area.spaces.active.shading.color_type = "VERTEX"
+
+
+def look_through_camera(scene: bpy.types.Scene) -> None:
+    """Has the largest 3D viewport of each window on this scene look through the scene's camera."""
+    for window in bpy.context.window_manager.windows:
+        areas = [area for area in window.screen.areas if area.type == "VIEW_3D"]
+        if areas and window.scene == scene:
+            largest = max(areas, key=lambda area: area.width * area.height)
+            largest.spaces.active.region_3d.view_perspective = "CAMERA"
+
+
 def to_matrix(matrix: np.ndarray) -> Matrix:
     return Matrix([[float(value) for value in row] for row in matrix])
 

@@ -13,6 +13,8 @@ from .. import conversion
 
 # Lens settings that change by less than this are not keyed.
 STILL = 1e-5
+# The sky stands some hundred median depths away.
+SKY = 1000.0
 _LENS_CHANNELS = {"lens": "focal", "shift_x": "shift_x", "shift_y": "shift_y"}
 
 
@@ -73,6 +75,11 @@ def build(keys: Keys, name: str, first_frame: int) -> bpy.types.Object:
     if moving:
         _animate(data, "CAMERA", frames, moving)
     return obj
+
+
+def see_far(camera: bpy.types.Camera, depth: float) -> None:
+    """Moves the far plane behind the sky of a picture whose median depth in the scene is `depth`."""
+    camera.clip_end = max(1000.0, SKY * depth)
 
 
 def local_scale(scale: float) -> np.ndarray:

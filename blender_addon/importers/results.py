@@ -59,6 +59,7 @@ def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[No
     seed_camera = bpy.data.objects.new(f"{name} Camera", bpy.data.cameras.new(f"{name} Camera"))
     lens = conversion.intrinsics_lens(intrinsics, world["width"], world["height"])
     conversion.apply_lens(seed_camera.data, lens)
+    camera.see_far(seed_camera.data, depth * scale)
     camera.put_image_behind(seed_camera.data, make_image.result())
     local = conversion.cameras_under_empty(np.eye(4)[None], scale)[0]
     worlds.add(empty, worlds.SEED_CAMERA, seed_camera, local)
@@ -70,6 +71,7 @@ def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[No
         scene.render.pixel_aspect_x = scene.render.pixel_aspect_y = 1.0
     scene.lyra.world = empty
     scene.lyra.show = "POINTS"
+    worlds.look_through_camera(scene)
     worlds.push_undo("Import First Picture")
 
 
@@ -123,6 +125,7 @@ def import_results(world: dict, files: Files) -> Iterator[None]:
         first = empty.lyra.first_frame
         obj = camera.build(keys, f"{name} Walkthrough", first)
         worlds.add(empty, worlds.CAMERA, obj, camera.local_scale(scale))
+        camera.see_far(obj.data, empty.lyra.depth * scale)
         if make_clip:
             camera.put_clip_behind(obj.data, make_clip.result(), first)
     shown = "SPLATS" if files.splats else "MESH" if files.mesh else "POINTS"

@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from mathutils import Matrix, Quaternion
 
 from .. import conversion, trajectory, worlds
+from ..importers.camera import see_far
 from ..presets import PRESETS, Shape, Start
 
 # A camera that leans less than this to a side keeps the horizon level while it tracks.
@@ -177,7 +178,7 @@ def _copy_lens(source: bpy.types.Object, camera: bpy.types.Object, depth: float)
     for setting in ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y"):
         setattr(camera.data, setting, getattr(source.data, setting))
     camera.data.display_size = 0.1 * depth
-    camera.data.clip_end = max(1000.0, 100 * depth)
+    see_far(camera.data, depth)
 
 
 def register() -> None:

@@ -132,7 +132,8 @@ class LYRA_PT_job(_Panel, bpy.types.Panel):
             layout.label(text=stage(job))
             text = " - ".join(filter(None, (f"{job['progress']:.0%}", time_left(job["eta_seconds"]))))
             layout.progress(factor=job["progress"], text=text)
-            if job["message"]:
+            # A message that only repeats the stage says nothing new.
+            if job["message"] and not job["message"].startswith(job["stage"] or " "):
                 say(layout, job["message"])
             if icon := thumbnails.icon(jobs.preview_file(job["id"])):
                 layout.template_icon(icon_value=icon, scale=8.0)
@@ -165,7 +166,9 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
         )
         if results := world.get("results"):
             column.label(text=f"{results['splats']:,} splats, {results.get('faces') or 0:,} faces")
-        layout.row().prop(settings, "show", expand=True)
+        row = layout.row()
+        row.use_property_split = False
+        row.prop(settings, "show", expand=True)
         for note in world["notes"]:
             say(layout, note, "INFO")
         if world["license"]:

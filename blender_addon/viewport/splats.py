@@ -68,6 +68,8 @@ void main() {
   vec4 clip = parameters.projection * vec4(center, 1.0);
   vec2 pixels = axis * corner.x * reach.x + vec2(-axis.y, axis.x) * corner.y * reach.y;
   clip.xy += pixels * 2.0 / parameters.screen.zw * clip.w;
+  /* The sky is shown however near the viewport's far plane is. */
+  clip.z = min(clip.z, 0.99999 * clip.w);
   bool behind = perspective > 0.5 && center.z > -1e-4;
   gl_Position = behind ? vec4(0.0, 0.0, 2.0, 1.0) : clip;
   place = corner * REACH;

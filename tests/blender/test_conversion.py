@@ -1,0 +1,116 @@
+"""Axes and lenses: against Blender's own camera matrix, and by the properties the maths must have."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.blender.addon import load
+
+bpy = pytest.importorskip("bpy", reason="needs Blender as a Python module")
+conversion = load("conversion")
+
+
+def random_rigid(rng, count):
+    matrices = np.tile(np.eye(4), (count, 1, 1))
+    q, r = np.linalg.qr(rng.normal(size=(count, 3, 3)))
+    q *= np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None]
+    q[np.linalg.det(q) < 0, :, 0] *= -1
+    matrices[:, :3, :3], matrices[:, :3, 3] = q, rng.normal(size=(count, 3)) * 5
+    return matrices
+
+
+@pytest.fixture
+def camera():
+    obj = bpy.data.objects.new("c", bpy.data.cameras.new("c"))
+    bpy.context.scene.collection.objects.link(obj)
+    yield obj
+    bpy.data.objects.remove(obj)
+
+
+@pytest.mark.parametrize(
+    ("fit", "size", "aspect"),
+    itertools.product(
+        ["AUTO", "HORIZONTAL", "VERTICAL"], [(832, 480), (480, 832), (500, 500)], [(1, 1), (2, 1), (1, 1.5)]
+    ),
+)
+def test_intrinsics_are_blenders(camera, fit, size, aspect):
+    (width, height), data = size, camera.data
+    data.sensor_fit, data.sensor_width, data.sensor_height = fit, 36, 20
+    data.lens, data.shift_x, data.shift_y = 31, 0.11, -0.07
+    projection = np.array(
+        camera.calc_matrix_camera(
+            bpy.context.evaluated_depsgraph_get(), x=width, y=height, scale_x=aspect[0], scale_y=aspect[1]
+        )
+    )
+    points = np.random.default_rng(0).uniform([-1, -1, -9, 1], [1, 1, -4, 1.0001], (20, 4))
+    clip = points @ projection.T
+    wanted = (clip[:, :2] / clip[:, 3:] * [1, -1] + 1) / 2 * [width, height]
+    in_opencv = points[:, :3] * [1, -1, -1]
+    pixels = in_opencv @ conversion.camera_intrinsics(data, width, height, *aspect).T
+    np.testing.assert_allclose(pixels[:, :2] / pixels[:, 2:], wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [(832, 480), (480, 832), (480, 480)])
+def test_lens_and_intrinsics_are_inverse(camera, size):
+    width, height = size
+    k = np.array([[613.0, 0, width / 2 + 20], [0, 613.0, height / 2 - 11], [0, 0, 1]])
+    conversion.apply_lens(camera.data, conversion.intrinsics_lens(k, width, height))
+    np.testing.assert_allclose(conversion.camera_intrinsics(camera.data, width, height), k, atol=1e-3)
+    # The fitted side keeps its field of view in another aspect.
+    wide = conversion.camera_intrinsics(camera.data, 2 * width, 2 * height)
+    np.testing.assert_allclose(wide[0, 0] / k[0, 0], 2, rtol=1e-5)
+
+
+def test_rigid_removes_scale_and_is_idempotent():
+    cameras = random_rigid(np.random.default_rng(1), 10)
+    scaled = cameras @ np.diag([3.0, 0.2, 7, 1])
+    np.testing.assert_allclose(conversion.rigid(scaled), cameras, atol=1e-12)
+    sheared = cameras.copy()
+    sheared[:, :3, 0] += 0.3 * sheared[:, :3, 1]
+    once = conversion.rigid(sheared)
+    np.testing.assert_allclose(
+        once[:, :3, :3] @ once[:, :3, :3].transpose(0, 2, 1), np.tile(np.eye(3), (10, 1, 1)), atol=1e-12
+    )
+    np.testing.assert_allclose(conversion.rigid(once), once, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "says"),
+    [
+        (np.diag([-1.0, 1, 1, 1]), "mirrored"),
+        (np.diag([0.0, 1, 1, 1]), "scaled to nothing"),
+        (np.full((4, 4), np.nan), "not finite"),
+    ],
+)
+def test_cameras_of_no_use(matrix, says):
+    with pytest.raises(conversion.CameraError, match=says):
+        conversion.rigid(matrix, "Cam")
+
+
+def test_world_round_trip_under_a_moved_and_scaled_empty():
+    rng = np.random.default_rng(2)
+    cameras = random_rigid(rng, 12)
+    empty = conversion.world_matrix(cameras[0], 2.5)
+    w2c = conversion.cameras_in_world(cameras, empty, "World")
+    np.testing.assert_allclose(w2c[0], np.eye(4), atol=1e-12)
+    back = empty @ conversion.cameras_under_empty(w2c, 2.5)
+    np.testing.assert_allclose(back, cameras, atol=1e-12)
+    # Moving world and cameras together changes nothing for the world.
+    motion = random_rigid(rng, 1)[0] @ np.diag([1.5, 1.5, 1.5, 1])
+    np.testing.assert_allclose(
+        conversion.cameras_in_world(motion @ cameras, motion @ empty, "World"), w2c, atol=1e-10
+    )
+
+
+def test_uneven_empty_is_refused():
+    with pytest.raises(conversion.CameraError, match="unevenly"):
+        conversion.uniform_scale(np.diag([1.0, 2, 1, 1]), "World")
+
+
+def test_linear_from_srgb_is_blenders():
+    from mathutils import Color
+
+    values = np.linspace(0, 1, 40)
+    wanted = [Color((v, v, v)).from_srgb_to_scene_linear().r for v in values]
+    np.testing.assert_allclose(conversion.linear_from_srgb(values), wanted, atol=4e-4)

@@ -1,0 +1,134 @@
+"""The engine's process and its installation, with small stand-in packages; no network."""
+
+import json
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+
+from tests.blender.addon import load
+
+installer = load("installer")
+process = load("process")
+
+
+def fake_wheel(folder, code="print('usage: backend')"):
+    """A wheel of a package `backend` that does nothing but run `code`."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "lyra_worlds-9.9-py3-none-any.whl"
+    info = "lyra_worlds-9.9.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("backend/__init__.py", "")
+        wheel.writestr("backend/__main__.py", code)
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: lyra-worlds\nVersion: 9.9\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    (folder / "constraints.txt").write_text("")
+    return path
+
+
+def install(tmp_path, **options):
+    wheel = fake_wheel(tmp_path / "bundle", **options)
+    return installer.Installation(
+        python=installer.Path(sys.executable),
+        wheel=wheel,
+        constraints=wheel.with_name("constraints.txt"),
+        environment=tmp_path / "engine",
+        log=tmp_path / "install.log",
+    )
+
+
+def finish(installation, limit=60.0):
+    end = time.monotonic() + limit
+    seen = []
+    while installation.active:
+        assert time.monotonic() < end, installation.line
+        installation.poll()
+        seen.append((installation.label, installation.progress))
+        time.sleep(0.02)
+    return seen
+
+
+def test_installs_into_an_environment_of_its_own(tmp_path):
+    installation = install(tmp_path)
+    seen = finish(installation)
+    assert installation.done and not installation.error
+    assert [progress for _, progress in seen] == sorted(progress for _, progress in seen)
+    assert installer.installed_version(tmp_path / "engine") == "9.9"
+    python = installer.environment_python(tmp_path / "engine")
+    told = subprocess.run([python, "-I", "-m", "backend"], capture_output=True, text=True, check=True)
+    assert told.stdout == "usage: backend\n"
+
+
+def test_engine_that_does_not_start_counts_as_not_installed(tmp_path):
+    installation = install(tmp_path, code="raise SystemExit('a library is missing')")
+    finish(installation)
+    assert "does not start" in installation.error and "a library is missing" in installation.error
+    assert installer.installed_version(tmp_path / "engine") is None
+
+
+def test_cancel_leaves_nothing(tmp_path):
+    installation = install(tmp_path)
+    while installation.label == "Checking Python":
+        installation.poll()
+        time.sleep(0.01)
+    installation.cancel()
+    finish(installation)
+    assert "cancelled" in installation.error
+    assert not (tmp_path / "engine").exists()
+
+
+def test_python_that_is_none(tmp_path):
+    wheel = fake_wheel(tmp_path / "bundle")
+    no_python = tmp_path / "python"
+    installation = installer.Installation(no_python, wheel, wheel, tmp_path / "engine", tmp_path / "log")
+    assert "cannot make environments" in installation.error
+
+
+def test_bundle_is_found_or_not(tmp_path):
+    assert installer.bundled_wheel(tmp_path) is None
+    wheel = fake_wheel(tmp_path)
+    assert installer.bundled_wheel(tmp_path) == wheel
+    assert installer.wheel_version(wheel) == "9.9"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "127.0.0.1"}'])
+def test_state_file_that_says_nothing(tmp_path, text):
+    path = tmp_path / "backend.json"
+    path.write_text(text)
+    assert process.read_state(path) is None
+
+
+def test_state_file(tmp_path):
+    path = tmp_path / "backend.json"
+    assert process.read_state(path) is None
+    path.write_text(
+        json.dumps(
+            {
+                "api": 1,
+                "version": "0.1",
+                "host": "127.0.0.1",
+                "port": 5,
+                "token": "t",
+                "pid": 7,
+                "owner": "blender",
+            }
+        )
+    )
+    state = process.read_state(path)
+    assert (state.address.port, state.pid, state.owner) == (5, 7, "blender")
+
+
+def test_stopping_what_is_gone_is_no_error(tmp_path):
+    assert process.stop_if_idle(load("wire").Address("127.0.0.1", 9, "t")) is False
+
+
+def test_last_line(tmp_path):
+    log = tmp_path / "log"
+    assert process.last_line(log) == ""
+    log.write_text("x" * 10_000 + "\nlast words \n\n")
+    assert process.last_line(log) == "last words"

@@ -1,0 +1,249 @@
+"""Run inside Blender: the installed zip against a real backend process, from an image to a world and back."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+NAME = "bl_ext.user_default.lyra_worlds"
+WIDTH, HEIGHT = 208, 112
+FLIP = np.diag([1.0, -1, -1, 1])
+
+
+def install(zip_file):
+    """The extension as a user installs it, in a Blender with nothing else in it."""
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
+    global session, worlds, preferences
+    from bl_ext.user_default.lyra_worlds import preferences, session, worlds
+
+
+def until(condition, limit=240.0):
+    """Plays the timer until the condition holds. Messages for the user are returned."""
+    end, said = time.monotonic() + limit, []
+    current = session.current
+    while not condition():
+        assert time.monotonic() < end, f"{current.phase} {current.message!r} {current.jobs} {said}"
+        current.tick()
+        if current.message and current.message not in said:
+            said.append(current.message)
+        time.sleep(0.01)
+    return said
+
+
+def refused(operator, says, **options):
+    """The operator reports an error that contains `says`, or its poll gives that as the reason."""
+    try:
+        operator(**options)
+    except RuntimeError as error:
+        assert says in str(error), error
+    else:
+        raise AssertionError(f"{operator} was not refused; expected: {says}")
+
+
+def settings():
+    return bpy.context.scene.lyra
+
+
+def job():
+    return session.current.jobs[settings().world.lyra.world_id]
+
+
+def world():
+    return worlds.description(settings().world)
+
+
+def idle():
+    return not session.current.tasks and not session.current.client.busy and not session.current.followers
+
+
+def evaluated(obj):
+    bpy.context.view_layer.update()
+    return np.array(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).matrix_world)
+
+
+def check_refusals_before_anything(image):
+    refused(bpy.ops.lyra.start_world, "Choose an image first")
+    refused(bpy.ops.lyra.generate, "Start a world first")
+    refused(bpy.ops.lyra.install_engine, "Allow Online Access")
+    settings().image = str(image.with_name("gone.png"))
+    refused(bpy.ops.lyra.start_world, "There is no file")
+    settings().image = str(image)
+    refused(bpy.ops.lyra.start_world, "The engine is not installed")
+
+
+def start(image, depth):
+    chosen = preferences.get()
+    chosen.source, chosen.engine_python = "PYTHON", os.environ["LYRA_ENGINE_PYTHON"]
+    scene = bpy.context.scene
+    stand = bpy.data.objects.new("Stand", bpy.data.cameras.new("Stand"))
+    scene.collection.objects.link(stand)
+    stand.location, stand.rotation_euler, stand.scale = (4, -3, 2), (1.4, 0, 0.7), (2, 2, 2)
+    scene.camera = stand
+    bpy.context.view_layer.update()
+    settings().image, settings().depth_file = str(image), str(depth)
+    settings().size, settings().width, settings().height = "CUSTOM", WIDTH, HEIGHT
+    settings().use_camera_lens, stand.data.lens = True, 40
+    assert bpy.ops.lyra.start_world() == {"FINISHED"}
+    until(lambda: settings().world is not None and worlds.part(settings().world, worlds.SEED_CAMERA))
+    assert session.current.health["owner"] == "blender"
+    return stand
+
+
+def check_seed(stand):
+    empty, seed = settings().world, worlds.part(settings().world, worlds.SEED_CAMERA)
+    collection = worlds.collection_of(empty)
+    assert collection.name == "image" and collection.name in bpy.data.collections["Lyra Worlds"].children
+    assert bpy.context.scene.camera == seed
+    # It stands where the artist's camera stood, without its scale, and sees what that saw.
+    stood = evaluated(stand) @ np.diag([0.5, 0.5, 0.5, 1])
+    np.testing.assert_allclose(evaluated(seed), stood, atol=1e-5)
+    np.testing.assert_allclose(evaluated(empty), stood @ FLIP, atol=1e-5)
+    assert abs(seed.data.lens / seed.data.sensor_width - 40 / 36) < 1e-3
+    points = worlds.part(empty, worlds.POINTS)
+    position = np.empty(len(points.data.attributes["position"].data) * 3, np.float32)
+    points.data.attributes["position"].data.foreach_get("vector", position)
+    depth = position.reshape(-1, 3)[:, 2]
+    assert 1000 < len(depth) <= WIDTH * HEIGHT and abs(np.median(depth) - empty.lyra.depth) < 1e-3
+    np.testing.assert_allclose(np.quantile(depth, [0.02, 0.98]), [5, 12], atol=0.3)
+
+
+def check_paths():
+    """Every preset begins exactly at the seed camera."""
+    seed = worlds.part(settings().world, worlds.SEED_CAMERA)
+    for preset in ("PULL_OUT", "ORBIT", "CRANE", "WALK", "LOOK_AROUND", "PUSH_IN"):
+        assert bpy.ops.lyra.add_path(preset=preset) == {"FINISHED"}
+        camera = settings().camera
+        assert (settings().first_frame, settings().last_frame) == (1, 81)
+        bpy.context.scene.frame_set(1)
+        np.testing.assert_allclose(evaluated(camera), evaluated(seed), atol=2e-4, err_msg=preset)
+        bpy.context.scene.frame_set(81)
+        assert np.abs(evaluated(camera) - evaluated(seed)).max() > 0.1, preset
+    bpy.context.scene.frame_set(1)
+
+
+def check_bad_cameras():
+    data = settings().camera.data
+    for kind, word in (("ORTHO", "orthographic"), ("PANO", "panoramic")):
+        data.type = kind
+        refused(bpy.ops.lyra.generate, word)
+    data.type = "PERSP"
+    settings().camera.scale = (-1, 1, 1)
+    refused(bpy.ops.lyra.generate, "mirrored")
+    settings().camera.scale = (1, 3, 1)
+
+
+def generate():
+    bpy.context.scene.frame_set(17)
+    assert bpy.ops.lyra.generate() == {"FINISHED"}
+    assert bpy.context.scene.frame_current == 17, "sampling must put the frame back"
+    until(lambda: settings().world.lyra.job and job()["kind"] == "extend")
+
+
+def check_reopened(blend):
+    """Saved while the job runs, closed, opened: the file knows its world and finds the job."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    world_id, job_id = settings().world.lyra.world_id, job()["id"]
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)
+    assert not session.current.followers
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    assert settings().world.lyra.world_id == world_id and settings().world.lyra.job == job_id
+    until(lambda: world_id in session.current.jobs)
+    assert job()["id"] == job_id
+
+
+def check_results():
+    empty = settings().world
+    description = world()
+    assert description["frames"] == 81 and empty.lyra.job == ""
+    assert empty["lyra_world_id"] == description["id"] and empty["lyra_engine"] == "preview"
+    assert empty["lyra_prompt"] == "a ruin" and "lyra_seed" in empty
+    parts = {role: worlds.part(empty, role) for role in (worlds.SPLATS, worlds.MESH, worlds.CAMERA)}
+    assert all(worlds.collection_of(empty) in obj.users_collection for obj in parts.values())
+    splats = parts[worlds.SPLATS]
+    assert len(splats.data.attributes["position"].data) == description["results"]["splats"]
+    mesh = parts[worlds.MESH].data
+    assert len(mesh.polygons) == description["results"]["faces"] and not mesh.validate()
+    assert not splats.hide_render and parts[worlds.MESH].hide_render
+
+    # The sampled camera repeats the artist's, frame by frame.
+    camera, path = parts[worlds.CAMERA], settings().camera
+    for frame in (1, 2, 40, 81):
+        bpy.context.scene.frame_set(frame)
+        wanted = evaluated(path)
+        wanted[:3, :3] /= np.linalg.norm(wanted[:3, :3], axis=0)
+        np.testing.assert_allclose(evaluated(camera), wanted, atol=1e-3)
+    (background,) = camera.data.background_images
+    assert background.source == "MOVIE_CLIP" and background.clip.frame_duration == 81
+    assert tuple(background.clip.size) == (WIDTH, HEIGHT)
+    assert abs(camera.data.lens - path.data.lens) < 1e-2
+
+
+def check_extend_cancel_resume():
+    """The next path begins at the newest frame; a cancelled job keeps what was whole."""
+    assert bpy.ops.lyra.add_path(preset="WALK") == {"FINISHED"}
+    assert (settings().first_frame, settings().last_frame) == (81, 161)
+    bpy.context.scene.frame_set(81)
+    np.testing.assert_allclose(
+        evaluated(settings().camera), evaluated(worlds.part(settings().world, worlds.CAMERA)), atol=1e-3
+    )
+    generate()
+    refused(bpy.ops.lyra.generate, "Wait for the world's job")
+    until(lambda: job()["state"] == "running")
+    assert bpy.ops.lyra.cancel() == {"FINISHED"}
+    until(lambda: job()["state"] == "cancelled" and idle())
+    assert world()["frames"] == 81 and worlds.part(settings().world, worlds.SPLATS)
+    assert bpy.ops.lyra.resume() == {"FINISHED"}
+    until(lambda: job()["state"] in ("queued", "running"))
+    assert bpy.ops.lyra.cancel() == {"FINISHED"}
+    until(lambda: job()["state"] == "cancelled" and idle())
+
+
+def check_revert():
+    settings().keep_chunks = 1
+    refused(bpy.ops.lyra.revert, "The world has 1 pieces")
+    settings().keep_chunks = 0
+    assert bpy.ops.lyra.revert() == {"FINISHED"}
+    until(lambda: world()["frames"] == 1 and idle())
+    assert worlds.part(settings().world, worlds.SPLATS) is None
+    assert worlds.part(settings().world, worlds.CAMERA) is None
+    assert not worlds.part(settings().world, worlds.POINTS).hide_viewport
+
+
+def check_end(state_file):
+    """The extension started the engine, and nothing runs: it ends with Blender."""
+    assert state_file.exists()
+    pid = json.loads(state_file.read_text())["pid"]
+    session.current.close()
+    end = time.monotonic() + 20
+    while state_file.exists():
+        assert time.monotonic() < end, f"the engine {pid} goes on"
+        time.sleep(0.05)
+
+
+def main():
+    zip_file, image, depth, folder = sys.argv[1:]
+    install(zip_file)
+    check_refusals_before_anything(Path(image))
+    stand = start(Path(image), Path(depth))
+    check_seed(stand)
+    check_paths()
+    check_bad_cameras()
+    settings().prompt = "a ruin"
+    generate()
+    check_reopened(Path(folder) / "world.blend")
+    until(lambda: worlds.part(settings().world, worlds.CAMERA) and idle())
+    check_results()
+    check_extend_cancel_resume()
+    check_revert()
+    check_end(session.state_file())
+    bpy.ops.preferences.addon_disable(module=NAME)
+    assert not hasattr(bpy.types.Scene, "lyra")
+    print("whole way: ok")
+
+
+main()
