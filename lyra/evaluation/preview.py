@@ -96,7 +96,7 @@ def evaluate_scene(scene: TrueScene, progress: Progress = SILENT, device: str = 
 def evaluate(
     scenes: Sequence[TrueScene], progress: Progress = SILENT, device: str = "cpu"
 ) -> list[PreviewRow]:
-    share = 1 / len(scenes)
+    share = 1 / max(len(scenes), 1)
     return [
         evaluate_scene(scene, progress.part(number * share, (number + 1) * share), device)
         for number, scene in enumerate(scenes)

@@ -82,9 +82,18 @@ class PaintedScene:
         wp.launch(
             kernels.paint,
             self.size,
-            [wp.array(things, dtype=kernels.Thing, device="cpu"), wp.mat33(c2w[:3, :3].astype(np.float32))]
-            + [wp.vec3(*c2w[:3, 3]), k[0, 0], k[0, 2], k[1, 2], wp.normalize(wp.vec3(*self.light))]
-            + [self.shadow_reach, self.haze, SAMPLES],
+            [
+                wp.array(things, dtype=kernels.Thing, device="cpu"),
+                wp.mat33(c2w[:3, :3].astype(np.float32)),
+                wp.vec3(*c2w[:3, 3]),
+                k[0, 0],
+                k[0, 2],
+                k[1, 2],
+                wp.normalize(wp.vec3(*self.light)),
+                self.shadow_reach,
+                self.haze,
+                SAMPLES,
+            ],
             [image, depth],
             device="cpu",
         )

@@ -68,6 +68,16 @@ class Surface:
     def __len__(self) -> int:
         return self.pixels.shape[0]
 
+    def drawn(self, first: int, matrix: np.ndarray, shift: np.ndarray) -> kernels.Drawn:
+        """This surface for the kernels, in a view where its quads are numbered from `first`."""
+        result = kernels.Drawn()
+        result.first = first
+        result.m = wp.mat33(matrix.astype(np.float32))
+        result.shift = wp.vec3(*shift)
+        for name in ("pixels", "texture", "corners", "other", "side"):
+            setattr(result, name, getattr(self, name))
+        return result
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -119,21 +129,15 @@ class Rasterizer:
         Cracks thinner than three pixels within one surface are closed. With `soften`, silhouettes that have moved
         over a new background are antialiased. The picture is valid until the next call.
         """
-        cameras = self._rasterize(surfaces, w2c, intrinsics)
+        drawn = self._rasterize(surfaces, w2c, intrinsics)
         raw, closed = self.buffers
-        raw.disparity.fill_(-1.0)
-        raw.side.zero_()
-        first = 0
-        for surface, (matrix, shift) in zip(surfaces, cameras, strict=True):
-            wp.launch(
-                kernels.resolve,
-                (self.height, self.width),
-                [self.keys, first, len(surface), surface.pixels, surface.texture]
-                + [surface.corners, surface.other, surface.side, matrix, shift],
-                [raw.image, raw.disparity, raw.side],
-                device=self.device,
-            )
-            first += len(surface)
+        wp.launch(
+            kernels.resolve,
+            (self.height, self.width),
+            [self.keys, wp.array(drawn, dtype=kernels.Drawn, device=self.device)],
+            [raw.image, raw.disparity, raw.side],
+            device=self.device,
+        )
         shape = (self.height, self.width)
         wp.launch(
             kernels.close_cracks,
@@ -178,19 +182,18 @@ class Rasterizer:
         if sum(len(surface) for surface in surfaces) >= kernels.MAX_QUADS:
             raise OverflowError(f"More than {kernels.MAX_QUADS} pixels in one view.")
         self.keys.zero_()
-        cameras, first = [], 0
+        drawn, first = [], 0
         for rank, surface in enumerate(surfaces):
             matrix, shift = relative_camera(surface.w2c, surface.intrinsics, w2c, intrinsics)
             # Where two surfaces describe the same thing, the earlier one (nearer to the source image) must win.
             priority = self.near * (1.0 if rank == 0 else 0.99 - 0.001 * min(rank, 20))
-            cameras.append((wp.mat33(matrix.astype(np.float32)), wp.vec3(*shift)))
+            drawn.append(surface.drawn(first, matrix, shift))
             wp.launch(
                 kernels.rasterize,
                 len(surface),
-                [surface.pixels, surface.texture, surface.corners, surface.other, surface.side]
-                + [*cameras[-1], 1.0 / self.near, priority, first],
+                [drawn[-1], 1.0 / self.near, priority],
                 [self.keys],
                 device=self.device,
             )
             first += len(surface)
-        return cameras
+        return drawn

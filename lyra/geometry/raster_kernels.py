@@ -172,24 +172,29 @@ def barycentric(a: wp.vec2, b: wp.vec2, c: wp.vec2, p: wp.vec2):
     return wp.vec3(1.0 - wb - wc, wb, wc)
 
 
+@wp.struct
+class Drawn:
+    """One surface of a view: its arrays, its camera seen from the target, and the number of its first quad."""
+
+    first: int
+    m: wp.mat33
+    shift: wp.vec3
+    pixels: wp.array(dtype=int)
+    texture: wp.array2d(dtype=wp.vec4)
+    corners: wp.array(dtype=wp.vec4)
+    other: wp.array(dtype=float)
+    side: wp.array2d(dtype=wp.uint8)
+
+
 @wp.kernel
-def rasterize(
-    pixels: wp.array(dtype=int),
-    texture: wp.array2d(dtype=wp.vec4),
-    corners: wp.array(dtype=wp.vec4),
-    other: wp.array(dtype=float),
-    side: wp.array2d(dtype=wp.uint8),
-    m: wp.mat33,
-    shift: wp.vec3,
-    max_disparity: float,
-    priority: float,
-    first: int,
-    keys: wp.array2d(dtype=wp.int64),
-):
+def rasterize(surface: Drawn, max_disparity: float, priority: float, keys: wp.array2d(dtype=wp.int64)):
+    """Writes the quads of a surface to the z-buffer; nearer ones stay."""
     i = wp.tid()
-    x = pixels[i] % texture.shape[1]
-    y = pixels[i] / texture.shape[1]
-    w = corners[i]
+    m = surface.m
+    shift = surface.shift
+    x = surface.pixels[i] % surface.texture.shape[1]
+    y = surface.pixels[i] / surface.texture.shape[1]
+    w = surface.corners[i]
     base = m * wp.vec3(float(x), float(y), 1.0)
     right = wp.vec3(m[0, 0], m[1, 0], m[2, 0])
     down = wp.vec3(m[0, 1], m[1, 1], m[2, 1])
@@ -228,10 +233,12 @@ def rasterize(
         or too_long(p3, p0, scale)
     ):
         return
-    if int(side[y, x]) == _FAR:
-        if opened(m, shift, float(x) + 0.5, float(y) + 0.5, texture[y, x][3], other[i], scale):
+    if int(surface.side[y, x]) == _FAR:
+        if opened(
+            m, shift, float(x) + 0.5, float(y) + 0.5, surface.texture[y, x][3], surface.other[i], scale
+        ):
             return
-    id = _IDS - wp.int64(1) - wp.int64(first + i)
+    id = _IDS - wp.int64(1) - wp.int64(surface.first + i)
     for ty in range(y0, y1 + 1):
         for tx in range(x0, x1 + 1):
             p = wp.vec2(float(tx) + 0.5, float(ty) + 0.5)
@@ -331,29 +338,34 @@ def sample(
 @wp.kernel
 def resolve(
     keys: wp.array2d(dtype=wp.int64),
-    first: int,
-    count: int,
-    pixels: wp.array(dtype=int),
-    texture: wp.array2d(dtype=wp.vec4),
-    corners: wp.array(dtype=wp.vec4),
-    other: wp.array(dtype=float),
-    side: wp.array2d(dtype=wp.uint8),
-    m: wp.mat33,
-    shift: wp.vec3,
+    surfaces: wp.array(dtype=Drawn),
     image: wp.array2d(dtype=wp.vec3),
     disparity: wp.array2d(dtype=float),
     seen_side: wp.array2d(dtype=int),
 ):
+    """Colour and disparity of the quad that won each pixel."""
     ty, tx = wp.tid()
     key = keys[ty, tx]
+    seen_side[ty, tx] = 0
     if key == wp.int64(0):
+        disparity[ty, tx] = -1.0
         return
-    i = int(_IDS - wp.int64(1) - key % _IDS) - first
-    if i < 0 or i >= count:
-        return
-    x = pixels[i] % texture.shape[1]
-    y = pixels[i] / texture.shape[1]
-    w = corners[i]
+    quad = int(_IDS - wp.int64(1) - key % _IDS)
+    low = int(0)
+    high = surfaces.shape[0]
+    while high - low > 1:
+        middle = (low + high) / 2
+        if surfaces[middle].first <= quad:
+            low = middle
+        else:
+            high = middle
+    surface = surfaces[low]
+    i = quad - surface.first
+    m = surface.m
+    shift = surface.shift
+    x = surface.pixels[i] % surface.texture.shape[1]
+    y = surface.pixels[i] / surface.texture.shape[1]
+    w = surface.corners[i]
     base = m * wp.vec3(float(x), float(y), 1.0)
     right = wp.vec3(m[0, 0], m[1, 0], m[2, 0])
     down = wp.vec3(m[0, 1], m[1, 1], m[2, 1])
@@ -399,15 +411,17 @@ def resolve(
     radius_v = (wp.abs(eu[0]) + wp.abs(eu[1])) / area
     mark = int(0)
     colour = wp.vec4(0.0, 0.0, 0.0, 0.0)
-    if int(side[y, x]) == _NEAR:
+    if int(surface.side[y, x]) == _NEAR:
         scale = magnification(m, h0[2])
-        if opened(m, shift, float(x) + 0.5, float(y) + 0.5, texture[y, x][3], other[i], scale):
+        if opened(
+            m, shift, float(x) + 0.5, float(y) + 0.5, surface.texture[y, x][3], surface.other[i], scale
+        ):
             mark = _NEAR
-            colour = sample(texture, side, u, v, here, gu, gv, 1.0, 1.0, True)
+            colour = sample(surface.texture, surface.side, u, v, here, gu, gv, 1.0, 1.0, True)
     if colour[3] == 0.0:
-        colour = sample(texture, side, u, v, here, gu, gv, radius_u, radius_v, False)
+        colour = sample(surface.texture, surface.side, u, v, here, gu, gv, radius_u, radius_v, False)
     if colour[3] == 0.0:
-        tap = texture[y, x]
+        tap = surface.texture[y, x]
         colour = wp.vec4(tap[0], tap[1], tap[2], 1.0)
     image[ty, tx] = wp.vec3(
         wp.clamp(colour[0], 0.0, 255.0), wp.clamp(colour[1], 0.0, 255.0), wp.clamp(colour[2], 0.0, 255.0)

@@ -11,6 +11,7 @@ from scipy import ndimage
 from lyra.engines.preview.depth_fill import Gap, fill_depth, find_gap
 from lyra.engines.preview.layers import Layer
 from lyra.engines.preview.scene import Scene
+from lyra.engines.preview.seams import blend_seams
 from lyra.engines.preview.texture_fill import Exemplar, fill_texture, place_guide
 from lyra.geometry.raster import NEAR_SIDE, Rasterizer
 
@@ -68,6 +69,8 @@ def complete_view(
     guide = place_guide(full, w2c, intrinsics, space.typical, space.ground)
     extra = _seed_exemplar(scene) if (~gap.fill & ~gap.near).mean() < ENOUGH_KNOWN else None
     painted = fill_texture(image, full, gap.fill, gap.near, guide, seed, extra, tick, scene.device)
+    tick()
+    painted = blend_seams(painted, full, gap.fill, gap.near)
     drawn = _drawn(disparity, full, gap)
     layer = Layer.cut(painted, full, drawn, w2c, intrinsics)
     shown = np.where(hole[..., None], painted, image)

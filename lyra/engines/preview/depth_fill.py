@@ -13,6 +13,8 @@ from lyra.engines.preview import depth_kernels as kernels
 from lyra.engines.preview.ground import Ground
 from lyra.geometry.raster import relative_camera
 
+SMOOTHING_STEPS = (1, 1, 2, 4, 8, 16, 16, 8, 8, 4, 4, 2, 1, 1)
+
 
 @dataclass(frozen=True)
 class Witness:
@@ -89,7 +91,7 @@ def fill_depth(
         [found],
         device=device,
     )
-    filled = _spread(found.numpy(), some, gap.fill)[gap.fill]
+    filled = _tidy_sky(_spread(found.numpy(), some, gap.fill), disparity, gap)[gap.fill]
     filled[filled < 0] = fallback
     if ground is not None:
         floor = ground.disparity(w2c, intrinsics, height, width).ravel()[pixels]
@@ -103,8 +105,13 @@ def fill_depth(
         wp.launch(
             kernels.push_behind,
             len(pixels),
-            [pixels_device, width, wp.array(witness.disparity, dtype=wp.float32, device=device)]
-            + [wp.mat33(matrix.astype(np.float32)), wp.vec3(*shift)],
+            [
+                pixels_device,
+                width,
+                wp.array(witness.disparity, dtype=wp.float32, device=device),
+                wp.mat33(matrix.astype(np.float32)),
+                wp.vec3(*shift),
+            ],
             [values],
             device=device,
         )
@@ -130,10 +137,31 @@ def _spread(values: np.ndarray, pixels: np.ndarray, fill: np.ndarray) -> np.ndar
     return grid[tuple(nearest)]
 
 
-def _smoothed(values: wp.array, index: np.ndarray, pixels: wp.array, device, passes: int = 6) -> wp.array:
+def _tidy_sky(found: np.ndarray, disparity: np.ndarray, gap: Gap) -> np.ndarray:
+    """`found` (H, W) with a calm border between sky (0) and solid things: rays decide pixel by pixel."""
+    sky = np.where(gap.fill, found, disparity) == 0
+    solid = gap.fill & (found != 0)
+    if not sky.any() or not solid.any():
+        return found
+    calm = ndimage.uniform_filter(sky.astype(np.float32), 15) > 0.5
+    nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
+    return np.where(calm, 0, found[tuple(nearest)])
+
+
+def _smoothed(values: wp.array, index: np.ndarray, pixels: wp.array, device) -> wp.array:
+    """Evens out what neighbouring rays have found; more so deep inside a wide hole."""
+    fill = index >= 0
+    inside = ndimage.distance_transform_edt(np.pad(fill, 1, mode="edge"))[1:-1, 1:-1][fill]
     index_device = wp.array(index, dtype=wp.int32, device=device)
+    inside_device = wp.array(inside, dtype=wp.float32, device=device)
     spare = wp.empty_like(values)
-    for _ in range(passes):
-        wp.launch(kernels.smooth, len(pixels), [index_device, pixels, values], [spare], device=device)
+    for step in SMOOTHING_STEPS:
+        wp.launch(
+            kernels.smooth,
+            len(pixels),
+            [index_device, pixels, inside_device, step, values],
+            [spare],
+            device=device,
+        )
         values, spare = spare, values
     return values

@@ -193,23 +193,30 @@ def push_behind(
 def smooth(
     index: wp.array2d(dtype=int),
     pixels: wp.array(dtype=int),
+    inside: wp.array(dtype=float),
+    step: int,
     source: wp.array(dtype=float),
     target: wp.array(dtype=float),
 ):
-    """A 5x5 mean over filled pixels of the same kind (sky or not) that differ little."""
+    """A mean of 5 x 5 filled pixels `step` apart, of the same kind (sky or not), that differ little.
+
+    `inside` is how far from the rim a pixel lies; wide steps are only taken well inside.
+    """
     i = wp.tid()
     x = pixels[i] % index.shape[1]
     y = pixels[i] / index.shape[1]
     w = source[i]
     target[i] = w
-    if w <= 0.0:
+    if w <= 0.0 or (step > 1 and inside[i] < 2.0 * float(step)):
         return
     total = float(0.0)
     count = float(0.0)
     for dy in range(-2, 3):
         for dx in range(-2, 3):
-            if y + dy >= 0 and x + dx >= 0 and y + dy < index.shape[0] and x + dx < index.shape[1]:
-                j = index[y + dy, x + dx]
+            py = y + step * dy
+            px = x + step * dx
+            if py >= 0 and px >= 0 and py < index.shape[0] and px < index.shape[1]:
+                j = index[py, px]
                 if j >= 0:
                     v = source[j]
                     if v > 0.0 and wp.abs(v - w) < 0.3 * wp.max(v, w):

@@ -16,7 +16,7 @@ MIN_SHARE = 0.12
 
 @dataclass(frozen=True)
 class Ground:
-    """The plane {X : normal · X = height} in the world frame; `normal` (3,) points down, `height` > 0 below the origin."""
+    """The plane {X : normal · X = height} of the world frame; `normal` (3,) points down, `height` is positive."""
 
     normal: np.ndarray
     height: float
@@ -37,8 +37,8 @@ def find_ground(view: SeedView) -> Ground | None:
 
     The source camera is taken to be upright within 25 degrees.
     """
-    height, width = view.depth.shape
-    y, x = np.nonzero(np.isfinite(view.depth) & (np.arange(height)[:, None] > height // 3))
+    rows = np.arange(len(view.depth))[:, None]
+    y, x = np.nonzero(np.isfinite(view.depth) & (rows > len(rows) // 3))
     if len(y) < 100:
         return None
     random = np.random.default_rng(0)
@@ -62,11 +62,16 @@ def find_ground(view: SeedView) -> Ground | None:
     on = off[:, best]
     if on.mean() < MIN_SHARE:
         return None
-    # Refined with weights 1 / z, because near points are known best.
-    design = points[on] / z[on, None]
-    solution, *_ = np.linalg.lstsq(design, 1 / z[on], rcond=None)
-    length = np.linalg.norm(solution)
-    normal = solution / length
-    if normal[1] < np.cos(MAX_TILT):
-        return Ground(normals[best], float(heights[best]))
-    return Ground(normal, float(1 / length))
+    chosen = Ground(normals[best], float(heights[best]))
+    for tolerance in (0.03, 0.01):
+        off = np.abs(points @ chosen.normal - chosen.height)
+        close = off < tolerance * np.maximum(z, chosen.height)
+        if close.sum() < 0.3 * on.sum():
+            break
+        # n · X = h divided by h z: near points, which are known best, weigh most.
+        solution, *_ = np.linalg.lstsq(points[close] / z[close, None], 1 / z[close], rcond=None)
+        length = np.linalg.norm(solution)
+        if length == 0 or solution[1] < length * np.cos(MAX_TILT):
+            break
+        chosen = Ground(solution / length, float(1 / length))
+    return chosen

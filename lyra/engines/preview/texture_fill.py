@@ -56,7 +56,6 @@ class Level:
         return ndimage.minimum_filter(self.source, 2 * kernels.PATCH_RADIUS + 1, mode="constant", cval=False)
 
     def halved(self) -> Level:
-        height, width = self.fill.shape
         known = (~self.fill).astype(np.float32)
         image = _shrink(self.image * known[..., None])
         share = _shrink(known)
@@ -123,7 +122,8 @@ def fill_texture(
     """`image` (H, W, 3) float32 in [0, 255] with the pixels `fill` synthesised.
 
     `disparity` (H, W) is complete; `near` marks things in front that must not spread into the fill; `guide` is
-    from `place_guide`; `extra` is a second source; `tick` is called now and then and may raise. The same `seed` gives the same texture.
+    from `place_guide`; `extra` is a second source; `tick` is called now and then and may raise. The same `seed`
+    gives the same texture.
     """
     source = ~fill & ~ndimage.binary_dilation(near, iterations=2)
     start = np.where(fill[..., None], 0, image / np.float32(255)).astype(np.float32)

@@ -1,0 +1,48 @@
+"""Seams between a fill and its surroundings made invisible."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+# How far a correction reaches into a fill, as a share of the picture's width.
+REACH = 0.12
+# Larger differences (of 255) are texture, not shade; they are left alone.
+MOST = 24.0
+# Colours are compared over this many pixels on either side of the rim.
+SPAN = 7
+
+
+def blend_seams(
+    image: np.ndarray, disparity: np.ndarray, fill: np.ndarray, excluded: np.ndarray
+) -> np.ndarray:
+    """`image` (H, W, 3) whose fill takes on the shade of what it touches.
+
+    Along each rim the mean colours on both sides are compared on the same surface; the difference is added to the
+    fill and fades with distance. `excluded` (H, W) marks pixels that are no part of the fill's surface.
+    """
+    outside = ~fill & ~excluded
+    rim = fill & ndimage.maximum_filter(outside, 3)
+    if not rim.any():
+        return image
+    inner, outer = _local_mean(image, fill), _local_mean(image, outside)
+    beside = _local_mean(disparity[..., None], outside)[..., 0]
+    same = np.abs(beside - disparity) <= 0.15 * np.maximum(beside, disparity)
+    difference = np.clip(outer - inner, -MOST, MOST)
+    rim &= same & (np.abs(outer - inner).max(-1) < 2 * MOST)
+    if not rim.any():
+        return image
+    away, nearest = ndimage.distance_transform_edt(~rim, return_indices=True)
+    reach = REACH * image.shape[1]
+    weight = rim.astype(np.float32)
+    spread = np.stack([ndimage.gaussian_filter(difference[..., c] * weight, reach / 8) for c in range(3)], -1)
+    total = ndimage.gaussian_filter(weight, reach / 8)[..., None]
+    smooth = np.where(total > 1e-4, spread / np.maximum(total, 1e-4), difference[tuple(nearest)])
+    share = (np.exp(-((away / reach) ** 2)) * fill)[..., None]
+    return np.clip(image + share * smooth, 0, 255).astype(np.float32)
+
+
+def _local_mean(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    weight = ndimage.uniform_filter(mask.astype(np.float32), SPAN)
+    sums = [ndimage.uniform_filter(np.where(mask, values[..., c], 0), SPAN) for c in range(values.shape[-1])]
+    return np.stack(sums, -1) / np.maximum(weight, 1e-6)[..., None]
