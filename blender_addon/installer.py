@@ -18,7 +18,7 @@ from .process import clean_environment, detached_options, kill, last_line
 
 MARKER = "lyra_engine.json"
 # About how many packages the base install brings, for the bar only.
-EXPECTED_PACKAGES = 45
+EXPECTED_PACKAGES = 30
 _CHECK = "import sys, venv, ensurepip; assert sys.version_info >= (3, 11), sys.version"
 _REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1])"
 _PIP_LINE = re.compile(rb"^(?:Collecting|Requirement already satisfied)", re.MULTILINE)

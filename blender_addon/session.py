@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum
+from pathlib import Path
 
 import bpy
 
@@ -50,6 +51,8 @@ class Session:
         # The newest job of each world by the world's id, as the backend last described it.
         self.jobs: dict[str, dict] = {}
         self._child: subprocess.Popen | None = None
+        # The state file of a backend that an extension started: that one is to end with Blender.
+        self._own_state: Path | None = None
         self._waiting: list[Callable[[], None]] = []
         self._since = 0.0
         self._next_health = 0.0
@@ -132,6 +135,8 @@ class Session:
             )
             return
         self.phase, self.message = Phase.READY, ""
+        if self.started_here and preferences.get().source != "ADDRESS":
+            self._own_state = state_file()
         self._next_health = time.monotonic() + HEALTH_INTERVAL
         self.refresh_engines()
         waiting, self._waiting = self._waiting, []
@@ -183,8 +188,10 @@ class Session:
         """At Blender's exit: a backend of ours ends with it, unless something runs there."""
         if self.installation:
             self.installation.abandon()
-        if self.phase is Phase.READY and self.started_here:
-            process.stop_if_idle(self.client.address)
+        state = process.read_state(self._own_state) if self._own_state else None
+        if state and state.owner == process.OWNER:
+            process.stop_if_idle(state.address)
+        self._own_state = None
         self.disconnect()
 
     # Moving on
@@ -248,11 +255,11 @@ class Session:
         self._fail(f"The engine is gone ({why}) Start it again; a job that was under way can be resumed.")
 
 
-def state_file():
+def state_file() -> Path:
     return preferences.user_folder() / "backend.json"
 
 
-def log_file():
+def log_file() -> Path:
     return preferences.user_folder("logs") / "backend.log"
 
 

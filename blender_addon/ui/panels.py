@@ -161,9 +161,8 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
         layout.use_property_decorate = False
         world = worlds.description(settings.world)
         column = layout.column(align=True)
-        column.label(
-            text=f"{world['width']} x {world['height']}, {world['frames']} frames, {world['engine']}"
-        )
+        frames = f"{world['frames']} frame{'' if world['frames'] == 1 else 's'}"
+        column.label(text=f"{world['width']} x {world['height']}, {frames}, {world['engine']}")
         if results := world.get("results"):
             column.label(text=f"{results['splats']:,} splats, {results.get('faces') or 0:,} faces")
         row = layout.row()

@@ -19,7 +19,8 @@ def icon(file: Path) -> int:
         return 0
     if key != _key:
         _previews.clear()
-        _previews.load(key, str(file), "IMAGE")
+        # Asking for the size loads the small picture now; otherwise a spinner would flicker at every frame.
+        _previews.load(key, str(file), "IMAGE").image_size[:]
         _key = key
     return _previews[key].icon_id
 

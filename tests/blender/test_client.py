@@ -64,9 +64,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(202, json.dumps({"bytes": len(self.server.posted)}).encode())
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """A client that hangs up is part of these tests."""
+
+
 @pytest.fixture
 def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.seen, server.posted, server.big = [], b"", bytes(range(256)) * 40_000
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
