@@ -115,6 +115,8 @@ def read_back(data: bpy.types.ID) -> Cloud:
 def import_native(path: Path) -> bpy.types.Object:
     """Blender 5.3 and newer: the splats as Blender's importer makes them, in the file's axes, linked to the scene."""
     before = set(bpy.data.objects)
-    bpy.ops.wm.ply_import(filepath=str(path), forward_axis="Y", up_axis="Z")
+    # A timer has no window, and the operator asks for one.
+    with bpy.context.temp_override(window=bpy.context.window or bpy.context.window_manager.windows[0]):
+        bpy.ops.wm.ply_import(filepath=str(path), forward_axis="Y", up_axis="Z")
     (new,) = set(bpy.data.objects) - before
     return new
