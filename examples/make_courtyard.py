@@ -1,6 +1,6 @@
 """Renders the example scene into examples/courtyard: picture, true depth, a camera path, and the truth along it.
 
-    python examples/make_courtyard.py [--samples 48] [--preview FILE.png]
+    python examples/make_courtyard.py [--samples 16] [--preview FILE.png]
 
 Needs the bpy wheel (Blender 4.5). The world frame is that of docs/conventions.md.
 """
@@ -43,11 +43,11 @@ def first_camera() -> np.ndarray:
 
 
 def camera_path(advance: float) -> Trajectory:
-    """A walk of `advance` metres into the picture: a slow start, a lean to the left, a look to the right."""
+    """A walk of `advance` metres into the picture: a slow start, a step to the left, a glance to the right."""
     t = np.linspace(0, 1, FRAMES)
     ease = t * t * (3 - 2 * t)
     c2w = np.tile(np.eye(4), (FRAMES, 1, 1))
-    angles = np.stack([-2.0 * ease, 5.0 * ease, np.zeros(FRAMES)], 1)
+    angles = np.stack([-2.0 * ease, 2.0 * ease, np.zeros(FRAMES)], 1)
     c2w[:, :3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     c2w[:, :3, 3] = np.stack([-0.26 * np.sin(0.5 * np.pi * ease), -0.10 * ease, 0.96 * ease], 1) * advance
     w2c = np.linalg.inv(c2w)
@@ -74,7 +74,7 @@ def set_up(samples: int) -> bpy.types.Object:
     scene.cycles.max_bounces, scene.cycles.diffuse_bounces = 2, 2
     scene.cycles.sample_clamp_indirect = 3.0
     scene.view_settings.view_transform, scene.view_settings.look = "AgX", "AgX - Medium High Contrast"
-    scene.view_settings.exposure = 0.35
+    scene.view_settings.exposure = 0.3
     return camera
 
 
@@ -126,7 +126,7 @@ def save_depth(path: Path, depth: np.ndarray, intrinsics: np.ndarray) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=48)
+    parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "courtyard")
     parser.add_argument("--preview", type=Path, help="render only the first view into this file")
     options = parser.parse_args()

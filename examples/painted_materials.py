@@ -26,7 +26,7 @@ class Mist:
     start: float = 14.0
     length: float = 105.0
     ceiling: float = 34.0
-    color: Color = srgb("e9bd8e")
+    color: str = "e9bd8e"
     strength: float = 0.62
 
 
@@ -96,14 +96,18 @@ def add_mist(graph: Graph, shader, mist: Mist):
     """`shader` seen through air whose density is a function of the place in the world alone."""
     x, y, z = (graph.node("SeparateXYZ", i, Vector=graph.node("NewGeometry")) for i in range(3))
     deep = graph.math("DIVIDE", graph.math("SUBTRACT", y, mist.start), mist.length)
-    depth = graph.math("SUBTRACT", 1.0, graph.math("EXPONENT", graph.math("MULTIPLY", graph.math("MAXIMUM", deep, 0.0), -1.0)))
+    depth = graph.math(
+        "SUBTRACT",
+        1.0,
+        graph.math("EXPONENT", graph.math("MULTIPLY", graph.math("MAXIMUM", deep, 0.0), -1.0)),
+    )
     low = graph.math("SUBTRACT", 1.0, graph.smoothstep(z, 1.0, mist.ceiling))
     drift = graph.noise(graph.vector("MULTIPLY", graph.node("NewGeometry"), (0.02, 0.012, 0.07)), 1.0, 2)
     thickness = graph.math("MULTIPLY_ADD", low, 0.55)
     graph._feed(thickness.node.inputs[2], graph.math("MULTIPLY_ADD", drift, 0.5))
     amount = graph.math("MULTIPLY", depth, thickness, clamp=True)
     warm = graph.smoothstep(graph.math("DIVIDE", x, graph.math("ADD", y, 10.0)), 0.6, -0.6)
-    color = graph.mix(warm, srgb("c9a6a0"), mist.color)
+    color = graph.mix(warm, srgb("c9a6a0"), srgb(mist.color))
     glow = graph.node("Emission", Color=color, Strength=mist.strength)
     return graph.node("MixShader", _0=amount, _1=shader, _2=glow)
 
@@ -121,7 +125,9 @@ def finish(material, graph: Graph, color, mist: Mist, bounce: Color, relief=None
     output = graph.tree.nodes.new("ShaderNodeOutputMaterial")
     seen = graph.node("LightPath", "Is Camera Ray")
     plain = graph.node("BsdfDiffuse", Color=bounce)
-    graph._feed(output.inputs[0], graph.node("MixShader", _0=seen, _1=plain, _2=add_mist(graph, shader, mist)))
+    graph._feed(
+        output.inputs[0], graph.node("MixShader", _0=seen, _1=plain, _2=add_mist(graph, shader, mist))
+    )
     return material
 
 
@@ -141,7 +147,9 @@ def painted(name: str, palette: list[str], mist: Mist, dab: float = 0.25, stretc
     return finish(material, graph, color, mist, srgb(palette[len(palette) // 2]), tone, dab * 0.12)
 
 
-def masonry(name: str, palette: list[str], mist: Mist, block: float = 0.85, seams: float = 0.5, moss: str = "5f6a38"):
+def masonry(
+    name: str, palette: list[str], mist: Mist, block: float = 0.85, seams: float = 0.5, moss: str = "5f6a38"
+):
     """Courses of hewn stone, lines bent as if drawn by hand, stains running down, moss at the foot and on ledges.
 
     `seams` is how dark the joints are; 0 makes it one piece of stone.
@@ -150,7 +158,9 @@ def masonry(name: str, palette: list[str], mist: Mist, block: float = 0.85, seam
     place = graph.node("NewGeometry")
     normal = graph.node("NewGeometry", "Normal")
     x, y, z = (graph.node("SeparateXYZ", i, Vector=place) for i in range(3))
-    facing_x = graph.math("GREATER_THAN", graph.math("ABSOLUTE", graph.node("SeparateXYZ", 0, Vector=normal)), 0.6)
+    facing_x = graph.math(
+        "GREATER_THAN", graph.math("ABSOLUTE", graph.node("SeparateXYZ", 0, Vector=normal)), 0.6
+    )
     along = graph.node("Mix", 0, _0=facing_x, _2=x, _3=y)
     flat = graph.node("CombineXYZ", X=along, Y=z)
     wobble = graph.vector("SUBTRACT", graph.noise(place, 1.3, 3, "Color"), (0.5, 0.5, 0.5))
@@ -172,12 +182,16 @@ def masonry(name: str, palette: list[str], mist: Mist, block: float = 0.85, seam
     graph._feed(tone.node.inputs[2], broad)
     color = graph.ramp(graph.math("SUBTRACT", tone, 0.05), [srgb(code) for code in palette])
     stains = graph.noise(graph.vector("MULTIPLY", place, (1.6, 1.6, 0.16)), 1.0, 3)
-    color = graph.mix(graph.math("MULTIPLY", graph.smoothstep(stains, 0.52, 0.72), 0.45), color, srgb("4a3b36"))
+    color = graph.mix(
+        graph.math("MULTIPLY", graph.smoothstep(stains, 0.52, 0.72), 0.45), color, srgb("4a3b36")
+    )
     color = graph.mix(graph.math("MULTIPLY", bricks, seams), color, srgb("43332f"))
     up = graph.smoothstep(graph.node("SeparateXYZ", 2, Vector=normal), 0.35, 0.85)
     foot = graph.smoothstep(graph.math("MULTIPLY_ADD", graph.noise(place, 0.9, 4), 3.2), 1.4, 2.4)
     foot = graph.math("MULTIPLY", foot, graph.smoothstep(z, 1.6, 0.2))
-    mossy = graph.math("MULTIPLY", graph.math("MAXIMUM", up, foot), graph.smoothstep(graph.noise(place, 2.2, 4), 0.4, 0.6))
+    mossy = graph.math(
+        "MULTIPLY", graph.math("MAXIMUM", up, foot), graph.smoothstep(graph.noise(place, 2.2, 4), 0.4, 0.6)
+    )
     color = graph.mix(graph.math("MULTIPLY", mossy, 0.85), color, srgb(moss))
     relief = graph.math("SUBTRACT", tone, graph.math("MULTIPLY", bricks, seams))
     return finish(material, graph, color, mist, srgb(palette[len(palette) // 2]), relief, 0.05)
@@ -187,7 +201,7 @@ def meadow(name: str, mist: Mist):
     """Dry grass with dabs of flowers; flagstones where the mesh attribute `path` is near 1."""
     material, graph = _start(name)
     place = graph.node("NewGeometry")
-    x, y, z = (graph.node("SeparateXYZ", i, Vector=place) for i in range(3))
+    x, y = (graph.node("SeparateXYZ", i, Vector=place) for i in range(2))
     flat = graph.node("CombineXYZ", X=x, Y=y)
     tone = graph.math("MULTIPLY_ADD", graph.dabs(flat, 4.0, (1, 0.6, 1)), 0.45)
     graph._feed(tone.node.inputs[2], graph.math("MULTIPLY", graph.noise(flat, 0.35, 4), 0.6))
@@ -199,7 +213,9 @@ def meadow(name: str, mist: Mist):
     wobble = graph.vector("SUBTRACT", graph.noise(flat, 1.1, 3, "Color"), (0.5, 0.5, 0.5))
     bent = graph.vector("MULTIPLY_ADD", wobble, (0.35, 0.35, 0.0))
     graph._feed(bent.node.inputs[2], flat)
-    seams = graph.node("TexVoronoi", "Distance", settings={"feature": "DISTANCE_TO_EDGE"}, Vector=bent, Scale=1.15)
+    seams = graph.node(
+        "TexVoronoi", "Distance", settings={"feature": "DISTANCE_TO_EDGE"}, Vector=bent, Scale=1.15
+    )
     slabs = graph.node("SeparateColor", Color=graph.node("TexVoronoi", "Color", Vector=bent, Scale=1.15))
     slab_tone = graph.math("MULTIPLY_ADD", graph.dabs(flat, 6.0, (1, 0.7, 1)), 0.3)
     graph._feed(slab_tone.node.inputs[2], graph.math("MULTIPLY", slabs, 0.55))
@@ -208,7 +224,9 @@ def meadow(name: str, mist: Mist):
     paving = graph.mix(graph.math("MULTIPLY", seam, 0.85), paving, srgb("4b452b"))
 
     path = graph.node("Attribute", "Fac", settings={"attribute_name": "path"})
-    ragged = graph.math("ADD", path, graph.math("MULTIPLY", graph.math("SUBTRACT", graph.noise(flat, 2.0, 4), 0.5), 0.9))
+    ragged = graph.math(
+        "ADD", path, graph.math("MULTIPLY", graph.math("SUBTRACT", graph.noise(flat, 2.0, 4), 0.5), 0.9)
+    )
     on_path = graph.smoothstep(ragged, 0.42, 0.58)
     color = graph.mix(on_path, grass, paving)
     relief = graph.math("SUBTRACT", tone, graph.math("MULTIPLY", graph.math("MULTIPLY", seam, on_path), 0.8))
@@ -229,24 +247,28 @@ def painted_sky(world: bpy.types.World, sun: tuple[float, float, float]) -> None
     )
     toward = graph.node("VectorMath", "Value", settings={"operation": "DOT_PRODUCT"}, _0=ray, _1=sun)
     toward = graph.math("MAXIMUM", toward, 0.0)
-    glow = graph.math("ADD", graph.math("MULTIPLY", graph.math("POWER", toward, 5.0), 0.5),
-                      graph.math("MULTIPLY", graph.math("POWER", toward, 40.0), 0.5), clamp=True)  # fmt: skip
+    glow = graph.math("ADD", graph.math("MULTIPLY", graph.math("POWER", toward, 3.0), 0.75),
+                      graph.math("MULTIPLY", graph.math("POWER", toward, 24.0), 0.5), clamp=True)  # fmt: skip
     sky = graph.mix(glow, sky, srgb("ffdb9a"))
 
     flat = graph.vector("DIVIDE", ray, graph.node("CombineXYZ", X=0.22, Y=0.22, Z=0.075))
-    brushed = graph.vector("ADD", flat, graph.vector("MULTIPLY", graph.noise(flat, 1.4, 4, "Color"), (0.9, 0.9, 0.5)))
+    brushed = graph.vector(
+        "ADD", flat, graph.vector("MULTIPLY", graph.noise(flat, 1.4, 4, "Color"), (0.9, 0.9, 0.5))
+    )
     body = graph.math("MULTIPLY_ADD", graph.dabs(brushed, 2.2), 0.16)
     graph._feed(body.node.inputs[2], graph.noise(brushed, 0.62, 6))
-    cover = graph.math("MULTIPLY", graph.smoothstep(body, 0.56, 0.74), graph.smoothstep(up, 0.02, 0.12))
+    cover = graph.math("MULTIPLY", graph.smoothstep(body, 0.50, 0.68), graph.smoothstep(up, 0.03, 0.16))
     under = graph.noise(graph.vector("ADD", brushed, (0.0, 0.0, 0.35)), 0.62, 6)
     lit = graph.smoothstep(graph.math("SUBTRACT", body, under), -0.06, 0.2)
     cloud = graph.ramp(lit, [srgb(c) for c in ("8f7f92", "d09c86", "f6d3a2", "fff0cf")])
     sky = graph.mix(graph.math("MULTIPLY", cover, 0.88), sky, cloud)
     shown = graph.node("Background", Color=sky, Strength=0.95)
 
-    skylight = graph.ramp(graph.math("MULTIPLY_ADD", up, 0.5), [srgb(c) for c in ("6b5a4a", "d8b598", "7c8fc4")])
+    skylight = graph.ramp(
+        graph.math("MULTIPLY_ADD", up, 0.5), [srgb(c) for c in ("6b5a4a", "d8b598", "7c8fc4")]
+    )
     graph._feed(skylight.node.inputs[0].links[0].from_node.inputs[2], 0.5)
-    light = graph.node("Background", Color=skylight, Strength=1.15)
+    light = graph.node("Background", Color=skylight, Strength=1.0)
     camera_ray = graph.node("LightPath", "Is Camera Ray")
     output = graph.tree.nodes.new("ShaderNodeOutputWorld")
     graph._feed(output.inputs[0], graph.node("MixShader", _0=camera_ray, _1=light, _2=shown))
