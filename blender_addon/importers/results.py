@@ -17,6 +17,9 @@ import numpy as np
 from .. import conversion, worlds
 from . import camera, mesh, ply, points, splat_nodes, splats
 
+# So many splats are worked on in one step: a few milliseconds.
+BLOCK = 100_000
+
 
 @dataclass(frozen=True)
 class Files:
@@ -33,10 +36,10 @@ def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[No
     intrinsics = np.array(world["intrinsics"])
     cloud, depth = points.read(points_file, intrinsics[0, 0], world["width"] * world["height"])
     yield
-    extra = splat_nodes.cards(cloud) | splat_nodes.colors(cloud)
-    yield
     name = world["name"]
-    make_points = _Early([lambda _data: splats.build(cloud, f"{name} Points", extra)])
+    attributes = splats.attributes(cloud) | splat_nodes.cards(cloud) | splat_nodes.colors(cloud)
+    yield
+    make_points = _Early(splats.building(attributes, f"{name} Points"))
     make_nodes = _Early([lambda _data: splat_nodes.node_group()])
     make_image = _Early([lambda _data: camera.load_image(image_file)])
     for make in (make_points, make_nodes, make_image):
@@ -82,13 +85,8 @@ def import_results(world: dict, files: Files) -> Iterator[None]:
     if files.splats and not splats.NATIVE:
         vertices = ply.read(files.splats)["vertex"]
         yield
-        cloud = splats.decode(vertices, files.splats)
-        yield
-        extra = splat_nodes.cards(cloud)
-        yield
-        extra |= splat_nodes.colors(cloud)
-        yield
-        make_splats = _Early([lambda _data: splats.build(cloud, f"{name} Splats", extra)])
+        attributes = yield from _splat_attributes(vertices, files.splats)
+        make_splats = _Early(splats.building(attributes, f"{name} Splats"))
         make_nodes = _Early([lambda _data: splat_nodes.node_group()])
         yield from make_splats.steps()
         yield from make_nodes.steps()
@@ -134,6 +132,20 @@ def import_results(world: dict, files: Files) -> Iterator[None]:
     if scene.lyra.world == empty:
         scene.lyra.show = shown
     worlds.push_undo("Import World")
+
+
+def _splat_attributes(vertices: ply.Element, file: Path) -> Iterator[None]:
+    """All that is stored of a file's splats, worked out a block at a time; returned when it is whole."""
+    blocks: list[splats.Attributes] = []
+    for start in range(0, max(1, vertices.count), BLOCK):
+        cloud = splats.decode(vertices.part(start, start + BLOCK), file)
+        blocks.append(splats.attributes(cloud) | splat_nodes.cards(cloud) | splat_nodes.colors(cloud))
+        yield
+    joined: splats.Attributes = {}
+    for name, (kind, key, _) in blocks[0].items():
+        joined[name] = kind, key, np.concatenate([block[name][2] for block in blocks])
+        yield
+    return joined
 
 
 class _Early:

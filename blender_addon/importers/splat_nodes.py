@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 
 from ..conversion import SH_C0, linear_from_srgb
-from .splats import Cloud
+from .splats import Attributes, Cloud
 
 GROUP = "Lyra Splats"
 MATERIAL = "Lyra Splats"
@@ -32,13 +32,13 @@ def attach(obj: bpy.types.Object, group: bpy.types.NodeTree) -> None:
     obj.display_type = "BOUNDS"
 
 
-def cards(cloud: Cloud) -> dict[str, tuple[str, str, np.ndarray]]:
+def cards(cloud: Cloud) -> Attributes:
     """How the nodes turn and size the card of each splat: attribute name -> (type, key, values)."""
     rotation, size = card_rotations(cloud.scale, cloud.rotation)
     return {ROTATION: ("QUATERNION", "value", rotation), SIZE: ("FLOAT_VECTOR", "vector", size)}
 
 
-def colors(cloud: Cloud) -> dict[str, tuple[str, str, np.ndarray]]:
+def colors(cloud: Cloud) -> Attributes:
     """The colour of each splat as light, and its opacity: attribute name -> (type, key, values)."""
     # Splats are fitted on screen values and may overshoot; blended as light, as Blender does, that would glare:
     # they are held at white.

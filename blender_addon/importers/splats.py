@@ -6,6 +6,7 @@ the vertices of a mesh; Object > Convert > Point Cloud keeps every attribute.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,39 +59,55 @@ def decode(vertices: ply.Element, path: Path) -> Cloud:
         raise ply.FileError(f"{path} has no {error}; it holds no Gaussian splats.") from error
 
 
-def build(cloud: Cloud, name: str, extra: dict[str, tuple[str, str, np.ndarray]]) -> bpy.types.ID:
-    """The data of an object: a point cloud, or before 5.2 a mesh of vertices only.
+Attributes = dict[str, tuple[str, str, np.ndarray]]
 
-    `extra` are more attributes of the splats: name -> (Blender's type, key of foreach_set, values).
-    """
-    if "resize" in bpy.types.PointCloud.bl_rna.functions:
-        data = bpy.data.pointclouds.new(name)
-        data.resize(len(cloud))
-    else:
-        data = bpy.data.meshes.new(name)
-        data.vertices.add(len(cloud))
-    base_type = "FLOAT4" if _has_float4(data) else "FLOAT_COLOR"
-    attributes = {
+
+def attributes(cloud: Cloud) -> Attributes:
+    """What a splat object's data holds under Blender's own names: name -> (type, key of foreach_set, values)."""
+    float4 = "FLOAT4" in bpy.types.Attribute.bl_rna.properties["data_type"].enum_items
+    harmonics = {
+        f"radiance:sh_{k}": ("FLOAT_VECTOR", "vector", np.ascontiguousarray(cloud.sh[:, k]))
+        for k in range(cloud.sh.shape[1])
+    }
+    return {
+        "position": ("FLOAT_VECTOR", "vector", cloud.position),
         "scale": ("FLOAT_VECTOR", "vector", cloud.scale),
         "rotation": ("QUATERNION", "value", cloud.rotation),
-        BASE: (base_type, "vector" if base_type == "FLOAT4" else "color", cloud.base),
-    }
-    for k in range(cloud.sh.shape[1]):
-        attributes[f"radiance:sh_{k}"] = ("FLOAT_VECTOR", "vector", cloud.sh[:, k])
-    attributes |= extra
-    # All are made before one is written: adding an attribute may move the others in memory.
-    for attribute, (kind, _, _) in attributes.items():
-        data.attributes.new(attribute, kind, "POINT")
-    data.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.position).ravel())
-    for attribute, (_, key, values) in attributes.items():
-        data.attributes[attribute].data.foreach_set(key, np.ascontiguousarray(values, np.float32).ravel())
-    data.update_tag()
-    return data
+        BASE: ("FLOAT4", "vector", cloud.base) if float4 else ("FLOAT_COLOR", "color", cloud.base),
+    } | harmonics
 
 
-def _has_float4(data: bpy.types.ID) -> bool:
-    kinds = data.attributes.bl_rna.functions["new"].parameters["type"].enum_items
-    return "FLOAT4" in kinds
+def building(attributes: Attributes, name: str) -> list[Callable]:
+    """The steps that make the data of an object, each one short: data so far or None -> data.
+
+    It is a point cloud, or before 5.2 a mesh of vertices only.
+    """
+
+    def empty(_data: None) -> bpy.types.ID:
+        count = len(attributes["position"][2])
+        if "resize" in bpy.types.PointCloud.bl_rna.functions:
+            data = bpy.data.pointclouds.new(name)
+            data.resize(count)
+        else:
+            data = bpy.data.meshes.new(name)
+            data.vertices.add(count)
+        # All are made before one is written: adding an attribute may move the others in memory.
+        for attribute, (kind, _, _) in attributes.items():
+            if attribute not in data.attributes:
+                data.attributes.new(attribute, kind, "POINT")
+        return data
+
+    def filling(attribute: str) -> Callable:
+        _, key, values = attributes[attribute]
+
+        def fill(data: bpy.types.ID) -> bpy.types.ID:
+            data.attributes[attribute].data.foreach_set(key, np.ascontiguousarray(values, np.float32).ravel())
+            data.update_tag()
+            return data
+
+        return fill
+
+    return [empty, *(filling(attribute) for attribute in attributes)]
 
 
 def read_back(data: bpy.types.ID) -> Cloud:

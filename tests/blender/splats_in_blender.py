@@ -29,6 +29,14 @@ def cloud_of(position, color, scale, opacity):
     )
 
 
+def build(cloud, name):
+    data = None
+    attributes = splats.attributes(cloud) | splat_nodes.cards(cloud) | splat_nodes.colors(cloud)
+    for step in splats.building(attributes, name):
+        data = step(data)
+    return data
+
+
 def check_file(folder):
     """A file in the layout of the 3DGS paper with one degree of harmonics."""
     rng = np.random.default_rng(0)
@@ -44,7 +52,7 @@ def check_file(folder):
     np.testing.assert_allclose(cloud.scale, np.exp(values[:, names.index("scale_0") :][:, :3]), rtol=1e-6)
     # Channel-major in the file: coefficient k of green is f_rest_(3 + k).
     np.testing.assert_array_equal(cloud.sh[:, 2, 1], values[:, names.index("f_rest_5")])
-    data = splats.build(cloud, "file", splat_nodes.cards(cloud) | splat_nodes.colors(cloud))
+    data = build(cloud, "file")
     back = splats.read_back(data)
     np.testing.assert_allclose(back.base, cloud.base, atol=1e-6)
     np.testing.assert_allclose(back.rotation, cloud.rotation, atol=1e-6)
@@ -117,7 +125,7 @@ def check_render(folder):
     # Reconstructed splats never lie in exactly one plane, where Cycles would see only one of them.
     grid[:, 2] = np.random.default_rng(2).uniform(-0.02, 0.02, len(grid))
     cloud = cloud_of(grid, np.tile([[0.8, 0.4, 0.2]], (len(grid), 1)), (0.05, 0.05, 0.001), 0.95)
-    data = splats.build(cloud, "wall", splat_nodes.cards(cloud) | splat_nodes.colors(cloud))
+    data = build(cloud, "wall")
     obj = bpy.data.objects.new("wall", data)
     splat_nodes.attach(obj, splat_nodes.node_group())
     scene.collection.objects.link(obj)
