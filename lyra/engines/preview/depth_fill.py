@@ -13,6 +13,10 @@ from lyra.engines.preview import depth_kernels as kernels
 from lyra.engines.preview.ground import Ground
 from lyra.geometry.raster import relative_camera
 
+# Beside known surfaces a fill may lie this share of the ground's disparity deep; at this share of the picture's width
+# away from them, not below the ground at all.
+GROUND_DIP = 0.6
+GROUND_REACH = 0.12
 SMOOTHING_STEPS = (1, 1, 2, 4, 8, 16, 16, 8, 8, 4, 4, 2, 1, 1)
 
 
@@ -95,7 +99,10 @@ def fill_depth(
     filled[filled < 0] = fallback
     if ground is not None:
         floor = ground.disparity(w2c, intrinsics, height, width).ravel()[pixels]
-        filled = np.maximum(filled, floor)
+        # Close to what is known the ground may well dip; far from it the plane is all there is to go by.
+        inside = ndimage.distance_transform_edt(np.pad(gap.fill, 1, mode="edge"))[1:-1, 1:-1][gap.fill]
+        sure = np.clip(inside / (GROUND_REACH * width), 0, 1)
+        filled = np.maximum(filled, floor * (GROUND_DIP + (1 - GROUND_DIP) * sure))
     index = np.full((height, width), -1, np.int32)
     index.ravel()[pixels] = np.arange(len(pixels))
     values = wp.array(filled.astype(np.float32), dtype=wp.float32, device=device)

@@ -8,7 +8,7 @@ from scipy import ndimage
 # How far a correction reaches into a fill, as a share of the picture's width.
 REACH = 0.12
 # Larger differences (of 255) are texture, not shade; they are left alone.
-MOST = 24.0
+MOST = 12.0
 # Colours are compared over this many pixels on either side of the rim.
 SPAN = 7
 
@@ -29,7 +29,7 @@ def blend_seams(
     beside = _local_mean(disparity[..., None], outside)[..., 0]
     same = np.abs(beside - disparity) <= 0.15 * np.maximum(beside, disparity)
     difference = np.clip(outer - inner, -MOST, MOST)
-    rim &= same & (np.abs(outer - inner).max(-1) < 2 * MOST)
+    rim &= same & (np.abs(outer - inner).max(-1) < 1.5 * MOST)
     if not rim.any():
         return image
     away, nearest = ndimage.distance_transform_edt(~rim, return_indices=True)

@@ -13,6 +13,8 @@ PATCH_RADIUS = 3
 
 _RADIUS = wp.constant(PATCH_RADIUS)
 _HUGE = wp.constant(1.0e9)
+# What a source a whole picture's width away costs; things go on as what is beside them.
+_LOCALITY = wp.constant(0.02)
 
 
 @wp.func
@@ -45,7 +47,8 @@ def patch_cost(
                         total += weight * wp.dot(difference, difference)
                         weights += weight
     away = guide[ty, tx] - guide[sy, sx]
-    return total / weights + wp.dot(away, away)
+    across = wp.vec2(float(ty - sy), float(tx - sx)) / float(image.shape[1])
+    return total / weights + wp.dot(away, away) + _LOCALITY * wp.dot(across, across)
 
 
 @wp.func
