@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 import time
 
@@ -17,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.config import Limits
 
 OPEN_PATHS = ("/docs", "/docs/openapi.json")
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK_HOST = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
 UPLOAD_PATH = "/v1/worlds"
 # A client with the token that sends too much is heard out up to here; beyond, it is cut off.
 DRAIN_BYTES = 2_000_000_000
@@ -29,8 +32,7 @@ class Guard:
     def __init__(self, app: ASGIApp, *, token: str, port: int, limits: Limits):
         self._app = app
         self._authorization = f"Bearer {token}".encode("ascii")
-        self._hosts = {f"{name}:{port}".encode("ascii") for name in ("127.0.0.1", "localhost", "[::1]")}
-        self._origins = {b"http://" + host for host in self._hosts}
+        self._origins = {f"http://{name}:{port}".encode("ascii") for name in LOOPBACK_NAMES}
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,10 +80,11 @@ class Guard:
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and reason to refuse this request with, or None."""
         host = _header(scope, b"host")
-        if host is None or host.lower() not in self._hosts:
-            return 403, (
-                f"Host {_shown(host)} is not this backend's; use 127.0.0.1 and its own port, through a tunnel too: "
-                "ssh -L PORT:127.0.0.1:PORT."
+        # Any port: a tunnel may end on another one, and a page that rebinds its name cannot fake the name.
+        if host is None or LOOPBACK_HOST.fullmatch(host.lower()) is None:
+            return (
+                403,
+                f"Host {_shown(host)} is not this computer; use 127.0.0.1, through an SSH tunnel from elsewhere.",
             )
         origin = _header(scope, b"origin")
         if origin is not None and origin.lower() not in self._origins:

@@ -77,18 +77,17 @@ def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
         bpy.ops.extensions.package_install_files(
             repo="user_default", filepath=str(package), enable_on_install=True
         )
-    session = sys.modules[EXTENSION + ".session"]
+    session, worlds = (sys.modules[f"{EXTENSION}.{name}"] for name in ("session", "worlds"))
     preferences = bpy.context.preferences.addons[EXTENSION].preferences
     preferences.source = "PYTHON"
     preferences.engine_python = sys.executable
     bpy.context.preferences.filepaths.save_version = 0
     preferences.worlds_folder = str(scratch / "worlds")
     try:
-        make_world(bpy, session, bar, size)
-        finish(bpy, out, bar)
-        bpy.context.scene.lyra.world.lyra.job = ""
+        make_world(bpy, session, worlds, bar, size)
+        finish(bpy, worlds, out, bar)
     finally:
-        session.unregister()
+        session.current.close()
     world = next((scratch / "worlds").glob("*/world.json")).parent
     shutil.copytree(world, out / "world")
     for name in ("splats.ply", "mesh.glb"):
@@ -96,7 +95,7 @@ def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
     advance(bar, "done", 100)
 
 
-def make_world(bpy, session, bar: tqdm, size: str | None) -> None:
+def make_world(bpy, session, worlds, bar: tqdm, size: str | None) -> None:
     """Start World, Add Camera Path, Generate: the buttons of the panel, one after the other."""
     settings = bpy.context.scene.lyra
     settings.image = str(EXAMPLE / "image.png")
@@ -111,24 +110,20 @@ def make_world(bpy, session, bar: tqdm, size: str | None) -> None:
     bpy.ops.lyra.add_path(preset="WALK", set_scene_range=True)
     bpy.ops.lyra.generate()
     empty = settings.world
-    wait(session, bar, 10, 80, lambda: any("splats" in child.name.lower() for child in empty.children))
+    wait(session, bar, 10, 80, lambda: worlds.part(empty, worlds.CAMERA) is not None)
 
 
-def finish(bpy, out: Path, bar: tqdm) -> None:
+def finish(bpy, worlds, out: Path, bar: tqdm) -> None:
     """Renders the splats from the middle of the path with Cycles and saves the file beside its media."""
     advance(bar, "rendering", 82)
     scene = bpy.context.scene
     scene.frame_set((scene.frame_start + scene.frame_end) // 2)
-    camera = next(
-        child for child in scene.lyra.world.children if child.type == "CAMERA" and "Walkthrough" in child.name
-    )
-    scene.camera = camera
+    scene.camera = worlds.part(scene.lyra.world, worlds.CAMERA)
     scene.render.engine = "CYCLES"
     scene.cycles.device = "CPU"
     scene.cycles.samples = 16
-    # Splats are painted light: no film look over them, and many of them lie behind each other.
+    # Splats hold the colours of the pictures; a film look would change them.
     scene.view_settings.view_transform = "Standard"
-    scene.cycles.transparent_max_bounces = 256
     scene.render.resolution_x, scene.render.resolution_y = RENDER_SIZE
     scene.render.filepath = str(out / "render.png")
     with quiet():

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lyra.geometry.cameras import Trajectory, intrinsics_from_fov
-
 HEIGHT, WIDTH = 112, 208
 
 
 @pytest.fixture(scope="session")
 def small_scene(tmp_path_factory):
     """Folder with image.png (208x112), depth.npz and path.npz (161 poses): a box before a wall, floor and sky."""
+    # Not above: the tests of the extension also run where the engine is not installed, in Blender 5.2.
+    from lyra.geometry.cameras import Trajectory, intrinsics_from_fov
+
     folder = tmp_path_factory.mktemp("scene")
     y = np.repeat(np.arange(HEIGHT)[:, None], WIDTH, 1)
     k = intrinsics_from_fov(1.05, HEIGHT, WIDTH)
