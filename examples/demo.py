@@ -106,11 +106,11 @@ def make_world(bpy, session, worlds, bar: tqdm, size: str | None) -> None:
         settings.width, settings.height = (int(side) for side in size.split("x"))
     advance(bar, "starting the backend", 5)
     bpy.ops.lyra.start_world()
-    wait(session, bar, 5, 10, lambda: bpy.ops.lyra.add_path.poll())
+    wait(session, bar, "seed", 5, 10, lambda: bpy.ops.lyra.add_path.poll())
     bpy.ops.lyra.add_path(preset="WALK", set_scene_range=True)
     bpy.ops.lyra.generate()
     empty = settings.world
-    wait(session, bar, 10, 80, lambda: worlds.part(empty, worlds.CAMERA) is not None)
+    wait(session, bar, "extend", 10, 80, lambda: worlds.part(empty, worlds.CAMERA) is not None)
 
 
 def finish(bpy, worlds, out: Path, bar: tqdm) -> None:
@@ -140,15 +140,16 @@ def finish(bpy, worlds, out: Path, bar: tqdm) -> None:
         bpy.ops.wm.save_mainfile()
 
 
-def wait(session, bar: tqdm, start: float, end: float, ready: Callable[[], bool]) -> None:
-    """Does what Blender's event loop does, until `ready`; shows the progress of the jobs under way."""
+def wait(session, bar: tqdm, kind: str, start: float, end: float, ready: Callable[[], bool]) -> None:
+    """Does what Blender's event loop does, until `ready`; shows the progress of the job of this kind."""
     deadline = time.monotonic() + PATIENCE
     while not ready():
         session.current.tick()
         for job in session.current.jobs.values():
             if job["state"] in ("failed", "interrupted", "cancelled"):
                 raise DemoError(f"The backend says: {job['error'] or job['state']}")
-            advance(bar, job["stage"] or job["state"], start + (end - start) * job["progress"])
+            if job["kind"] == kind:
+                advance(bar, job["stage"] or job["state"], start + (end - start) * job["progress"])
         if session.current.phase.name == "OFF" and session.current.message:
             raise DemoError(session.current.message)
         if time.monotonic() > deadline:
