@@ -9,11 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import warp as wp
 
 from lyra.engines.base import ChunkFrames, SeedView
+from lyra.engines.preview import depth_kernels, texture_kernels
 from lyra.engines.preview.completion import Completed, complete_view, negligible
 from lyra.engines.preview.layers import Layer
 from lyra.engines.preview.scene import Scene
+from lyra.geometry import raster_kernels
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.raster import Rasterizer
 from lyra.progress import Progress
@@ -46,7 +49,9 @@ class PreviewEngine:
         self.device = device
 
     def seed(self, view: SeedView) -> Scene:
-        """The world of one frame."""
+        """The world of one frame. Kernels are compiled here, so that no frame waits for the compiler."""
+        for module in (raster_kernels, depth_kernels, texture_kernels):
+            wp.load_module(module, device=self.device)
         return Scene(view, self.device)
 
     def restore(self, world) -> Scene:
