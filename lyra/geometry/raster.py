@@ -16,9 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
+from lyra.geometry import finishing_kernels, surface_kernels
 from lyra.geometry import raster_kernels as kernels
+from lyra.geometry.surface_kernels import FAR_SIDE, NEAR_SIDE
 
-NEAR_SIDE, FAR_SIDE = kernels.NEAR_SIDE, kernels.FAR_SIDE
+MODULES = (surface_kernels, kernels, finishing_kernels)
+
+__all__ = ["FAR_SIDE", "MODULES", "NEAR_SIDE", "Edges", "Picture", "Rasterizer", "Surface", "relative_camera"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Surface:
         self.other = wp.zeros(len(self), dtype=wp.float32, device=device)
         self.side = wp.zeros((height, width), dtype=wp.uint8, device=device)
         wp.launch(
-            kernels.build_surface,
+            surface_kernels.build_surface,
             len(self),
             [self.pixels, self.texture, edges.join, edges.step, edges.near_band, edges.far_band],
             [self.corners, self.other, self.side],
@@ -140,7 +144,7 @@ class Rasterizer:
         )
         shape = (self.height, self.width)
         wp.launch(
-            kernels.close_cracks,
+            finishing_kernels.close_cracks,
             shape,
             [raw.image, raw.disparity, raw.side],
             [closed.image, closed.disparity, closed.side],
@@ -149,7 +153,7 @@ class Rasterizer:
         if not soften:
             return closed
         wp.launch(
-            kernels.soften_silhouettes,
+            finishing_kernels.soften_silhouettes,
             shape,
             [closed.image, closed.disparity, closed.side],
             [raw.image],
@@ -170,7 +174,7 @@ class Rasterizer:
             if left in (0, self.height * self.width):
                 return source
             wp.launch(
-                kernels.grow_rim,
+                finishing_kernels.grow_rim,
                 (self.height, self.width),
                 [source.image, source.disparity, source.side],
                 [target.image, target.disparity, target.side],

@@ -16,8 +16,8 @@ from lyra.engines.preview import depth_kernels, texture_kernels
 from lyra.engines.preview.completion import Completed, complete_view, negligible
 from lyra.engines.preview.layers import Layer
 from lyra.engines.preview.scene import Scene
-from lyra.geometry import raster_kernels
 from lyra.geometry.cameras import Trajectory
+from lyra.geometry.raster import MODULES as RASTER_MODULES
 from lyra.geometry.raster import Rasterizer
 from lyra.progress import Progress
 
@@ -50,7 +50,7 @@ class PreviewEngine:
 
     def seed(self, view: SeedView) -> Scene:
         """The world of one frame. Kernels are compiled here, so that no frame waits for the compiler."""
-        for module in (raster_kernels, depth_kernels, texture_kernels):
+        for module in (*RASTER_MODULES, depth_kernels, texture_kernels):
             wp.load_module(module, device=self.device)
         return Scene(view, self.device)
 

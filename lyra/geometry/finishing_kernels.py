@@ -1,0 +1,125 @@
+"""Warp kernels that finish a drawn picture: cracks closed, silhouettes softened, last holes grown over."""
+
+import warp as wp
+
+from lyra.geometry.surface_kernels import NEAR_SIDE, differ
+
+# Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
+wp.set_module_options({"max_unroll": 4, "enable_backward": False})
+
+_NEAR = wp.constant(NEAR_SIDE)
+
+
+@wp.kernel
+def close_cracks(
+    image: wp.array2d(dtype=wp.vec3),
+    disparity: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+    closed_image: wp.array2d(dtype=wp.vec3),
+    closed_disparity: wp.array2d(dtype=float),
+    closed_side: wp.array2d(dtype=int),
+):
+    """Interpolates a hole of one or two pixels between two sides of one surface."""
+    y, x = wp.tid()
+    closed_image[y, x] = image[y, x]
+    closed_disparity[y, x] = disparity[y, x]
+    closed_side[y, x] = side[y, x]
+    if disparity[y, x] >= 0.0:
+        return
+    best = int(4)
+    for direction in range(4):
+        dx = int(1)
+        dy = int(0)
+        if direction == 1:
+            dx = 0
+            dy = 1
+        if direction == 2:
+            dy = 1
+        if direction == 3:
+            dy = -1
+        for back in range(1, 3):
+            for forward in range(1, 4 - back):
+                yb = y - dy * back
+                xb = x - dx * back
+                yf = y + dy * forward
+                xf = x + dx * forward
+                inside = wp.min(wp.min(yb, yf), wp.min(xb, xf)) >= 0
+                inside = inside and wp.max(yb, yf) < image.shape[0] and wp.max(xb, xf) < image.shape[1]
+                if inside and back + forward < best:
+                    wb = disparity[yb, xb]
+                    wf = disparity[yf, xf]
+                    if wb >= 0.0 and wf >= 0.0 and not differ(wb, wf, 0.1):
+                        best = back + forward
+                        t = float(back) / float(back + forward)
+                        closed_image[y, x] = (1.0 - t) * image[yb, xb] + t * image[yf, xf]
+                        closed_disparity[y, x] = (1.0 - t) * wb + t * wf
+
+
+@wp.kernel
+def soften_silhouettes(
+    image: wp.array2d(dtype=wp.vec3),
+    disparity: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+    softened: wp.array2d(dtype=wp.vec3),
+):
+    """A binomial filter over pixels on either side of an opened silhouette."""
+    y, x = wp.tid()
+    softened[y, x] = image[y, x]
+    w = disparity[y, x]
+    if w < 0.0 or y == 0 or x == 0 or y == image.shape[0] - 1 or x == image.shape[1] - 1:
+        return
+    edge = bool(False)
+    total = wp.vec3(0.0, 0.0, 0.0)
+    weights = float(0.0)
+    for dy in range(-1, 2):
+        for dx in range(-1, 2):
+            v = disparity[y + dy, x + dx]
+            if v >= 0.0:
+                weight = float((2 - wp.abs(dx)) * (2 - wp.abs(dy)))
+                total += weight * image[y + dy, x + dx]
+                weights += weight
+                if dx * dy == 0 and differ(v, w, 0.05):
+                    if (v > w and side[y + dy, x + dx] == _NEAR) or (v < w and side[y, x] == _NEAR):
+                        edge = True
+    if edge:
+        softened[y, x] = total / weights
+
+
+@wp.kernel
+def grow_rim(
+    image: wp.array2d(dtype=wp.vec3),
+    disparity: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+    grown_image: wp.array2d(dtype=wp.vec3),
+    grown_disparity: wp.array2d(dtype=float),
+    grown_side: wp.array2d(dtype=int),
+):
+    """Gives hole pixels on a rim the mean of their farther known neighbours."""
+    y, x = wp.tid()
+    grown_image[y, x] = image[y, x]
+    grown_disparity[y, x] = disparity[y, x]
+    grown_side[y, x] = side[y, x]
+    if disparity[y, x] >= 0.0:
+        return
+    farthest = float(1.0e30)
+    for dy in range(-1, 2):
+        for dx in range(-1, 2):
+            if y + dy >= 0 and x + dx >= 0 and y + dy < image.shape[0] and x + dx < image.shape[1]:
+                v = disparity[y + dy, x + dx]
+                if v >= 0.0:
+                    farthest = wp.min(farthest, v)
+    if farthest > 1.0e29:
+        return
+    total = wp.vec3(0.0, 0.0, 0.0)
+    depth = float(0.0)
+    count = float(0.0)
+    for dy in range(-1, 2):
+        for dx in range(-1, 2):
+            if y + dy >= 0 and x + dx >= 0 and y + dy < image.shape[0] and x + dx < image.shape[1]:
+                v = disparity[y + dy, x + dx]
+                if v >= 0.0 and v <= 1.15 * farthest:
+                    total += image[y + dy, x + dx]
+                    depth += v
+                    count += 1.0
+    grown_image[y, x] = total / count
+    grown_disparity[y, x] = depth / count
