@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import os
 import shutil
 import subprocess
@@ -105,10 +106,12 @@ def make_world(bpy, session, worlds, bar: tqdm, size: str | None) -> None:
         settings.size = "CUSTOM"
         settings.width, settings.height = (int(side) for side in size.split("x"))
     advance(bar, "starting the backend", 5)
-    bpy.ops.lyra.start_world()
+    with quiet():
+        bpy.ops.lyra.start_world()
     wait(session, bar, "seed", 5, 10, lambda: bpy.ops.lyra.add_path.poll())
-    bpy.ops.lyra.add_path(preset="WALK", set_scene_range=True)
-    bpy.ops.lyra.generate()
+    with quiet():
+        bpy.ops.lyra.add_path(preset="WALK", set_scene_range=True)
+        bpy.ops.lyra.generate()
     empty = settings.world
     wait(session, bar, "extend", 10, 80, lambda: worlds.part(empty, worlds.CAMERA) is not None)
 
@@ -175,6 +178,8 @@ def quiet() -> Iterator[None]:
         try:
             yield
         finally:
+            # What C code has buffered must go the same way.
+            ctypes.CDLL(None if os.name == "posix" else "ucrtbase").fflush(None)
             os.dup2(saved, 1)
             os.close(saved)
 

@@ -107,7 +107,15 @@ def _make_node_group() -> bpy.types.NodeTree:
     build.link(shaded, 0, instances, "Instance")
     build.link(build.attribute(ROTATION, "QUATERNION"), 0, instances, "Rotation")
     build.link(build.attribute(SIZE, "FLOAT_VECTOR"), 0, instances, "Scale")
-    build.link(instances, 0, build.node("NodeGroupOutput"), 0)
+    # Cards that lie in one plane, as on a wall, count for Cycles as a single see-through surface and leave holes:
+    # each is moved within its splat's thickness.
+    apart = build.node("GeometryNodeTranslateInstances")
+    shift = build.node("FunctionNodeRandomValue")
+    shift.data_type = "FLOAT_VECTOR"
+    shift.inputs["Min"].default_value, shift.inputs["Max"].default_value = (0, 0, -1), (0, 0, 1)
+    build.link(instances, 0, apart, "Instances")
+    build.link(shift, 0, apart, "Translation")
+    build.link(apart, 0, build.node("NodeGroupOutput"), 0)
     return tree
 
 
