@@ -25,6 +25,7 @@ EXAMPLE = ROOT / "examples" / "courtyard"
 EXTENSION = "bl_ext.user_default.lyra_worlds"
 RENDER_SIZE = (832, 480)
 PATIENCE = 3600.0
+RESULTS = ("world.blend", "splats.ply", "mesh.glb", "walkthrough.mp4", "render.png", "world")
 
 
 class DemoError(RuntimeError):
@@ -37,10 +38,16 @@ def main() -> int:
     parser.add_argument("--size", metavar="WxH", help="size of the world's pictures (832x480)")
     options = parser.parse_args()
     out = options.out.resolve()
-    if (out / "world").exists():
-        print(f"lyra: {out} holds a world already; remove it or choose another folder.", file=sys.stderr)
-        return 2
     out.mkdir(parents=True, exist_ok=True)
+    foreign = sorted({path.name for path in out.iterdir()} - set(RESULTS))
+    if foreign:
+        print(
+            f"lyra: {out} holds {foreign[0]}, which is not the demo's; choose another folder.",
+            file=sys.stderr,
+        )
+        return 2
+    # An earlier run's world; the other results are replaced one by one.
+    shutil.rmtree(out / "world", ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="lyra-demo-") as scratch:
         bar = tqdm(total=100, bar_format="{desc:<24} {percentage:3.0f}%|{bar}| {elapsed}")
         try:
@@ -50,7 +57,7 @@ def main() -> int:
             print(f"lyra: {error}", file=sys.stderr)
             return 1
         bar.close()
-    for name in ("world.blend", "splats.ply", "mesh.glb", "walkthrough.mp4", "render.png", "world"):
+    for name in RESULTS:
         print(out / name)
     return 0
 
