@@ -40,7 +40,7 @@ def _create(task: Task, folder: Path) -> None:
         seed=settings["seed"],
         intrinsics=None if settings["intrinsics"] is None else np.array(settings["intrinsics"]),
         size=None if size is None else (size[1], size[0]),
-        world_id=folder.name,
+        world_id=task.world_folder.name,
         device=task.device,
         progress=task.progress,
     )
