@@ -37,7 +37,11 @@ A trajectory is an .npz file with w2c (N, 4, 4), intrinsics (N, 3, 3), image_hei
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0 done, 2 input that cannot be used, 130 stopped by the user."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options, others = parser.parse_known_args(arguments)
+    if options.run is run_serve:
+        options.passed = others
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     try:
         return options.run(options) or 0
     except LyraError as error:
@@ -58,8 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lyra-worlds {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, run, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+    def command(name: str, run, text: str, **more) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, **more)
         sub.set_defaults(run=run)
         return sub
 
@@ -122,8 +126,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, required=True, metavar="FILE.zip")
     sub.add_argument("--items", nargs="+", metavar="ITEM", help="which files; by default all there are")
 
-    sub = command("serve", run_serve, "Run the local service that Blender talks to.")
-    sub.add_argument("options", nargs=argparse.REMAINDER, help="passed on; see `lyra serve -- --help`")
+    # The service has options, and a --help, of its own.
+    command("serve", run_serve, "Run the local service that Blender talks to.", add_help=False)
 
     command("engines", run_engines, "List the engines and what each needs.")
 
@@ -267,8 +271,7 @@ def run_export(options: argparse.Namespace) -> None:
 
 
 def run_serve(options: argparse.Namespace) -> None:
-    passed = options.options[1:] if options.options[:1] == ["--"] else options.options
-    sys.argv = ["lyra serve", *passed]
+    sys.argv = ["lyra serve", *options.passed]
     runpy.run_module("backend", run_name="__main__")
 
 

@@ -120,3 +120,15 @@ def test_engines(capsys):
     printed = capsys.readouterr().out
     assert "preview" in printed
     assert "lyra2-fast" in printed
+
+
+def test_serve_passes_its_options_on():
+    result = subprocess.run(
+        [sys.executable, "-m", "lyra", "serve", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--state-file" in result.stdout
+    wrong = subprocess.run(
+        [sys.executable, "-m", "lyra", "serve", "--port", "many"], capture_output=True, text=True
+    )
+    assert wrong.returncode == 2
+    assert "'many'" in wrong.stderr
