@@ -92,9 +92,16 @@ def load_clip(file: Path) -> bpy.types.MovieClip:
 
 
 def load_image(file: Path) -> bpy.types.Image:
-    """A picture that is packed into the .blend."""
-    image = bpy.data.images.load(str(file), check_existing=False)
-    image.pack()
+    """A picture that is packed into the .blend.
+
+    Packed from its bytes: it is decoded when it is first drawn. Loading it here would hold Blender up for a tenth
+    of a second in a session that has read no image yet.
+    """
+    data = file.read_bytes()
+    image = bpy.data.images.new(file.name, 8, 8)
+    image.pack(data=data, data_len=len(data))
+    image.source = "FILE"
+    image.filepath_raw = str(file)
     return image
 
 

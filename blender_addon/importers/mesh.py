@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from . import ply
+from . import ply, triangles
 
 COLOR = "Color"
 MATERIAL = "Lyra Mesh"
@@ -31,36 +32,75 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise ply.FileError(f"{path} has no {error}; it holds no coloured mesh.") from error
 
 
-def building(vertices: np.ndarray, faces: np.ndarray, color: np.ndarray, name: str) -> list[Callable]:
-    """The steps that make a Blender mesh of what `read` gives, each one short: mesh so far or None -> mesh.
+@dataclass(frozen=True)
+class Surface:
+    """What a mesh is made of: `vertices` (V, 3) float32, `faces` (F, 3) int32, `color` (V, 4) uint8 sRGB, `edges`
+    (E, 2) int32, and `corner_edges` (3 F,) int32, the edge that leads on from each corner."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    color: np.ndarray
+    edges: np.ndarray
+    corner_edges: np.ndarray
+
+
+def preparing(path: Path) -> Iterator[None]:
+    """The Surface of a world's mesh.ply, in short steps; returned when it is whole. Raises ply.FileError."""
+    vertices, faces, color = read(path)
+    yield
+    faces = triangles.distinct(faces)
+    yield
+    edges, corner_edges = triangles.edges(faces)
+    yield
+    return Surface(vertices, faces, color, edges, corner_edges)
+
+
+def building(surface: Surface, name: str) -> list[Callable]:
+    """The steps that make a Blender mesh, each one short: mesh so far or None -> mesh.
 
     Its material shows the colours as they are in the frames.
     """
+    corner_count = surface.faces.size
 
-    def corners(_mesh: None) -> bpy.types.Mesh:
+    def points(_mesh: None) -> bpy.types.Mesh:
         mesh = bpy.data.meshes.new(name)
-        mesh.vertices.add(len(vertices))
-        mesh.attributes["position"].data.foreach_set("vector", vertices.ravel())
-        mesh.loops.add(faces.size)
-        # The attribute takes the array as it is; mesh.loops would take it number by number.
-        corner = mesh.attributes.get(".corner_vert") or mesh.attributes.new(".corner_vert", "INT", "CORNER")
-        corner.data.foreach_set("value", faces.ravel())
+        mesh.vertices.add(len(surface.vertices))
+        mesh.edges.add(len(surface.edges))
+        mesh.loops.add(corner_count)
+        mesh.polygons.add(len(surface.faces))
+        mesh.polygons.foreach_set("loop_start", np.arange(0, corner_count, 3, dtype=np.int32))
         return mesh
 
-    def surface(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
-        mesh.polygons.add(len(faces))
-        mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+    def topology(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
+        # Attributes take arrays as they are; mesh.edges and mesh.loops would take them number by number.
+        for attribute, kind, domain in (
+            (".edge_verts", "INT32_2D", "EDGE"),
+            (".corner_vert", "INT", "CORNER"),
+            (".corner_edge", "INT", "CORNER"),
+        ):
+            if attribute not in mesh.attributes:
+                mesh.attributes.new(attribute, kind, domain)
+        for attribute, key, values in (
+            ("position", "vector", surface.vertices),
+            (".edge_verts", "value", surface.edges),
+            (".corner_vert", "value", surface.faces),
+            (".corner_edge", "value", surface.corner_edges),
+        ):
+            mesh.attributes[attribute].data.foreach_set(key, values.ravel())
+        mesh.update()
+        return mesh
+
+    def colors(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
         attribute = mesh.color_attributes.new(COLOR, "BYTE_COLOR", "POINT")
-        attribute.data.foreach_set("color_srgb", (color.astype(np.float32) / 255).ravel())
+        attribute.data.foreach_set("color_srgb", (surface.color.astype(np.float32) / 255).ravel())
         mesh.color_attributes.active_color = attribute
+        return mesh
+
+    def material(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
         mesh.materials.append(bpy.data.materials.get(MATERIAL) or _material())
         return mesh
 
-    def edges(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
-        mesh.update(calc_edges=True)
-        return mesh
-
-    return [corners, surface, edges]
+    return [points, topology, colors, material]
 
 
 def _material() -> bpy.types.Material:

@@ -91,9 +91,8 @@ def import_results(world: dict, files: Files) -> Iterator[None]:
         yield from make_splats.steps()
         yield from make_nodes.steps()
     if files.mesh:
-        arrays = mesh.read(files.mesh)
-        yield
-        make_mesh = _Early(mesh.building(*arrays, f"{name} Mesh"))
+        surface = yield from mesh.preparing(files.mesh)
+        make_mesh = _Early(mesh.building(surface, f"{name} Mesh"))
         yield from make_mesh.steps()
     if files.walkthrough:
         make_clip = _Early([lambda _data: camera.load_clip(files.walkthrough)])

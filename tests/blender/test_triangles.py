@@ -1,0 +1,25 @@
+import numpy as np
+
+from tests.blender.addon import load
+
+triangles = load("importers.triangles")
+
+
+def test_every_edge_once_and_each_corner_on_its_own():
+    rng = np.random.default_rng(0)
+    faces = np.stack([rng.permutation(90)[:3] for _ in range(400)]).astype(np.int32)
+    edges, at_corner = triangles.edges(faces)
+    assert len(np.unique(edges, axis=0)) == len(edges) and (edges[:, 0] < edges[:, 1]).all()
+    expected = np.sort(np.stack([faces.ravel(), np.roll(faces, -1, 1).ravel()], 1), axis=1)
+    np.testing.assert_array_equal(edges[at_corner], expected)
+
+
+def test_the_same_three_vertices_make_one_triangle_whichever_way_round():
+    faces = np.array([[0, 1, 2], [3, 4, 5], [2, 1, 0], [1, 2, 0], [0, 1, 3]], np.int32)
+    np.testing.assert_array_equal(triangles.distinct(faces), faces[[0, 1, 4]])
+
+
+def test_no_triangles():
+    none = np.empty((0, 3), np.int32)
+    edges, at_corner = triangles.edges(triangles.distinct(none))
+    assert edges.shape == (0, 2) and len(at_corner) == 0
