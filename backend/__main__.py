@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend.config import Config, default_log_file, default_state_file, default_worlds
-from backend.errors import StartError
+from lyra.errors import LyraError
 
 
 def parse(arguments: Sequence[str] | None = None) -> Config:
@@ -47,20 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     config = parse(arguments)
     try:
-        if config.device == "cuda":
-            _require_cuda()
+        if config.device is not None:
+            # Imported for those who ask only: Warp takes a second to load.
+            from lyra.engines import require_device
+
+            require_device(config.device)
         serve(config)
-    except StartError as error:
+    except LyraError as error:
         print(f"lyra serve: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _require_cuda() -> None:
-    from lyra.engines import default_device
-
-    if default_device() != "cuda":
-        raise StartError("--device cuda: this machine has no CUDA GPU that Warp can use; leave --device out.")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def world_routes(backend: Backend) -> APIRouter:
         await run_in_threadpool(require_engine, world.engine)
         path = await run_in_threadpool(checked_path, body, world)
         if body.captions is not None:
-            await run_in_threadpool(check_captions, body.captions, body.prompt)
+            await run_in_threadpool(check_captions, body.captions, body.prompt, world.frames + len(path) - 1)
         details = body.model_dump(exclude={"trajectory"}) | {"engine": world.engine}
         work = float((len(path) - 1) * world.width * world.height)
         with book.new_folder() as (job_id, folder), disk_full_explained(folder):

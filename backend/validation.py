@@ -32,15 +32,20 @@ def require_engine(engine: str) -> None:
     engine_info(engine)
 
 
-def check_captions(captions: dict[str, str], prompt: str) -> None:
-    """Raises InvalidInputError for keys that are no frame numbers, and for two sources of text."""
+def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:
+    """Raises InvalidInputError for keys that are no frame numbers below `frames`, and for two sources of text."""
     from lyra import builder
 
     if prompt:
         raise InvalidInputError(
             f"Both the prompt {prompt[:SHOWN_CHARACTERS]!r} and captions were given; send one of them."
         )
-    builder.check_captions(captions, "captions")
+    first = min(builder.check_captions(captions, "captions"))
+    if first >= frames:
+        raise InvalidInputError(
+            f"All captions start at frame {first} or later; the world will have {frames} frames. Give one that "
+            "starts earlier."
+        )
 
 
 def validation_message(errors: list[dict]) -> str:

@@ -187,9 +187,10 @@ def extend_world(
     """
     path, notes = prepare_path(world, trajectory, pose_scale)
     texts = captions if captions else {0: prompt}
-    require_space(world.folder, path.chunks * CHUNK_FRAMES * world.height * world.width * BYTES_PER_PIXEL)
     plan = Plan(path, len(world.chunks), texts, world.settings.seed if seed is None else seed)
+    # Before the space is asked for: what does not fit now can be resumed when there is room.
     world.save_plan(plan)
+    require_space(world.folder, path.chunks * CHUNK_FRAMES * world.height * world.width * BYTES_PER_PIXEL)
     _run_plan(world, plan, device, progress)
     return notes
 
@@ -239,6 +240,8 @@ def reconstruct_world(
     quality = psnr_along_path(cloud, sampled, progress.part(0.5, 0.6), device=device)
     results = {"splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
     write_ply(cloud, world.results / "splats.ply")
+    # The figures are there when all results are, so that a run stopped from here on is seen as unfinished.
+    world.figures.unlink(missing_ok=True)
     # Nothing but sky has no surface; that is a world without a mesh, not a failure.
     if mesh and any(np.isfinite(view.depth).any() for view in sampled):
         surface = fuse(views, progress.part(0.6, 0.95), device=device)
@@ -246,7 +249,7 @@ def reconstruct_world(
         save_ply(surface, world.results / "mesh.ply")
         results["faces"] = len(surface.faces)
     results["seconds"] = round(time.monotonic() - started, 1)
-    with whole_file(world.results / "results.json") as path:
+    with whole_file(world.figures) as path:
         path.write_text(json.dumps(results, indent=2), "utf-8")
     progress.update("done", 1.0)
     return results

@@ -47,9 +47,27 @@ def main(arguments: list[str] | None = None) -> int:
     except LyraError as error:
         print(f"lyra: {error}", file=sys.stderr)
         return 2
-    except CancelledError:
-        print("lyra: stopped; every whole chunk is kept. `lyra resume FOLDER` goes on.", file=sys.stderr)
+    except OSError as error:
+        # A folder that may not be written, a drive that went away: whatever the system refuses.
+        print(
+            f"lyra: {error.filename or 'A file'} cannot be used: {error.strerror or error}. "
+            "Choose another path or change its permissions.",
+            file=sys.stderr,
+        )
+        return 2
+    except (CancelledError, KeyboardInterrupt):
+        print(f"lyra: stopped; {what_is_left(options)}", file=sys.stderr)
         return 130
+
+
+def what_is_left(options: argparse.Namespace) -> str:
+    """What a stopped command leaves, and what to do next."""
+    folder = getattr(options, "world", None) or getattr(options, "out", None)
+    if folder is None or not (folder / "world.json").is_file():
+        return "nothing was written."
+    if options.run is run_reconstruct:
+        return f"`lyra reconstruct {folder}` makes splats and mesh again."
+    return f"every whole chunk is kept. `lyra resume {folder}` goes on."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -99,7 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--prompt", default="", metavar="TEXT", help="what the world shows, for engines that read"
     )
     texts.add_argument("--captions", type=Path, metavar="FILE", help='JSON: {"0": text, "81": text, ...}')
-    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--seed", type=parse_seed, default=0, metavar="N")
     sub.add_argument(
         "--size", type=parse_size, metavar="WxH", help="frame size; by default 832x480 or 480x832"
     )
@@ -107,7 +125,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--no-mesh", action="store_true", help="splats only")
     add_device(sub)
 
-    sub = command("resume", run_resume, "Go on with a path whose run was stopped.")
+    sub = command(
+        "resume", run_resume, "Go on with a run that was stopped, at its frames or at its splats and mesh."
+    )
     sub.add_argument("world", type=Path, metavar="WORLD")
     sub.add_argument("--no-mesh", action="store_true", help="splats only")
     add_device(sub)
@@ -148,6 +168,12 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[2]), int(match[1])
 
 
+def parse_seed(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 2**31):
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; give a whole number from 0 to {2**31 - 1}")
+    return int(text)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A bar on stderr; Ctrl-C cancels at the next update instead of tearing the work apart."""
@@ -173,13 +199,17 @@ def progress_bar() -> Iterator[Progress]:
 
 def run_generate(options: argparse.Namespace) -> None:
     from lyra.builder import create_world, extend_world, load_captions, reconstruct_world
+    from lyra.engines import require_device
     from lyra.geometry.cameras import Trajectory
 
+    require_device(options.device)
     path = Trajectory.load(options.trajectory)
     if options.frames is not None:
+        if options.frames < 1:
+            raise InvalidInputError(f"--frames {options.frames}: give 1 + 80k, such as 81 or 161.")
         if options.frames > len(path):
             raise InvalidInputError(f"--frames {options.frames}: {options.trajectory} has {len(path)} poses.")
-        path = path[: max(options.frames, 1)].require_world_length()
+        path = path[: options.frames].require_world_length()
     else:
         poses = len(path)
         path = path.longest_world_prefix()
@@ -230,12 +260,20 @@ def run_generate(options: argparse.Namespace) -> None:
 
 def run_resume(options: argparse.Namespace) -> None:
     from lyra.builder import reconstruct_world, resume_world
+    from lyra.engines import require_device
     from lyra.world import World
 
+    require_device(options.device)
     world = World.open(options.world)
     with progress_bar() as progress:
-        if not resume_world(world, device=options.device, progress=progress.part(0, 0.5)):
-            raise InvalidInputError(f"{options.world} has no unfinished path; extend it with a new one.")
+        # A run that was stopped at its splats has all its frames, and no results yet.
+        if not resume_world(world, device=options.device, progress=progress.part(0, 0.5)) and (
+            world.reconstructed or not world.chunks
+        ):
+            raise InvalidInputError(
+                f"{options.world} has no unfinished path; `lyra reconstruct {options.world}` makes splats and mesh "
+                "again."
+            )
         reconstruct_world(
             world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
         )
@@ -252,8 +290,10 @@ def run_revert(options: argparse.Namespace) -> None:
 
 def run_reconstruct(options: argparse.Namespace) -> None:
     from lyra.builder import reconstruct_world
+    from lyra.engines import require_device
     from lyra.world import World
 
+    require_device(options.device)
     world = World.open(options.world)
     with progress_bar() as progress:
         reconstruct_world(world, mesh=not options.no_mesh, device=options.device, progress=progress)

@@ -24,7 +24,8 @@ def disk_full_explained(target: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DiskFullError(
-            f"The disk that holds {target} is full; free some space and resume. Everything finished is kept."
+            f"The disk that holds {target} is full; free some space, then resume or try again. "
+            "Everything finished is kept."
         ) from error
 
 
@@ -34,7 +35,7 @@ def require_space(folder: Path, needed: int) -> None:
     if free < needed:
         raise DiskFullError(
             f"{folder} has {free / 1e9:.2f} GB free and this needs about {needed / 1e9:.2f} GB; "
-            "free some space or choose another folder."
+            "free some space, then resume or try again, or choose another folder."
         )
 
 

@@ -154,7 +154,7 @@ def _check_size(name: str, height: int, width: int) -> None:
         )
     if height * width > MAX_PIXELS:
         raise InvalidInputError(
-            f"{name} is {width}x{height}, {height * width / 1e6:.0f} megapixels; at most {MAX_PIXELS // 10**6} are "
+            f"{name} is {width}x{height}, {height * width / 1e6:.5g} megapixels; at most {MAX_PIXELS // 10**6} are "
             "possible. Scale it down first."
         )
 

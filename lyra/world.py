@@ -11,9 +11,11 @@ import secrets
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import get_origin, get_type_hints
 
 import numpy as np
 from PIL import Image
@@ -48,6 +50,16 @@ class WorldSettings:
     notes: list[str] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
 
+    def check(self, path: Path) -> None:
+        """Raises InvalidInputError when the file `path` held something of another type."""
+        for key, kind in get_type_hints(type(self)).items():
+            value = getattr(self, key)
+            wanted = (int, float) if kind is float else get_origin(kind) or kind
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                raise InvalidInputError(f"{path} is damaged: {key} is {value!r}.")
+        if min(self.height, self.width) < 1:
+            raise InvalidInputError(f"{path} is damaged: the size is {self.width}x{self.height}.")
+
 
 def new_id(name: str) -> str:
     """A readable world id: the name in small letters and digits, and eight random hexadecimal digits."""
@@ -78,7 +90,7 @@ class Chunk:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInputError(
-                f"{folder / 'chunk.json'} is damaged ({error}); revert the world before it."
+                f"{folder / 'chunk.json'} is damaged ({error}); delete the folder {folder} and later ones."
             ) from error
 
     def load_trajectory(self) -> Trajectory:
@@ -136,15 +148,19 @@ class World:
                 f"{FORMAT_VERSION}); update lyra-worlds to open it."
             )
         try:
-            return cls(folder, WorldSettings(**data))
+            settings = WorldSettings(**data)
         except TypeError as error:
             raise InvalidInputError(f"{path} is damaged: {error}.") from error
+        settings.check(path)
+        return cls(folder, settings)
 
     @classmethod
     def create(
         cls, folder: Path, settings: WorldSettings, view: SeedView, source: Path, points: np.ndarray
     ) -> World:
         """Writes a new world of one frame; `points` is the structured array of `seed_points.ply`."""
+        if folder.exists() and not folder.is_dir():
+            raise InvalidInputError(f"{folder} is a file; choose a folder that does not exist yet.")
         if folder.exists() and any(folder.iterdir()):
             raise InvalidInputError(f"{folder} exists and is not empty; choose another folder.")
         if folder.exists():
@@ -211,6 +227,15 @@ class World:
     @property
     def results(self) -> Path:
         return self.folder / "results"
+
+    @property
+    def figures(self) -> Path:
+        """What the last reconstruction reached; written last, once all its files are whole."""
+        return self.results / "results.json"
+
+    @property
+    def reconstructed(self) -> bool:
+        return self.figures.exists()
 
     def seed_view(self) -> SeedView:
         data = _read_arrays(self.folder / "seed.npz", "depth", "intrinsics")
@@ -324,7 +349,6 @@ class World:
 
     def summary(self) -> dict:
         """What the backend's World resource says, without its state."""
-        results = self.results / "results.json"
         return {
             "id": self.id,
             "name": self.name,
@@ -346,7 +370,7 @@ class World:
                 for chunk in self.chunks
             ],
             "files": [{"path": path, "size": size} for path, size in self.files()],
-            "results": _read_json(results) if results.exists() else None,
+            "results": _read_json(self.figures, optional=True),
         }
 
 
@@ -376,9 +400,14 @@ class WorldViews(Sequence[View]):
         )
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path, optional: bool = False) -> dict | None:
+    """The object in a JSON file; None for an `optional` one that is not there."""
     try:
         data = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        if optional:
+            return None
+        raise InvalidInputError(f"{path} is missing; the world is damaged.") from error
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}.") from error
     if not isinstance(data, dict):
@@ -390,7 +419,7 @@ def _read_arrays(path: Path, *only: str) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as data:
             return {key: data[key] for key in only or data.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}.") from error
 
 

@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lyra.cli import main
+from lyra.engines import default_device
+from lyra.errors import DiskFullError
+from lyra.progress import Progress
 
 
 def generate(scene, out, *more, image=None):
@@ -100,6 +104,82 @@ def test_an_existing_folder_is_kept(small_scene, tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("keep me")
     refused(capsys, generate(small_scene, tmp_path, "--size", "208x112"), "not empty")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_is_no_folder_to_write_to(small_scene, tmp_path, capsys):
+    file = tmp_path / "thesis.txt"
+    file.write_text("keep me")
+    size = ["--size", "208x112", "--depth-model", "builtin"]
+    refused(capsys, generate(small_scene, file, *size), "thesis.txt", "is a file")
+    refused(capsys, generate(small_scene, file / "world", *size), "thesis.txt", "Choose another path")
+    assert file.read_text() == "keep me"
+
+
+def test_numbers_out_of_range_are_quoted(small_scene, tmp_path, capsys):
+    refused(capsys, generate(small_scene, tmp_path / "world", "--frames", "-5"), "--frames -5", "81")
+    for seed in ("-5", "99999999999", "x"):
+        with pytest.raises(SystemExit) as error:
+            generate(small_scene, tmp_path / "world", "--seed", seed)
+        assert error.value.code == 2
+        assert f"'{seed}'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(default_device() == "cuda", reason="this machine has a GPU")
+def test_cuda_without_a_gpu_is_refused_before_anything_is_written(small_scene, tmp_path, capsys):
+    refused(capsys, generate(small_scene, tmp_path / "world", "--device", "cuda"), "no CUDA GPU")
+    assert not (tmp_path / "world").exists()
+
+
+class StopAt:
+    """Stands in for the progress bar: the user presses Ctrl-C when a stage begins."""
+
+    def __init__(self, stage):
+        self.stage, self.reached = stage, False
+
+    @contextmanager
+    def __call__(self):
+        yield Progress(self.listen, lambda: self.reached)
+
+    def listen(self, stage, fraction, frame):
+        self.reached = self.reached or stage == self.stage
+
+
+def test_stopped_at_the_depth_nothing_is_there(small_scene, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lyra.cli.progress_bar", StopAt("depth"))
+    assert generate(small_scene, tmp_path / "world", "--size", "208x112") == 130
+    assert "nothing was written" in capsys.readouterr().err
+    assert not (tmp_path / "world").exists()
+
+
+@pytest.mark.parametrize("stage", ["frames", "splats", "mesh"])
+def test_stopped_anywhere_later_resume_goes_on(stage, small_scene, tmp_path, capsys):
+    out = tmp_path / "world"
+    options = ["--size", "208x112", "--depth", str(small_scene / "depth.npz"), "--frames", "81"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lyra.cli.progress_bar", StopAt(stage))
+        assert generate(small_scene, out, *options) == 130
+    assert f"lyra resume {out}" in capsys.readouterr().err
+    assert not (out / "results" / "results.json").exists()
+    assert main(["resume", str(out)]) == 0
+    assert (out / "results" / "results.json").exists()
+    assert (out / "results" / "mesh.glb").exists()
+    capsys.readouterr()
+    assert main(["resume", str(out)]) == 2
+    assert f"lyra reconstruct {out}" in capsys.readouterr().err
+
+
+def test_a_path_for_which_the_disk_is_too_small_can_be_resumed(small_scene, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "world"
+
+    def full(folder, needed):
+        raise DiskFullError(f"{folder} has no space; free some")
+
+    options = ["--size", "208x112", "--depth", str(small_scene / "depth.npz"), "--frames", "81"]
+    with monkeypatch.context() as patch:
+        patch.setattr("lyra.builder.require_space", full)
+        refused(capsys, generate(small_scene, out, *options), "free some")
+    assert main(["resume", str(out), "--no-mesh"]) == 0
+    assert (out / "walkthrough.mp4").exists()
 
 
 def test_help_shows_examples():

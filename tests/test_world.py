@@ -1,6 +1,7 @@
 """The world folder: whole chunks or none, revert, plans, and files that are damaged or from the future."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -171,6 +172,10 @@ def test_damaged_and_newer_worlds_are_refused(world, tmp_path):
         ({"format_version": 99}, "newer Lyra Worlds.*99"),
         ({"format_version": "x"}, "'x'"),
         ({"surprise": 1}, "damaged"),
+        ({"height": "tall"}, "height is 'tall'"),
+        ({"width": 0}, "size"),
+        ({"notes": "none"}, "notes is 'none'"),
+        ({"scale": True}, "scale is True"),
     ):
         file.write_text(json.dumps({**data, **change}))
         with pytest.raises(InvalidInputError, match=message):
@@ -178,6 +183,15 @@ def test_damaged_and_newer_worlds_are_refused(world, tmp_path):
     file.write_text("{")
     with pytest.raises(InvalidInputError, match="cannot be read"):
         World.open(world.folder)
+
+
+def test_a_damaged_chunk_is_named_with_a_way_out(world):
+    damaged = world.folder / "chunks" / "0002"
+    (damaged / "chunk.json").write_text("{}")
+    with pytest.raises(InvalidInputError, match=r"delete the folder .*0002"):
+        World.open(world.folder)
+    shutil.rmtree(damaged)
+    assert World.open(world.folder).frames == 81
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):

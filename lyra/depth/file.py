@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +138,16 @@ def _read_npz(data: bytes, unit: float) -> StoredDepth:
             intrinsics = arrays["intrinsics"] if "intrinsics" in arrays.files else None
     except InvalidInputError:
         raise
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError) as error:
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        AttributeError,
+        TypeError,
+    ) as error:
         raise InvalidInputError(
             f"It is no .npz file of arrays ({error}); save it with numpy.savez."
         ) from error

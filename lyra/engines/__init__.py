@@ -64,6 +64,14 @@ def default_device() -> str:
     return "cuda" if wp.is_cuda_available() else "cpu"
 
 
+def require_device(device: str | None) -> None:
+    """Raises InvalidInputError for "cuda" where there is no GPU to use; None lets the engine choose."""
+    if device == "cuda" and default_device() != "cuda":
+        raise InvalidInputError(
+            "--device cuda: this machine has no CUDA GPU that Warp can use; leave --device out."
+        )
+
+
 def engine_info(engine_id: str) -> EngineInfo:
     """Raises InvalidInputError for an unknown engine, EngineNotReadyError for one that cannot run here."""
     engines = {info.id: info for info in available_engines()}

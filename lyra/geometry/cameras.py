@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -140,7 +141,15 @@ class Trajectory:
                 arrays = [data[key] for key in ("w2c", "intrinsics", "image_height", "image_width")]
         except FileNotFoundError as error:
             raise InvalidInputError(f"There is no trajectory file at {path}.") from error
-        except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError, EOFError) as error:
+        except (
+            OSError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
+            AttributeError,
+            TypeError,
+            EOFError,
+        ) as error:
             if isinstance(error, InvalidInputError):
                 raise
             raise InvalidInputError(f"{path} is no trajectory file (.npz): {error}.") from error

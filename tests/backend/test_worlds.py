@@ -210,6 +210,7 @@ def with_pose(row, column, value):
         ({"captions": {"x1": "a street"}}, "'x1'"),
         ({"captions": {"-3": "a street"}}, "'-3'"),
         ({"captions": {}}, "captions"),
+        ({"captions": {"500": "a street"}}, "frame 500"),
         ({"captions": {"0": 5}}, "captions.0 is 5"),
         ({"captions": {"0": "a"}, "prompt": "b"}, "Both"),
         ({"pose_scale": 0}, "pose_scale is 0"),

@@ -110,6 +110,12 @@ def test_bad_files_are_refused(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
     np.savez(tmp_path / "other.npz", a=1)
     np.savez(tmp_path / "pickle.npz", w2c=np.array([{}], object), intrinsics=1, image_height=1, image_width=1)
-    for name in ("text.npz", "other.npz", "pickle.npz", "absent.npz"):
+    np.savez_compressed(
+        tmp_path / "damaged.npz", w2c=np.zeros((500, 4, 4)), intrinsics=1, image_height=1, image_width=1
+    )
+    damaged = bytearray((tmp_path / "damaged.npz").read_bytes())
+    damaged[60:90] = bytes([255]) * 30
+    (tmp_path / "damaged.npz").write_bytes(damaged)
+    for name in ("text.npz", "other.npz", "pickle.npz", "damaged.npz", "absent.npz"):
         with pytest.raises(InvalidInputError, match=name):
             Trajectory.load(tmp_path / name)
