@@ -62,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def what_is_left(options: argparse.Namespace) -> str:
     """What a stopped command leaves, and what to do next."""
+    if options.run is run_demo:
+        return "run it again to begin anew."
     folder = getattr(options, "world", None) or getattr(options, "out", None)
     if folder is None or not (folder / "world.json").is_file():
         return "nothing was written."
