@@ -19,7 +19,7 @@ from lyra.files import require_space, whole_file
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.images import fit, load_image
 from lyra.progress import SILENT, Progress
-from lyra.world import BYTES_PER_PIXEL, Plan, World, WorldSettings, new_id, now
+from lyra.world import BYTES_PER_PIXEL, Plan, World, WorldSettings, new_id, now, require_new_folder
 
 MAX_SEED_POINTS = 200_000
 EXPORT_ITEMS = ("splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz")
@@ -52,6 +52,7 @@ def create_world(
     (height, width). The folder is whole or not there. Raises LyraError for anything that cannot be used.
     """
     info = engine_info(engine)
+    require_new_folder(Path(folder))
     image = Path(image)
     progress.update("image", 0.0)
     fitted = fit(load_image(image), size)
@@ -238,10 +239,11 @@ def reconstruct_world(
     cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device)
     sampled = _every(views, 10)
     quality = psnr_along_path(cloud, sampled, progress.part(0.5, 0.6), device=device)
-    results = {"splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
+    results = {"frames": world.frames, "splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
+    # An old mesh must not stand beside new splats. The figures are there when all results are, so that a run
+    # stopped from here on is seen as unfinished.
+    world.clear_results()
     write_ply(cloud, world.results / "splats.ply")
-    # The figures are there when all results are, so that a run stopped from here on is seen as unfinished.
-    world.figures.unlink(missing_ok=True)
     # Nothing but sky has no surface; that is a world without a mesh, not a failure.
     if mesh and any(np.isfinite(view.depth).any() for view in sampled):
         surface = fuse(views, progress.part(0.6, 0.95), device=device)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -18,11 +19,15 @@ from lyra.errors import CancelledError, InvalidInputError, LyraError
 from lyra.progress import Progress
 from lyra.version import VERSION
 
+if TYPE_CHECKING:
+    from lyra.geometry.cameras import Trajectory
+
 EXAMPLES = """\
 examples:
   lyra demo                                             the whole way on the example scene, in a hidden Blender
   lyra generate castle.jpg --trajectory path.npz --out castle
   lyra generate castle.jpg --trajectory path.npz --depth castle.exr --out castle --frames 161
+  lyra extend castle --trajectory on.npz                go on from the newest frame
   lyra resume castle                                    go on after a cancelled or interrupted run
   lyra revert castle --chunks 1                         keep the first 80 new frames
   lyra reconstruct castle                               splats and mesh again
@@ -98,7 +103,6 @@ def build_parser() -> argparse.ArgumentParser:
 
     sub = command("generate", run_generate, "Make a world from an image and a camera path.")
     sub.add_argument("image", type=Path, metavar="IMAGE")
-    sub.add_argument("--trajectory", type=Path, required=True, metavar="FILE", help="camera path (.npz)")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="world folder to make")
     sub.add_argument("--engine", default="preview", help="preview (default), lyra2 or lyra2-fast")
     sub.add_argument(
@@ -110,20 +114,17 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--allow-download", action="store_true", help="let the depth model's weights be downloaded"
     )
-    sub.add_argument("--frames", type=int, metavar="N", help="use the first N poses, N = 1 + 80k")
-    sub.add_argument(
-        "--pose-scale", type=float, default=1.0, metavar="S", help="multiplies the path's translations"
-    )
-    texts = sub.add_mutually_exclusive_group()
-    texts.add_argument(
-        "--prompt", default="", metavar="TEXT", help="what the world shows, for engines that read"
-    )
-    texts.add_argument("--captions", type=Path, metavar="FILE", help='JSON: {"0": text, "81": text, ...}')
-    sub.add_argument("--seed", type=parse_seed, default=0, metavar="N")
+    add_path(sub)
     sub.add_argument(
         "--size", type=parse_size, metavar="WxH", help="frame size; by default 832x480 or 480x832"
     )
     sub.add_argument("--name", help="name of the world; by default the image's")
+    sub.add_argument("--no-mesh", action="store_true", help="splats only")
+    add_device(sub)
+
+    sub = command("extend", run_extend, "Go on from a world's newest frame along another path.")
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    add_path(sub)
     sub.add_argument("--no-mesh", action="store_true", help="splats only")
     add_device(sub)
 
@@ -158,8 +159,24 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_path(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trajectory", type=Path, required=True, metavar="FILE", help="camera path (.npz)")
+    parser.add_argument("--frames", type=int, metavar="N", help="use the first N poses, N = 1 + 80k")
+    parser.add_argument(
+        "--pose-scale", type=float, default=1.0, metavar="S", help="multiplies the path's translations"
+    )
+    texts = parser.add_mutually_exclusive_group()
+    texts.add_argument(
+        "--prompt", default="", metavar="TEXT", help="what the world shows, for engines that read"
+    )
+    texts.add_argument("--captions", type=Path, metavar="FILE", help='JSON: {"0": text, "81": text, ...}')
+    parser.add_argument("--seed", type=parse_seed, metavar="N", help="by default 0, or the world's")
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", choices=["cpu", "cuda"], help="by default cuda where there is one")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], help="by default frames are made with cuda where there is one"
+    )
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -200,11 +217,47 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def run_generate(options: argparse.Namespace) -> None:
-    from lyra.builder import create_world, extend_world, load_captions, reconstruct_world
+    from lyra.builder import create_world, extend_world, reconstruct_world
     from lyra.engines import require_device
-    from lyra.geometry.cameras import Trajectory
 
     require_device(options.device)
+    path, captions = load_path(options, frames_before=0)
+    with progress_bar() as progress:
+        world = create_world(
+            options.out,
+            options.image,
+            engine=options.engine,
+            depth=options.depth_model,
+            depth_file=options.depth,
+            allow_download=options.allow_download,
+            name=options.name,
+            seed=options.seed or 0,
+            lens=path,
+            size=options.size,
+            device=options.device,
+            progress=progress.part(0, 0.05),
+        )
+        notes = extend_world(
+            world,
+            path,
+            captions=captions,
+            pose_scale=options.pose_scale,
+            device=options.device,
+            progress=progress.part(0.05, 0.5),
+        )
+        reconstruct_world(
+            world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
+        )
+    for line in [*world.notes, *notes]:
+        note(line)
+    tell_results(world)
+
+
+def load_path(options: argparse.Namespace, frames_before: int) -> tuple[Trajectory, dict[int, str]]:
+    """The path and the captions that `add_path` asks for; the path goes on after `frames_before` frames."""
+    from lyra.builder import load_captions
+    from lyra.geometry.cameras import Trajectory
+
     path = Trajectory.load(options.trajectory)
     if options.frames is not None:
         if options.frames < 1:
@@ -220,42 +273,36 @@ def run_generate(options: argparse.Namespace) -> None:
     if not 0 < options.pose_scale < 1e6:
         raise InvalidInputError(f"--pose-scale {options.pose_scale}: give a positive number such as 1.0.")
     captions = load_captions(options.captions) if options.captions else {0: options.prompt}
-    beyond = [start for start in captions if start >= len(path)]
+    beyond = [start for start in captions if start >= frames_before + len(path)]
     if len(beyond) == len(captions):
-        raise InvalidInputError(
-            f"{options.captions}: all captions start beyond the path's {len(path)} frames."
-        )
+        raise InvalidInputError(f"{options.captions}: all captions start beyond the path's end.")
     if beyond:
-        note(
-            f"captions from frame {min(beyond)} on lie beyond the path's {len(path)} frames and are left out."
-        )
+        note(f"captions from frame {min(beyond)} on lie beyond the path's end and are left out.")
+    return path, {start: text for start, text in captions.items() if start not in beyond}
+
+
+def run_extend(options: argparse.Namespace) -> None:
+    from lyra.builder import extend_world, reconstruct_world
+    from lyra.engines import require_device
+    from lyra.world import World
+
+    require_device(options.device)
+    world = World.open(options.world)
+    path, captions = load_path(options, frames_before=world.frames - 1)
     with progress_bar() as progress:
-        world = create_world(
-            options.out,
-            options.image,
-            engine=options.engine,
-            depth=options.depth_model,
-            depth_file=options.depth,
-            allow_download=options.allow_download,
-            name=options.name,
-            seed=options.seed,
-            lens=path,
-            size=options.size,
-            device=options.device,
-            progress=progress.part(0, 0.05),
-        )
         notes = extend_world(
             world,
             path,
-            captions={start: text for start, text in captions.items() if start < len(path)},
+            captions=captions,
+            seed=options.seed,
             pose_scale=options.pose_scale,
             device=options.device,
-            progress=progress.part(0.05, 0.5),
+            progress=progress.part(0, 0.5),
         )
         reconstruct_world(
             world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
         )
-    for line in [*world.notes, *notes]:
+    for line in notes:
         note(line)
     tell_results(world)
 

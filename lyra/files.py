@@ -7,10 +7,12 @@ import errno
 import os
 import shutil
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from lyra.errors import DiskFullError
+from lyra.errors import DiskFullError, InvalidInputError
 
 TEMPORARY_PREFIX = ".partial-"
 
@@ -90,3 +92,16 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def require_small_arrays(source: Path | BinaryIO, limit: int) -> None:
+    """Raises InvalidInputError for an .npz file whose arrays would unpack to more than `limit` bytes.
+
+    Raises what zipfile raises for a file that is none.
+    """
+    with zipfile.ZipFile(source) as archive:
+        size = sum(item.file_size for item in archive.infolist())
+    if size > limit:
+        raise InvalidInputError(
+            f"It would unpack to {size / 1e6:.0f} MB; at most {limit / 1e6:.0f} MB are read."
+        )

@@ -10,8 +10,6 @@ import re
 import secrets
 import shutil
 import stat
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from lyra import video
+from lyra.chunks import Chunk, Plan, read_arrays, read_json
 from lyra.engines.base import ChunkFrames, SeedView
 from lyra.errors import InvalidInputError
 from lyra.files import TEMPORARY_PREFIX, remove_partials, require_space, whole_file, whole_folder
@@ -31,6 +30,14 @@ FORMAT_VERSION = 1
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
 # Frames as FFV1 take at most about 2 bytes a pixel and depth takes 2.
 BYTES_PER_PIXEL = 4
+
+
+def require_new_folder(folder: Path) -> None:
+    """Raises InvalidInputError where a world folder cannot be made without overwriting something."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInputError(f"{folder} is a file; choose a folder that does not exist yet.")
+    if folder.exists() and any(folder.iterdir()):
+        raise InvalidInputError(f"{folder} exists and is not empty; choose another folder.")
 
 
 @dataclass(frozen=True)
@@ -71,55 +78,6 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """80 frames on disk: frames 80 (index - 1) + 1 ... 80 index of the world."""
-
-    folder: Path
-    index: int
-    prompt: str
-    seed: int
-    seconds: float
-
-    @classmethod
-    def open(cls, folder: Path) -> Chunk:
-        data = _read_json(folder / "chunk.json")
-        try:
-            return cls(
-                folder, int(folder.name), str(data["prompt"]), int(data["seed"]), float(data["seconds"])
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidInputError(
-                f"{folder / 'chunk.json'} is damaged ({error}); delete the folder {folder} and later ones."
-            ) from error
-
-    def load_trajectory(self) -> Trajectory:
-        return Trajectory.load(self.folder / "trajectory.npz")
-
-    def load_frames(self) -> np.ndarray:
-        """(80, H, W, 3) uint8 sRGB."""
-        return video.read_lossless(self.folder / "frames.mkv")
-
-    def load_depth(self) -> np.ndarray:
-        """(80, H, W) float32 z-depth, inf where there is sky."""
-        return _read_arrays(self.folder / "depth.npz", "depth")["depth"].astype(np.float32)
-
-    def load_state(self) -> dict[str, np.ndarray]:
-        """What the engine left for `restore`; empty when it left nothing."""
-        path = self.folder / "state.npz"
-        return _read_arrays(path) if path.exists() else {}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A path under way: the whole prepared `trajectory` (1 + 80k), from chunk `first_chunk` (from 0) on."""
-
-    trajectory: Trajectory
-    first_chunk: int
-    captions: dict[int, str]
-    seed: int
-
-
 class World:
     """A world folder. Open an existing one with `open`, make one with `create`."""
 
@@ -136,7 +94,7 @@ class World:
         path = folder / "world.json"
         if not path.is_file():
             raise InvalidInputError(f"{folder} is no world folder: it has no world.json.")
-        data = _read_json(path)
+        data = read_json(path)
         version = data.get("format_version")
         if not isinstance(version, int):
             raise InvalidInputError(
@@ -159,10 +117,7 @@ class World:
         cls, folder: Path, settings: WorldSettings, view: SeedView, source: Path, points: np.ndarray
     ) -> World:
         """Writes a new world of one frame; `points` is the structured array of `seed_points.ply`."""
-        if folder.exists() and not folder.is_dir():
-            raise InvalidInputError(f"{folder} is a file; choose a folder that does not exist yet.")
-        if folder.exists() and any(folder.iterdir()):
-            raise InvalidInputError(f"{folder} exists and is not empty; choose another folder.")
+        require_new_folder(folder)
         if folder.exists():
             folder.rmdir()
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -218,7 +173,7 @@ class World:
     @property
     def intrinsics(self) -> np.ndarray:
         """Intrinsics (3, 3) of frame 0."""
-        return _read_arrays(self.folder / "seed.npz", "intrinsics")["intrinsics"]
+        return read_arrays(self.folder / "seed.npz", "intrinsics")["intrinsics"]
 
     @property
     def walkthrough(self) -> Path:
@@ -235,10 +190,18 @@ class World:
 
     @property
     def reconstructed(self) -> bool:
-        return self.figures.exists()
+        """Whether the results are whole and of all frames."""
+        figures = read_json(self.figures, optional=True)
+        return figures is not None and figures.get("frames") == self.frames
+
+    def clear_results(self) -> None:
+        """Removes what was reconstructed, its figures first."""
+        self.figures.unlink(missing_ok=True)
+        for stale in self.results.iterdir():
+            stale.unlink()
 
     def seed_view(self) -> SeedView:
-        data = _read_arrays(self.folder / "seed.npz", "depth", "intrinsics")
+        data = read_arrays(self.folder / "seed.npz", "depth", "intrinsics")
         with Image.open(self.folder / "seed.png") as image:
             return SeedView(np.asarray(image.convert("RGB")), data["depth"], data["intrinsics"])
 
@@ -285,8 +248,7 @@ class World:
             chunk.folder.rename(doomed)
             shutil.rmtree(doomed)
         del self.chunks[chunks:]
-        for stale in self.results.iterdir():
-            stale.unlink()
+        self.clear_results()
         self.write_walkthrough()
 
     def write_walkthrough(self) -> None:
@@ -319,7 +281,7 @@ class World:
         path = self.folder / "pending.json"
         if not path.exists():
             return None
-        data = _read_json(path)
+        data = read_json(path)
         try:
             captions = {int(key): str(text) for key, text in data["captions"].items()}
             trajectory = Trajectory.load(self.folder / "pending.npz")
@@ -370,7 +332,7 @@ class World:
                 for chunk in self.chunks
             ],
             "files": [{"path": path, "size": size} for path, size in self.files()],
-            "results": _read_json(self.figures, optional=True),
+            "results": read_json(self.figures, optional=True),
         }
 
 
@@ -398,29 +360,6 @@ class WorldViews(Sequence[View]):
         return View(
             index, frames[offset], depth[offset], trajectory.w2c[offset], trajectory.intrinsics[offset]
         )
-
-
-def _read_json(path: Path, optional: bool = False) -> dict | None:
-    """The object in a JSON file; None for an `optional` one that is not there."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        if optional:
-            return None
-        raise InvalidInputError(f"{path} is missing; the world is damaged.") from error
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(data, dict):
-        raise InvalidInputError(f"{path} holds {type(data).__name__}, not an object; it is damaged.")
-    return data
-
-
-def _read_arrays(path: Path, *only: str) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return {key: data[key] for key in only or data.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}.") from error
 
 
 def _write_points(path: Path, points: np.ndarray) -> None:

@@ -40,6 +40,15 @@ def test_generate_resume_revert_reconstruct_export(small_scene, tmp_path, capsys
     assert main(["reconstruct", str(out)]) == 0
     assert (out / "results" / "mesh.glb").exists()
     assert main(["export", str(out), "--out", str(tmp_path / "world.zip")]) == 0
+    path = str(small_scene / "path.npz")
+    assert (
+        main(["extend", str(out), "--trajectory", path, "--frames", "81", "--prompt", "a yard", "--no-mesh"])
+        == 0
+    )
+    assert "was moved there" in capsys.readouterr().err
+    facts = json.loads((out / "chunks" / "0002" / "chunk.json").read_text())
+    assert (facts["prompt"], facts["seed"]) == ("a yard", 1)
+    assert not (out / "results" / "mesh.glb").exists(), "an old mesh beside new splats"
     assert main(["revert", str(out), "--chunks", "0"]) == 0
     assert not (out / "walkthrough.mp4").exists()
     assert main(["resume", str(out)]) == 2

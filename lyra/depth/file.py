@@ -15,6 +15,7 @@ from lyra import exr
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import assumed_intrinsics, checked_intrinsics, filled_from_nearest
 from lyra.errors import InvalidInputError
+from lyra.files import require_small_arrays
 from lyra.geometry.cameras import cover_transform, fit_intrinsics
 
 MILLIMETRES = 0.001
@@ -123,12 +124,7 @@ def read_depth(path: Path, unit: float = MILLIMETRES) -> StoredDepth:
 
 def _read_npz(data: bytes, unit: float) -> StoredDepth:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            sizes = {item.filename: item.file_size for item in archive.infolist()}
-        if max(sizes.values(), default=0) > 8 * MAX_PIXELS + 4096:
-            raise InvalidInputError(
-                f"It holds more than {MAX_PIXELS // 10**6} megapixels; scale the depth down."
-            )
+        require_small_arrays(io.BytesIO(data), 8 * MAX_PIXELS + 4096)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             if "depth" not in arrays.files:
                 raise InvalidInputError(

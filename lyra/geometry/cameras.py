@@ -12,9 +12,12 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from lyra.errors import InvalidInputError
+from lyra.files import require_small_arrays
 
 CHUNK_FRAMES = 80
 MAX_FRAMES = 1 + 100 * CHUNK_FRAMES
+# Far more than MAX_FRAMES cameras take, so that a longer path is refused by its number of frames.
+MAX_FILE_BYTES = 64_000_000
 ROTATION_TOLERANCE = 1e-3
 
 
@@ -132,11 +135,12 @@ class Trajectory:
         """Reads the published `.npz` format (w2c, intrinsics, image_height, image_width)."""
         path = Path(path)
         try:
+            require_small_arrays(path, MAX_FILE_BYTES)
             with np.load(path, allow_pickle=False) as data:
                 missing = {"w2c", "intrinsics", "image_height", "image_width"} - set(data.files)
                 if missing:
                     raise InvalidInputError(
-                        f"{path} lacks {', '.join(sorted(missing))}; it is no trajectory file."
+                        f"It lacks {', '.join(sorted(missing))}; it is no trajectory file."
                     )
                 arrays = [data[key] for key in ("w2c", "intrinsics", "image_height", "image_width")]
         except FileNotFoundError as error:
@@ -151,9 +155,12 @@ class Trajectory:
             EOFError,
         ) as error:
             if isinstance(error, InvalidInputError):
-                raise
+                raise InvalidInputError(f"{path}: {error}") from error
             raise InvalidInputError(f"{path} is no trajectory file (.npz): {error}.") from error
-        return cls.checked(*arrays)
+        try:
+            return cls.checked(*arrays)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path}: {error}") from error
 
     def save(self, target: str | Path | BinaryIO) -> None:
         """Writes the published `.npz` format to a path ending in .npz, or into an open file."""
@@ -171,7 +178,7 @@ class Trajectory:
             nearest = 1 + CHUNK_FRAMES * max(1, round((len(self) - 1) / CHUNK_FRAMES))
             raise InvalidInputError(
                 f"The trajectory has {len(self)} frames; a world needs 1 + 80k (81, 161, ...). "
-                f"Use {nearest} frames, or resample it with Trajectory.resampled({nearest})."
+                f"Export the path with {nearest} frames."
             )
         return self
 

@@ -72,7 +72,7 @@ def test_longest_world_prefix():
 
 @pytest.mark.parametrize("frames", [1, 80, 100, 160])
 def test_other_lengths_are_refused_with_the_count_and_the_next_step(frames):
-    with pytest.raises(InvalidInputError, match=rf"{frames} frames.*1 \+ 80k.*resampled\("):
+    with pytest.raises(InvalidInputError, match=rf"{frames} frames.*1 \+ 80k.*Export"):
         make(frames).require_world_length()
 
 
