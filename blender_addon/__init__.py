@@ -6,7 +6,7 @@ import atexit
 
 import bpy
 
-from . import operators, preferences, properties, session, ui, viewport
+from . import operators, preferences, properties, sampled_path, session, ui, viewport
 from .jobs import find_again
 
 
@@ -15,6 +15,7 @@ def _after_load(_file) -> None:
     """Another file: nothing that was under way belongs to it, but its own jobs may still run."""
     session.current.disconnect()
     session.current.jobs.clear()
+    sampled_path.forget()
     viewport.forget()
     find_again()
 
@@ -23,6 +24,7 @@ def register() -> None:
     bpy.utils.register_class(preferences.LYRA_AP_preferences)
     properties.register()
     operators.register()
+    sampled_path.register()
     ui.register()
     viewport.register()
     bpy.app.handlers.load_post.append(_after_load)
@@ -34,6 +36,7 @@ def unregister() -> None:
     bpy.app.handlers.load_post.remove(_after_load)
     viewport.unregister()
     ui.unregister()
+    sampled_path.unregister()
     session.unregister()
     operators.unregister()
     properties.unregister()

@@ -44,11 +44,13 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         name="Image",
         description="The picture the world grows from",
         subtype="FILE_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     depth_file: StringProperty(
         name="Depth File",
         description="Known depth of the picture (.npz, .exr or 16-bit .png); empty: it is estimated",
         subtype="FILE_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     depth: EnumProperty(
         name="Depth",
@@ -118,6 +120,11 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     first_frame: IntProperty(name="First Frame", description="Frame at which the path begins", default=1)
     last_frame: IntProperty(name="Last Frame", description="Frame at which the path ends", default=81)
+    show_path: BoolProperty(
+        name="Show Path",
+        description="Show the path that will be sent: a tick every 10 frames, a camera at each piece's border",
+        default=True,
+    )
     chunks: IntProperty(
         name="Length",
         description="How many pieces of 80 frames are made along the path",

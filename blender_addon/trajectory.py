@@ -36,6 +36,14 @@ def frame_count(chunks: int) -> int:
     return 1 + CHUNK_FRAMES * chunks
 
 
+def path_range(scene) -> tuple[float, float]:
+    """First and last scene frame of the path. Raises nothing: an empty range is a camera that stands still."""
+    settings = scene.lyra
+    if settings.range == "SCENE":
+        return scene.frame_start, scene.frame_end
+    return settings.first_frame, max(settings.first_frame, settings.last_frame)
+
+
 def sample(context, camera, first: float, last: float, count: int, width: int, height: int) -> Sampled:
     """The evaluated `camera` object at `count` evenly spaced moments of the frames first ... last.
 

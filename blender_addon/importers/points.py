@@ -14,22 +14,26 @@ from .splats import Cloud
 SPREAD = 0.6
 
 
-def read(path: Path, focal: float, pixels: int) -> tuple[Cloud, float]:
-    """The points as flat round splats, each as large as the part of the picture it stands for, and their median depth.
-
-    `focal` and `pixels` are the picture's focal length in pixels and its number of pixels. A vertex-only mesh shows
-    nothing in Blender's object mode and a point cloud no colours, so the points are drawn as splats are. Raises
-    ply.FileError.
-    """
+def read(path: Path) -> ply.Element:
+    """The points of a first picture. Raises ply.FileError."""
     vertices = ply.read(path)["vertex"]
     if not vertices.count:
         raise ply.FileError(
             f"{path} holds no points: the picture seems to be all sky. Try another depth or image."
         )
+    return vertices
+
+
+def decode(vertices: ply.Element, focal: float, pixels_per_point: float) -> Cloud:
+    """The points as flat round splats, each as large as the part of the picture it stands for.
+
+    `focal` is the picture's focal length in pixels. A vertex-only mesh shows nothing in Blender's object mode and a
+    point cloud no colours, so the points are drawn as splats are.
+    """
     position = vertices.stacked("x", "y", "z")
     color = vertices.stacked("red", "green", "blue") / 255
-    spacing = position[:, 2] / focal * np.sqrt(max(1.0, pixels / len(position)))
-    cloud = Cloud(
+    spacing = position[:, 2] / focal * np.sqrt(max(1.0, pixels_per_point))
+    return Cloud(
         position=position,
         # Flat towards the camera that saw them, so that they close in renders too.
         scale=SPREAD * spacing[:, None] * np.array([1, 1, 0.1], np.float32),
@@ -37,4 +41,3 @@ def read(path: Path, focal: float, pixels: int) -> tuple[Cloud, float]:
         base=np.concatenate([(color - 0.5) / SH_C0, np.ones((len(position), 1), np.float32)], 1),
         sh=np.zeros((len(position), 0, 3), np.float32),
     )
-    return cloud, float(np.median(position[:, 2]))

@@ -34,11 +34,15 @@ class Files:
 def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[None]:
     """The seed points and the camera of a world whose empty stands already; it gets the world's scale here."""
     intrinsics = np.array(world["intrinsics"])
-    cloud, depth = points.read(points_file, intrinsics[0, 0], world["width"] * world["height"])
+    vertices = points.read(points_file)
+    yield
+    focal, pixels_per_point = intrinsics[0, 0], world["width"] * world["height"] / vertices.count
+    attributes = yield from _splat_attributes(
+        vertices, lambda part: points.decode(part, focal, pixels_per_point)
+    )
+    depth = float(np.median(vertices.fields["z"]))
     yield
     name = world["name"]
-    attributes = splats.attributes(cloud) | splat_nodes.cards(cloud) | splat_nodes.colors(cloud)
-    yield
     make_points = _Early(splats.building(attributes, f"{name} Points"))
     make_nodes = _Early([lambda _data: splat_nodes.node_group()])
     make_image = _Early([lambda _data: camera.load_image(image_file)])
@@ -85,7 +89,7 @@ def import_results(world: dict, files: Files) -> Iterator[None]:
     if files.splats and not splats.NATIVE:
         vertices = ply.read(files.splats)["vertex"]
         yield
-        attributes = yield from _splat_attributes(vertices, files.splats)
+        attributes = yield from _splat_attributes(vertices, lambda part: splats.decode(part, files.splats))
         make_splats = _Early(splats.building(attributes, f"{name} Splats"))
         make_nodes = _Early([lambda _data: splat_nodes.node_group()])
         yield from make_splats.steps()
@@ -133,11 +137,14 @@ def import_results(world: dict, files: Files) -> Iterator[None]:
     worlds.push_undo("Import World")
 
 
-def _splat_attributes(vertices: ply.Element, file: Path) -> Iterator[None]:
-    """All that is stored of a file's splats, worked out a block at a time; returned when it is whole."""
+def _splat_attributes(vertices: ply.Element, decode: Callable[[ply.Element], splats.Cloud]) -> Iterator[None]:
+    """All that is stored of a file's splats, worked out a block at a time; returned when it is whole.
+
+    `decode` makes splats of some of the file's rows.
+    """
     blocks: list[splats.Attributes] = []
     for start in range(0, max(1, vertices.count), BLOCK):
-        cloud = splats.decode(vertices.part(start, start + BLOCK), file)
+        cloud = decode(vertices.part(start, start + BLOCK))
         blocks.append(splats.attributes(cloud) | splat_nodes.cards(cloud) | splat_nodes.colors(cloud))
         yield
     joined: splats.Attributes = {}

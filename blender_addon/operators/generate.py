@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .. import conversion, jobs, session, trajectory, worlds
+from .. import conversion, jobs, sampled_path, session, trajectory, worlds
 from .path import needs_ready_world
 
 
@@ -41,14 +41,13 @@ class LYRA_OT_generate(bpy.types.Operator):
     def execute(self, context):
         settings = context.scene.lyra
         empty = settings.world
-        first, last = path_range(context.scene)
         try:
-            payload = _payload(context, empty, first, last)
+            payload = _payload(context, empty)
         except conversion.CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         if worlds.description(empty)["frames"] <= 1:
-            empty.lyra.first_frame = round(first)
+            empty.lyra.first_frame = round(trajectory.path_range(context.scene)[0])
         world_id = empty.lyra.world_id
         session.current.ensure(lambda: jobs.extend(world_id, payload))
         if session.current.message:
@@ -60,19 +59,9 @@ class LYRA_OT_generate(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def path_range(scene) -> tuple[float, float]:
-    """First and last scene frame of the path. Raises nothing: an empty range is a camera that stands still."""
-    settings = scene.lyra
-    if settings.range == "SCENE":
-        return scene.frame_start, scene.frame_end
-    return settings.first_frame, max(settings.first_frame, settings.last_frame)
-
-
-def _payload(context, empty, first: float, last: float) -> dict:
+def _payload(context, empty) -> dict:
     settings = context.scene.lyra
-    world = worlds.description(empty)
-    count = trajectory.frame_count(settings.chunks)
-    sampled = trajectory.sample(context, settings.camera, first, last, count, world["width"], world["height"])
+    sampled = sampled_path.update(context)
     return {
         "trajectory": sampled.payload(np.array(empty.matrix_world), empty.name),
         "prompt": settings.prompt,

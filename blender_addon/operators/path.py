@@ -7,7 +7,7 @@ import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from mathutils import Matrix, Quaternion
 
-from .. import conversion, trajectory, worlds
+from .. import conversion, sampled_path, trajectory, worlds
 from ..importers.camera import see_far
 from ..presets import PRESETS, Shape, Start
 
@@ -75,6 +75,31 @@ class LYRA_OT_add_path(bpy.types.Operator):
         settings.range, settings.first_frame, settings.last_frame = "PATH", first, last
         if self.set_scene_range:
             scene.frame_start, scene.frame_end = first, last
+        sampled_path.update(context)
+        return {"FINISHED"}
+
+
+class LYRA_OT_update_path(bpy.types.Operator):
+    bl_idname = "lyra.update_path"
+    bl_label = "Update Path"
+    bl_description = "Show the path as it would be sent now: steps through its frames once, and back"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        if not needs_ready_world(cls, context):
+            return False
+        if context.scene.lyra.camera is None:
+            cls.poll_message_set("Add a camera path, or choose an animated camera")
+            return False
+        return True
+
+    def execute(self, context):
+        try:
+            sampled_path.update(context)
+        except conversion.CameraError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
         return {"FINISHED"}
 
 
@@ -181,9 +206,14 @@ def _copy_lens(source: bpy.types.Object, camera: bpy.types.Object, depth: float)
     see_far(camera.data, depth)
 
 
+classes = (LYRA_OT_add_path, LYRA_OT_update_path)
+
+
 def register() -> None:
-    bpy.utils.register_class(LYRA_OT_add_path)
+    for cls in classes:
+        bpy.utils.register_class(cls)
 
 
 def unregister() -> None:
-    bpy.utils.unregister_class(LYRA_OT_add_path)
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

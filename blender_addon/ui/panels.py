@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from .. import installer, jobs, preferences, session, trajectory, worlds
+from .. import installer, jobs, preferences, sampled_path, session, trajectory, worlds
 from ..operators.generate import job_of
 from ..presets import PRESETS
 from ..session import Phase
@@ -97,6 +97,10 @@ class LYRA_PT_path(_Panel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(settings, "first_frame", text="First")
             column.prop(settings, "last_frame", text="Last")
+        row = layout.row(align=True)
+        row.prop(settings, "show_path")
+        current = sampled_path.is_current(context.scene)
+        row.operator("lyra.update_path", text="" if current else "Update", icon="FILE_REFRESH")
 
 
 class LYRA_PT_generate(_Panel, bpy.types.Panel):

@@ -1,22 +1,29 @@
-"""Draws the splats of the file's worlds into every 3D viewport."""
+"""Draws the splats of the file's worlds, and the chosen camera's path, into every 3D viewport."""
 
 from __future__ import annotations
 
 import bpy
 import numpy as np
 
-from .. import preferences, worlds
+from .. import preferences, sampled_path, worlds
 from ..importers import splat_nodes, splats
+from .path import PathDrawing
 from .splats import SplatDrawing
 
 # By the session id of the object's data: undo and renaming change everything else.
 _drawings: dict[int, SplatDrawing] = {}
+# The drawing of a path, with the path it was made from.
+_path: tuple[sampled_path.Kept, PathDrawing] | None = None
+# A path that is out of date is drawn with this part of its opacity.
+OUTDATED = 0.4
 _handle = None
 
 
 def forget() -> None:
     """Frees what lies on the GPU; it is made again when it is drawn."""
+    global _path
     _drawings.clear()
+    _path = None
 
 
 def _drawn(context) -> list[bpy.types.Object]:
@@ -45,6 +52,22 @@ def _draw() -> None:
             drawing = _drawings[obj.data.session_uid] = SplatDrawing(cloud, preferences.get().splat_limit)
         drawing.draw(view @ np.array(obj.matrix_world), projection, region.width, region.height, linear=True)
     _forget_removed()
+    if context.space_data.overlay.show_overlays:
+        _draw_path(context, view, projection, region)
+
+
+def _draw_path(context, view: np.ndarray, projection: np.ndarray, region) -> None:
+    global _path
+    kept = sampled_path.shown(context.scene)
+    if kept is None:
+        return
+    if _path is None or _path[0].sampled is not kept.sampled:
+        _path = kept, PathDrawing(kept.sampled, kept.size)
+    theme = context.preferences.themes[0].view_3d
+    opacity = 1.0 if sampled_path.is_current(context.scene) else OUTDATED
+    color = np.array([*theme.after_current_frame, opacity])
+    scale = context.preferences.system.ui_scale
+    _path[1].draw(view, projection, region.width, region.height, color, scale)
 
 
 def _forget_removed() -> None:

@@ -18,8 +18,8 @@ def install(zip_file):
     """The extension as a user installs it, in a Blender with nothing else in it."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
-    global session, worlds, preferences
-    from bl_ext.user_default.lyra_worlds import preferences, session, worlds
+    global session, worlds, preferences, sampled_path
+    from bl_ext.user_default.lyra_worlds import preferences, sampled_path, session, worlds
 
 
 def until(condition, limit=240.0):
@@ -124,6 +124,32 @@ def check_paths():
         bpy.context.scene.frame_set(81)
         assert np.abs(evaluated(camera) - evaluated(seed)).max() > 0.1, preset
     bpy.context.scene.frame_set(1)
+
+
+def check_path_shown():
+    """What is drawn is what was sampled, until something that moves the camera changes."""
+    scene = bpy.context.scene
+    bpy.context.view_layer.update()
+    bpy.ops.lyra.update_path()
+    bpy.context.view_layer.update()
+    assert sampled_path.is_current(scene)
+    kept = sampled_path.shown(scene)
+    assert kept.sampled.matrices.shape == (81, 4, 4)
+    curve = settings().camera.constraints[0].target
+    curve.data.splines[0].bezier_points[-1].co.z += 1
+    bpy.context.view_layer.update()
+    assert not sampled_path.is_current(scene) and sampled_path.shown(scene)
+    assert bpy.ops.lyra.update_path() == {"FINISHED"}
+    bpy.context.view_layer.update()
+    raised = sampled_path.shown(scene).sampled.matrices[-1, 2, 3] - kept.sampled.matrices[-1, 2, 3]
+    assert sampled_path.is_current(scene) and abs(raised - 1) < 1e-5
+    settings().chunks = 2
+    assert not sampled_path.is_current(scene)
+    settings().chunks = 1
+    settings().show_path = False
+    assert sampled_path.shown(scene) is None
+    settings().show_path = True
+    curve.data.splines[0].bezier_points[-1].co.z -= 1
 
 
 def check_bad_cameras():
@@ -232,6 +258,7 @@ def main():
     stand = start(Path(image), Path(depth))
     check_seed(stand)
     check_paths()
+    check_path_shown()
     check_bad_cameras()
     settings().prompt = "a ruin"
     generate()
