@@ -10,23 +10,14 @@ wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 _NEAR = wp.constant(NEAR_SIDE)
 
 
-@wp.kernel
-def close_cracks(
-    image: wp.array2d(dtype=wp.vec3),
-    disparity: wp.array2d(dtype=float),
-    side: wp.array2d(dtype=int),
-    closed_image: wp.array2d(dtype=wp.vec3),
-    closed_disparity: wp.array2d(dtype=float),
-    closed_side: wp.array2d(dtype=int),
-):
-    """Interpolates a hole of one or two pixels between two sides of one surface."""
-    y, x = wp.tid()
-    closed_image[y, x] = image[y, x]
-    closed_disparity[y, x] = disparity[y, x]
-    closed_side[y, x] = side[y, x]
-    if disparity[y, x] >= 0.0:
-        return
+@wp.func
+def across_crack(disparity: wp.array2d(dtype=float), y: int, x: int):
+    """The nearest two sides of one surface with this hole of one or two pixels between them.
+
+    Returns the direction (dy, dx) and the steps back and forward along it; zeros where there are none.
+    """
     best = int(4)
+    found = wp.vec4i(0, 0, 0, 0)
     for direction in range(4):
         dx = int(1)
         dy = int(0)
@@ -44,15 +35,52 @@ def close_cracks(
                 yf = y + dy * forward
                 xf = x + dx * forward
                 inside = wp.min(wp.min(yb, yf), wp.min(xb, xf)) >= 0
-                inside = inside and wp.max(yb, yf) < image.shape[0] and wp.max(xb, xf) < image.shape[1]
+                inside = inside and wp.max(yb, yf) < disparity.shape[0]
+                inside = inside and wp.max(xb, xf) < disparity.shape[1]
                 if inside and back + forward < best:
                     wb = disparity[yb, xb]
                     wf = disparity[yf, xf]
                     if wb >= 0.0 and wf >= 0.0 and not differ(wb, wf, 0.1):
                         best = back + forward
-                        t = float(back) / float(back + forward)
-                        closed_image[y, x] = (1.0 - t) * image[yb, xb] + t * image[yf, xf]
-                        closed_disparity[y, x] = (1.0 - t) * wb + t * wf
+                        found = wp.vec4i(dy, dx, back, forward)
+    return found
+
+
+@wp.kernel
+def mark_holes(disparity: wp.array2d(dtype=float), hole: wp.array2d(dtype=wp.uint8)):
+    """1 where nothing was drawn and `close_cracks` would leave it so."""
+    y, x = wp.tid()
+    hole[y, x] = wp.uint8(0)
+    if disparity[y, x] < 0.0 and across_crack(disparity, y, x)[2] == 0:
+        hole[y, x] = wp.uint8(1)
+
+
+@wp.kernel
+def close_cracks(
+    image: wp.array2d(dtype=wp.vec3),
+    disparity: wp.array2d(dtype=float),
+    side: wp.array2d(dtype=int),
+    closed_image: wp.array2d(dtype=wp.vec3),
+    closed_disparity: wp.array2d(dtype=float),
+    closed_side: wp.array2d(dtype=int),
+):
+    """Interpolates a hole of one or two pixels between two sides of one surface."""
+    y, x = wp.tid()
+    closed_image[y, x] = image[y, x]
+    closed_disparity[y, x] = disparity[y, x]
+    closed_side[y, x] = side[y, x]
+    if disparity[y, x] >= 0.0:
+        return
+    crack = across_crack(disparity, y, x)
+    if crack[2] == 0:
+        return
+    yb = y - crack[0] * crack[2]
+    xb = x - crack[1] * crack[2]
+    yf = y + crack[0] * crack[3]
+    xf = x + crack[1] * crack[3]
+    t = float(crack[2]) / float(crack[2] + crack[3])
+    closed_image[y, x] = (1.0 - t) * image[yb, xb] + t * image[yf, xf]
+    closed_disparity[y, x] = (1.0 - t) * disparity[yb, xb] + t * disparity[yf, xf]
 
 
 @wp.kernel
@@ -69,20 +97,24 @@ def soften_silhouettes(
     if w < 0.0 or y == 0 or x == 0 or y == image.shape[0] - 1 or x == image.shape[1] - 1:
         return
     edge = bool(False)
+    for direction in range(4):
+        dy = (direction / 2) * (2 * (direction % 2) - 1)
+        dx = (1 - direction / 2) * (2 * (direction % 2) - 1)
+        v = disparity[y + dy, x + dx]
+        if v >= 0.0 and differ(v, w, 0.05):
+            if (v > w and side[y + dy, x + dx] == _NEAR) or (v < w and side[y, x] == _NEAR):
+                edge = True
+    if not edge:
+        return
     total = wp.vec3(0.0, 0.0, 0.0)
     weights = float(0.0)
     for dy in range(-1, 2):
         for dx in range(-1, 2):
-            v = disparity[y + dy, x + dx]
-            if v >= 0.0:
+            if disparity[y + dy, x + dx] >= 0.0:
                 weight = float((2 - wp.abs(dx)) * (2 - wp.abs(dy)))
                 total += weight * image[y + dy, x + dx]
                 weights += weight
-                if dx * dy == 0 and differ(v, w, 0.05):
-                    if (v > w and side[y + dy, x + dx] == _NEAR) or (v < w and side[y, x] == _NEAR):
-                        edge = True
-    if edge:
-        softened[y, x] = total / weights
+    softened[y, x] = total / weights
 
 
 @wp.kernel

@@ -18,11 +18,12 @@ import warp as wp
 
 from lyra.geometry import finishing_kernels, surface_kernels
 from lyra.geometry import raster_kernels as kernels
+from lyra.geometry.raster_cameras import relative_camera
 from lyra.geometry.surface_kernels import FAR_SIDE, NEAR_SIDE
 
 MODULES = (surface_kernels, kernels, finishing_kernels)
 
-__all__ = ["FAR_SIDE", "MODULES", "NEAR_SIDE", "Edges", "Picture", "Rasterizer", "Surface", "relative_camera"]
+__all__ = ["FAR_SIDE", "MODULES", "NEAR_SIDE", "Edges", "Picture", "Rasterizer", "Surface"]
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,6 @@ class Picture:
         return self.image.numpy().copy(), self.disparity.numpy().copy(), self.side.numpy().copy()
 
 
-def relative_camera(surface_w2c, surface_intrinsics, w2c, intrinsics) -> tuple[np.ndarray, np.ndarray]:
-    """M (3, 3) and m (3,) with which a surface's (u, v, 1) and disparity land in the target, homogeneously."""
-    relative = w2c @ np.linalg.inv(surface_w2c)
-    return intrinsics @ relative[:3, :3] @ np.linalg.inv(surface_intrinsics), intrinsics @ relative[:3, 3]
-
-
 class Rasterizer:
     """Draws surfaces into views of one size. `near`: nothing closer than this is drawn.
 
@@ -115,6 +110,7 @@ class Rasterizer:
     def __init__(self, height: int, width: int, near: float, device="cpu"):
         self.height, self.width, self.near, self.device = height, width, near, device
         self.keys = wp.zeros((height, width), dtype=wp.int64, device=device)
+        self.marks = wp.zeros((height, width), dtype=wp.uint8, device=device)
         self.buffers = [self._buffer() for _ in range(2)]
 
     def _buffer(self) -> Picture:
@@ -162,9 +158,14 @@ class Rasterizer:
         return Picture(raw.image, closed.disparity, closed.side)
 
     def holes(self, surfaces: Sequence[Surface], w2c: np.ndarray, intrinsics: np.ndarray) -> int:
-        """How many pixels of a view nothing is drawn to, thin cracks included."""
+        """How many pixels of a view nothing is drawn to; cracks that `draw` closes do not count."""
         self._rasterize(surfaces, w2c, intrinsics)
-        return int((self.keys.numpy() == 0).sum())
+        if self.keys.numpy().all():
+            return 0
+        shape, disparity = (self.height, self.width), self.buffers[0].disparity
+        wp.launch(kernels.read_disparity, shape, [self.keys, self.near], [disparity], device=self.device)
+        wp.launch(finishing_kernels.mark_holes, shape, [disparity], [self.marks], device=self.device)
+        return int(np.count_nonzero(self.marks.numpy()))
 
     def close_rest(self, picture: Picture) -> Picture:
         """Fills every remaining hole from its rim, farther pixels first; meant for a few pixels."""

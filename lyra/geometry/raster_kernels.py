@@ -7,13 +7,13 @@ from lyra.geometry.surface_kernels import FAR_SIDE, NEAR_SIDE, differ
 # Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
 wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 
-# A z-buffer key holds 38 bits of disparity and 24 bits that tell the quad.
-MAX_QUADS = 1 << 24
+# A z-buffer key holds the bits of a disparity, which as an integer sort as the float32 does, and 31 bits that tell
+# the quad: more quads than any machine's memory has room for.
+MAX_QUADS = (1 << 31) - 1
 
 _NEAR = wp.constant(NEAR_SIDE)
 _FAR = wp.constant(FAR_SIDE)
-_IDS = wp.constant(wp.int64(MAX_QUADS))
-_DEPTH_STEPS = wp.constant(wp.float64(2.0**38))
+_IDS = wp.constant(wp.int64(MAX_QUADS + 1))
 # A quad may be pulled this many times longer than its distance explains; beyond that it would be a streak.
 _MAX_STRETCH = wp.constant(6.0)
 # An edge counts as opened once its two sides have moved apart by this many pixels.
@@ -138,8 +138,18 @@ def rasterize(surface: Drawn, max_disparity: float, priority: float, keys: wp.ar
                 if b[0] >= _INSIDE and b[1] >= _INSIDE and b[2] >= _INSIDE:
                     depth = b[0] * d[0] + b[1] * d[2] + b[2] * d[3]
             if depth >= 0.0:
-                steps = wp.int64(wp.float64(depth * priority) * _DEPTH_STEPS)
-                wp.atomic_max(keys, ty, tx, steps * _IDS + id)
+                bits = wp.int64(wp.cast(wp.abs(depth * priority), wp.int32))
+                wp.atomic_max(keys, ty, tx, bits * _IDS + id)
+
+
+@wp.kernel
+def read_disparity(keys: wp.array2d(dtype=wp.int64), near: float, disparity: wp.array2d(dtype=float)):
+    """Disparity of what won each pixel, up to the few percent of its surface's priority; -1 for none."""
+    y, x = wp.tid()
+    key = keys[y, x]
+    disparity[y, x] = -1.0
+    if key != wp.int64(0):
+        disparity[y, x] = wp.cast(wp.int32(key / _IDS), wp.float32) / near
 
 
 @wp.func
@@ -156,6 +166,47 @@ def cubic(t: float):
 @wp.func
 def tent(t: float, radius: float):
     return wp.max(1.0 - wp.abs(t) / radius, 0.0)
+
+
+@wp.func
+def cubic_weights(t: float):
+    """Catmull-Rom weights of the four pixels around a place, t beyond the second of them."""
+    return wp.vec4(
+        ((-0.5 * t + 1.0) * t - 0.5) * t,
+        (1.5 * t - 2.5) * t * t + 1.0,
+        ((-1.5 * t + 2.0) * t + 0.5) * t,
+        (0.5 * t - 0.5) * t * t,
+    )
+
+
+@wp.func
+def magnify(texture: wp.array2d(dtype=wp.vec4), u: float, v: float, w: float, gu: float, gv: float):
+    """What `sample` gives where the picture does not shrink, which is nearly everywhere: four by four pixels."""
+    x0 = int(wp.floor(u - 0.5)) - 1
+    y0 = int(wp.floor(v - 0.5)) - 1
+    start_u = float(x0) + 0.5 - u
+    start_v = float(y0) + 0.5 - v
+    across = cubic_weights(-1.0 - start_u)
+    along = cubic_weights(-1.0 - start_v)
+    total = wp.vec4(0.0, 0.0, 0.0, 0.0)
+    weights = float(0.0)
+    magnitude = float(0.0)
+    for iy in range(4):
+        y = y0 + iy
+        row = w + gv * (start_v + float(iy)) + gu * start_u
+        for ix in range(4):
+            x = x0 + ix
+            weight = across[ix] * along[iy]
+            magnitude += wp.abs(weight)
+            if y >= 0 and x >= 0 and y < texture.shape[0] and x < texture.shape[1]:
+                tap = texture[y, x]
+                if tap[3] >= 0.0 and not differ(tap[3], wp.max(row + gu * float(ix), 0.0), 0.08):
+                    total += weight * tap
+                    weights += weight
+    if weights > 0.25 * magnitude:
+        total = total / weights
+        return wp.vec4(total[0], total[1], total[2], 1.0)
+    return wp.vec4(0.0, 0.0, 0.0, 0.0)
 
 
 @wp.func
@@ -176,6 +227,8 @@ def sample(
     Catmull-Rom where the picture is magnified, a tent of the pixel's footprint where it shrinks. With
     `inner_only`, pixels in an edge band are left out. Returns the colour and the share of weight that was found.
     """
+    if not inner_only and radius_u <= 1.2 and radius_v <= 1.2:
+        return magnify(texture, u, v, w, gu, gv)
     reach_u = int(2)
     reach_v = int(2)
     if radius_u > 1.2:

@@ -5,6 +5,7 @@ import pytest
 
 from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.raster import NEAR_SIDE, Edges, Rasterizer, Surface
+from lyra.geometry.raster_cameras import inverse3, inverse_camera
 
 HEIGHT, WIDTH = 60, 96
 K = intrinsics_from_fov(np.radians(60), HEIGHT, WIDTH)
@@ -104,3 +105,36 @@ def test_close_rest_leaves_no_hole(image):
     drawn, disparity, _ = picture.numpy()
     assert (disparity >= 0).all()
     assert drawn.min() >= 0 and drawn.max() <= 255
+
+
+def test_a_view_may_hold_more_quads_than_float_integers(image):
+    """In a long world many layers lie behind each other; the last of them still knows its own colours."""
+    far = Surface(image, np.full((HEIGHT, WIDTH), 0.1, np.float32), np.eye(4), K)
+    front = np.zeros((HEIGHT, WIDTH), bool)
+    front[10:20, 30:50] = True
+    near = Surface(255 - image, np.full((HEIGHT, WIDTH), 0.5, np.float32), np.eye(4), K, front)
+    surfaces = [far] * ((1 << 24) // len(far) + 1) + [near]
+    drawn, disparity, _ = Rasterizer(HEIGHT, WIDTH, 0.05).draw(surfaces, np.eye(4), K).numpy()
+    np.testing.assert_allclose(drawn, np.where(front[..., None], 255.0 - image, image), atol=1e-3)
+    np.testing.assert_allclose(disparity, np.where(front, 0.5, 0.1), rtol=1e-5)
+
+
+def test_cracks_that_are_closed_are_no_holes(image):
+    drawn = np.ones((HEIGHT, WIDTH), bool)
+    drawn[20:22] = False
+    drawn[40:50, 30:50] = False
+    rasterizer = Rasterizer(HEIGHT, WIDTH, 0.05)
+    surface = Surface(image, np.full((HEIGHT, WIDTH), 0.1, np.float32), np.eye(4), K, drawn)
+    left = rasterizer.holes([surface], np.eye(4), K)
+    _, disparity, _ = rasterizer.draw([surface], np.eye(4), K).numpy()
+    assert left == (disparity < 0).sum()
+    assert 150 < left <= 200
+
+
+def test_inverses():
+    random = np.random.default_rng(2)
+    for matrix in random.normal(size=(20, 3, 3)):
+        np.testing.assert_allclose(inverse3(matrix) @ matrix, np.eye(3), atol=1e-9)
+    camera = np.eye(4)
+    camera[:3] = random.normal(size=(3, 4))
+    np.testing.assert_allclose(inverse_camera(camera) @ camera, np.eye(4), atol=1e-9)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from lyra.engines.preview import depth_kernels as kernels
 from lyra.engines.preview.ground import Ground
-from lyra.geometry.raster import relative_camera
+from lyra.geometry.raster_cameras import relative_camera
 
 # Beside known surfaces a fill may lie this share of the ground's disparity deep; at this share of the picture's width
 # away from them, not below the ground at all.

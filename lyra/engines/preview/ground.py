@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lyra.engines.base import SeedView
+from lyra.geometry.raster_cameras import inverse3, inverse_camera
 
 SAMPLES = 4000
 TRIALS = 300
@@ -23,13 +24,24 @@ class Ground:
 
     def disparity(self, w2c: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
         """Disparity (H, W) of the plane in a view; 0 above its horizon and for a camera below ground."""
-        c2w = np.linalg.inv(w2c)
-        y, x = np.mgrid[:height, :width] + 0.5
-        rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T @ c2w[:3, :3].T
+        c2w = inverse_camera(w2c)
         above = self.height - self.normal @ c2w[:3, 3]
         if above <= 0.05 * self.height:
             return np.zeros((height, width), np.float32)
-        return np.maximum(rays @ self.normal / above, 0).astype(np.float32)
+        # A plane's disparity is linear in the pixel.
+        linear = self.normal @ c2w[:3, :3] @ inverse3(intrinsics) / above
+        return np.maximum(over_pixels(linear, height, width), 0)
+
+
+def over_pixels(linear: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`linear` (3,) times (u, v, 1) for each pixel centre (H, W) float32.
+
+    A sum of a row and a column: a matrix product of whole pictures would set BLAS threads spinning, which takes
+    the cores from everything else.
+    """
+    columns = linear[0] * (np.arange(width) + 0.5)
+    rows = linear[1] * (np.arange(height) + 0.5) + linear[2]
+    return (rows[:, None] + columns).astype(np.float32)
 
 
 def find_ground(view: SeedView) -> Ground | None:

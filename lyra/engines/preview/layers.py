@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lyra.geometry.raster import Surface, relative_camera
+from lyra.geometry.raster import Surface
+from lyra.geometry.raster_cameras import relative_camera
 
 # A layer is sampled at this many pixels to see whether a view can show it.
 PROBES = 512

@@ -21,6 +21,24 @@ def blend_seams(
     Along each rim the mean colours on both sides are compared on the same surface; the difference is added to the
     fill and fades with distance. `excluded` (H, W) marks pixels that are no part of the fill's surface.
     """
+    if not fill.any():
+        return image
+    reach = REACH * image.shape[1]
+    box = _around(fill, SPAN)
+    result = image.copy()
+    result[box] = _blended(image[box], disparity[box], fill[box], excluded[box], reach)
+    return result
+
+
+def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The part of a picture that holds all of `mask` (H, W) and `margin` pixels around it."""
+    spans = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return tuple(slice(max(span[0] - margin, 0), span[-1] + 1 + margin) for span in spans)
+
+
+def _blended(
+    image: np.ndarray, disparity: np.ndarray, fill: np.ndarray, excluded: np.ndarray, reach: float
+) -> np.ndarray:
     outside = ~fill & ~excluded
     rim = fill & ndimage.maximum_filter(outside, 3)
     if not rim.any():
@@ -33,10 +51,10 @@ def blend_seams(
     if not rim.any():
         return image
     away, nearest = ndimage.distance_transform_edt(~rim, return_indices=True)
-    reach = REACH * image.shape[1]
     weight = rim.astype(np.float32)
-    spread = np.stack([ndimage.gaussian_filter(difference[..., c] * weight, reach / 8) for c in range(3)], -1)
-    total = ndimage.gaussian_filter(weight, reach / 8)[..., None]
+    channels = [*np.moveaxis(difference * weight[..., None], -1, 0), weight]
+    *spread, total = (ndimage.gaussian_filter(c, reach / 8, mode="constant", truncate=3) for c in channels)
+    spread, total = np.stack(spread, -1), total[..., None]
     smooth = np.where(total > 1e-4, spread / np.maximum(total, 1e-4), difference[tuple(nearest)])
     share = (np.exp(-((away / reach) ** 2)) * fill)[..., None]
     return np.clip(image + share * smooth, 0, 255).astype(np.float32)

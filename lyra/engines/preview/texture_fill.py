@@ -15,7 +15,8 @@ import warp as wp
 from scipy import ndimage
 
 from lyra.engines.preview import texture_kernels as kernels
-from lyra.engines.preview.ground import Ground
+from lyra.engines.preview.ground import Ground, over_pixels
+from lyra.geometry.raster_cameras import inverse3, inverse_camera
 
 # Rounds of match and vote at the first, coarsest size, at the finest, and in between; each improves matches twice.
 FIRST_ROUNDS, BETWEEN_ROUNDS, LAST_ROUNDS = 8, 3, 1
@@ -86,18 +87,19 @@ def place_guide(
     disparity typical of the scene.
     """
     height, width = disparity.shape
-    c2w = np.linalg.inv(w2c)
-    y, x = np.mgrid[:height, :width] + 0.5
-    rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T @ c2w[:3, :3].T
-    sky = disparity < reference / 256
-    octaves = np.log2(np.maximum(disparity, reference / 256) / reference)
-    world_y = rays[..., 1] / np.maximum(disparity, reference / 256) + c2w[1, 3]
-    altitude = np.where(sky, 0, np.arcsinh(world_y * reference * 4))
-    elevation = np.where(sky, rays[..., 1] / np.linalg.norm(rays, axis=-1), 0)
+    c2w = inverse_camera(w2c)
+    rays = [over_pixels(linear, height, width) for linear in c2w[:3, :3] @ inverse3(intrinsics)]
+    least = np.float32(reference / 256)
+    sky = disparity < least
+    solid = np.maximum(disparity, least)
+    octaves = np.log2(solid / np.float32(reference))
+    world_y = rays[1] / solid + np.float32(c2w[1, 3])
+    altitude = np.where(sky, 0, np.arcsinh(world_y * np.float32(reference * 4)))
+    elevation = np.where(sky, rays[1] / np.sqrt(rays[0] ** 2 + rays[1] ** 2 + rays[2] ** 2), 0)
     lying = np.zeros_like(disparity)
     if ground is not None:
         floor = ground.disparity(w2c, intrinsics, height, width)
-        off = np.abs(disparity - floor) / np.maximum(disparity, reference / 256)
+        off = np.abs(disparity - floor) / solid
         lying = np.where(sky | (floor <= 0), 0, np.clip(1 - off / ON_GROUND, 0, 1))
     # Sky and solid things never stand in for each other.
     guide = [
