@@ -151,8 +151,22 @@ def _tidy_sky(found: np.ndarray, disparity: np.ndarray, gap: Gap) -> np.ndarray:
     if not sky.any() or not solid.any():
         return found
     calm = ndimage.uniform_filter(sky.astype(np.float32), 15) > 0.5
+    calm = _without_islands(np.where(gap.fill, calm, sky), gap.fill)
     nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
     return np.where(calm, 0, found[tuple(nearest)])
+
+
+def _without_islands(sky: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """`sky` (H, W) bool where no patch of sky or solid hangs in the fill without anything known to come from."""
+    for kind in (sky, ~sky):
+        patches, count = ndimage.label(kind)
+        rooted = np.zeros(count + 1, bool)
+        rooted[patches[~fill]] = True
+        rooted[0] = True
+        # With no known sky or no known solid at all, the rays' verdict is all there is to go by.
+        if rooted[1:].any():
+            sky = sky ^ ~rooted[patches]
+    return sky
 
 
 def _smoothed(values: wp.array, index: np.ndarray, pixels: wp.array, device) -> wp.array:
