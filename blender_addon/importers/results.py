@@ -18,7 +18,7 @@ from .. import conversion, worlds
 from . import camera, mesh, ply, points, splat_nodes, splats
 
 # So many splats are worked on in one step: a few milliseconds.
-BLOCK = 100_000
+BLOCK = 40_000
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,10 @@ class LYRA_PT_path(_Panel, bpy.types.Panel):
             column.prop(settings, "last_frame", text="Last")
         row = layout.row(align=True)
         row.prop(settings, "show_path")
-        current = sampled_path.is_current(context.scene)
-        row.operator("lyra.update_path", text="" if current else "Update", icon="FILE_REFRESH")
+        update = row.row()
+        outdated = sampled_path.shown(context.scene) and not sampled_path.is_current(context.scene)
+        update.alert = bool(outdated)
+        update.operator("lyra.update_path", text="", icon="FILE_REFRESH")
 
 
 class LYRA_PT_generate(_Panel, bpy.types.Panel):
