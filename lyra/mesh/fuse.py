@@ -16,7 +16,7 @@ from lyra.mesh.contraction import Contraction
 from lyra.mesh.eyes import SurfaceMaps, make_eye
 from lyra.mesh.grid import BrickGrid
 from lyra.mesh.marching import extract_surface
-from lyra.mesh.surface import Mesh, simplified, vertex_colors, without_small_parts
+from lyra.mesh.surface import Mesh, simplified, vertex_colors, without_small_parts, without_twins
 from lyra.progress import SILENT, Progress
 
 
@@ -86,6 +86,8 @@ def fuse(
 
     fine = colored(progress.part(0.75, 0.85))
     vertices, faces = simplified(vertices, faces, fine, settings.target_faces, grid.voxel_size)
+    # Where thin things collapse, both sides may end in the same triangle.
+    faces = without_twins(faces)
     colors = colored(progress.part(0.9, 1.0))
     return Mesh(
         contraction.expand(vertices).astype(np.float32),

@@ -51,6 +51,12 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals / np.where(lengths > 0, lengths, 1)
 
 
+def without_twins(faces: np.ndarray) -> np.ndarray:
+    """The faces without those that join the same three vertices as an earlier one, in the same order."""
+    _, first = np.unique(np.sort(faces, 1), axis=0, return_index=True)
+    return faces[np.sort(first)]
+
+
 def without_small_parts(
     vertices: np.ndarray, faces: np.ndarray, min_faces: int
 ) -> tuple[np.ndarray, np.ndarray]:

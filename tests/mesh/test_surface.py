@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from lyra.mesh.surface import compacted, simplified, vertex_normals, without_small_parts
+from lyra.mesh.surface import (
+    compacted,
+    simplified,
+    vertex_normals,
+    without_small_parts,
+    without_twins,
+)
 
 
 def sheet(cells: int):
@@ -60,3 +66,8 @@ def test_a_small_mesh_stays_as_it_is():
     vertices, faces = sheet(5)
     kept, kept_faces = simplified(vertices, faces, np.zeros((len(vertices), 3)), 50, 0.2)
     assert kept is vertices and kept_faces is faces
+
+
+def test_only_the_first_of_faces_with_the_same_vertices_stays():
+    faces = np.array([[3, 1, 2], [0, 1, 2], [2, 3, 1], [1, 3, 2], [0, 2, 3]], np.int32)
+    np.testing.assert_array_equal(without_twins(faces), [[3, 1, 2], [0, 1, 2], [0, 2, 3]])
