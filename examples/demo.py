@@ -177,7 +177,7 @@ def advance(bar: tqdm, text: str, percent: float) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Blender's chatter, which C code prints, off the bar's lines."""
+    """Keeps Blender's chatter off the bar's lines and the printed paths."""
     sys.stdout.flush()
     saved = os.dup(1)
     with Path(os.devnull).open("wb") as nothing:
@@ -185,7 +185,8 @@ def quiet() -> Iterator[None]:
         try:
             yield
         finally:
-            # What C code has buffered must go the same way.
+            # What Python and C code have buffered must go the same way.
+            sys.stdout.flush()
             ctypes.CDLL(None if os.name == "posix" else "ucrtbase").fflush(None)
             os.dup2(saved, 1)
             os.close(saved)
