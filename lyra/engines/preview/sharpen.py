@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-# An edge's two sides differ by at least this factor in disparity.
-CONTRAST = 1.2
+# An edge's two sides differ by at least this factor in disparity. Estimated depth rises and falls within one wall by
+# smaller factors: steps made of those would cut it up, and a fill beside it could no longer take it as its source.
+CONTRAST = 1.7
 # A pixel on a ramp differs from both sides by at least this share of the step, and so do its own neighbours from it.
 BETWEEN = 0.06
 # Twice the window must not show much more: a plane seen at a slant goes on, an edge does not.
