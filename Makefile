@@ -2,15 +2,17 @@
 # make test   the whole test suite
 # Both make the virtual environment .venv first. Another Python: make PYTHON=/path/to/python3.11 test
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-PYTHON313 ?= $(shell command -v python3.13 || ls $(HOME)/.pyenv/versions/3.13*/bin/python3.13 2>/dev/null | head -n 1)
+# A version manager's stand-in is on the path even where it runs nothing, so each candidate is tried.
+runs = for p in $(2); do "$$p" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null && echo "$$p" && break; done
+PYTHON ?= $(or $(shell $(call runs,3.11,python3.11 python3 python)),python3)
+PYTHON313 ?= $(shell $(call runs,3.13,python3.13 $(HOME)/.pyenv/versions/3.13*/bin/python3.13))
 VENV ?= .venv
 VENV52 ?= .venv-blender52
 OUT ?= demo-out
 PIP_INSTALL = -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 BLENDER52_TESTS ?= tests/blender
 
-.PHONY: demo test test-blender52 lint bench clean
+.PHONY: demo test test-blender52 python313 lint bench clean
 
 demo: $(VENV)/demo-is-ready
 	$(VENV)/bin/lyra demo --out $(OUT)
@@ -23,6 +25,10 @@ test: $(VENV)/test-is-ready
 # The extension in Blender 5.2 LTS, whose module needs Python 3.13, against a backend in the Python 3.11 environment.
 test-blender52: $(VENV)/test-is-ready $(VENV52)/is-ready
 	LYRA_ENGINE_PYTHON=$(abspath $(VENV))/bin/python $(VENV52)/bin/python -m pytest $(BLENDER52_TESTS)
+
+# Prints the Python for Blender 5.2, or nothing where there is none.
+python313:
+	@echo $(PYTHON313)
 
 lint: $(VENV)/test-is-ready
 	$(VENV)/bin/python -m ruff check .
