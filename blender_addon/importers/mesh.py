@@ -50,7 +50,9 @@ def preparing(path: Path) -> Iterator[None]:
     yield
     faces = triangles.distinct(faces)
     yield
-    edges, corner_edges = triangles.edges(faces)
+    keys, order = triangles.sides(faces)
+    yield
+    edges, corner_edges = triangles.edges(keys, order)
     yield
     return Surface(vertices, faces, color, edges, corner_edges)
 

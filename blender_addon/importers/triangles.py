@@ -21,11 +21,15 @@ def distinct(faces: np.ndarray) -> np.ndarray:
     return faces[~again]
 
 
-def edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges (E, 2) int32 of triangles (F, 3), and for each corner the edge that leads on from it, (3 F,) int32."""
+def sides(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sides of triangles (F, 3) as keys (3 F,) that are equal where triangles meet, and the keys' order."""
     here, there = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     keys = _pairs(np.minimum(here, there), np.maximum(here, there))
-    order = np.argsort(keys)
+    return keys, np.argsort(keys)
+
+
+def edges(keys: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges (E, 2) int32 from `sides`, and for each corner the edge that leads on from it, (3 F,) int32."""
     ordered = keys[order]
     first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(keys)]
     at_corner = np.empty(len(keys), np.int32)

@@ -8,7 +8,7 @@ triangles = load("importers.triangles")
 def test_every_edge_once_and_each_corner_on_its_own():
     rng = np.random.default_rng(0)
     faces = np.stack([rng.permutation(90)[:3] for _ in range(400)]).astype(np.int32)
-    edges, at_corner = triangles.edges(faces)
+    edges, at_corner = triangles.edges(*triangles.sides(faces))
     assert len(np.unique(edges, axis=0)) == len(edges) and (edges[:, 0] < edges[:, 1]).all()
     expected = np.sort(np.stack([faces.ravel(), np.roll(faces, -1, 1).ravel()], 1), axis=1)
     np.testing.assert_array_equal(edges[at_corner], expected)
@@ -21,5 +21,5 @@ def test_the_same_three_vertices_make_one_triangle_whichever_way_round():
 
 def test_no_triangles():
     none = np.empty((0, 3), np.int32)
-    edges, at_corner = triangles.edges(triangles.distinct(none))
+    edges, at_corner = triangles.edges(*triangles.sides(triangles.distinct(none)))
     assert edges.shape == (0, 2) and len(at_corner) == 0
