@@ -10,7 +10,7 @@ import numpy as np
 
 from lyra.engines.base import SeedView
 from lyra.engines.preview import PreviewEngine
-from lyra.evaluation.scenes import TrueScene, all_scenes
+from lyra.evaluation.scenes import TrueScene
 from lyra.geometry.cameras import Trajectory
 from lyra.progress import SILENT, Progress
 
@@ -113,10 +113,3 @@ def table(rows: Sequence[PreviewRow]) -> str:
         for row in rows
     ]
     return "\n".join([head, *lines, goal])
-
-
-def evaluate_and_print(progress: Progress = SILENT, device: str = "cpu") -> list[PreviewRow]:
-    """All scenes; prints the table and returns its rows."""
-    rows = evaluate(all_scenes(), progress, device)
-    print(table(rows))
-    return rows
