@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,53 +20,12 @@ from lyra.geometry.rays import camera_rays
 from lyra.geometry.reliability import reliable_depth_mask
 from lyra.geometry.warp import SplatSettings, forward_warp
 from lyra.memory import GeometryCache, GreedyCoverage, MemorySettings
+from tests import parity_encoders, parity_loop, parity_network
+from tests.parity_base import Deviation, Folder, largest_deviation
 
 GRID_STRIDE = 4
 CACHED_FRAME_STRIDE = 8
 RAY_CAMERA_STRIDE = 2
-# Files that hold inputs, not results; so do the lists of tensor names, *_keys_*.json.
-INPUTS = {"meta", "geometry_inputs"}
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """How far a result is from its golden, and how far it may be. Exact goldens count what differs."""
-
-    largest: float
-    tolerance: float
-
-    @property
-    def passes(self) -> bool:
-        return self.largest <= self.tolerance
-
-
-class Folder:
-    """A folder of goldens."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.meta = json.loads((path / "meta.json").read_text())
-
-    def arrays(self, name: str) -> dict[str, np.ndarray]:
-        with np.load(self.path / f"{name}.npz", allow_pickle=False) as data:
-            return {key: data[key] for key in data.files}
-
-    def geometry_inputs(self) -> dict[str, torch.Tensor]:
-        """Depth, cameras and images as float32 tensors."""
-        return {key: torch.from_numpy(value).float() for key, value in self.arrays("geometry_inputs").items()}
-
-    def names(self) -> list[str]:
-        """Goldens that this folder holds."""
-        stems = {p.stem for p in self.path.iterdir() if p.suffix in (".npz", ".json")} - INPUTS
-        return sorted(stem for stem in stems if "_keys_" not in stem)
-
-
-def _largest(result, golden: np.ndarray) -> float:
-    """Largest absolute deviation; infinite for another shape or where one is not a number."""
-    result = np.asarray(result, np.float64)
-    if result.shape != golden.shape or np.isnan(result).any():
-        return np.inf
-    return float(np.abs(result - golden).max())
 
 
 def check_warp(folder: Folder) -> Deviation:
@@ -83,15 +41,15 @@ def check_warp(folder: Folder) -> Deviation:
         # Published: one maximum for the whole batch.
         settings=SplatSettings(pixel_offset=0.0, batch=n),
     )
-    if _largest(warped.mask[:, None], golden["mask"]) > 0:
+    if largest_deviation(warped.mask[:, None], golden["mask"]) > 0:
         return Deviation(np.inf, 1e-4)
-    image = _largest(warped.values.permute(0, 3, 1, 2), golden["image"])
-    return Deviation(max(image, _largest(warped.depth, golden["depth"])), 1e-4)
+    image = largest_deviation(warped.values.permute(0, 3, 1, 2), golden["image"])
+    return Deviation(max(image, largest_deviation(warped.depth, golden["depth"])), 1e-4)
 
 
 def check_reliable_depth_mask(folder: Folder) -> Deviation:
     mask = reliable_depth_mask(folder.geometry_inputs()["depth"])
-    return Deviation(_largest(mask[:, None], folder.arrays("reliable_depth_mask")["mask"]), 0.0)
+    return Deviation(largest_deviation(mask[:, None], folder.arrays("reliable_depth_mask")["mask"]), 0.0)
 
 
 def check_plucker(folder: Folder) -> Deviation:
@@ -101,7 +59,7 @@ def check_plucker(folder: Folder) -> Deviation:
     cameras = slice(0, RAY_CAMERA_STRIDE * golden.shape[1], RAY_CAMERA_STRIDE)
     c2w = torch.linalg.inv(inputs["w2c"][cameras])
     rays = camera_rays(c2w, inputs["K"][cameras], height, width, stride=GRID_STRIDE)
-    return Deviation(_largest(rays[None], golden), 1e-5)
+    return Deviation(largest_deviation(rays[None], golden), 1e-5)
 
 
 def check_cache_points(folder: Folder) -> Deviation:
@@ -110,7 +68,7 @@ def check_cache_points(folder: Folder) -> Deviation:
     cache = _cache(folder)
     cached = np.stack([cache.points_of(frame_id) for frame_id in cache.frame_ids])
     golden = folder.arrays("cache_points")["points"]
-    return Deviation(max(_largest(points, golden), _largest(cached, golden)), 1e-4)
+    return Deviation(max(largest_deviation(points, golden), largest_deviation(cached, golden)), 1e-4)
 
 
 def check_retrieval(folder: Folder) -> Deviation:
@@ -145,6 +103,9 @@ CHECKS: dict[str, Callable[[Folder], Deviation]] = {
     "plucker": check_plucker,
     "cache_points": check_cache_points,
     "retrieval": check_retrieval,
+    **parity_network.CHECKS,
+    **parity_encoders.CHECKS,
+    **parity_loop.CHECKS,
 }
 
 

@@ -1,0 +1,9 @@
+"""Checks of the VAE and the samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.parity_base import Deviation, Folder
+
+CHECKS: dict[str, Callable[[Folder], Deviation]] = {}
