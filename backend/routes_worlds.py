@@ -121,6 +121,13 @@ def world_routes(backend: Backend) -> APIRouter:
             job = next(job for job in book.active(world_id) if job.kind == "seed")
             return seeding_resource(job, catalog.path(world_id))
 
+    @router.put("/{world_id}", response_model=schemas.World)
+    async def change(world_id: str, body: schemas.WorldChanges) -> dict:
+        """Sets the world's scale; its files stay as they are."""
+        world = await opened(world_id)
+        await run_in_threadpool(world.rescale, body.scale)
+        return await run_in_threadpool(resource, world)
+
     @router.delete("/{world_id}", status_code=204)
     async def delete_world(world_id: str) -> None:
         with book.reserved(world_id):

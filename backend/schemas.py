@@ -46,6 +46,10 @@ class ExtendSettings(Body):
     mesh: bool = True
 
 
+class WorldChanges(Body):
+    scale: float = Field(gt=0, lt=1e6, allow_inf_nan=False, description="metres per unit")
+
+
 class RevertBody(Body):
     chunks: int = Field(ge=0)
 

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import get_origin, get_type_hints
 
@@ -30,6 +30,7 @@ FORMAT_VERSION = 1
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
 # Frames as FFV1 take at most about 2 bytes a pixel and depth takes 2.
 BYTES_PER_PIXEL = 4
+MAX_SCALE = 1e6
 
 
 def require_new_folder(folder: Path) -> None:
@@ -193,6 +194,14 @@ class World:
         """Whether the results are whole and of all frames."""
         figures = read_json(self.figures, optional=True)
         return figures is not None and figures.get("frames") == self.frames
+
+    def rescale(self, scale: float) -> None:
+        """Sets how many metres a unit of this world is; nothing else changes. Raises InvalidInputError."""
+        if not (np.isfinite(scale) and 0 < scale < MAX_SCALE):
+            raise InvalidInputError(f"The scale {scale} is not possible; give a positive number such as 1.0.")
+        self.settings = replace(self.settings, scale=float(scale))
+        with whole_file(self.folder / "world.json") as path:
+            path.write_text(json.dumps(asdict(self.settings), indent=2), "utf-8")
 
     def clear_results(self) -> None:
         """Removes what was reconstructed, its figures first."""

@@ -88,6 +88,19 @@ def test_a_world_that_is_none_is_not_found(slow, name):
     assert slow.client.delete(f"/v1/worlds/{name}").status_code in (404, 405)
 
 
+def test_the_scale_is_set_and_kept(slow):
+    world = slow.new_world({"name": "Scaled"})
+    url = f"/v1/worlds/{world['id']}"
+    assert slow.client.put(url, json={"scale": 2.5}).json()["scale"] == 2.5
+    again = slow.client.get(url).json()
+    assert again["scale"] == 2.5
+    same = [key for key in again if key not in ("scale", "files")]
+    assert {key: again[key] for key in same} == {key: world[key] for key in same}
+    for bad in (0, -1, 1e9, "two"):
+        assert "scale" in detail(slow.client.put(url, json={"scale": bad}))
+    assert slow.client.get(url).json()["scale"] == 2.5
+
+
 def test_a_copied_world_appears_and_a_deleted_one_is_gone(slow, slow_world):
     copy = slow.worlds / "a-copy-of-it"
     shutil.copytree(slow.worlds / slow_world["id"], copy)
