@@ -1,10 +1,11 @@
-"""Feeds the queue to one worker process, restarts it when it dies, kills it when it does not listen."""
+"""Feeds a queue to one worker process, restarts it when it dies, kills it when it does not listen."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+from pathlib import Path
 
 from backend.config import Config
 from backend.jobs import JobBook, superseded_message
@@ -21,12 +22,16 @@ START_DELAYS = (0.0, 1.0, 3.0, 10.0)
 
 
 class Dispatcher:
-    """Runs the jobs of a book. One worker serves one device; it stays warm between jobs."""
+    """Runs the jobs of a book. One worker serves one device; it stays warm between jobs.
 
-    def __init__(self, config: Config, book: JobBook, catalog: WorldCatalog):
+    With `downloads`, runs the downloads instead, beside the other jobs: its worker lives only while there are any.
+    """
+
+    def __init__(self, config: Config, book: JobBook, catalog: WorldCatalog, downloads: bool = False):
         self._config = config
         self._book = book
         self._catalog = catalog
+        self._downloads = downloads
         self._worker: WorkerProcess | None = None
         self._running: Job | None = None
         self._task: asyncio.Task | None = None
@@ -39,18 +44,14 @@ class Dispatcher:
         return "idle" if self._running is None else "busy"
 
     def start(self) -> None:
-        for job in self._book.take_up():
-            remove_leftovers(self._catalog.path(job.world_id), self._book.folder(job.id))
         self._task = asyncio.create_task(self._supervise())
         self._task.add_done_callback(_end_loudly)
 
     async def stop(self) -> None:
-        """Ends the worker; what was running or waiting becomes interrupted."""
+        """Ends the worker; what it was at stays as it is."""
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        for job in self._book.take_up():
-            remove_leftovers(self._catalog.path(job.world_id), self._book.folder(job.id))
 
     def cancel(self, job_id: str) -> Job:
         job = self._book.begin_cancel(job_id)
@@ -69,6 +70,8 @@ class Dispatcher:
         failures = 0
         while True:
             await asyncio.sleep(START_DELAYS[failures])
+            if self._downloads:
+                await self._wait_for_queue()
             self._worker = worker = await WorkerProcess.start(self._command())
             try:
                 self.device = (await worker.receive())["device"]
@@ -86,32 +89,49 @@ class Dispatcher:
                 await worker.stop()
 
     def _command(self) -> list[str]:
-        device = [] if self._config.device is None else ["--device", self._config.device]
-        return [*self._config.worker_command, *device]
+        device = "cpu" if self._downloads else self._config.device
+        return [*self._config.worker_command, *([] if device is None else ["--device", device])]
+
+    def _folder(self, job: Job) -> Path:
+        """The world's folder, or for a job without a world its own."""
+        return self._catalog.path(job.world_id) if job.world_id else self._book.folder(job.id)
+
+    def _queued(self) -> list[Job]:
+        return self._book.queued(downloads=self._downloads)
+
+    async def _wait_for_queue(self) -> None:
+        while not self._queued():
+            self._book.news.clear()
+            await self._book.news.wait()
 
     def _bury(self, error: WorkerDiedError) -> None:
         """What a worker's death means for the job it was at."""
         job, self._running = self._running, None
         if job is None:
             return
-        remove_leftovers(self._catalog.path(job.world_id), self._book.folder(job.id))
+        remove_leftovers(self._folder(job), self._book.folder(job.id))
         if job.state == "cancelling":
-            self._book.finish(job, "cancelled", "cancelled; whole chunks stay")
+            self._book.finish(job, "cancelled", f"cancelled; {_kept(job)}")
         else:
-            self._book.finish(job, "failed", "failed", f"{error} Whole chunks stay; resume the job to go on.")
+            kept = _kept(job)
+            self._book.finish(
+                job, "failed", "failed", f"{error} {kept[0].upper()}{kept[1:]}; resume the job to go on."
+            )
 
     def _fail_waiting(self, error: WorkerDiedError) -> None:
-        for job in self._book.queued():
+        for job in self._queued():
             reason = f"The worker does not start. {error} The log is {self._config.log_file}."
             self._book.finish(job, "failed", "failed", reason)
 
     async def _serve(self, worker: WorkerProcess) -> None:
-        """Runs queued jobs one after the other. Raises WorkerDiedError."""
+        """Runs queued jobs one after the other; downloads until there are none. Raises WorkerDiedError."""
         while True:
             self._book.news.clear()
-            if queued := self._book.queued():
+            if queued := self._queued():
                 await self._run(queued[0], worker)
                 continue
+            if self._downloads:
+                return
             news = asyncio.create_task(self._book.news.wait())
             # An idle worker says nothing; this ends only when it dies.
             death = asyncio.create_task(worker.receive())
@@ -128,7 +148,7 @@ class Dispatcher:
         if job.superseded:
             self._book.finish(job, "failed", "failed", superseded_message(job))
             return
-        folder = self._catalog.path(job.world_id)
+        folder = self._folder(job)
         self._running = job
         self._book.begin(job)
         if job.kind == "extend":
@@ -167,9 +187,13 @@ class Dispatcher:
             case "done":
                 self._book.finish(job, "done", "done")
             case "cancelled":
-                self._book.finish(job, "cancelled", "cancelled; whole chunks stay")
+                self._book.finish(job, "cancelled", f"cancelled; {_kept(job)}")
             case "failed":
                 self._book.finish(job, "failed", "failed", message["error"])
+
+
+def _kept(job: Job) -> str:
+    return "what was downloaded stays" if job.downloads else "whole chunks stay"
 
 
 def _end_loudly(task: asyncio.Task) -> None:

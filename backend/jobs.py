@@ -56,10 +56,14 @@ class JobBook:
     def active(self, world_id: str | None = None) -> list[Job]:
         return [job for job in self.list(world_id) if job.active]
 
-    def queued(self) -> list[Job]:
-        """In the order in which they will run; a resumed job stands behind those that came meanwhile."""
+    def queued(self, downloads: bool | None = None) -> list[Job]:
+        """In the order in which they will run; a resumed job stands behind those that came meanwhile.
+
+        Downloads only, or all but them, or both with None.
+        """
+        waiting = [job for job in self._jobs.values() if job.state == "queued"]
         return sorted(
-            (job for job in self._jobs.values() if job.state == "queued"), key=lambda job: job.queued
+            (job for job in waiting if downloads in (None, job.downloads)), key=lambda job: job.queued
         )
 
     def get(self, job_id: str) -> Job:
@@ -153,6 +157,10 @@ class JobBook:
         job.notes = list(dict.fromkeys([*job.notes, *notes]))
         self._changed(job)
 
+    def same_download(self, engine: str) -> Job | None:
+        """The active job that downloads what `engine` needs, if there is one."""
+        return next((job for job in self.active() if job.downloads and job.request["engine"] == engine), None)
+
     def set_first_chunk(self, job: Job, chunks: int) -> None:
         job.first_chunk = chunks
         self._store.save(job)
@@ -192,7 +200,7 @@ class JobBook:
             self._forget(job)
 
     def _enqueue(self, job: Job) -> None:
-        ahead = len(self.active())
+        ahead = sum(other.downloads == job.downloads for other in self.active())
         job.state, job.queued = "queued", time.time()
         self._changed(job, stage="queued", message=f"waiting behind {ahead} jobs" if ahead else "waiting")
         self.news.set()

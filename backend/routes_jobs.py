@@ -31,7 +31,7 @@ def job_routes(backend: Backend) -> APIRouter:
 
     @router.post("/{job_id}/cancel", response_model=schemas.Job)
     async def cancel(job_id: str) -> dict:
-        return backend.dispatcher.cancel(job_id).resource()
+        return backend.cancel(job_id).resource()
 
     @router.post("/{job_id}/resume", status_code=202, response_model=schemas.Job)
     async def resume(job_id: str) -> dict:

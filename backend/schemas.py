@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-JobKind = Literal["seed", "extend", "reconstruct", "export"]
+JobKind = Literal["seed", "extend", "reconstruct", "export", "download"]
 JobState = Literal["queued", "running", "cancelling", "cancelled", "failed", "interrupted", "done"]
 ExportItem = Literal["splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz"]
 Matrix = list[list[float]]

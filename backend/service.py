@@ -22,8 +22,8 @@ from backend.errors import StartError
 from backend.jobs import JobBook
 from backend.log import start_logging
 from backend.state_file import BackendState, is_alive, read_state, remove_state, write_state
-from backend.store import JobStore
-from backend.worlds import WorldCatalog
+from backend.store import Job, JobStore
+from backend.worlds import WorldCatalog, remove_leftovers
 from lyra.version import VERSION
 
 log = logging.getLogger("backend.service")
@@ -39,18 +39,32 @@ class Backend:
     book: JobBook
     catalog: WorldCatalog
     dispatcher: Dispatcher
+    downloader: Dispatcher
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The dispatcher works inside this block."""
+        """The dispatchers work inside this block; what ran or waited at its end becomes interrupted."""
         await asyncio.to_thread(self.catalog.empty_trash)
+        self._take_up()
         self.dispatcher.start()
+        self.downloader.start()
         try:
             yield
         finally:
             await self.dispatcher.stop()
+            await self.downloader.stop()
+            self._take_up()
             self.book.close()
+
+    def cancel(self, job_id: str) -> Job:
+        dispatcher = self.downloader if self.book.get(job_id).downloads else self.dispatcher
+        return dispatcher.cancel(job_id)
+
+    def _take_up(self) -> None:
+        for job in self.book.take_up():
+            folder = self.book.folder(job.id)
+            remove_leftovers(self.catalog.path(job.world_id) if job.world_id else folder, folder)
 
 
 class _Server(uvicorn.Server):
@@ -107,7 +121,8 @@ async def _serve(config: Config, store: JobStore, listener: socket.socket) -> No
     from backend.security import Guard
 
     book, catalog = JobBook(config, store), WorldCatalog(config)
-    backend = Backend(config, book, catalog, Dispatcher(config, book, catalog))
+    dispatchers = (Dispatcher(config, book, catalog, downloads) for downloads in (False, True))
+    backend = Backend(config, book, catalog, *dispatchers)
     port = listener.getsockname()[1]
     state = BackendState(HOST, port, secrets.token_urlsafe(32), os.getpid(), config.owner)
     guarded = Guard(create_app(backend), token=state.token, port=port, limits=config.limits)

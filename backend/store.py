@@ -14,6 +14,8 @@ from backend.errors import StartError
 ACTIVE = ("queued", "running", "cancelling")
 RESUMABLE = ("cancelled", "failed", "interrupted")
 KEPT_JOBS = 500
+# Jobs that use the network and the disk, not the device: they run beside the others, in a worker of their own.
+DOWNLOAD_KINDS = ("download",)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -33,7 +35,8 @@ class Job:
     `request` is what it was asked for, in JSON; its files lie in the job's own folder. `first_chunk` is the world's
     number of chunks when an extend job first ran; `superseded` says that something else has changed the world
     since, so that going on would not continue this job's path. `work` is its size in pixels, for the time left.
-    Times are seconds since the epoch; `queued` is when it last joined the queue.
+    Times are seconds since the epoch; `queued` is when it last joined the queue. A job of DOWNLOAD_KINDS belongs to
+    no world: its `world_id` is empty.
     """
 
     id: str
@@ -61,6 +64,10 @@ class Job:
     @property
     def active(self) -> bool:
         return self.state in ACTIVE
+
+    @property
+    def downloads(self) -> bool:
+        return self.kind in DOWNLOAD_KINDS
 
     def resource(self) -> dict:
         """The Job of docs/api.md."""
