@@ -81,6 +81,12 @@ class ArraySpace:
         """A host array as the caller's kind."""
         return self.torch.from_numpy(host).to(self.torch_device) if self.torch else host
 
+    def bring(self, array: Array) -> Array:
+        """Any array as float32 of the caller's kind, on its device."""
+        if self.torch:
+            return self.torch.as_tensor(array).to(device=self.torch_device, dtype=self.torch.float32)
+        return to_numpy(array, np.float32)
+
     def where(self, condition: Array, array: Array, other: float) -> Array:
         """`array` where the condition holds, `other` elsewhere."""
         return (self.torch or np).where(condition, array, other)

@@ -46,16 +46,20 @@ def warped_correspondences(
     target_intrinsics: Array,
     splat_settings: SplatSettings | None = None,
     slots: int = SLOTS,
+    like: Array | None = None,
 ) -> Array:
     """Buffer (T/4, slots * 256, H/8, W/8) float32 of `frame_ids`, best last, in every fourth of T target cameras.
 
     `target_w2c` (T, 4, 4), `target_intrinsics` (T, 3, 3). Depth is scaled to [-1, 1] over all retrieved frames and all
-    T targets, holes (depth 0) included; blocks without a frame are (-1, -1, -1, 1). Of the kind of the cached depth.
+    T targets, holes (depth 0) included; blocks without a frame are (-1, -1, -1, 1). The work is done where `like` is
+    and the result is of its kind, by default that of the cached depth: a memory on the host serves a GPU.
     """
     settings = splat_settings or SplatSettings(pixel_offset=cache.settings.pixel_offset)
     height, width = cache.height, cache.width
     kept = slice(LATENT_FRAMES - 1, None, LATENT_FRAMES)
-    space = ArraySpace(cache[frame_ids[-1]].depth) if frame_ids else ArraySpace(target_w2c)
+    if like is None:
+        like = cache[frame_ids[-1]].depth if frame_ids else target_w2c
+    space = ArraySpace(like)
     buffer = space.empty((len(target_w2c) // LATENT_FRAMES, height, width, slots, 4))
     for component, value in enumerate(EMPTY_BLOCK):
         buffer[..., component] = value
@@ -65,9 +69,9 @@ def warped_correspondences(
         entry = cache[frame_id]
         source = splat_source(
             space.take(coordinates[slots - 1 - block])[None, None],
-            entry.depth[None, None],
-            entry.w2c[None, None],
-            entry.intrinsics[None, None],
+            space.bring(entry.depth)[None, None],
+            space.bring(entry.w2c)[None, None],
+            space.bring(entry.intrinsics)[None, None],
             pixel_offset=settings.pixel_offset,
         )
         warped = splat(source, target_w2c, target_intrinsics, settings, out=warped)
