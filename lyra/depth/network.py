@@ -1,0 +1,118 @@
+"""The built-in depth network, run with NumPy alone: from a picture to log inverse depth, sky and lens.
+
+`lyra.training.depth_network` is the same network in torch, where it is trained; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lyra.depth.network_file import NetworkShape, load_weights
+from lyra.depth.network_layers import (
+    attention,
+    conv,
+    depthwise,
+    layer_norm,
+    linear,
+    pixel_shuffle,
+    raised,
+    relu,
+)
+
+# What is EPSILON of the median's inverse depth away counts as far as the sky: log(1/z + EPSILON) is what is learned,
+# z in units of the picture's median depth, so that a mountain's exact distance does not outweigh a street.
+EPSILON = 0.01
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one picture.
+
+    `log_inverse` (H, W) is log(1/z + EPSILON), z-depth in units of the median over what is no sky; `sky` (H, W) the
+    probability of sky; `focal` the focal length over the longer side; `median` the median depth in metres, a guess.
+    """
+
+    log_inverse: np.ndarray
+    sky: np.ndarray
+    focal: float
+    median: float
+
+
+def network_input(image: np.ndarray) -> np.ndarray:
+    """(H, W, 5) float32 of `image` (H, W, 3) in 0 ... 255: its colours, and where each pixel is.
+
+    x and y are measured from the middle in halves of the longer side, so that they say the aspect too.
+    """
+    height, width = image.shape[:2]
+    half = max(height, width) / 2
+    result = np.empty((height, width, 5), np.float32)
+    np.divide(image, 63.75, out=result[..., :3], casting="unsafe")
+    result[..., :3] -= 2
+    result[..., 3] = (np.arange(width) + 0.5 - width / 2) / half
+    result[..., 4] = ((np.arange(height) + 0.5 - height / 2) / half)[:, None]
+    return result
+
+
+class DepthNetwork:
+    """The network with its weights in memory."""
+
+    def __init__(
+        self, weights: dict[str, np.ndarray], shape: NetworkShape, facts: dict[str, str] | None = None
+    ):
+        """`weights` by name, convolutions (k, k, in, out), matrices (in, out); `facts` say how they were made."""
+        self.weights, self.shape, self.facts = weights, shape, facts or {}
+
+    @classmethod
+    def load(cls, path: Path) -> DepthNetwork:
+        """From a safetensors file. Raises EngineNotReadyError when it cannot be used."""
+        return cls(*load_weights(path))
+
+    def predict(self, image: np.ndarray) -> Prediction:
+        """Depth of `image` (H, W, 3), uint8 or float32 in 0 ... 255, sides in whole multiples of `shape.stride`."""
+        x = relu(self._conv("stem", network_input(image), 2))
+        kept = []
+        for level, count in enumerate(self.shape.encoder_blocks):
+            x = self._residuals(f"encoder.{level}", count, x)
+            kept.append(x)
+            x = relu(self._conv(f"down.{level}", x, 2))
+        for index in range(self.shape.token_blocks):
+            x = self._token_block(f"tokens.{index}", x)
+        pooled = layer_norm(x.mean((0, 1)), *self._named("camera_norm"))
+        camera = self._linear("camera2", relu(self._linear("camera1", pooled)))
+        for level in reversed(range(len(kept))):
+            x = raised(self._conv(f"up.{level}", x))
+            x += self._conv(f"skip.{level}", kept[level])
+            x = self._residuals(f"decoder.{level}", self.shape.decoder_blocks[level], relu(x))
+        maps = pixel_shuffle(self._conv("maps", relu(self._conv("head", x))))
+        sky = 1 / (1 + np.exp(-np.clip(maps[..., 1], -30, 30)))
+        focal, median = np.exp(np.clip(camera, -5, 10))
+        return Prediction(maps[..., 0], sky, float(focal), float(median))
+
+    def _named(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        return self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+
+    def _conv(self, name: str, x: np.ndarray, stride: int = 1) -> np.ndarray:
+        return conv(x, *self._named(name), stride)
+
+    def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        return linear(x, *self._named(name))
+
+    def _residuals(self, name: str, count: int, x: np.ndarray) -> np.ndarray:
+        for index in range(count):
+            y = relu(self._conv(f"{name}.{index}.first", x))
+            x = relu(x + self._conv(f"{name}.{index}.second", y))
+        return x
+
+    def _token_block(self, name: str, x: np.ndarray) -> np.ndarray:
+        height, width, channels = x.shape
+        heads = self.shape.heads
+        tokens = (x + depthwise(x, *self._named(f"{name}.place"))).reshape(-1, channels)
+        qkv = self._linear(f"{name}.qkv", layer_norm(tokens, *self._named(f"{name}.norm1")))
+        query, key, value = qkv.reshape(-1, 3, heads, channels // heads).transpose(1, 2, 0, 3)
+        mixed = attention(query, key, value).transpose(1, 0, 2).reshape(-1, channels)
+        tokens = tokens + self._linear(f"{name}.proj", mixed)
+        wide = relu(self._linear(f"{name}.expand", layer_norm(tokens, *self._named(f"{name}.norm2"))))
+        return (tokens + self._linear(f"{name}.shrink", wide)).reshape(height, width, channels)

@@ -1,0 +1,65 @@
+"""The weights of the depth network in a file: safetensors, float16, its shape and history in the header."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lyra.errors import EngineNotReadyError
+
+FORMAT = "lyra-depth-1"
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """Channels and blocks: at 1/2, 1/4 and 1/8 of the picture by convolutions, at 1/16 by attention."""
+
+    widths: tuple[int, ...] = (32, 64, 128)
+    encoder_blocks: tuple[int, ...] = (1, 2, 2)
+    decoder_blocks: tuple[int, ...] = (1, 1, 1)
+    token_width: int = 256
+    token_blocks: int = 4
+    heads: int = 4
+
+    @property
+    def stride(self) -> int:
+        """Pictures must be whole multiples of this a side."""
+        return 2 ** (len(self.widths) + 1)
+
+
+def save_weights(
+    path: Path, weights: dict[str, np.ndarray], shape: NetworkShape, facts: dict[str, str]
+) -> None:
+    """Writes folded weights as float16; `facts` are texts about how they were made."""
+    from safetensors.numpy import save_file
+
+    header = {"format": FORMAT, "shape": json.dumps(asdict(shape)), **facts}
+    save_file({name: value.astype(np.float16) for name, value in weights.items()}, str(path), header)
+
+
+def load_weights(path: Path) -> tuple[dict[str, np.ndarray], NetworkShape, dict[str, str]]:
+    """Weights as float32, the network's shape, and the header's texts.
+
+    Raises EngineNotReadyError when the file is missing, broken or of another format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise EngineNotReadyError(f"The depth weights {path} are missing; install lyra-worlds again.")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            header = dict(file.metadata() or {})
+            if header.get("format") != FORMAT:
+                raise EngineNotReadyError(
+                    f"{path} holds {header.get('format')!r}, not {FORMAT!r} depth weights; "
+                    "train or install them with this version."
+                )
+            weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise EngineNotReadyError(f"The depth weights {path} cannot be read: {error}.") from error
+    fields = json.loads(header["shape"])
+    shape = NetworkShape(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    return weights, shape, header

@@ -1,0 +1,81 @@
+"""Which of two marked points is nearer: pairs on pictures that do not ship, known by the SHA-256 of their files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lyra.errors import InvalidInputError
+
+MARKED = Path(__file__).with_name("depth_pairs.json")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+# Around a marked point the median of this share of the longer side is taken: fingers are not exact.
+REACH = 0.006
+
+
+@dataclass(frozen=True)
+class MarkedImage:
+    """`sha256` of the file, what it shows, and `pairs` (P, 4): x, y of the near and of the far point, in [0, 1]."""
+
+    sha256: str
+    about: str
+    pairs: np.ndarray
+
+
+def marked_images(path: Path = MARKED) -> list[MarkedImage]:
+    """The marked pictures of a file. Raises InvalidInputError when it is not such a file."""
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))["images"]
+        images = [MarkedImage(m["sha256"], m["about"], np.array(m["pairs"], np.float64)) for m in listed]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"{path} is no file of marked pairs ({error}); see {MARKED.name} for one."
+        ) from error
+    for image in images:
+        if (
+            image.pairs.ndim != 2
+            or image.pairs.shape[1] != 4
+            or not ((image.pairs >= 0) & (image.pairs <= 1)).all()
+        ):
+            raise InvalidInputError(
+                f"The pairs of {image.about!r} in {path} are no (P, 4) shares in [0, 1]; mark them again."
+            )
+    return images
+
+
+def found_images(folder: Path, marked: list[MarkedImage] | None = None) -> dict[Path, MarkedImage]:
+    """The files of `folder` that are marked. Raises InvalidInputError when there is none."""
+    by_hash = {image.sha256: image for image in (marked_images() if marked is None else marked)}
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    hashes = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    found = {path: by_hash[digest] for path, digest in hashes.items() if digest in by_hash}
+    if not found:
+        raise InvalidInputError(
+            f"None of the {len(files)} pictures in {folder} is a marked one; give the folder of those in {MARKED.name}."
+        )
+    return found
+
+
+def ordinal_errors(depth: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Which pairs (P, 4) have the wrong order in z-depth (H, W), inf where the sky is: (P,) bool; a tie is wrong."""
+    near, far = _depth_at(depth, pairs[:, :2]), _depth_at(depth, pairs[:, 2:])
+    return ~(near < far)
+
+
+def ordinal_error(depth: np.ndarray, pairs: np.ndarray) -> float:
+    """Share of pairs (P, 4) with the wrong order in z-depth (H, W)."""
+    return float(ordinal_errors(depth, pairs).mean())
+
+
+def _depth_at(depth: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Median depth about points (P, 2) given as shares of width and height."""
+    height, width = depth.shape
+    reach = max(1, round(REACH * max(height, width)))
+    steps = np.arange(-reach, reach + 1)
+    x = np.clip((points[:, :1] * width).astype(int) + steps, 0, width - 1)
+    y = np.clip((points[:, 1:] * height).astype(int) + steps, 0, height - 1)
+    return np.median(depth[y[:, :, None], x[:, None, :]].reshape(len(points), -1), 1)

@@ -1,0 +1,129 @@
+"""Training pictures: made by a process of their own into shards on disk, drawn from memory, varied in colour.
+
+A shard is an .npz of pictures of one size. The trainer draws from the newest shards again and again, so that neither
+of the two has to wait for the other, and a run that goes on begins at once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+
+SHARD = 64
+# Seeds from here on are never trained on.
+HELD_OUT_SEED = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Shard:
+    """`images` (N, H, W, 3) uint8, `depth` (N, H, W) float16 z-depth with inf for sky, `focal` (N,) / longer side."""
+
+    images: np.ndarray
+    depth: np.ndarray
+    focal: np.ndarray
+
+    def save(self, path: Path) -> None:
+        """Written under a temporary name and renamed, so that no reader meets half a shard."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("wb") as file:
+            np.savez(file, images=self.images, depth=self.depth, focal=self.focal)
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Shard:
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(stored["images"], stored["depth"], stored["focal"])
+
+
+def make_shard(seed: int, count: int, size: tuple[int, int], device: str = "cpu") -> Shard:
+    """`count` pictures of `size` (height, width) of the procedural worlds of `seed`.
+
+    Pictures that are nothing but sky teach nothing about depth and are left out.
+    """
+    from lyra.training.synthetic import generate
+
+    samples = generate(seed, count, *size, device=device)
+    focal = samples.intrinsics[:, 0, 0] / max(size)
+    good = np.isfinite(samples.depth).mean((1, 2)) > 0.05
+    depth = np.where(samples.depth > 6e4, np.inf, samples.depth).astype(np.float16)
+    return Shard(samples.images[good], depth[good], focal[good].astype(np.float32))
+
+
+def _fill(folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int, device: str) -> None:
+    """Makes shards for ever, the sizes in turn; the oldest beyond `keep` are removed."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        size = sizes[seed % len(sizes)]
+        shard = make_shard(seed, SHARD, size, device)
+        shard.save(folder / f"{time.time_ns():020d}-{size[0]}x{size[1]}.npz")
+        for old in sorted(folder.glob("*.npz"))[:-keep]:
+            old.unlink()
+        seed += 1
+
+
+def start_generator(
+    folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int, device: str
+) -> BaseProcess:
+    """The process that fills `folder`; it ends with the process that started it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_fill, args=(folder, sizes, seed, keep, device), daemon=True
+    )
+    process.start()
+    return process
+
+
+class Pool:
+    """The newest shards of a folder in memory."""
+
+    def __init__(self, folder: Path, keep: int):
+        self.folder, self.keep = folder, keep
+        self._shards: deque[Shard] = deque(maxlen=keep)
+        self._newest = ""
+
+    def refresh(self) -> int:
+        """Takes in shards that are new in the folder; how many there are in memory now."""
+        for path in sorted(self.folder.glob("*.npz"))[-self.keep :]:
+            if path.name > self._newest:
+                self._shards.append(Shard.load(path))
+                self._newest = path.name
+        return len(self._shards)
+
+    def draw(self, rng: np.random.Generator, pixels: int) -> Shard:
+        """A batch of about `pixels` pixels, of one size, from several shards, turned left to right at random."""
+        shape = self._shards[rng.integers(len(self._shards))].images.shape[1:3]
+        alike = [shard for shard in self._shards if shard.images.shape[1:3] == shape]
+        count = max(2, round(pixels / (shape[0] * shape[1])))
+        chosen = [(alike[i], rng.integers(len(alike[i].focal))) for i in rng.integers(len(alike), size=count)]
+        images = np.stack([shard.images[i] for shard, i in chosen])
+        depth = np.stack([shard.depth[i] for shard, i in chosen])
+        turned = rng.random(count) < 0.5
+        images[turned], depth[turned] = images[turned, :, ::-1], depth[turned, :, ::-1]
+        return Shard(images, depth, np.array([shard.focal[i] for shard, i in chosen]))
+
+
+def recoloured(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Pictures (N, H, W, 3) uint8 as float32 in 0 ... 255 with other contrast, tint, saturation and grain."""
+    count = len(images)
+
+    def per_picture(low: float, high: float, channels: int = 1) -> np.ndarray:
+        return rng.uniform(low, high, (count, 1, 1, channels)).astype(np.float32)
+
+    colors = (images.astype(np.float32) + 0.5) / 256
+    colors **= np.exp(per_picture(-0.5, 0.5))
+    grey = colors.mean(-1, keepdims=True)
+    saturation = np.where(rng.random((count, 1, 1, 1)) < 0.08, 0, per_picture(0.4, 1.4)).astype(np.float32)
+    colors = grey + (colors - grey) * saturation
+    middle = colors.mean((1, 2, 3), keepdims=True)
+    colors = middle + (colors - middle) * per_picture(0.7, 1.25)
+    colors *= per_picture(0.8, 1.15) * per_picture(0.9, 1.1, 3)
+    grain = per_picture(-0.02, 0.04).clip(0)
+    colors += grain * rng.standard_normal(colors.shape, np.float32)
+    return colors.clip(0, 1) * 255

@@ -1,0 +1,154 @@
+"""The depth network as it is trained, in torch; `lyra.depth.network` runs the same weights without torch.
+
+A residual U-Net: convolutions at 1/2, 1/4 and 1/8 of the picture, self-attention over all of it at 1/16, and back up
+to full size. Batch normalisation is folded into the convolutions when the weights are written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from lyra.depth.network import network_input
+from lyra.depth.network_file import NetworkShape, save_weights
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, then batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, size: int = 3, stride: int = 1):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, momentum=0.03)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.conv(x))
+
+    def folded(self) -> dict[str, torch.Tensor]:
+        """`weight` (kh, kw, in, out) and `bias` (out,) of the convolution that does both."""
+        gain = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
+        weight = (self.conv.weight * gain[:, None, None, None]).permute(2, 3, 1, 0)
+        return {"weight": weight, "bias": self.norm.bias - self.norm.running_mean * gain}
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside the identity."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first = ConvNorm(channels, channels)
+        self.second = ConvNorm(channels, channels)
+        nn.init.zeros_(self.second.norm.weight)  # blocks begin as the identity
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu(x + self.second(functional.relu(self.first(x))))
+
+
+class TokenBlock(nn.Module):
+    """A transformer block over all pixels; a depthwise 3x3 convolution tells it where they are to each other."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.place = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.norm1 = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.expand = nn.Linear(channels, 4 * channels)
+        self.shrink = nn.Linear(4 * channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        count, channels, height, width = x.shape
+        x = x + self.place(x)
+        tokens = x.flatten(2).transpose(1, 2)
+        qkv = self.qkv(self.norm1(tokens)).view(count, height * width, 3, self.heads, channels // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        tokens = tokens + self.proj(mixed.transpose(1, 2).flatten(2))
+        tokens = tokens + self.shrink(functional.relu(self.expand(self.norm2(tokens))))
+        return tokens.transpose(1, 2).reshape(count, channels, height, width)
+
+
+class DepthNet(nn.Module):
+    """Normalised log inverse depth, sky and two numbers about the camera, from pictures of any size in whole 16s."""
+
+    def __init__(self, shape: NetworkShape | None = None):
+        super().__init__()
+        self.shape = shape = shape or NetworkShape()
+        widths = shape.widths
+        self.stem = ConvNorm(5, widths[0], 3, 2)
+        self.encoder = nn.ModuleList(
+            nn.Sequential(*(Residual(w) for _ in range(n)))
+            for w, n in zip(widths, shape.encoder_blocks, strict=True)
+        )
+        self.down = nn.ModuleList(
+            ConvNorm(a, b, 3, 2) for a, b in zip(widths, (*widths[1:], shape.token_width), strict=True)
+        )
+        self.tokens = nn.Sequential(
+            *(TokenBlock(shape.token_width, shape.heads) for _ in range(shape.token_blocks))
+        )
+        self.up = nn.ModuleList(
+            ConvNorm(b, a, 1) for a, b in zip(widths, (*widths[1:], shape.token_width), strict=True)
+        )
+        self.skip = nn.ModuleList(ConvNorm(w, w, 1) for w in widths)
+        self.decoder = nn.ModuleList(
+            nn.Sequential(*(Residual(w) for _ in range(n)))
+            for w, n in zip(widths, shape.decoder_blocks, strict=True)
+        )
+        self.head = ConvNorm(widths[0], widths[0])
+        self.maps = nn.Conv2d(widths[0], 8, 3, padding=1)
+        self.camera_norm = nn.LayerNorm(shape.token_width)
+        self.camera1 = nn.Linear(shape.token_width, 64)
+        self.camera2 = nn.Linear(64, 2)
+
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """`inputs` (N, 5, H, W) from `network_input`.
+
+        Returns the log of normalised inverse depth (N, H, W), the logit of sky (N, H, W), and (N, 2): log of the focal
+        length over the longer side, log of the median depth in metres.
+        """
+        x = functional.relu(self.stem(inputs))
+        kept = []
+        for blocks, down in zip(self.encoder, self.down, strict=True):
+            x = blocks(x)
+            kept.append(x)
+            x = functional.relu(down(x))
+        x = self.tokens(x)
+        camera = self.camera2(functional.relu(self.camera1(self.camera_norm(x.mean((2, 3))))))
+        for level in reversed(range(len(kept))):
+            raised = functional.interpolate(self.up[level](x), scale_factor=2, mode="nearest")
+            x = self.decoder[level](functional.relu(raised + self.skip[level](kept[level])))
+        maps = functional.pixel_shuffle(self.maps(functional.relu(self.head(x))), 2).float()
+        return maps[:, 0], maps[:, 1], camera.float()
+
+
+def inputs_from(images: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
+    """What the network takes, (N, 5, H, W), of `images` (N, H, W, 3) uint8 or float32 in 0 ... 255."""
+    stacked = np.stack([network_input(image) for image in images])
+    tensor = torch.from_numpy(stacked).permute(0, 3, 1, 2)
+    return tensor.to(device, memory_format=torch.channels_last)
+
+
+def exported(model: DepthNet) -> dict[str, np.ndarray]:
+    """The weights as `lyra.depth.network` reads them: folded, convolutions (kh, kw, in, out), matrices (in, out)."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, ConvNorm):
+            tensors |= {f"{name}.{key}": value for key, value in module.folded().items()}
+        elif isinstance(module, nn.Linear):
+            tensors |= {f"{name}.weight": module.weight.T, f"{name}.bias": module.bias}
+        elif isinstance(module, nn.LayerNorm):
+            tensors |= {f"{name}.weight": module.weight, f"{name}.bias": module.bias}
+        elif isinstance(module, nn.Conv2d) and module.bias is not None:
+            tensors |= {f"{name}.weight": module.weight.permute(2, 3, 1, 0), f"{name}.bias": module.bias}
+    return {key: np.ascontiguousarray(value.detach().cpu().float().numpy()) for key, value in tensors.items()}
+
+
+def export(model: DepthNet, path: Path, facts: dict[str, str]) -> None:
+    """Writes `model` for shipping, float16, with `facts` about its making in the header."""
+    save_weights(path, exported(model.eval()), model.shape, facts)

@@ -1,0 +1,62 @@
+"""What a training run shows of itself: its curve and a sheet of results."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+CURVES = ("loss", "abs_rel", "ordinal", "sky_iou", "fov_error")
+PANEL = (420, 220)
+MARGIN = 34
+
+
+def append_row(path: Path, row: dict[str, float]) -> None:
+    """Adds one line of figures to a .csv file, with its heading when it is new."""
+    new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
+
+
+def draw_curve(table: Path, picture: Path) -> None:
+    """The figures of `table` over the steps, one panel each, the smallest and newest value written in it."""
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    width, height = PANEL
+    sheet = Image.new("RGB", (width * len(CURVES), height), "white")
+    draw = ImageDraw.Draw(sheet)
+    steps = np.array([float(row["step"]) for row in rows])
+    for panel, name in enumerate(CURVES):
+        values = np.array([float(row[name]) for row in rows])
+        low, high = float(values.min()), float(values.max())
+        x = panel * width + MARGIN + (steps / max(steps.max(), 1)) * (width - 2 * MARGIN)
+        y = height - MARGIN - (values - low) / max(high - low, 1e-9) * (height - 2 * MARGIN)
+        draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=(30, 80, 200), width=2)
+        draw.text((panel * width + MARGIN, 8), f"{name}: newest {values[-1]:.3f}", fill="black")
+        draw.text((panel * width + MARGIN, height - 20), f"{low:.3f} ... {high:.3f}", fill="grey")
+        draw.text(((panel + 1) * width - 90, height - 20), f"step {steps[-1]:.0f}", fill="grey")
+    sheet.save(picture)
+
+
+def shaded(inverse: np.ndarray, sky: np.ndarray | None = None) -> np.ndarray:
+    """Inverse depth (H, W) as a picture (H, W, 3) uint8, near bright, the sky dark blue; ranks, not values."""
+    ranks = np.searchsorted(np.sort(inverse, None), inverse) / inverse.size
+    stops = np.array([[10, 5, 40], [110, 20, 110], [220, 70, 60], [250, 160, 40], [255, 250, 190]], float)
+    position = ranks * (len(stops) - 1)
+    colors = np.stack([np.interp(position, np.arange(len(stops)), stops[:, c]) for c in range(3)], -1)
+    if sky is not None:
+        colors[sky] = (60, 90, 140)
+    return colors.astype(np.uint8)
+
+
+def draw_sheet(rows: list[tuple[np.ndarray, ...]], picture: Path, columns: int = 2) -> None:
+    """Rows of pictures (H, W, 3) of one height beside each other, several rows abreast."""
+    lines = [np.concatenate(row, 1) for row in rows]
+    lines += [np.zeros_like(lines[0])] * (-len(lines) % columns)
+    abreast = [np.concatenate(lines[i : i + columns], 1) for i in range(0, len(lines), columns)]
+    Image.fromarray(np.concatenate(abreast, 0)).save(picture)
