@@ -5,13 +5,17 @@ The libraries fill what a file lacks with random numbers and say so in a log lin
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from diffusers.utils import logging as diffusers_logging
+from diffusers.utils.torch_utils import empty_device_cache
 from safetensors import SafetensorError
+from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from lyra.errors import InvalidInputError
@@ -38,16 +42,15 @@ def load_pretrained(
         with _quiet():
             model, report = model_class.from_pretrained(
                 folder,
-                torch_dtype=dtype,
-                device_map={"": device},
+                **_placement(model_class, dtype, device),
                 local_files_only=True,
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
     except (OSError, ValueError, SafetensorError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InvalidInputError(f"{name} cannot be loaded from {folder}: {reason} Next: {REPAIR}") from error
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise InvalidInputError(f"{name} cannot be loaded from {folder}: {reason}; {REPAIR}") from error
     mismatched = sorted(entry[0] for entry in report["mismatched_keys"])
     for keys, state in (
         (sorted(set(report["missing_keys"]) - set(mismatched)), "lacks"),
@@ -58,16 +61,34 @@ def load_pretrained(
             raise InvalidInputError(
                 f"{folder} {state} {', '.join(keys[:NAMED_TENSORS])}{more} of {name}; {REPAIR}"
             )
-    return model.eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _placement(model_class: type[Model], dtype: torch.dtype, device: torch.device | str) -> dict[str, Any]:
+    if issubclass(model_class, PreTrainedModel):
+        return {"dtype": dtype, "device_map": {"": device}}
+    # diffusers' sparing way of loading leaves missing tensors without storage and fails before it can name them.
+    return {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+
+
+def free_memory() -> None:
+    """Gives back what a model that was just let go of held, on the host and on the GPU."""
+    gc.collect()  # Models are full of reference cycles.
+    empty_device_cache()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps transformers' progress bars from the terminal: progress is the caller's to report."""
-    shown = transformers_logging.is_progress_bar_enabled()
+    """Keeps the libraries' bars and reports from the terminal: progress and errors are told by the caller."""
+    bars = transformers_logging.is_progress_bar_enabled()
+    levels = [(logging, logging.get_verbosity()) for logging in (diffusers_logging, transformers_logging)]
     transformers_logging.disable_progress_bar()
+    for logging, _ in levels:
+        logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
-        if shown:
+        if bars:
             transformers_logging.enable_progress_bar()
+        for logging, level in levels:
+            logging.set_verbosity(level)

@@ -22,11 +22,10 @@ FRAMES_PER_LATENT = 4
 PIXELS_PER_LATENT = 8
 LATENT_CHANNELS = 16
 
-# No feature in a cache depends on inputs further back than this many latents (or their frames): every causal
-# convolution looks two frames back, counted at the rate its level runs at. A cache rebuilt from this much history
-# equals the original bit for bit.
+# Two sessions that took the same last so many pieces (a latent, or its four frames) have equal caches, bit for bit,
+# whatever came before: every causal convolution looks back two frames at the rate of its level, and no further.
 ENCODER_REACH = 28
-DECODER_REACH = 34
+DECODER_REACH = 38
 
 
 @dataclass(frozen=True)
