@@ -15,12 +15,12 @@ COLOR = "Color"
 MATERIAL = "Lyra Mesh"
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def reading(path: Path) -> Iterator[None]:
     """Vertices (V, 3) float32, faces (F, 3) int32 and sRGB colours (V, 4) uint8 of a world's mesh.ply.
 
-    Raises ply.FileError.
+    Returned when they are whole. Raises ply.FileError.
     """
-    elements = ply.read(path)
+    elements = yield from ply.reading(path)
     try:
         vertices, faces = elements["vertex"], elements["face"].fields
         triangles = faces["vertex_indices"] if "vertex_indices" in faces else faces["vertex_index"]
@@ -46,14 +46,10 @@ class Surface:
 
 def preparing(path: Path) -> Iterator[None]:
     """The Surface of a world's mesh.ply, in short steps; returned when it is whole. Raises ply.FileError."""
-    vertices, faces, color = read(path)
+    vertices, faces, color = yield from reading(path)
     yield
-    faces = triangles.distinct(faces)
-    yield
-    keys, order = triangles.sides(faces)
-    yield
-    edges, corner_edges = triangles.edges(keys, order)
-    yield
+    faces = yield from triangles.distinct(faces)
+    edges, corner_edges = yield from triangles.edges(faces)
     return Surface(vertices, faces, color, edges, corner_edges)
 
 
@@ -70,11 +66,13 @@ def building(surface: Surface, name: str) -> list[Callable]:
         mesh.edges.add(len(surface.edges))
         mesh.loops.add(corner_count)
         mesh.polygons.add(len(surface.faces))
+        return mesh
+
+    def polygons(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
         mesh.polygons.foreach_set("loop_start", np.arange(0, corner_count, 3, dtype=np.int32))
         return mesh
 
     def topology(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
-        # Attributes take arrays as they are; mesh.edges and mesh.loops would take them number by number.
         for attribute, kind, domain in (
             (".edge_verts", "INT32_2D", "EDGE"),
             (".corner_vert", "INT", "CORNER"),
@@ -82,13 +80,17 @@ def building(surface: Surface, name: str) -> list[Callable]:
         ):
             if attribute not in mesh.attributes:
                 mesh.attributes.new(attribute, kind, domain)
-        for attribute, key, values in (
-            ("position", "vector", surface.vertices),
-            (".edge_verts", "value", surface.edges),
-            (".corner_vert", "value", surface.faces),
-            (".corner_edge", "value", surface.corner_edges),
-        ):
+        return mesh
+
+    def filling(attribute: str, key: str, values: np.ndarray) -> Callable:
+        # Attributes take arrays as they are; mesh.edges and mesh.loops would take them number by number.
+        def fill(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
             mesh.attributes[attribute].data.foreach_set(key, values.ravel())
+            return mesh
+
+        return fill
+
+    def update(mesh: bpy.types.Mesh) -> bpy.types.Mesh:
         mesh.update()
         return mesh
 
@@ -102,7 +104,18 @@ def building(surface: Surface, name: str) -> list[Callable]:
         mesh.materials.append(bpy.data.materials.get(MATERIAL) or _material())
         return mesh
 
-    return [points, topology, colors, material]
+    return [
+        points,
+        polygons,
+        topology,
+        filling("position", "vector", surface.vertices),
+        filling(".edge_verts", "value", surface.edges),
+        filling(".corner_vert", "value", surface.faces),
+        filling(".corner_edge", "value", surface.corner_edges),
+        update,
+        colors,
+        material,
+    ]
 
 
 def _material() -> bpy.types.Material:

@@ -1,7 +1,9 @@
-"""Reads the binary PLY files a world folder holds, with numpy and nothing of Blender."""
+"""Reads the binary PLY files a world folder holds, with numpy and nothing of Blender, a piece at a time."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ _TYPES = {
     "double": "f8", "float64": "f8",
 }  # fmt: skip
 MAX_HEAD = 1 << 16
+# So many bytes are read in one step: a few milliseconds, also from a disk that must be asked.
+PIECE = 1 << 22
 
 
 class FileError(ValueError):
@@ -36,13 +40,19 @@ class Element:
         return np.stack([self.fields[name] for name in names], 1).astype(np.float32, copy=False)
 
 
-def read(path: Path) -> dict[str, Element]:
-    """The elements of a binary little-endian PLY file by name. Lists must be triangles. Raises FileError."""
+def reading(path: Path) -> Iterator[None]:
+    """The elements of a binary little-endian PLY file by name, in short steps; returned when it is whole.
+
+    Lists must be triangles. Raises FileError.
+    """
     with path.open("rb") as file:
         head, start = _split_head(file.read(MAX_HEAD), path)
         file.seek(start)
         try:
-            return {name: _read_element(file, count, properties) for name, count, properties in _parse(head)}
+            elements = {}
+            for name, count, properties in _parse(head):
+                elements[name] = yield from _reading_element(file, count, properties)
+            return elements
         except (KeyError, ValueError, IndexError) as error:
             raise FileError(f"{path} is damaged ({error}). Import the results again.") from error
 
@@ -67,7 +77,7 @@ def _parse(head: list[list[str]]) -> list[tuple[str, int, list[list[str]]]]:
     return elements
 
 
-def _read_element(file, count: int, properties: list[list[str]]) -> Element:
+def _reading_element(file, count: int, properties: list[list[str]]) -> Iterator[None]:
     fields: list[tuple] = []
     for words in properties:
         if words[0] == "list":
@@ -76,11 +86,19 @@ def _read_element(file, count: int, properties: list[list[str]]) -> Element:
         else:
             fields.append((words[1], "<" + _TYPES[words[0]]))
     layout = np.dtype(fields)
-    data = file.read(layout.itemsize * count)
-    if len(data) < layout.itemsize * count:
-        raise ValueError(f"{len(data)} bytes where {layout.itemsize * count} were announced")
-    records = np.frombuffer(data, layout)
+    announced, rest = layout.itemsize * count, _size(file) - file.tell()
+    if rest < announced:
+        raise ValueError(f"{rest} bytes where {announced} were announced")
+    records = np.empty(count, layout)
+    room = memoryview(records.view(np.uint8))
+    for start in range(0, announced, PIECE):
+        file.readinto(room[start : start + PIECE])
+        yield
     for name in layout.names:
         if name.endswith(":count") and not (records[name] == 3).all():
             raise ValueError("a face that is no triangle")
     return Element(count, {name: records[name] for name in layout.names if not name.endswith(":count")})
+
+
+def _size(file) -> int:
+    return os.fstat(file.fileno()).st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from .splats import Cloud
 SPREAD = 0.6
 
 
-def read(path: Path) -> ply.Element:
-    """The points of a first picture. Raises ply.FileError."""
-    vertices = ply.read(path)["vertex"]
+def reading(path: Path) -> Iterator[None]:
+    """The points of a first picture, an Element returned when it is whole. Raises ply.FileError."""
+    vertices = (yield from ply.reading(path))["vertex"]
     if not vertices.count:
         raise ply.FileError(
             f"{path} holds no points: the picture seems to be all sky. Try another depth or image."

@@ -18,7 +18,7 @@ from .. import conversion, worlds
 from . import camera, mesh, ply, points, splat_nodes, splats
 
 # So many splats are worked on in one step: a few milliseconds.
-BLOCK = 40_000
+BLOCK = 20_000
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Files:
 def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[None]:
     """The seed points and the camera of a world whose empty stands already; it gets the world's scale here."""
     intrinsics = np.array(world["intrinsics"])
-    vertices = points.read(points_file)
+    vertices = yield from points.reading(points_file)
     yield
     focal, pixels_per_point = intrinsics[0, 0], world["width"] * world["height"] / vertices.count
     attributes = yield from _splat_attributes(
@@ -87,7 +87,7 @@ def import_results(world: dict, files: Files) -> Iterator[None]:
     name = world["name"]
     make_splats = make_mesh = make_clip = None
     if files.splats and not splats.NATIVE:
-        vertices = ply.read(files.splats)["vertex"]
+        vertices = (yield from ply.reading(files.splats))["vertex"]
         yield
         attributes = yield from _splat_attributes(vertices, lambda part: splats.decode(part, files.splats))
         make_splats = _Early(splats.building(attributes, f"{name} Splats"))
@@ -142,16 +142,16 @@ def _splat_attributes(vertices: ply.Element, decode: Callable[[ply.Element], spl
 
     `decode` makes splats of some of the file's rows.
     """
-    blocks: list[splats.Attributes] = []
+    whole: splats.Attributes = {}
     for start in range(0, max(1, vertices.count), BLOCK):
         cloud = decode(vertices.part(start, start + BLOCK))
-        blocks.append(splats.attributes(cloud) | splat_nodes.cards(cloud) | splat_nodes.colors(cloud))
+        block = splats.attributes(cloud) | splat_nodes.cards(cloud) | splat_nodes.colors(cloud)
+        for name, (kind, key, values) in block.items():
+            if not start:
+                whole[name] = kind, key, np.empty((vertices.count, *values.shape[1:]), np.float32)
+            whole[name][2][start : start + BLOCK] = values
         yield
-    joined: splats.Attributes = {}
-    for name, (kind, key, _) in blocks[0].items():
-        joined[name] = kind, key, np.concatenate([block[name][2] for block in blocks])
-        yield
-    return joined
+    return whole
 
 
 class _Early:

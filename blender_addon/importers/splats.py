@@ -91,11 +91,15 @@ def building(attributes: Attributes, name: str) -> list[Callable]:
         else:
             data = bpy.data.meshes.new(name)
             data.vertices.add(count)
-        # All are made before one is written: adding an attribute may move the others in memory.
-        for attribute, (kind, _, _) in attributes.items():
-            if attribute not in data.attributes:
-                data.attributes.new(attribute, kind, "POINT")
         return data
+
+    def adding(attribute: str) -> Callable:
+        def add(data: bpy.types.ID) -> bpy.types.ID:
+            if attribute not in data.attributes:
+                data.attributes.new(attribute, attributes[attribute][0], "POINT")
+            return data
+
+        return add
 
     def filling(attribute: str) -> Callable:
         _, key, values = attributes[attribute]
@@ -107,7 +111,8 @@ def building(attributes: Attributes, name: str) -> list[Callable]:
 
         return fill
 
-    return [empty, *(filling(attribute) for attribute in attributes)]
+    # All are made before one is written: adding an attribute may move the others in memory.
+    return [empty, *map(adding, attributes), *map(filling, attributes)]
 
 
 def read_back(data: bpy.types.ID) -> Cloud:

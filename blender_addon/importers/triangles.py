@@ -1,41 +1,62 @@
 """Triangles as Blender stores them: no two alike, and every edge once. Plain maths.
 
-Blender finds the edges itself, but in one call that holds it up; this way each part is a step of its own.
+Blender finds the edges itself, but in one call that holds it up. Here the work is done in groups of triangles or
+sides that can only equal others of their group; the functions are generators that pause after each group.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+# About so many keys make a group: some milliseconds of sorting.
+GROUP = 60_000
 
-def distinct(faces: np.ndarray) -> np.ndarray:
+
+def distinct(faces: np.ndarray) -> Iterator[None]:
     """The triangles (F, 3) without those that join the same three vertices as an earlier one, either way round.
 
     Thin walls have such pairs, and Blender calls a mesh with them invalid.
     """
     corners = np.sort(faces, axis=1)
-    order = np.lexsort((corners[:, 1], _pairs(corners[:, 0], corners[:, 2])))
-    ordered = corners[order]
+    keys = _pairs(corners[:, 0], corners[:, 2])
     again = np.zeros(len(faces), bool)
-    again[order[1:]] = (ordered[1:] == ordered[:-1]).all(1)
+    yield
+    for group in _groups(keys):
+        order = group[np.lexsort((corners[group, 1], keys[group]))]
+        ordered = corners[order]
+        again[order[1:]] = (ordered[1:] == ordered[:-1]).all(1)
+        yield
     return faces[~again]
 
 
-def sides(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The sides of triangles (F, 3) as keys (3 F,) that are equal where triangles meet, and the keys' order."""
+def edges(faces: np.ndarray) -> Iterator[None]:
+    """Edges (E, 2) int32 of triangles (F, 3), and for each corner the edge that leads on from it, (3 F,) int32."""
     here, there = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     keys = _pairs(np.minimum(here, there), np.maximum(here, there))
-    return keys, np.argsort(keys)
-
-
-def edges(keys: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Edges (E, 2) int32 from `sides`, and for each corner the edge that leads on from it, (3 F,) int32."""
-    ordered = keys[order]
-    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(keys)]
     at_corner = np.empty(len(keys), np.int32)
-    at_corner[order] = np.cumsum(first, dtype=np.int32) - 1
-    found = ordered[first]
-    return np.stack([found >> 32, found & 0xFFFFFFFF], 1).astype(np.int32), at_corner
+    found = [np.empty(0, np.int64)]
+    count = 0
+    yield
+    for group in _groups(keys):
+        unique, inverse = np.unique(keys[group], return_inverse=True)
+        at_corner[group] = count + inverse
+        found.append(unique)
+        count += len(unique)
+        yield
+    joined = np.concatenate(found)
+    return np.stack([joined >> 32, joined & 0xFFFFFFFF], 1).astype(np.int32), at_corner
+
+
+def _groups(keys: np.ndarray) -> Iterator[np.ndarray]:
+    """Indices into keys (M,), group by group: equal keys are in one group, and later groups have larger keys."""
+    count = -(-len(keys) // GROUP)
+    sample = np.sort(keys[:: max(1, count)])
+    borders = np.unique(sample[np.arange(1, count) * len(sample) // max(1, count)])
+    number = np.searchsorted(borders, keys, side="right")
+    for i in range(len(borders) + 1 if count else 0):
+        yield np.flatnonzero(number == i)
 
 
 def _pairs(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -17,3 +17,12 @@ def load(name: str):
         package.__path__ = [str(FOLDER)]
         sys.modules[PACKAGE] = package
     return importlib.import_module(f"{PACKAGE}.{name}")
+
+
+def finished(steps):
+    """What a generator returns that does its work in steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value

@@ -7,7 +7,7 @@ import bpy
 import gpu
 import numpy as np
 
-from tests.blender.addon import load
+from tests.blender.addon import finished, load
 
 splats = load("importers.splats")
 splat_nodes = load("importers.splat_nodes")
@@ -47,7 +47,7 @@ def check_file(folder):
     head += "".join(f"property float {name}\n" for name in names) + "end_header\n"
     path = folder / "splats.ply"
     path.write_bytes(head.encode() + values.tobytes())
-    cloud = splats.decode(ply.read(path)["vertex"], path)
+    cloud = splats.decode(finished(ply.reading(path))["vertex"], path)
     np.testing.assert_array_equal(cloud.position, values[:, :3])
     np.testing.assert_allclose(cloud.scale, np.exp(values[:, names.index("scale_0") :][:, :3]), rtol=1e-6)
     # Channel-major in the file: coefficient k of green is f_rest_(3 + k).
@@ -62,7 +62,7 @@ def check_file(folder):
     truncated = folder / "broken.ply"
     truncated.write_bytes(path.read_bytes()[:-10])
     try:
-        ply.read(truncated)
+        finished(ply.reading(truncated))
     except ply.FileError as error:
         assert "damaged" in str(error)
     else:
