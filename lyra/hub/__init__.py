@@ -1,0 +1,23 @@
+"""Which weights exist, what they need, and how they get onto this machine: list, plan, download, convert, verify."""
+
+from lyra.hub.catalog import DEPTH_MODELS, ENGINES, ITEMS, Item, Needs
+from lyra.hub.download import download
+from lyra.hub.licences import LICENCES, AcceptedLicences, Licence
+from lyra.hub.sources import HubSource, MirrorSource, choose_source
+from lyra.hub.weights import Weights
+
+__all__ = [
+    "DEPTH_MODELS",
+    "ENGINES",
+    "ITEMS",
+    "LICENCES",
+    "AcceptedLicences",
+    "HubSource",
+    "Item",
+    "Licence",
+    "MirrorSource",
+    "Needs",
+    "Weights",
+    "choose_source",
+    "download",
+]

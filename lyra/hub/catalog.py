@@ -1,0 +1,265 @@
+"""Every weight file this project can use: where it comes from, how big it is, under which licence, and for what.
+
+Sizes here are what the repositories held when this was written, rounded; they are for telling a user beforehand.
+What is downloaded and checked are the exact sizes and digests that the repository itself states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from lyra.errors import InvalidInputError
+
+GB = 10**9
+MB = 10**6
+
+LYRA2 = "nvidia/Lyra-2.0"
+WAN = "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
+DEPTH_ANYTHING_3 = "depth-anything/DA3NESTED-GIANT-LARGE-1.1"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A set of files of one repository that are used together.
+
+    `path` is the folder or the file, relative to the repository, that its user opens. `files` are patterns
+    (fnmatch) of what belongs to it; `required` are patterns of which each must be met for it to be whole. `size` in
+    bytes is approximate.
+    """
+
+    id: str
+    label: str
+    repository: str
+    path: str
+    size: int
+    licence: str
+    files: tuple[str, ...]
+    required: tuple[str, ...]
+
+    def holds(self, file: str) -> bool:
+        """Whether `file`, a path relative to the repository, belongs to this item."""
+        return any(fnmatchcase(file, pattern) for pattern in self.files)
+
+    def lacks(self, files: list[str]) -> tuple[str, ...]:
+        """The required patterns that none of `files` meets."""
+        return tuple(p for p in self.required if not any(fnmatchcase(file, p) for file in files))
+
+
+def _file(item_id: str, label: str, repository: str, path: str, size: int, licence: str) -> Item:
+    return Item(item_id, label, repository, path, size, licence, (path,), (path,))
+
+
+def _folder(item_id: str, label: str, path: str, size: int, *required: str) -> Item:
+    """A subfolder of the Wan repository in diffusers' layout."""
+    files = tuple(f"{path}/{pattern}" for pattern in ("*.json", "*.safetensors", "*.model", "*.txt"))
+    return Item(
+        item_id, label, WAN, path, size, "apache-2.0", files, tuple(f"{path}/{name}" for name in required)
+    )
+
+
+def _depth_anything_v2(kind: str, size: str, bytes_: int, licence: str) -> Item:
+    repository = f"depth-anything/Depth-Anything-V2-Metric-{kind}-{size}-hf"
+    files = ("config.json", "model.safetensors")
+    name = f"depth-anything-v2-{kind.lower()}-{size.lower()}"
+    label = f"Depth Anything V2 {size}, metric, {kind.lower()}"
+    return Item(name, label, repository, ".", bytes_, licence, (*files, "preprocessor_config.json"), files)
+
+
+ITEMS: dict[str, Item] = {
+    item.id: item
+    for item in (
+        Item(
+            "lyra2-checkpoint",
+            "Lyra 2.0 network, float32 checkpoint as published (only read to convert it)",
+            LYRA2,
+            "model/model",
+            68_120 * MB,
+            "nvidia-lyra-2.0",
+            ("model/model/*",),
+            ("model/model/.metadata", "model/model/*.distcp"),
+        ),
+        _file(
+            "lyra2-negative-prompt",
+            "Embedding of the negative prompt",
+            LYRA2,
+            "text_encoder/negative_prompt.pt",
+            8 * MB,
+            "nvidia-lyra-2.0",
+        ),
+        _file(
+            "lyra2-distillation",
+            "LoRA of the 4-step distillation",
+            LYRA2,
+            "lora/dmd_distillation.safetensors",
+            700 * MB,
+            "nvidia-lyra-2.0",
+        ),
+        _file(
+            "lyra2-realism",
+            "LoRA 'realism boost'",
+            LYRA2,
+            "lora/realism_boost.safetensors",
+            400 * MB,
+            "nvidia-lyra-2.0",
+        ),
+        _file(
+            "lyra2-detail",
+            "LoRA 'detail enhancer'",
+            LYRA2,
+            "lora/detail_enhancer.safetensors",
+            400 * MB,
+            "nvidia-lyra-2.0",
+        ),
+        _folder(
+            "wan-text-encoder",
+            "UMT5-XXL text encoder",
+            "text_encoder",
+            22_730 * MB,
+            "config.json",
+            "*.safetensors",
+        ),
+        _folder(
+            "wan-tokenizer",
+            "UMT5 tokenizer",
+            "tokenizer",
+            22 * MB,
+            "tokenizer.json",
+            "tokenizer_config.json",
+        ),
+        _folder(
+            "wan-image-encoder",
+            "CLIP ViT-H/14 image encoder",
+            "image_encoder",
+            1_270 * MB,
+            "config.json",
+            "*.safetensors",
+        ),
+        _folder(
+            "wan-vae", "Causal video autoencoder of Wan 2.1", "vae", 508 * MB, "config.json", "*.safetensors"
+        ),
+        _depth_anything_v2("Outdoor", "Small", 99 * MB, "apache-2.0"),
+        _depth_anything_v2("Indoor", "Small", 99 * MB, "apache-2.0"),
+        _depth_anything_v2("Outdoor", "Large", 1_341 * MB, "cc-by-nc-4.0"),
+        _depth_anything_v2("Indoor", "Large", 1_341 * MB, "cc-by-nc-4.0"),
+        Item(
+            "depth-anything-3",
+            "Depth Anything 3, nested giant",
+            DEPTH_ANYTHING_3,
+            ".",
+            6_760 * MB,
+            "cc-by-nc-4.0",
+            ("config.json", "model.safetensors"),
+            ("config.json", "model.safetensors"),
+        ),
+    )
+}
+
+
+# The network as this project runs it, made from the checkpoint by `lyra models convert`: id and bytes per weight
+# of the blocks' matrices, which are nearly all of it.
+CONVERSIONS = {"lyra2-bf16": 2, "lyra2-fp8": 1}
+CHECKPOINT = "lyra2-checkpoint"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an engine or a depth model needs on disk and in Python.
+
+    `items` are ids of the catalogue. `packages` are modules that must be importable, `extra` the extra that brings
+    them. `conversions` are the converted forms of the Lyra 2.0 network of which it needs one.
+    """
+
+    id: str
+    label: str
+    items: tuple[str, ...]
+    packages: tuple[str, ...]
+    extra: str
+    conversions: tuple[str, ...] = ()
+
+    @property
+    def licences(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(ITEMS[item].licence for item in self.items))
+
+
+_ENCODERS = ("wan-text-encoder", "wan-tokenizer", "wan-image-encoder", "wan-vae")
+_TORCH = ("torch", "transformers", "safetensors")
+_DIFFUSERS = (*_TORCH, "diffusers", "accelerate", "ftfy")
+
+ENGINES: dict[str, Needs] = {
+    needs.id: needs
+    for needs in (
+        Needs(
+            "lyra2",
+            "Lyra 2.0",
+            ("lyra2-checkpoint", "lyra2-negative-prompt", *_ENCODERS),
+            _DIFFUSERS,
+            "lyra2",
+            ("lyra2-bf16", "lyra2-fp8"),
+        ),
+        Needs(
+            "lyra2-fast",
+            "Lyra 2.0 Fast",
+            ("lyra2-checkpoint", "lyra2-negative-prompt", "lyra2-distillation", *_ENCODERS),
+            _DIFFUSERS,
+            "lyra2",
+            # The distillation is merged in float32 and rounded once, from bf16.
+            ("lyra2-bf16",),
+        ),
+    )
+}
+
+# Order of preference for the depth of generated frames.
+DEPTH_MODELS: dict[str, Needs] = {
+    needs.id: needs
+    for needs in (
+        Needs(
+            "depth-anything-3",
+            "Depth Anything 3",
+            ("depth-anything-3",),
+            (*_TORCH, "depth_anything_3"),
+            "gpu",
+        ),
+        Needs(
+            "depth-anything-v2-large",
+            "Depth Anything V2 Large",
+            ("depth-anything-v2-outdoor-large", "depth-anything-v2-indoor-large"),
+            _TORCH,
+            "depth",
+        ),
+        Needs(
+            "depth-anything-v2",
+            "Depth Anything V2 Small",
+            ("depth-anything-v2-outdoor-small", "depth-anything-v2-indoor-small"),
+            _TORCH,
+            "depth",
+        ),
+    )
+}
+
+# Add-ons that an engine uses when they are there; fetched by name.
+OPTIONAL: dict[str, Needs] = {
+    "lyra2-styles": Needs(
+        "lyra2-styles", "Style LoRAs of Lyra 2.0", ("lyra2-realism", "lyra2-detail"), _DIFFUSERS, "lyra2"
+    )
+}
+
+
+def item(item_id: str) -> Item:
+    """Raises InvalidInputError for an unknown item."""
+    if item_id not in ITEMS:
+        raise InvalidInputError(f"There are no weights {item_id!r}; choose one of {', '.join(ITEMS)}.")
+    return ITEMS[item_id]
+
+
+def needs(name: str) -> Needs:
+    """What an engine, a depth model or an add-on needs. Raises InvalidInputError for an unknown name."""
+    everything = ENGINES | DEPTH_MODELS | OPTIONAL
+    if name not in everything:
+        raise InvalidInputError(f"There are no weights for {name!r}; choose one of {', '.join(everything)}.")
+    return everything[name]
+
+
+def used_by(item_id: str) -> tuple[str, ...]:
+    """Ids of the engines, depth models and add-ons that need an item."""
+    return tuple(n.id for n in (ENGINES | DEPTH_MODELS | OPTIONAL).values() if item_id in n.items)

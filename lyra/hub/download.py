@@ -1,0 +1,157 @@
+"""Fetches weights: resumes, checks every file against its source's size and digest, and can be stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lyra.errors import CancelledError, EngineNotReadyError
+from lyra.files import disk_full_explained, require_space, sync
+from lyra.hub.catalog import item
+from lyra.hub.licences import AcceptedLicences
+from lyra.hub.manifest import FileEntry, Manifest
+from lyra.hub.sources import Source
+from lyra.hub.weights import Weights, partial
+from lyra.progress import SILENT, Progress
+
+# Files fetched at the same time; a single connection to the hub is slower than most lines.
+CONNECTIONS = 4
+POLL_SECONDS = 0.2
+SPARE_BYTES = 500_000_000
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One file to fetch: where it belongs and where it comes from."""
+
+    repository: str
+    revision: str
+    entry: FileEntry
+    target: Path
+
+
+def download(
+    item_ids: Iterable[str],
+    weights: Weights,
+    source: Source,
+    licences: AcceptedLicences | None = None,
+    progress: Progress = SILENT,
+) -> int:
+    """Brings items of the catalogue into the weights folder; returns how many bytes were fetched.
+
+    Whole files stay as they are, begun ones are continued. The disk is checked first. `progress` counts bytes and
+    may raise to stop; what is there by then is kept. Raises EngineNotReadyError when a licence is not accepted, the
+    source does not have a file or what came is not what the source stated; DiskFullError when it would not fit.
+    """
+    entries = [item(item_id) for item_id in dict.fromkeys(item_ids)]
+    (licences or AcceptedLicences()).require(entry.licence for entry in entries)
+    listings: dict[str, Manifest] = {}
+    wanted: list[_Wanted] = []
+    for entry in entries:
+        progress.update("listing", 0.0)
+        if entry.repository not in listings:
+            listings[entry.repository] = source.listing(entry.repository)
+        manifest = _select(listings[entry.repository], entry.id)
+        folder = weights.repository(entry.repository)
+        _forget_outdated(weights.manifest(entry.id), manifest, folder)
+        manifest.write(weights.manifest_file(entry.id))
+        wanted += [
+            _Wanted(entry.repository, manifest.revision, file, folder / file.path)
+            for file in manifest.absent(folder)
+        ]
+    begun = sum(_size(partial(file.target)) for file in wanted)
+    total = sum(file.entry.size for file in wanted)
+    weights.root.mkdir(parents=True, exist_ok=True)
+    if wanted:
+        require_space(weights.root, total - begun + SPARE_BYTES)
+    _fetch_all(wanted, source, begun, total, progress)
+    progress.update("download", 1.0)
+    return total - begun
+
+
+def _select(listing: Manifest, item_id: str) -> Manifest:
+    """The files of an item among those of its repository."""
+    entry = item(item_id)
+    files = tuple(file for file in listing.files if entry.holds(file.path))
+    lacking = entry.lacks([file.path for file in files])
+    if lacking:
+        raise EngineNotReadyError(
+            f"{listing.source} has no {lacking[0]!r} of {entry.label} ({entry.repository}); the repository may have "
+            "changed: update lyra-worlds, or use another source."
+        )
+    return replace(listing, files=files)
+
+
+def _forget_outdated(known: Manifest | None, newest: Manifest, folder: Path) -> None:
+    """Deletes files, whole and begun, whose digest the source now states differently.
+
+    Without this a file of the same size from an older revision would count as whole, or be continued with the
+    bytes of another.
+    """
+    now = {file.path: file for file in newest.files}
+    for old in known.files if known else ():
+        if old.path in now and now[old.path].contradicts(old):
+            (folder / old.path).unlink(missing_ok=True)
+            partial(folder / old.path).unlink(missing_ok=True)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.is_file() else 0
+
+
+def _fetch_all(wanted: list[_Wanted], source: Source, begun: int, total: int, progress: Progress) -> None:
+    """Several files at a time; progress and cancel are handled in the caller's thread."""
+    lock, stop = threading.Lock(), threading.Event()
+    done = begun
+
+    def count(number: int) -> None:
+        nonlocal done
+        if stop.is_set():
+            raise CancelledError("download")
+        with lock:
+            done += number
+
+    # Biggest first, so that no single large file is left for the end.
+    queue = sorted(wanted, key=lambda file: -file.entry.size)
+    with ThreadPoolExecutor(CONNECTIONS, "download") as pool:
+        futures = {pool.submit(_fetch, file, source, count, stop) for file in queue}
+        try:
+            while futures:
+                finished, futures = wait(futures, timeout=POLL_SECONDS)
+                for future in finished:
+                    future.result()
+                progress.update("download", done / max(total, 1))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _fetch(file: _Wanted, source: Source, count, stop: threading.Event) -> None:
+    """One file: continue it, check it, give it its name. A file that fails its check is thrown away."""
+    if stop.is_set():
+        raise CancelledError("download")
+    growing = partial(file.target)
+    growing.parent.mkdir(parents=True, exist_ok=True)
+    with disk_full_explained(file.target), growing.open("ab") as target:
+        if target.tell() > file.entry.size:
+            count(-target.tell())
+            target.truncate(0)
+        if target.tell() < file.entry.size:
+            source.fetch(file.repository, file.revision, file.entry, target, count)
+
+    def stay(number: int) -> None:
+        if stop.is_set():
+            raise CancelledError("download")
+
+    complaint = file.entry.complaint(growing, stay)
+    if complaint:
+        growing.unlink()
+        raise EngineNotReadyError(
+            f"{complaint}: what came is not what {file.repository} states. It was deleted; download again."
+        )
+    sync(growing)
+    growing.replace(file.target)

@@ -1,0 +1,115 @@
+"""What a set of files consists of, with sizes and digests, and whether files on disk agree with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+from lyra.errors import InvalidInputError
+from lyra.files import whole_file
+
+BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file, `path` relative to the folder of the manifest with forward slashes.
+
+    Digests are hexadecimal. `sha256` is of the content; `git_blob` is git's SHA-1 of a file that a repository does
+    not keep in large-file storage. Both are None where the source states none.
+    """
+
+    path: str
+    size: int
+    sha256: str | None = None
+    git_blob: str | None = None
+
+    def contradicts(self, other: FileEntry) -> bool:
+        """Whether the two state different contents. What one of them does not state is no contradiction."""
+        pairs = (
+            (self.size, other.size),
+            (self.sha256, other.sha256),
+            (self.git_blob, other.git_blob),
+        )
+        return any(a != b for a, b in pairs if a is not None and b is not None)
+
+    def complaint(self, file: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+        """What is wrong with `file`, or "". The content is read when `on_bytes` is given, which hears how much."""
+        if not file.is_file():
+            return f"{file} is missing"
+        size = file.stat().st_size
+        if size != self.size:
+            return f"{file} has {size} bytes and should have {self.size}"
+        if on_bytes is None or not (self.sha256 or self.git_blob):
+            return ""
+        kind, expected = ("SHA-256", self.sha256) if self.sha256 else ("git SHA-1", self.git_blob)
+        found = digest(file, "sha256" if self.sha256 else "git", on_bytes)
+        return "" if found == expected else f"{file} has {kind} {found} and should have {expected}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of one item at one revision of its source."""
+
+    source: str
+    revision: str
+    files: tuple[FileEntry, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(entry.size for entry in self.files)
+
+    def absent(self, folder: Path) -> tuple[FileEntry, ...]:
+        """Entries that `folder` lacks or has in another size. Cheap: nothing is read."""
+        return tuple(entry for entry in self.files if entry.complaint(folder / entry.path))
+
+    def complaints(self, folder: Path, on_bytes: Callable[[int], None]) -> Iterator[str]:
+        """What is wrong with the files in `folder`; all of them are read."""
+        for entry in self.files:
+            complaint = entry.complaint(folder / entry.path, on_bytes)
+            if complaint:
+                yield complaint
+
+    def write(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1), "utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> Manifest:
+        """Raises InvalidInputError for a damaged file."""
+        try:
+            data = json.loads(file.read_text("utf-8"))
+            entries = tuple(FileEntry(**entry) for entry in data["files"])
+            manifest = cls(str(data["source"]), str(data["revision"]), entries)
+        except (ValueError, TypeError, KeyError) as error:
+            raise InvalidInputError(
+                f"{file} is damaged ({error}); delete it and download the weights again."
+            ) from error
+        for entry in manifest.files:
+            require_inside(entry.path)
+        return manifest
+
+
+def require_inside(path: str) -> None:
+    """Raises InvalidInputError for a path that would leave its folder, whoever states it."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
+        raise InvalidInputError(f"The file name {path!r} leads out of its folder; it is refused.")
+
+
+def digest(file: Path, kind: str, on_bytes: Callable[[int], None]) -> str:
+    """Hexadecimal digest of a file: `kind` "sha256", or "git" for git's SHA-1 of a blob."""
+    if kind == "git":
+        # git hashes a header with the size before the content.
+        hasher = hashlib.sha1(f"blob {file.stat().st_size}\0".encode(), usedforsecurity=False)
+    else:
+        hasher = hashlib.sha256()
+    with file.open("rb") as handle:
+        while block := handle.read(BLOCK):
+            hasher.update(block)
+            on_bytes(len(block))
+    return hasher.hexdigest()
