@@ -1,0 +1,261 @@
+"""One scale through a whole world: new depth is brought to what the memory knows, seen from the new view.
+
+An estimator guesses anew how large the world is at every frame. The remembered frames know: their points are brought
+into the new camera and compared with the new depth there. A robust scale (and shift) of inverse depth, then a smooth
+field of small corrections, make the two agree. Nothing of it needs the camera to move, so it holds for pure rotations,
+where the published fit of camera centres is without meaning.
+
+Where the memory sees too little of a frame, in this order: only a scale is fitted; the fit of the frame before is
+taken; what the estimator scaled by the given cameras is kept; the depth is left as it is. Which it was is said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from lyra.depth.fit import (
+    FieldSettings,
+    InverseFit,
+    SmoothField,
+    disagreement,
+    fit_field,
+    fit_scale,
+    fit_scale_and_shift,
+    weighted_median,
+)
+from lyra.depth.overlap import BlockDepth, KnownPoints, Overlap, find_overlap, known_points
+from lyra.errors import InvalidInputError
+from lyra.geometry.arrays import check_shape, to_numpy
+from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage
+
+# How a frame's depth was brought to the memory's scale.
+SCALE_AND_SHIFT, SCALE, PREVIOUS, CAMERAS, UNCHANGED = (
+    "scale and shift",
+    "scale",
+    "previous frame",
+    "cameras",
+    "unchanged",
+)
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """`references`: remembered frames that are compared with; `recent`: newly aligned ones that are, with `trust`.
+
+    A frame with pairs of one opinion in at least the share `full_overlap` of its blocks (and `full_cells` of them)
+    gets shift and local correction, with `least_overlap` (and `least_cells`) only a scale. Pairs are of one opinion
+    when they differ by less than `agreement`. A shift must bring the disagreement (see fit.py) below `shift_gain`
+    times what it is without, and `shift_least` lower. Noise from pixel to pixel above `speckle` is no surface and is
+    taken out.
+    """
+
+    references: int = 6
+    recent: int = 3
+    trust: float = 0.5
+    full_overlap: float = 0.06
+    full_cells: int = 80
+    least_overlap: float = 0.01
+    least_cells: int = 24
+    agreement: float = 0.2
+    shift_gain: float = 0.9
+    shift_least: float = 1e-3
+    speckle: float = 0.01
+    local: FieldSettings | None = field(default_factory=FieldSettings)
+
+
+@dataclass(frozen=True)
+class FrameFit:
+    """How one frame was aligned: `method` (one of this module's names), the global `fit` in inverse depth.
+
+    `overlap` is the share of the frame's blocks on which the memory agrees, `residual` the median difference of the
+    logarithm of depth that is left, after all corrections; 0 and NaN where nothing was compared.
+    """
+
+    method: str
+    fit: InverseFit
+    overlap: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Aligned z-depth (N, H, W) float32, inf where the sky is, and how each frame was aligned."""
+
+    depth: np.ndarray
+    frames: tuple[FrameFit, ...]
+
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know: which frames could not be compared with the memory."""
+        said = {
+            PREVIOUS: "took the depth scale of the frame before them",
+            CAMERAS: "have the depth scale of their cameras' motion",
+            UNCHANGED: "kept the estimator's own depth scale",
+        }
+        counts = Counter(frame.method for frame in self.frames)
+        return tuple(
+            f"{counts[method]} of {len(self.frames)} frames {what}: too little of what they show is remembered."
+            for method, what in said.items()
+            if counts[method]
+        )
+
+
+@dataclass(frozen=True)
+class DepthAligner:
+    """Brings the depth of new frames to the scale of a memory. Keeps nothing between calls."""
+
+    settings: AlignmentSettings = AlignmentSettings()
+
+    def align(
+        self,
+        cache: GeometryCache,
+        depth: np.ndarray,
+        w2c: np.ndarray,
+        intrinsics: np.ndarray,
+        confidence: np.ndarray | None = None,
+        *,
+        scaled_by_cameras: bool = False,
+        previous: InverseFit | None = None,
+    ) -> Alignment:
+        """Aligns `depth` (N, H, W), z-depth of N new frames in the order of time, to the frames in `cache`.
+
+        `w2c` (N, 4, 4) in the world frame, `intrinsics` (N, 3, 3), `confidence` (N, H, W) in [0, 1]. Each frame is also
+        compared with those aligned before it. `scaled_by_cameras` says that the depth has the units of the cameras
+        already, `previous` is the fit of the frame before the first; both are only asked where the memory sees too
+        little. Raises InvalidInputError when shapes do not fit.
+        """
+        count, height, width = _checked_frames(cache, depth, w2c, intrinsics, confidence)
+        offset = cache.settings.pixel_offset
+        memory = self._references(cache, w2c, intrinsics)
+        recent: list[KnownPoints] = []
+        aligned, fits = np.empty((count, height, width), np.float32), []
+        for n in range(count):
+            trusted = None if confidence is None else confidence[n]
+            calm = without_speckle(depth[n], self.settings.speckle)
+            blocks = BlockDepth.of(calm, trusted)
+            overlap = find_overlap(
+                [*memory, *recent[-self.settings.recent :]], blocks, w2c[n], intrinsics[n], offset
+            )
+            fit, local = self._fitted(overlap, blocks, (height, width))
+            if fit is None:
+                fit = _fallback(previous, scaled_by_cameras)
+            aligned[n] = _applied(calm, fit.fit, local)
+            if fit.method in (SCALE, SCALE_AND_SHIFT):
+                previous = fit.fit
+                recent.append(
+                    known_points(
+                        BlockDepth.of(aligned[n], trusted),
+                        w2c[n],
+                        intrinsics[n],
+                        offset,
+                        self.settings.trust,
+                    )
+                )
+            fits.append(fit)
+        return Alignment(aligned, tuple(fits))
+
+    def _references(self, cache: GeometryCache, w2c: np.ndarray, intrinsics: np.ndarray) -> list[KnownPoints]:
+        """Points of the remembered frames that together see most of the new views."""
+        some = np.unique([0, len(w2c) // 2, len(w2c) - 1])
+        strategy = GreedyCoverage(CoverageSettings(relative_tolerance=0.05, exclude_newest=False))
+        chosen = cache.retrieve(w2c[some], intrinsics[some], self.settings.references, strategy)
+        points = []
+        for frame_id in chosen:
+            entry = cache[frame_id]
+            blocks = BlockDepth.of(to_numpy(entry.depth))
+            points.append(known_points(blocks, entry.w2c, entry.intrinsics, cache.settings.pixel_offset))
+        return points
+
+    def _fitted(
+        self, overlap: Overlap, blocks: BlockDepth, size: tuple[int, int]
+    ) -> tuple[FrameFit | None, SmoothField | None]:
+        """The fit to the memory and its local correction; None where too few pairs agree."""
+        settings = self.settings
+        if len(overlap.known) < settings.least_cells:
+            return None, None
+        seen, known, weight = overlap.seen, overlap.known, overlap.weight
+        fit, method = fit_scale(seen, known, weight), SCALE
+        share, cells = self._agreeing(overlap, fit)
+        least = float(np.percentile(blocks.inverse[blocks.inverse > 0], 1))
+        shifted = fit_scale_and_shift(seen, known, weight, least)
+        if shifted is not None and self._shift_pays(overlap, fit, shifted):
+            fit, method = shifted, SCALE_AND_SHIFT
+            share, cells = self._agreeing(overlap, fit)
+        if share < settings.least_overlap or cells < settings.least_cells:
+            return None, None
+        full = share >= settings.full_overlap and cells >= settings.full_cells
+        if not full and method == SCALE_AND_SHIFT:
+            fit, method = fit_scale(seen, known, weight), SCALE
+            share, cells = self._agreeing(overlap, fit)
+            if share < settings.least_overlap or cells < settings.least_cells:
+                return None, None
+        residual = np.log(known / fit.applied(seen))
+        local = None
+        if full and settings.local is not None:
+            local = fit_field(overlap.pixels, residual, weight, size, settings.local)
+            residual = residual - local.at(overlap.pixels, size)
+        return FrameFit(method, fit, share, weighted_median(np.abs(residual), weight)), local
+
+    def _shift_pays(self, overlap: Overlap, plain: InverseFit, shifted: InverseFit) -> bool:
+        left = [
+            disagreement(np.log(overlap.known / fit.applied(overlap.seen)), overlap.weight)
+            for fit in (plain, shifted)
+        ]
+        return left[1] < self.settings.shift_gain * left[0] - self.settings.shift_least
+
+    def _agreeing(self, overlap: Overlap, fit: InverseFit) -> tuple[float, int]:
+        """Share and number of the frame's blocks with a pair that a fit explains."""
+        residual = np.abs(np.log(overlap.known / fit.applied(overlap.seen)))
+        cells = overlap.cells_where(residual < self.settings.agreement)
+        return cells / max(overlap.cells, 1), cells
+
+
+def _checked_frames(cache, depth, w2c, intrinsics, confidence) -> tuple[int, int, int]:
+    """(N, H, W) of frames that fit the memory; otherwise InvalidInputError."""
+    check_shape("depth", depth, None, cache.height, cache.width)
+    count = len(depth)
+    check_shape("w2c", w2c, count, 4, 4)
+    check_shape("intrinsics", intrinsics, count, 3, 3)
+    if confidence is not None:
+        check_shape("confidence", confidence, count, cache.height, cache.width)
+    if not (depth > 0).all():
+        raise InvalidInputError(
+            f"{int((~(depth > 0)).sum())} depths to be aligned are 0, negative or not a number; "
+            "hand the estimate to lyra.depth.sanitise first."
+        )
+    return depth.shape
+
+
+def without_speckle(depth: np.ndarray, threshold: float) -> np.ndarray:
+    """`depth` (H, W) without noise from pixel to pixel, if there is more than `threshold` of it (relative).
+
+    A median over 5 x 5 keeps edges where they are; sky stays sky. Learned depth has no such noise and is not touched.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inverse = 1 / np.asarray(depth, np.float64)
+        bend = np.abs(inverse[:, :-2] - 2 * inverse[:, 1:-1] + inverse[:, 2:]) / inverse[:, 1:-1]
+    bend = bend[np.isfinite(bend)]
+    if bend.size == 0 or np.median(bend) / 0.6745 / np.sqrt(6) < threshold:
+        return depth
+    calm = ndimage.median_filter(inverse, 5, mode="nearest")
+    # Beside the sky the median may be sky.
+    with np.errstate(divide="ignore"):
+        return 1 / np.where((calm > 0) & (inverse > 0), calm, inverse)
+
+
+def _fallback(previous: InverseFit | None, scaled_by_cameras: bool) -> FrameFit:
+    if previous is not None:
+        return FrameFit(PREVIOUS, previous, 0.0, np.nan)
+    return FrameFit(CAMERAS if scaled_by_cameras else UNCHANGED, InverseFit(), 0.0, np.nan)
+
+
+def _applied(depth: np.ndarray, fit: InverseFit, local: SmoothField | None) -> np.ndarray:
+    """Corrected z-depth (H, W); sky stays sky."""
+    inverse = fit.applied(1 / np.asarray(depth, np.float64))
+    if local is not None:
+        inverse = inverse * np.exp(local.over(*depth.shape))
+    with np.errstate(divide="ignore"):
+        return np.where(np.isinf(depth), np.inf, 1 / inverse)

@@ -1,0 +1,227 @@
+"""Robust fits between two readings of the same inverse depths: scale, scale and shift, and a smooth field on top.
+
+Residuals are differences of logarithms, so a tenth too near counts the same at every distance. Many scales (or lines
+through two pairs) are tried and the one that most pairs agree with is kept, by the truncated squares of Torr and
+Zisserman 2000, "MLESAC"; it is then refined by least squares in which outliers (things that only one of the two
+shows) have no weight, by Tukey's biweight (Holland and Welsch 1977, "Robust regression using iteratively reweighted
+least-squares"). A wall that fills the picture cannot vote the floor out, as it could with medians.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+ITERATIONS = 8
+# Pairs that differ by more than this do not agree.
+AGREEMENT = 0.1
+# Tukey's width in deviations: 95 % efficient on normal noise.
+WIDTH = 4.685
+# Residuals are never taken to be better known than this.
+FINEST = 0.01
+# The field first listens to residuals up to WIDTH times this.
+LOCAL_START = 0.06
+# The shift may take at most this share of any inverse depth away.
+MOST_SHIFT = 0.75
+# Medians and trials use about so many evenly chosen pairs.
+SAMPLE = 20_000
+TRIAL_PAIRS, TRIAL_SCALES = 1000, 101
+
+
+@dataclass(frozen=True)
+class InverseFit:
+    """inverse depth -> gain * inverse depth + offset; the depth itself is divided by the gain."""
+
+    gain: float = 1.0
+    offset: float = 0.0
+
+    def applied(self, inverse: np.ndarray) -> np.ndarray:
+        """The fitted inverse depths; what a negative offset would push behind infinity stays just before it."""
+        return np.maximum(self.gain * inverse + self.offset, (1 - MOST_SHIFT) * self.gain * inverse)
+
+
+def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
+    """The value with half of the weight below it; of many values, of an even choice of them."""
+    step = -(-len(values) // SAMPLE)
+    values, weight = values[::step], weight[::step]
+    order = np.argsort(values)
+    total = np.cumsum(weight[order])
+    return float(values[order[np.searchsorted(total, total[-1] / 2)]])
+
+
+def spread(residual: np.ndarray, weight: np.ndarray) -> float:
+    """Deviation about 0 of the residuals that agree, from their median size, as of a normal distribution."""
+    agreeing = np.abs(residual) < 3 * AGREEMENT
+    if not weight[agreeing].any():
+        return AGREEMENT
+    return max(weighted_median(np.abs(residual[agreeing]), weight[agreeing]) / 0.6745, FINEST)
+
+
+def biweight(residual: np.ndarray, deviation: float) -> np.ndarray:
+    """Tukey's weights in [0, 1]: 0 from WIDTH deviations on."""
+    return np.maximum(1 - (residual / (WIDTH * deviation)) ** 2, 0) ** 2
+
+
+def disagreement(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Mean square of residuals (..., n) in units of AGREEMENT, each at most 1."""
+    return np.minimum((residual / AGREEMENT) ** 2, 1) @ weight / weight.sum()
+
+
+def fit_scale(seen: np.ndarray, known: np.ndarray, weight: np.ndarray) -> InverseFit:
+    """The gain with which inverse depths `seen` (n,) are `known` (n,); n >= 1, all positive."""
+    ratio = np.log(known / seen)
+    few = slice(None, None, -(-len(ratio) // TRIAL_PAIRS))
+    trials = np.quantile(ratio[few], np.linspace(0, 1, TRIAL_SCALES))
+    gain = trials[disagreement(ratio[few] - trials[:, None], weight[few]).argmin()]
+    for _ in range(ITERATIONS):
+        away = ratio - gain
+        step = float(np.average(away, weights=weight * biweight(away, spread(away, weight)) + 1e-12))
+        gain += step
+        if abs(step) < 1e-5:
+            break
+    return InverseFit(float(np.exp(gain)))
+
+
+def fit_scale_and_shift(
+    seen: np.ndarray, known: np.ndarray, weight: np.ndarray, least: float
+) -> InverseFit | None:
+    """Gain and offset with which inverse depths `seen` (n,) are `known` (n,).
+
+    `least` is the smallest inverse depth that the fit will be applied to. None when the pairs do not determine a
+    shift, or one that leaves nothing of the farthest depths.
+    """
+    solution = _best_line(seen, known, weight)
+    if solution is None:
+        return None
+    design = np.stack([seen / known, 1 / known], 1)
+    for _ in range(ITERATIONS):
+        residual = design @ solution - 1
+        robust = weight * biweight(residual, spread(residual, weight))
+        (a, b), (_, d) = normal = (design * robust[:, None]).T @ design
+        determinant = a * d - b * b
+        if determinant <= 1e-8 * a * d:
+            return None
+        right = design.T @ robust
+        previous, solution = solution, np.array([[d, -b], [-b, a]]) @ right / determinant
+        if np.abs(normal @ (solution - previous)).max() < 1e-5 * np.abs(right).max():
+            break
+    gain, offset = solution
+    if gain <= 0 or offset < -MOST_SHIFT * gain * least:
+        return None
+    return InverseFit(float(gain), float(offset))
+
+
+def _best_line(seen: np.ndarray, known: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
+    """Gain and offset of the line through two pairs that agrees with most; None where all have one depth.
+
+    The lines go from the lower to the upper half of `seen`.
+    """
+    few = slice(None, None, -(-len(seen) // TRIAL_PAIRS))
+    order = np.argsort(seen[few], kind="stable")
+    x, y, w = seen[few][order], known[few][order], weight[few][order]
+    half = len(x) // 2
+    low, high = slice(0, half), slice(len(x) - half, None)
+    apart = x[high] > x[low] * 1.05
+    if not apart.any():
+        return None
+    gain = (y[high] - y[low])[apart] / (x[high] - x[low])[apart]
+    offset = y[low][apart] - gain * x[low][apart]
+    best = disagreement((gain[:, None] * x + offset[:, None]) / y - 1, w).argmin()
+    return np.array([gain[best], offset[best]])
+
+
+@dataclass(frozen=True)
+class FieldSettings:
+    """A field of corrections of the logarithm of inverse depth, bilinear between nodes `spacing` of the height apart.
+
+    `roughness` is the difference expected between neighbouring nodes, `size` that from no correction at all;
+    `shared_noise` is how many neighbouring pairs have one and the same error.
+    """
+
+    spacing: float = 1 / 12
+    roughness: float = 0.05
+    size: float = 0.2
+    shared_noise: float = 3.0
+    rounds: int = 4
+
+
+@dataclass(frozen=True)
+class SmoothField:
+    """Corrections at nodes (rows, columns) that lie evenly over an image, the outermost on its outermost pixels."""
+
+    nodes: np.ndarray
+
+    def over(self, height: int, width: int) -> np.ndarray:
+        """The field at every pixel, (height, width) float64."""
+        rows = _hats(np.arange(height), height, self.nodes.shape[0])
+        columns = _hats(np.arange(width), width, self.nodes.shape[1])
+        return rows @ (columns @ self.nodes.T).T
+
+    def at(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The field (n,) at `pixels` (n, 2) as x, y of an image of `size` (H, W)."""
+        across = _hats(pixels[:, 0], size[1], self.nodes.shape[1])
+        down = _hats(pixels[:, 1], size[0], self.nodes.shape[0])
+        return _products(down, across) @ self.nodes.ravel()
+
+
+def fit_field(
+    pixels: np.ndarray,
+    residual: np.ndarray,
+    weight: np.ndarray,
+    size: tuple[int, int],
+    settings: FieldSettings = FieldSettings(),
+) -> SmoothField:
+    """The smooth field through `residual` (n,) at `pixels` (n, 2) as x, y of an image of `size` (H, W).
+
+    The most likely field under normal noise (its deviation is measured) and normal differences between neighbouring
+    nodes; far from every pair it runs out toward 0.
+    """
+    height, width = size
+    step = max(settings.spacing * height, 2.0)
+    rows, columns = (max(2, round((n - 1) / step) + 1) for n in (height, width))
+    across, down = _hats(pixels[:, 0], width, columns), _hats(pixels[:, 1], height, rows)
+    basis = _products(down, across)
+    smooth = _differences(rows, columns)
+    prior = (smooth.T @ smooth) / settings.roughness**2 + sparse.identity(rows * columns) / settings.size**2
+    nodes = np.zeros(rows * columns)
+    for turn in range(settings.rounds):
+        away = residual - basis @ nodes
+        deviation = max(spread(away, weight), 0 if turn else LOCAL_START)
+        robust = weight * biweight(away, deviation) / (settings.shared_noise * deviation**2)
+        weighted = basis.multiply(robust[:, None]).tocsr()
+        nodes = spsolve((weighted.T @ basis + prior).tocsc(), weighted.T @ residual)
+    return SmoothField(nodes.reshape(rows, columns))
+
+
+def _hats(positions: np.ndarray, length: int, nodes: int) -> sparse.csr_matrix:
+    """(n, nodes): how much of each node a position in [0, length - 1] gets by linear interpolation."""
+    at = np.clip(positions, 0, length - 1) * (nodes - 1) / max(length - 1, 1)
+    left = np.minimum(at.astype(int), nodes - 2)
+    share = at - left
+    count = np.arange(len(at))
+    data = np.concatenate([1 - share, share])
+    where = (np.concatenate([count, count]), np.concatenate([left, left + 1]))
+    return sparse.csr_matrix((data, where), (len(at), nodes))
+
+
+def _products(down: sparse.csr_matrix, across: sparse.csr_matrix) -> sparse.csr_matrix:
+    """(n, rows * columns): row by row the products of two sets of hats with two entries each."""
+    count, columns = down.shape[0], across.shape[1]
+    i, j = down.indices.reshape(count, 2), across.indices.reshape(count, 2)
+    a, b = down.data.reshape(count, 2), across.data.reshape(count, 2)
+    data = (a[:, :, None] * b[:, None, :]).ravel()
+    indices = (i[:, :, None] * columns + j[:, None, :]).ravel()
+    return sparse.csr_matrix(
+        (data, indices, np.arange(0, 4 * count + 1, 4)), (count, down.shape[1] * columns)
+    )
+
+
+def _differences(rows: int, columns: int) -> sparse.csr_matrix:
+    """Differences between neighbouring nodes of a grid, as a matrix on its nodes row by row."""
+    d_rows, d_columns = (sparse.diags([-1.0, 1.0], [0, 1], shape=(n - 1, n)) for n in (rows, columns))
+    return sparse.vstack(
+        [sparse.kron(d_rows, sparse.identity(columns)), sparse.kron(sparse.identity(rows), d_columns)]
+    ).tocsr()

@@ -1,0 +1,203 @@
+"""How well the depth aligner keeps one scale: what `lyra eval depth` prints of it.
+
+A flight of several chunks through a scene with true depth. Every frame's depth is disturbed by a random scale and by
+noise, then aligned chunk by chunk to what is remembered, as the engines do it: frame 0 is remembered as it is, every
+eighth frame is aligned and remembered. One chunk of the flight only turns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from lyra.depth.align import DepthAligner
+from lyra.evaluation.scenes import PaintedScene, hall, path, street
+from lyra.geometry.cameras import Trajectory
+from lyra.memory import GeometryCache
+from lyra.progress import SILENT, Progress
+
+SIZE = (240, 416)
+# Of 80 frames in a chunk every eighth gets depth.
+PER_CHUNK = 10
+# Motions (x, y, z, yaw, pitch) at the chunk's ends: forward, a turn on the spot, aside and up, back round, onward.
+FLIGHTS = {
+    "street": (
+        (0, 0, 0, 0, 0),
+        (0.5, 0, 7, 4, 0),
+        (0.5, 0, 7, -38, 3),
+        (-1, -1, 9, -15, 6),
+        (0, -1, 12, 6, 4),
+        (1, -1, 20, 2, 2),
+    ),
+    "hall": (
+        (0, 0, 0, 0, 0),
+        (0.8, 0, 4, -5, 0),
+        (0.8, 0, 4, 35, 2),
+        (-0.5, -0.6, 5, 12, 4),
+        (-1, -0.5, 8, 0, 3),
+        (0, -0.3, 12, -6, 1),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What is done to the true depth of a frame.
+
+    Depth is multiplied by a scale between `scales`, evenly in the logarithm, and by 1 + `noise` times normal numbers:
+    one for every pixel, or with `patch` (a share of the height) smooth ones of that size. `shift` is added to inverse
+    depth in units of its median, evenly from -shift to shift.
+    """
+
+    name: str
+    scales: tuple[float, float] = (0.7, 1.4)
+    noise: float = 0.05
+    patch: float = 0.0
+    shift: float = 0.0
+
+    def applied(self, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A disturbed copy of z-depth (H, W); sky stays sky."""
+        grain = rng.standard_normal(depth.shape)
+        if self.patch:
+            grain = ndimage.gaussian_filter(grain, self.patch * depth.shape[0] / 2, mode="reflect")
+            grain /= grain.std()
+        scale = np.exp(rng.uniform(*np.log(self.scales)))
+        disturbed = depth * scale * np.maximum(1 + self.noise * grain, 0.5)
+        with np.errstate(divide="ignore"):
+            inverse = 1 / disturbed
+        shift = rng.uniform(-self.shift, self.shift) * np.median(inverse[inverse > 0])
+        return np.where(np.isinf(depth), np.inf, 1 / np.maximum(inverse + shift, 0.2 * inverse + 1e-9))
+
+
+DISTURBANCES = (
+    Disturbance("scale"),
+    Disturbance("scale, smooth noise", patch=0.25),
+    Disturbance("scale, shift", shift=0.15),
+)
+
+
+@dataclass(frozen=True)
+class AlignmentRow:
+    """Figures of one flight; errors are relative to true depth.
+
+    `before`, `median`: median over all pixels of all frames of the error, before and after; `worst`: the frame with
+    the largest median; `border`: the largest jump of a frame's scale at a chunk border, `inside`: between other
+    neighbours; `drift`: how far the last chunk's scale is off; `seconds`: for ten frames.
+    """
+
+    scene: str
+    disturbance: str
+    before: float
+    median: float
+    worst: float
+    border: float
+    inside: float
+    drift: float
+    seconds: float
+
+
+def flight(scene: PaintedScene) -> Trajectory:
+    """Cameras of frames 0, 8, 16, ... of a flight of five chunks."""
+    stops = np.array(FLIGHTS[scene.name], np.float64)
+    share = (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, PER_CHUNK + 1)))[1:, None]
+    motions = [stops[:1], *(a + share * (b - a) for a, b in itertools.pairwise(stops))]
+    return path(np.concatenate(motions), scene.intrinsics, scene.size)
+
+
+def evaluate_flight(
+    scene: PaintedScene,
+    disturbances: Sequence[Disturbance] = DISTURBANCES,
+    seed: int = 0,
+    aligner: DepthAligner | None = None,
+    progress: Progress = SILENT,
+) -> list[AlignmentRow]:
+    """Flies through a scene, disturbs and aligns every frame's depth, and compares with the truth."""
+    aligner = aligner or DepthAligner()
+    cameras = flight(scene)
+    truth = []
+    for n, w2c in enumerate(cameras.w2c):
+        progress.update("depth", 0.5 * n / len(cameras.w2c))
+        truth.append(scene.view(w2c)[1])
+    rows = []
+    for n, disturbance in enumerate(disturbances):
+        progress.update("alignment", 0.5 + 0.5 * n / len(disturbances))
+        rng = np.random.default_rng(seed)
+        given = np.stack([truth[0], *(disturbance.applied(depth, rng) for depth in truth[1:])])
+        aligned, seconds = _aligned(aligner, cameras, given)
+        rows.append(_figures(scene, disturbance, np.stack(truth), given, aligned, seconds))
+    return rows
+
+
+def _aligned(aligner: DepthAligner, cameras: Trajectory, given: np.ndarray) -> tuple[np.ndarray, float]:
+    """Depth (F, H, W) as it would be remembered, frame 0 as it is given; seconds for ten frames."""
+    cache = GeometryCache(cameras.height, cameras.width)
+    cache.add(0, given[0].astype(np.float32), cameras.w2c[0], cameras.intrinsics[0])
+    aligned, seconds = [given[:1]], 0.0
+    for first in range(1, len(given), PER_CHUNK):
+        new = slice(first, first + PER_CHUNK)
+        started = time.perf_counter()
+        result = aligner.align(cache, given[new], cameras.w2c[new], cameras.intrinsics[new])
+        seconds += time.perf_counter() - started
+        for n, depth in enumerate(result.depth, first):
+            cache.add(8 * n, depth, cameras.w2c[n], cameras.intrinsics[n])
+        aligned.append(result.depth)
+    return np.concatenate(aligned), 10 * seconds / (len(given) - 1)
+
+
+def _figures(scene, disturbance, truth, given, aligned, seconds) -> AlignmentRow:
+    surface = np.isfinite(truth)
+    surface[0] = False
+    with np.errstate(invalid="ignore"):
+        errors, before = np.abs(aligned / truth - 1), np.abs(given / truth - 1)
+        scales = np.array(
+            [np.median(np.log(a / t)[np.isfinite(t)]) for a, t in zip(aligned, truth, strict=True)]
+        )
+    jumps = np.abs(np.diff(scales))
+    border = np.zeros(len(jumps), bool)
+    border[::PER_CHUNK] = True
+    return AlignmentRow(
+        scene.name,
+        disturbance.name,
+        float(np.median(before[surface])),
+        float(np.median(errors[surface])),
+        float(max(np.median(e[s]) for e, s in zip(errors[1:], surface[1:], strict=True))),
+        float(jumps[border].max()),
+        float(jumps[~border].max()),
+        float(abs(np.median(scales[-PER_CHUNK:]))),
+        seconds,
+    )
+
+
+def evaluate_alignment(
+    size: tuple[int, int] = SIZE,
+    disturbances: Sequence[Disturbance] = DISTURBANCES,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> list[AlignmentRow]:
+    """The figures of every flight under every disturbance, at frames of `size` (height, width)."""
+    scenes = (hall(size), street(size))
+    rows: list[AlignmentRow] = []
+    for n, scene in enumerate(scenes):
+        share = progress.part(n / len(scenes), (n + 1) / len(scenes))
+        rows += evaluate_flight(scene, disturbances, seed, progress=share)
+    return rows
+
+
+def alignment_table(rows: Sequence[AlignmentRow]) -> str:
+    """The figures as lines of text, with what they must reach."""
+    head = (
+        f"{'flight':<9}{'disturbed by':<22}{'before':>8}{'median':>8}{'worst':>8}"
+        f"{'border':>8}{'inside':>8}{'drift':>8}{'s / 10':>8}"
+    )
+    goal = f"{'goal':<31}{'':>8}{'<= 3%':>8}{'':>8}{'<= 1%':>8}"
+    lines = [
+        f"{row.scene:<9}{row.disturbance:<22}{row.before:>8.2%}{row.median:>8.2%}{row.worst:>8.2%}"
+        f"{row.border:>8.2%}{row.inside:>8.2%}{row.drift:>8.2%}{row.seconds:>8.2f}"
+        for row in rows
+    ]
+    return "\n".join([head, *lines, goal])

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from lyra.depth.fit import (
+    InverseFit,
+    fit_field,
+    fit_scale,
+    fit_scale_and_shift,
+    spread,
+    weighted_median,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def pairs(gain=1.3, offset=0.0, noise=0.02, outliers=0.3, count=4000):
+    """Inverse depths seen and known, with things that only one of the two shows."""
+    rng = np.random.default_rng(1)
+    seen = np.exp(rng.uniform(np.log(0.05), np.log(1.0), count))
+    known = (gain * seen + offset) * np.exp(noise * rng.standard_normal(count))
+    odd = rng.random(count) < outliers
+    known[odd] = np.exp(rng.uniform(np.log(0.3), np.log(4.0), odd.sum())) * seen[odd]
+    return seen, known, np.ones(count)
+
+
+def test_weighted_median_is_the_value_repeated():
+    values, times = RNG.normal(size=501), RNG.integers(1, 6, 501)
+    assert weighted_median(values, times.astype(float)) == np.median(np.repeat(values, times))
+
+
+def test_spread_is_the_normal_deviation():
+    assert spread(RNG.normal(0, 0.05, 200_000), np.ones(200_000)) == pytest.approx(0.05, rel=0.03)
+
+
+def test_scale_is_found_among_outliers():
+    assert fit_scale(*pairs()).gain == pytest.approx(1.3, rel=0.005)
+
+
+def test_weight_decides_between_two_opinions():
+    seen, known = np.ones(10), np.repeat([2.0, 3.0], [6, 4])
+    assert fit_scale(seen, known, np.ones(10)).gain == pytest.approx(2, rel=1e-3)
+    assert fit_scale(seen, known, np.repeat([1.0, 5.0], [6, 4])).gain == pytest.approx(3, rel=1e-3)
+
+
+@pytest.mark.parametrize("offset", [-0.02, 0.15, 0.4])
+def test_scale_and_shift_are_found_among_outliers(offset):
+    fit = fit_scale_and_shift(*pairs(offset=offset), least=0.05)
+    assert fit.gain == pytest.approx(1.3, rel=0.03)
+    assert fit.offset == pytest.approx(offset, abs=0.012)
+
+
+def test_one_depth_determines_no_shift():
+    assert fit_scale_and_shift(np.full(50, 0.2), np.full(50, 0.3), np.ones(50), 0.1) is None
+
+
+def test_a_shift_behind_infinity_is_refused():
+    seen, known, weight = pairs(offset=-0.04, outliers=0.0)
+    assert fit_scale_and_shift(seen, known, weight, least=0.05) is not None
+    assert fit_scale_and_shift(seen, known, weight, least=0.01) is None
+
+
+def test_fitted_inverse_depth_stays_positive():
+    inverse = np.array([1.0, 0.1, 0.001])
+    assert (InverseFit(2.0, -0.05).applied(inverse) > 0).all()
+    assert InverseFit(2.0, -0.05).applied(inverse)[0] == pytest.approx(1.95)
+
+
+def test_field_follows_a_smooth_residual_and_runs_out_toward_nothing():
+    height, width = 60, 160
+    y, x = np.mgrid[:height, :80]
+    truth = 0.1 * np.cos(x / 30) + 0.05 * np.sin(y / 25)
+    noisy = truth + 0.03 * RNG.standard_normal(truth.shape)
+    noisy[RNG.random(truth.shape) < 0.2] = 1.0
+    pixels = np.stack([x.ravel(), y.ravel()], 1)
+    field = fit_field(pixels, noisy.ravel(), np.ones(truth.size), (height, width))
+    over = field.over(height, width)
+    assert np.abs(over[:, :80] - truth).max() < 0.03
+    assert np.allclose(field.at(pixels, (height, width)), over[:, :80].ravel())
+    assert np.abs(over[:, -1]).max() < 0.7 * np.abs(over[:, 79]).max()
+    assert np.abs(np.diff(over, axis=1)).max() < 0.02
