@@ -1,0 +1,1 @@
+"""Training data and training runs of the models that this project makes itself."""

@@ -1,0 +1,120 @@
+"""Built places under the sky: streets, squares, bridges, castles, harbours, ruins."""
+
+from __future__ import annotations
+
+import math
+
+from lyra.training.synthetic import materials as paint
+from lyra.training.synthetic import parts
+from lyra.training.synthetic.air import outdoors
+from lyra.training.synthetic.scene import Scene
+
+
+def street(scene: Scene) -> None:
+    """Two rows of houses along a road, with kerbs, lamps, stalls, a landmark at the end."""
+    width = scene.uniform(2, 9)
+    road = paint.paving(scene)
+    scene.block((-900, -900, -2), (900, 900, 0), road)
+    scene.see_from(
+        (scene.uniform(-0.6, 0.6) * width, scene.uniform(-2, 2), scene.uniform(0.7, 3.5)),
+        scene.uniform(-0.3, 0.3),
+        scene.uniform(-0.15, 0.2),
+    )
+    scene.see_from(
+        (scene.uniform(-0.7, 0.7) * width, -1.0, scene.uniform(4, 14)),
+        scene.uniform(-0.3, 0.3),
+        scene.uniform(-0.5, 0.0),
+    )
+    scene.see_from((0.0, 0.0, 1.7), 0.0, 0.05)
+    time = outdoors(scene, haze=1.5)
+    night = time in ("night", "dusk")
+    tall = scene.uniform(3.5, 9) if scene.chance(0.65) else scene.uniform(10, 45)
+    fronts = [paint.facade(scene, night) for _ in range(4)] + [paint.wall(scene) for _ in range(2)]
+    roofs = [paint.roofing(scene) for _ in range(2)]
+    style = scene.pick([None, "gable", "hip", "flat"])
+    bend = scene.uniform(-0.006, 0.006)
+    for side in (-1, 1):
+        y = -6.0
+        while y < 75:
+            long = scene.uniform(4, 12) * (1 if tall < 10 else 2)
+            deep = scene.uniform(5, 12)
+            if scene.chance(0.92):
+                x = side * (width + 0.5 * deep + scene.uniform(0, 1.5)) + bend * y * y
+                size = (deep, long * scene.uniform(0.85, 1.0), tall * scene.uniform(0.6, 1.4))
+                parts.house(
+                    scene,
+                    (x, y + 0.5 * long, 0.0),
+                    size,
+                    scene.uniform(-0.06, 0.06),
+                    scene.pick(fronts),
+                    scene.pick(roofs),
+                    style,
+                )
+            y += long
+    if scene.chance(0.6):
+        kerb = paint.masonry(scene)
+        for side in (-1, 1):
+            scene.block(
+                (side * (width - scene.uniform(0.5, 1.5)), -20, 0), (side * (width + 2), 90, 0.15), kerb
+            )
+    if scene.chance(0.6):
+        at = (bend * 4900 + scene.uniform(-6, 6), scene.uniform(60, 130), 0.0)
+        parts.tower(
+            scene, at, scene.uniform(15, 45), scene.uniform(3, 6), paint.masonry(scene), scene.pick(roofs)
+        )
+    _clutter(scene, width, night)
+    scene.fov = math.radians(scene.uniform(40, 95))
+
+
+def _clutter(scene: Scene, width: float, night: bool) -> None:
+    """What stands in streets: lamps, trees, people, crates, carts, awnings, arches over the road."""
+    post = paint.metal(scene)
+    for _ in range(int(scene.uniform(2, 12))):
+        y = scene.uniform(3, 40)
+        at = (scene.pick([-1, 1]) * width * scene.uniform(0.5, 0.95), y, 0.0)
+        draw = scene.pick(["lamp", "tree", "figure", "figure", "crate", "awning", "cart", "sign"])
+        if draw == "lamp":
+            high = scene.uniform(2.5, 6)
+            scene.column(at, high, 0.07, post, 0.7)
+            glow = night or scene.chance(0.2)
+            scene.ball((at[0], at[1], high), 0.25, paint.glowing(scene) if glow else post)
+            if night:
+                scene.lamp((at[0], at[1], high - 0.3), (1.6, 1.1, 0.6), 2.5)
+        elif draw == "tree":
+            parts.tree(scene, at, scene.uniform(3, 9), paint.bark(scene), paint.foliage(scene))
+        elif draw == "figure":
+            parts.figure(scene, (at[0] * scene.uniform(-0.6, 0.9), y, 0.0))
+        elif draw == "crate":
+            parts.crate(scene, at, scene.uniform(0.5, 1.2))
+        elif draw == "awning":
+            cloth = paint.make(scene, scene.pick(["red", "paint", "pastel", "white"]), 4, 0.6)
+            scene.box((at[0], at[1], 2.4), (1.0, 1.6, 0.05), cloth, roll=scene.uniform(-0.4, 0.4))
+            scene.box((at[0], at[1], 0.45), (0.6, 1.3, 0.45), paint.timber(scene))
+        elif draw == "cart":
+            vehicle(scene, (at[0] * 0.7, y, 0.0), scene.pick([0.0, math.pi]) + scene.uniform(-0.2, 0.2))
+        else:
+            scene.box((at[0], at[1], scene.uniform(2.5, 5)), (0.6, 0.05, 0.4), paint.wall(scene))
+    if scene.chance(0.2):
+        y, high = scene.uniform(12, 40), scene.uniform(5, 9)
+        half = width * 0.85
+        scene.portal(
+            (0, y, 0),
+            (width + 1, 1.5, 0.5 * high + 1),
+            paint.masonry(scene),
+            (half, 0, 0.45 * high, min(half, 0.5 * high)),
+        )
+
+
+def vehicle(scene: Scene, at, yaw: float) -> None:
+    """A car or a cart along its own y."""
+    body, dark = paint.metal(scene), paint.make(scene, "dark", size=0.3)
+    wide, long, r = scene.uniform(0.8, 1.1), scene.uniform(1.6, 2.6), scene.uniform(0.3, 0.5)
+    scene.box(parts.around(at, yaw, (0, 0, r + 0.35)), (wide, long, 0.35), body, yaw)
+    if scene.chance(0.7):
+        scene.box(
+            parts.around(at, yaw, (0, -0.1 * long, r + 0.95)), (0.85 * wide, 0.55 * long, 0.3), dark, yaw
+        )
+    for sx in (-1, 1):
+        for sy in (-0.6, 0.6):
+            spot = parts.around(at, yaw, (sx * wide, sy * long, r))
+            scene.solid(2, spot, (r, r, 0.12), dark, yaw + 0.5 * math.pi, pitch=0.5 * math.pi, shape=(1.0,))
