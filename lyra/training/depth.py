@@ -13,9 +13,9 @@ import argparse
 import copy
 import json
 import math
+import signal
 import sys
 import time
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,8 +51,8 @@ class Settings:
     decay: float = 0.03
     pixels: int = 16 * 96 * 160
     mean_over: int = 1500
-    report_every: int = 500
-    shards: int = 400
+    report_every: int = 300
+    shards: int = 300
     held_out: int = 48
     sizes: tuple[tuple[int, int], ...] = SHAPES_OF_PICTURES
 
@@ -231,8 +231,6 @@ def train(
     finally:
         generator.terminate()
         generator.join()
-        with closing(generator):
-            pass
 
 
 def _run(trainer: Trainer, pool: Pool, budget: Budget, seed: int, generator) -> dict[str, float]:
@@ -293,6 +291,8 @@ def run(options: argparse.Namespace) -> int:
     if not any(wanted) or any(value is not None and value <= 0 for value in wanted):
         raise InvalidInputError(f"--steps is {wanted[0]} and --minutes is {wanted[1]}; give one, above 0.")
     budget = Budget(options.steps, options.minutes)
+    # A run in the background is ended by SIGTERM; it keeps what it learned as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     train(options.out, budget, resume=options.resume, device=options.device, seed=options.seed)
     return 0
 

@@ -1,0 +1,115 @@
+"""The built-in depth: the project's own network, its weights in the package, run with NumPy alone.
+
+The picture is shrunk to the network's working size and read twice, once mirrored; the mean is drawn to the picture's
+edges. Lens and scale are the network's guesses too. How it was trained and where it fails: weights/MODEL_CARD.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from lyra.depth.base import DepthEstimate
+from lyra.depth.network import EPSILON, DepthNetwork, Prediction
+from lyra.depth.network_detail import guided_upsampled, resized, snapped
+
+WEIGHTS = Path(__file__).with_name("weights") / "depth.safetensors"
+# Pixels that the network sees, about 192 x 336, and the shortest and longest side it is given.
+WORKING_PIXELS = 64_000
+SHORTEST, LONGEST = 64, 640
+GUIDE_RADIUS = 4
+# A step in log depth between neighbours that is an edge of something, not the slope of a surface.
+EDGE_STEP = 0.15
+# Nothing that is no sky is farther than this, or nearer than that, in units of the median depth.
+FARTHEST, NEAREST = 400.0, 0.02
+# Degrees over the longer side, and metres of median depth, that the network is believed.
+LENSES = (20.0, 115.0)
+SCALES = (0.5, 300.0)
+# Where more than this is sky, there is nothing to measure by, and none of it is taken as sky.
+ALL_SKY = 0.97
+# Difference in log depth between a picture and its mirror image at which half the confidence is gone.
+DOUBT = 0.2
+
+
+class LearnedDepth:
+    """Depth that everyone has: no download, no torch, about a second. Relative, with a guess at its scale."""
+
+    id = "builtin"
+
+    def __init__(self, weights: Path = WEIGHTS, notes: tuple[str, ...] = ()):
+        """`notes` are handed to the user with every estimate, such as why nothing better was taken.
+
+        Raises EngineNotReadyError when the file `weights` is missing or cannot be used.
+        """
+        self.notes = notes
+        self.network = DepthNetwork.load(weights)
+
+    def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
+        """z-depth of `image` (H, W, 3) uint8 sRGB in metres, as far as one picture tells; inf where the sky is."""
+        notes = list(self.notes)
+        size = working_size(image.shape[:2], self.network.shape.stride)
+        small = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
+        seen, doubt = _both_ways(self.network, small)
+        log_inverse, sky = _drawn(seen, small, image)
+        inverse = np.exp(log_inverse) - EPSILON
+        if sky.mean() > ALL_SKY:
+            notes.append("Nearly all of the picture looks like sky; it was given a depth all the same.")
+            sky[:] = False
+        relative = 1 / np.clip(inverse, 1 / FARTHEST, 1 / NEAREST)
+        median = np.clip(seen.median, *SCALES)
+        depth = (relative * (median / np.median(relative[~sky]))).astype(np.float32)
+        depth[sky] = np.inf
+        if intrinsics is None:
+            intrinsics, note = _estimated_intrinsics(seen.focal, image.shape[:2])
+            notes.append(note)
+        notes.append("Depth is estimated by the built-in network; its scale is a guess.")
+        confidence = resized(1 / (1 + (doubt / DOUBT) ** 2), image.shape[:2])
+        return DepthEstimate(depth, intrinsics, False, "the built-in depth network", confidence, tuple(notes))
+
+
+def working_size(size_hw: tuple[int, int], stride: int) -> tuple[int, int]:
+    """(height, width) that the network sees: of the picture's aspect where that is not extreme, in whole strides."""
+    scale = np.sqrt(WORKING_PIXELS / (size_hw[0] * size_hw[1]))
+    height, width = (int(np.clip(round(s * scale / stride) * stride, SHORTEST, LONGEST)) for s in size_hw)
+    return height, width
+
+
+def _both_ways(network: DepthNetwork, small: np.ndarray) -> tuple[Prediction, np.ndarray]:
+    """The mean of what the network says of a picture and of its mirror image, and how far the two are apart."""
+    straight = network.predict(small)
+    mirrored = network.predict(np.ascontiguousarray(small[:, ::-1]))
+    log_inverse = np.stack([straight.log_inverse, mirrored.log_inverse[:, ::-1]])
+    mean = Prediction(
+        log_inverse.mean(0),
+        (straight.sky + mirrored.sky[:, ::-1]) / 2,
+        float(np.sqrt(straight.focal * mirrored.focal)),
+        float(np.sqrt(straight.median * mirrored.median)),
+    )
+    return mean, np.abs(log_inverse[0] - log_inverse[1])
+
+
+def _drawn(seen: Prediction, small: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log(1/z + EPSILON) (H, W) and the sky (H, W) bool at the size of `image`, drawn to its edges."""
+    guide, colors = small.astype(np.float32) / 255, image.astype(np.float32) / 255
+    soft_sky = guided_upsampled(seen.sky, guide, colors, GUIDE_RADIUS)
+    sky = ndimage.median_filter((soft_sky > 0.5).view(np.uint8), 3).astype(bool)
+    # The sky's own value must not bleed over its rim into what stands before it.
+    solid = seen.sky < 0.5
+    values = seen.log_inverse
+    if solid.any() and not solid.all():
+        nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
+        values = values[tuple(nearest)]
+    drawn = guided_upsampled(values, guide, colors, GUIDE_RADIUS)
+    return snapped(drawn, values, EDGE_STEP), sky
+
+
+def _estimated_intrinsics(focal: float, size_hw: tuple[int, int]) -> tuple[np.ndarray, str]:
+    """Intrinsics (3, 3) in pixels with the network's lens, and the remark that says which."""
+    height, width = size_hw
+    degrees = float(np.clip(np.degrees(2 * np.arctan(0.5 / focal)), *LENSES))
+    pixels = max(size_hw) / 2 / np.tan(np.radians(degrees) / 2)
+    matrix = np.array([[pixels, 0, width / 2], [0, pixels, height / 2], [0, 0, 1]])
+    return matrix, f"The lens is estimated: a field of view of {degrees:.0f}° over the longer side."

@@ -1,0 +1,101 @@
+"""The depth network in NumPy: its layers, its twin in torch, its file."""
+
+import numpy as np
+import pytest
+
+from lyra.depth.network import DepthNetwork, network_input
+from lyra.depth.network_detail import guided_upsampled, snapped
+from lyra.depth.network_file import NetworkShape, load_weights
+from lyra.errors import EngineNotReadyError
+
+torch = pytest.importorskip("torch", reason="the network's twin is written in torch")
+SMALL = NetworkShape((8, 12, 16), (1, 2, 1), (1, 1, 1), 24, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def twin():
+    """A small network in torch with weights that are nowhere zero or one."""
+    from lyra.training.depth_network import DepthNet
+
+    torch.manual_seed(3)
+    model = DepthNet(SMALL).eval()
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.copy_(value + 0.1 * torch.rand_like(value) if "running_var" in name else value)
+                if "norm" in name and "var" not in name:
+                    value.add_(0.2 * torch.randn_like(value))
+    return model
+
+
+@pytest.mark.parametrize("size", [(32, 48), (64, 16), (80, 112)])
+def test_numpy_equals_torch(twin, size):
+    from lyra.training.depth_network import exported, inputs_from
+
+    image = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    ours = DepthNetwork(exported(twin), SMALL).predict(image)
+    with torch.no_grad():
+        log_inverse, sky, camera = (value[0].numpy() for value in twin(inputs_from(image[None])))
+    assert np.ptp(log_inverse) > 0.1
+    np.testing.assert_allclose(ours.log_inverse, log_inverse, atol=2e-4)
+    np.testing.assert_allclose(ours.sky, 1 / (1 + np.exp(-sky)), atol=1e-4)
+    np.testing.assert_allclose(np.log([ours.focal, ours.median]), camera, atol=1e-4)
+
+
+def test_file_round_trip_keeps_weights_shape_and_facts(twin, tmp_path):
+    from lyra.training.depth_network import export, exported
+
+    export(twin, tmp_path / "net.safetensors", {"steps": "12"})
+    weights, shape, facts = load_weights(tmp_path / "net.safetensors")
+    assert shape == SMALL and facts["steps"] == "12"
+    expected = exported(twin)
+    assert weights.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(weights[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_unusable_files_are_named(tmp_path):
+    from safetensors.numpy import save_file
+
+    with pytest.raises(EngineNotReadyError, match=r"gone\.safetensors are missing"):
+        load_weights(tmp_path / "gone.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"no tensors at all")
+    with pytest.raises(EngineNotReadyError, match="cannot be read"):
+        load_weights(tmp_path / "broken.safetensors")
+    save_file({"a": np.zeros(2, np.float32)}, str(tmp_path / "other.safetensors"), {"format": "other-1"})
+    with pytest.raises(EngineNotReadyError, match="'other-1', not 'lyra-depth-1'"):
+        load_weights(tmp_path / "other.safetensors")
+
+
+def test_the_shipped_size_fits_the_wheel():
+    from lyra.training.depth_network import DepthNet
+
+    halves = 2 * sum(p.numel() for p in DepthNet().parameters())
+    assert halves < 12e6
+
+
+def test_input_says_colour_place_and_aspect():
+    wide = network_input(np.full((16, 32, 3), 255, np.uint8))
+    assert wide.shape == (16, 32, 5) and np.allclose(wide[..., :3], 2)
+    assert wide[0, 0, 3] == pytest.approx(-31 / 32) and wide[0, 0, 4] == pytest.approx(-15 / 32)
+    assert np.allclose(wide[:, ::-1, 3], -wide[..., 3])
+
+
+def test_upsampling_follows_an_edge_that_the_small_map_blurs():
+    image = np.zeros((96, 128, 3), np.float32)
+    image[:, 70:] = (0.8, 0.5, 0.2)
+    small = image[2::4, 2::4]
+    # A ramp of eight small pixels about the edge, as a network that is not sure leaves it.
+    soft = np.clip((np.arange(32) - 13) / 8, 0, 1).astype(np.float32) * 2
+    drawn = guided_upsampled(np.repeat(soft[None], 24, 0), small, image, 4)
+    steps = np.diff(drawn[48])
+    assert steps.argmax() == 69 and steps.max() > 8 * np.median(steps[60:80])
+
+
+def test_snapping_leaves_slopes_and_parts_surfaces():
+    slope = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (30, 1))
+    large = np.tile(np.linspace(0, 1, 160, dtype=np.float32), (120, 1))
+    np.testing.assert_allclose(snapped(large, slope, 0.15), large, atol=0.02)
+    step = np.repeat(np.array([[0, 0, 0, 0, 1, 1, 1, 1]], np.float32), 8, 0)
+    halfway = np.full((32, 32), 0.2, np.float32)
+    assert (snapped(halfway, step, 0.15)[:, 14:18] < 0.1).all()

@@ -1,0 +1,64 @@
+"""Shards and the pool that a training run draws from."""
+
+import numpy as np
+
+from lyra.training.depth_data import Pool, Shard, recoloured
+
+
+def shard(value: int, size=(16, 32), count=4) -> Shard:
+    """Pictures whose columns rise in brightness and depth alike."""
+    columns = np.broadcast_to(np.arange(size[1]), (count, *size))
+    images = np.repeat((columns + value)[..., None], 3, -1).astype(np.uint8)
+    return Shard(images, (columns + 1).astype(np.float16), np.full(count, 0.5 + value, np.float32))
+
+
+def test_shards_come_back_as_they_were_and_leave_no_temporary_file(tmp_path):
+    first = shard(3)
+    first.depth[0, 0] = np.inf
+    first.save(tmp_path / "a.npz")
+    again = Shard.load(tmp_path / "a.npz")
+    for name in ("images", "depth", "focal"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_the_pool_keeps_the_newest_shards(tmp_path):
+    pool = Pool(tmp_path, keep=2)
+    assert pool.refresh() == 0
+    for index in range(3):
+        shard(10 * index).save(tmp_path / f"{index}.npz")
+        pool.refresh()
+    drawn = pool.draw(np.random.default_rng(0), 64 * 16 * 32)
+    assert set(np.round(drawn.focal - 0.5)) == {10, 20}
+
+
+def test_a_batch_has_one_size_and_as_many_pixels_as_asked(tmp_path):
+    for index, size in enumerate([(16, 32), (32, 32)]):
+        shard(0, size).save(tmp_path / f"{index}.npz")
+    pool = Pool(tmp_path, keep=8)
+    pool.refresh()
+    rng = np.random.default_rng(0)
+    counts = {
+        batch.images.shape[1:3]: len(batch.focal) for batch in (pool.draw(rng, 6 * 1024) for _ in range(20))
+    }
+    assert counts == {(16, 32): 12, (32, 32): 6}
+
+
+def test_turning_keeps_picture_and_depth_together(tmp_path):
+    shard(0).save(tmp_path / "a.npz")
+    pool = Pool(tmp_path, keep=1)
+    pool.refresh()
+    batch = pool.draw(np.random.default_rng(0), 32 * 16 * 32)
+    turned = batch.images[:, 0, 0, 0] > batch.images[:, 0, -1, 0]
+    assert 4 < turned.sum() < 28
+    np.testing.assert_array_equal(batch.images[..., 0] + 1, batch.depth)
+
+
+def test_recolouring_varies_colours_within_their_range():
+    images = np.random.default_rng(0).integers(0, 256, (8, 12, 16, 3), np.uint8)
+    varied = recoloured(images, np.random.default_rng(1))
+    assert varied.dtype == np.float32 and varied.min() >= 0 and varied.max() <= 255
+    assert np.abs(varied - images).mean((1, 2, 3)).min() > 2
+    light, rank = images.mean(-1).reshape(8, -1), varied.mean(-1).reshape(8, -1)
+    correlation = [np.corrcoef(a, b)[0, 1] for a, b in zip(light, rank, strict=True)]
+    assert min(correlation) > 0.7
