@@ -1,9 +1,12 @@
 """Which weights exist, what they need, and how they get onto this machine: list, plan, download, convert, verify."""
 
 from lyra.hub.catalog import DEPTH_MODELS, ENGINES, ITEMS, Item, Needs
-from lyra.hub.download import download
+from lyra.hub.downloads import download
 from lyra.hub.licences import LICENCES, AcceptedLicences, Licence
+from lyra.hub.planning import Plan, plan
 from lyra.hub.sources import HubSource, MirrorSource, choose_source
+from lyra.hub.state import EngineState, engine_state
+from lyra.hub.verification import Finding, verify
 from lyra.hub.weights import Weights
 
 __all__ = [
@@ -12,12 +15,18 @@ __all__ = [
     "ITEMS",
     "LICENCES",
     "AcceptedLicences",
+    "EngineState",
+    "Finding",
     "HubSource",
     "Item",
     "Licence",
     "MirrorSource",
     "Needs",
+    "Plan",
     "Weights",
     "choose_source",
     "download",
+    "engine_state",
+    "plan",
+    "verify",
 ]

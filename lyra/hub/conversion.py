@@ -23,13 +23,14 @@ from lyra.hub.checkpoint import Checkpoint, open_checkpoint
 from lyra.hub.manifest import FileEntry, Manifest, digest
 from lyra.hub.metadata import METADATA_FILE
 from lyra.hub.network import CONFIG, NetworkConfig
-from lyra.hub.weights import INDEX, MANIFESTS, Weights
+from lyra.hub.weights import CONVERSION_MANIFEST, INDEX, Weights
 from lyra.progress import SILENT, Progress
 
 SHARD_BYTES = 2_000_000_000
 SPARE_BYTES = 500_000_000
 NAMED_KEYS = 5
 FLOAT8 = torch.float8_e4m3fn
+SAFETENSORS_TYPES = {torch.bfloat16: "BF16", FLOAT8: "F8_E4M3"}
 PLAN = "plan.json"
 
 
@@ -216,4 +217,4 @@ def _finish(
         file = work / name
         sha256 = digest(file, "sha256", lambda number: progress.update("checksums", 1.0))
         entries.append(FileEntry(name, file.stat().st_size, sha256))
-    Manifest("conversion", "", tuple(entries)).write(work / MANIFESTS / "manifest.json")
+    Manifest("conversion", "", tuple(entries)).write(work / CONVERSION_MANIFEST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import platformdirs
 
@@ -16,6 +16,7 @@ from lyra.hub.manifest import Manifest
 ENVIRONMENT_VARIABLE = "LYRA_WEIGHTS"
 MANIFESTS = ".lyra"
 CONVERTED = "converted"
+CONVERSION_MANIFEST = f"{MANIFESTS}/manifest.json"
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
 
 
@@ -87,11 +88,16 @@ class Weights:
             )
         return entry.size if entry.lacks(self.files(entry)) or self._lacks_shards(entry) else 0
 
+    def size(self, item_id: str) -> int:
+        """Bytes of an item: as its download stated them, else about."""
+        manifest = self.manifest(item_id)
+        return manifest.size if manifest else item(item_id).size
+
     def files(self, entry: Item) -> list[str]:
         """Files of an item that are there, relative to its repository's folder, sorted."""
         folder = self.repository(entry.repository)
-        start = folder / Path(entry.path)
-        start = start if start.is_dir() else start.parent
+        place = folder / entry.path
+        start = place if place.is_dir() else folder / PurePosixPath(entry.path).parent
         found = (file.relative_to(folder).as_posix() for file in start.rglob("*") if file.is_file())
         return sorted(file for file in found if entry.holds(file))
 
@@ -132,7 +138,7 @@ class Weights:
 
     @staticmethod
     def _conversion_is_whole(folder: Path) -> bool:
-        file = folder / MANIFESTS / "manifest.json"
+        file = folder / CONVERSION_MANIFEST
         return file.is_file() and not Manifest.read(file).absent(folder)
 
 

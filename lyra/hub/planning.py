@@ -1,0 +1,171 @@
+"""What an engine will take on this machine: disk, memory, and time per 80 frames, before anything is fetched."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lyra.hub.catalog import needs
+from lyra.hub.licences import LICENCES
+from lyra.hub.machine import Machine, matmul_rate, this_machine
+from lyra.hub.network import NetworkConfig
+from lyra.hub.state import depth_model, network_config, wanted_items
+from lyra.hub.units import bytes_text, seconds_text
+from lyra.hub.weights import Weights
+
+# Passes of the network per 80 frames: steps times branches of guidance.
+PASSES = {"lyra2": 70, "lyra2-fast": 4}
+# Share of the rate of a large matrix product that a pass of the network reaches with its attention and norms.
+UTILISATION = 0.7
+# Everything else of a chunk (text, VAE, depth, warps), in passes of the network; of the order of one.
+OTHER_STAGES = 1.5
+# The program with its libraries, frames and memory of a world.
+PROGRAM_RAM = 6_000_000_000
+# What the VAE holds beside its weights while it decodes four frames.
+DECODING_BYTES_PER_PIXEL = 8_000
+FRAME_HW = (480, 832)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Bytes, and seconds per 80 frames of `frame_hw`.
+
+    `download` is still to be fetched, `conversion` still to be written, `disk_free` what the disk of the weights
+    has. `memory` is what the chosen `memory_mode` needs on the device; both are None where torch is missing.
+    `seconds` is None where the speed of the device cannot be measured. `notes` are what stands in the way.
+    """
+
+    id: str
+    machine: Machine
+    depth: str
+    frame_hw: tuple[int, int]
+    download: int
+    conversion: int
+    disk_free: int
+    ram: int
+    memory: int | None
+    memory_mode: str | None
+    seconds: float | None
+    licences: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """What the user reads."""
+        height, width = self.frame_hw
+        device = f"{self.machine.name}, {_known(self.machine.memory, bytes_text)}"
+        rows = [
+            ("device", device),
+            ("download", bytes_text(self.download)),
+            ("conversion", f"{bytes_text(self.conversion)} written once"),
+            ("disk free", bytes_text(self.disk_free)),
+            ("RAM", f"{bytes_text(self.ram)} of {_known(self.machine.ram, bytes_text)}"),
+            ("memory mode", _known(self.memory_mode, str)),
+            ("memory", f"about {_known(self.memory, bytes_text)}"),
+            ("time", f"about {_known(self.seconds, seconds_text)} per 80 frames of {width}x{height}"),
+            ("depth", self.depth),
+            ("licences", ", ".join(LICENCES[i].label for i in self.licences)),
+        ]  # fmt: skip
+        return [f"{name:<12} {value}" for name, value in rows] + [f"note: {note}" for note in self.notes]
+
+
+def _known(value, text) -> str:
+    return "unknown" if value is None else text(value)
+
+
+def plan(
+    engine_id: str,
+    device: str | None = None,
+    weights: Weights | None = None,
+    frame_hw: tuple[int, int] = FRAME_HW,
+    machine: Machine | None = None,
+) -> Plan:
+    """The plan of "lyra2" or "lyra2-fast" on `device` ("cpu", "cuda", or None for a GPU where there is one).
+
+    Measures the device for a fraction of a second. Raises InvalidInputError for another engine.
+    """
+    weights = weights or Weights()
+    machine = machine or this_machine(device)
+    wanted = needs(engine_id)
+    depth = depth_model(weights)
+    config = network_config(weights)
+    download = sum(weights.missing_bytes(i) for i in wanted_items(engine_id, weights, depth))
+    converted = weights.usable_conversion(engine_id)
+    conversion = 0 if converted else config.bytes_as(wanted.conversions[0])
+    disk_free = shutil.disk_usage(_existing(weights.root)).free
+    memory, mode, in_ram = _placement(config, weights, depth, machine, frame_hw)
+    rate = matmul_rate(machine.device)
+    passes = PASSES[engine_id] + OTHER_STAGES
+    return Plan(
+        id=engine_id,
+        machine=machine,
+        depth=depth,
+        frame_hw=frame_hw,
+        download=download,
+        conversion=conversion,
+        disk_free=disk_free,
+        ram=in_ram,
+        memory=memory,
+        memory_mode=mode,
+        seconds=rate and passes * config.pass_flops(*frame_hw) / (rate * UTILISATION),
+        licences=tuple(dict.fromkeys((*wanted.licences, *needs(depth).licences))),
+        notes=_obstacles(machine, weights.root, download + conversion, disk_free, in_ram, memory),
+    )
+
+
+def _placement(
+    config: NetworkConfig, weights: Weights, depth: str, machine: Machine, frame_hw: tuple[int, int]
+) -> tuple[int | None, str | None, int]:
+    """Memory on the device, the memory mode as text, and RAM.
+
+    Weights of text encoder and VAE are stored in float32 and used in bfloat16.
+    """
+    text, vae = (weights.size(i) // 2 for i in ("wan-text-encoder", "wan-vae"))
+    others = text + vae + weights.size("wan-image-encoder") + sum(weights.size(i) for i in needs(depth).items)
+    decoding = vae + int(DECODING_BYTES_PER_PIXEL * frame_hw[0] * frame_hw[1])
+    loading = PROGRAM_RAM + text
+    # The placement knows torch's devices.
+    if importlib.util.find_spec("torch") is None or machine.memory is None:
+        return None, None, loading
+    from lyra.engines.lyra2.memory_modes import Footprint, choose_placement
+
+    footprint = Footprint.of_network(
+        config.parameters,
+        config.num_layers,
+        config.dim,
+        config.ffn_dim,
+        config.tokens(*frame_hw),
+        others,
+        max(text, decoding),
+    )
+    placement = choose_placement(footprint, machine.memory)
+    needed = footprint.needed(placement)
+    network = config.bytes_as("lyra2-bf16")
+    if machine.device == "cpu":
+        return needed, str(placement).replace("GPU", "CPU"), PROGRAM_RAM + max(needed, network)
+    # What takes turns with other models on the GPU, or comes block by block, waits in RAM.
+    waiting = 0 if placement.together and placement.mode != "offload" else network
+    return needed, str(placement), max(loading, PROGRAM_RAM + waiting)
+
+
+def _obstacles(
+    machine: Machine, root: Path, writing: int, disk_free: int, ram: int, memory: int | None
+) -> tuple[str, ...]:
+    notes = []
+    if writing > disk_free:
+        notes.append(
+            f"{root} has {bytes_text(disk_free)} free and {bytes_text(writing)} will be written; free some space, or "
+            "choose another disk with LYRA_WEIGHTS."
+        )
+    if machine.ram is not None and ram > machine.ram:
+        notes.append(f"{bytes_text(ram)} of RAM are needed and this machine has {bytes_text(machine.ram)}.")
+    if memory is not None and machine.memory is not None and memory > machine.memory:
+        notes.append(f"{machine.name} has {bytes_text(machine.memory)}, and {bytes_text(memory)} are needed.")
+    return tuple(notes)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists already."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
