@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import pytest
 import torch
@@ -163,6 +164,22 @@ class TestPrompts:
         loads.clear()
         text_encoder.prepare(["a", "on", "the"])
         assert not loads
+
+    def test_words_are_looked_up_in_the_shared_table(self, folder, tmp_path):
+        """The published file holds the table once and its settings say "tie_word_embeddings": false."""
+        copy = tmp_path / "text_encoder"
+        shutil.copytree(folder / "text_encoder", copy)
+        config = json.loads((copy / "config.json").read_text())
+        (copy / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+        tables = {
+            key: value
+            for file in copy.glob("*.safetensors")
+            for key, value in load_file(file).items()
+            if len(value) == config["vocab_size"]
+        }
+        assert list(tables) == ["shared.weight"]
+        model = load_pretrained(UMT5EncoderModel, copy, torch.float32, "cpu")
+        assert torch.equal(model.encoder.embed_tokens.weight, tables["shared.weight"])
 
     def test_result_is_the_callers_own(self, text_encoder):
         text_encoder.encode(PROMPT).zero_()
@@ -365,3 +382,13 @@ class TestLoading:
     def test_an_empty_folder(self, tmp_path):
         with pytest.raises(InvalidInputError, match=r"config\.json is missing"):
             self.load(tmp_path)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_agrees_with_the_cpu(folder, text_encoder, frame):
+    text = Umt5TextEncoder(folder, folder / "negative_prompt.pt", torch.float32, "cuda")
+    torch.testing.assert_close(text.encode(PROMPT), text_encoder.encode(PROMPT), rtol=0, atol=5e-3)
+    tokens = ClipImageEncoder(folder, torch.float32, "cuda").encode(frame)
+    expected = ClipImageEncoder(folder, torch.float32).encode(frame)
+    torch.testing.assert_close(tokens.cpu(), expected, rtol=0, atol=2e-2)

@@ -217,6 +217,19 @@ def test_many_steps_use_every_sigma():
     assert seen == list(range(1, 301))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: f"{type(s).__name__}-{s.passes}")
+def test_cuda_agrees_with_the_cpu(sampler):
+    ends = [
+        sampler.sample(
+            toy_velocity, noise().to(device), lambda step: SeededNoise().fresh(0, step, SHAPE), no_report
+        )
+        for device in ("cpu", "cuda")
+    ]
+    torch.testing.assert_close(ends[1].cpu(), ends[0], rtol=0, atol=1e-5)
+
+
 class TestSeededNoise:
     def test_initial_is_the_published_draw(self):
         expected = np.random.RandomState(3).standard_normal(SHAPE).astype(np.float32)
