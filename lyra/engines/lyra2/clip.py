@@ -52,8 +52,9 @@ class ClipImageEncoder:
 
     def release(self) -> None:
         """Frees the model's memory; the next frame loads it again."""
-        self._model = None
-        free_memory()
+        if self._model is not None:
+            self._model = None
+            free_memory()
 
 
 def load_clip(folder: Path, dtype: torch.dtype, device: torch.device | str) -> CLIPVisionModel:

@@ -82,10 +82,7 @@ class Umt5TextEncoder:
         Raises InvalidInputError when the folder or the negative embedding cannot be used.
         """
         self.folder, self.dtype, self.device, self.resident = folder, dtype, device, resident
-        config = folder / "text_encoder" / "config.json"
-        if not config.is_file():
-            raise InvalidInputError(f"There is no text encoder in {folder}: {config} is missing; {REPAIR}")
-        self.channels = int(json.loads(config.read_text())["d_model"])
+        self.channels = _embedding_channels(folder / "text_encoder" / "config.json")
         self._negative = load_negative_embedding(negative_file, self.channels).to(dtype)
         self._rows: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._model: UMT5EncoderModel | None = None
@@ -118,8 +115,9 @@ class Umt5TextEncoder:
 
     def release(self) -> None:
         """Frees the model's memory; embeddings stay, and a new prompt loads it again."""
-        self._model = None
-        free_memory()
+        if self._model is not None:
+            self._model = None
+            free_memory()
 
     @torch.no_grad()
     def _embed(self, text: str) -> torch.Tensor:
@@ -135,6 +133,15 @@ class Umt5TextEncoder:
             _log.warning("The model reads %d tokens of a prompt; the rest is cut: %s", TEXT_TOKENS, text)
         ids = torch.tensor([tokens.ids], device=self.device)
         return self._model(input_ids=ids).last_hidden_state[0].to("cpu", self.dtype)
+
+
+def _embedding_channels(config: Path) -> int:
+    if not config.is_file():
+        raise InvalidInputError(f"There is no text encoder: {config} is missing; {REPAIR}")
+    try:
+        return int(json.loads(config.read_text(encoding="utf-8"))["d_model"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInputError(f"{config} does not describe a UMT5 text encoder; {REPAIR}") from error
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -241,6 +241,11 @@ class TestNegativeEmbedding:
             Umt5TextEncoder(folder, tmp_path / "negative_prompt.pt")
         with pytest.raises(InvalidInputError, match="no text encoder"):
             Umt5TextEncoder(tmp_path, folder / "negative_prompt.pt")
+        (tmp_path / "text_encoder").mkdir()
+        for content in ("{", "[]", "{}"):
+            (tmp_path / "text_encoder" / "config.json").write_text(content)
+            with pytest.raises(InvalidInputError, match="does not describe"):
+                Umt5TextEncoder(tmp_path, folder / "negative_prompt.pt")
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
