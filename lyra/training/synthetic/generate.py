@@ -71,7 +71,7 @@ def generate(
     stage = Stage(scenes, device)
     shots = best_shots(stage, width / height)
     linear, depth, normals = stage.render(shots, height, width)
-    images = develop(linear, depth, [scene.rng for scene in scenes])
+    images = develop(linear, depth, normals, [scene.rng for scene in scenes])
     intrinsics = intrinsics_of(shots, height, width)
     return Samples(images, depth, normals, intrinsics, tuple(drawn))
 

@@ -335,8 +335,10 @@ def is_hole(solid: Solid, p: wp.vec3, noise: wp.array3d(dtype=wp.vec3)):
         u = wp.abs(m[0]) + wp.abs(m[1]) + 100.0
         v = m[2] + 100.0
         return u - wp.floor(u) < solid.cut_share and v - wp.floor(v) < solid.cut_share
-    value = turbulence(noise, 0.09 * m + 0.37 * wp.vec3(float(solid.seed & 63), 1.0, 2.0))
-    return value[0] < solid.cut_share
+    m = m + 4.1 * wp.vec3(float(solid.seed & 63), 1.0, 2.0)
+    clumps = turbulence(noise, 0.12 * m)
+    leaves = turbulence(noise, 0.5 * m)
+    return 0.5 * (clumps[0] + leaves[1]) < solid.cut_share
 
 
 @wp.func

@@ -89,6 +89,7 @@ def surface(
     colour = material.base
     u = uv[0] / material.cell[0]
     v = uv[1] / material.cell[1]
+    seen = fade(material.grain_size, footprint)
     detail = fade(wp.min(material.cell[0], material.cell[1]), footprint)
     pattern = material.pattern
     shift = wp.vec3(0.311 * float(seed & 31), 0.173 * float(seed & 15), 0.71)
@@ -163,7 +164,7 @@ def surface(
         vein = wp.abs(wp.sin(3.0 * (u + v) + 9.0 * (broad[0] - 0.5) + 4.0 * (fine[1] - 0.5)))
         colour = mix(material.second, material.base, wp.pow(vein, 0.4))
     elif pattern == _LEAVES:
-        tuft = wp.clamp(0.5 + 2.2 * (fine[1] - 0.5) + 1.2 * (broad[1] - 0.5), 0.0, 1.0)
+        tuft = wp.clamp(0.5 + 1.8 * seen * (fine[1] - 0.5) + 1.6 * (broad[1] - 0.5), 0.0, 1.0)
         colour = mix(material.base, material.second, tuft)
     elif pattern == _GRADIENT:
         colour = mix(material.base, material.second, wp.clamp(v + 0.3 * (broad[2] - 0.5), 0.0, 1.0))
@@ -174,7 +175,6 @@ def surface(
         stroke = turbulence(noise, wp.vec3(0.05 * along, 0.4 * across, 0.3 + broad[0]))
         colour = mix(material.base, material.second, wp.clamp(0.5 + 2.0 * (stroke[0] - 0.5), 0.0, 1.0))
     colour = colour * (1.0 + material.vary * detail * (tint - 0.5))
-    seen = fade(material.grain_size, footprint)
     grain = (broad[0] - 0.5) + seen * (fine[0] - 0.5)
     colour = colour * wp.max(1.0 + 2.2 * material.grain * grain, 0.15)
     stain = wp.clamp(1.8 * broad[1] - 0.5, 0.0, 1.0)

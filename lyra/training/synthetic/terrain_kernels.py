@@ -55,9 +55,7 @@ def raised(terrain: Terrain, noise: wp.array3d(dtype=wp.vec3), x: float, y: floa
     total = float(0.0)
     period = terrain.period
     for octave in range(terrain.octaves):
-        q = wp.vec3(
-            x / period * 0.09, y / period * 0.09, 0.137 * float(octave) + 0.0171 * float(terrain.seed)
-        )
+        q = wp.vec3(x / period * 0.3, y / period * 0.3, 0.137 * float(octave) + 0.0171 * float(terrain.seed))
         n = turbulence(noise, q)
         h = n[0]
         if terrain.ridged > 0.0:
@@ -67,7 +65,8 @@ def raised(terrain: Terrain, noise: wp.array3d(dtype=wp.vec3), x: float, y: floa
         total = total + weight
         weight = weight * terrain.roughness
         period = period * 0.47
-    value = value / total
+    # Octaves average out; mountains want the whole range.
+    value = wp.max(0.5 + 1.9 * (value / total - 0.5), 0.0)
     dx = x - terrain.centre[0]
     dy = y - terrain.centre[1]
     away = wp.sqrt(dx * dx + dy * dy)
