@@ -13,16 +13,16 @@ from PIL import Image
 from scipy import ndimage
 
 from lyra.depth.base import DepthEstimate
+from lyra.depth.checks import filled_from_nearest
 from lyra.depth.network import EPSILON, DepthNetwork, Prediction
-from lyra.depth.network_detail import guided_upsampled, resized, snapped
+from lyra.depth.network_detail import drawn_to_edges, resized
 
 WEIGHTS = Path(__file__).with_name("weights") / "depth.safetensors"
 # Pixels that the network sees, about 192 x 336, and the shortest and longest side it is given.
 WORKING_PIXELS = 64_000
 SHORTEST, LONGEST = 64, 640
-GUIDE_RADIUS = 4
-# A step in log depth between neighbours that is an edge of something, not the slope of a surface.
-EDGE_STEP = 0.15
+# Steps in log depth, and in the probability of sky, from which edges are drawn.
+EDGE_STEP, SKY_STEP = 0.15, 0.3
 # Nothing that is no sky is farther than this, or nearer than that, in units of the median depth.
 FARTHEST, NEAREST = 400.0, 0.02
 # Degrees over the longer side, and metres of median depth, that the network is believed.
@@ -94,16 +94,12 @@ def _both_ways(network: DepthNetwork, small: np.ndarray) -> tuple[Prediction, np
 def _drawn(seen: Prediction, small: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """log(1/z + EPSILON) (H, W) and the sky (H, W) bool at the size of `image`, drawn to its edges."""
     guide, colors = small.astype(np.float32) / 255, image.astype(np.float32) / 255
-    soft_sky = guided_upsampled(seen.sky, guide, colors, GUIDE_RADIUS)
+    soft_sky = drawn_to_edges(seen.sky, guide, colors, SKY_STEP)
     sky = ndimage.median_filter((soft_sky > 0.5).view(np.uint8), 3).astype(bool)
     # The sky's own value must not bleed over its rim into what stands before it.
     solid = seen.sky < 0.5
-    values = seen.log_inverse
-    if solid.any() and not solid.all():
-        nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
-        values = values[tuple(nearest)]
-    drawn = guided_upsampled(values, guide, colors, GUIDE_RADIUS)
-    return snapped(drawn, values, EDGE_STEP), sky
+    values = filled_from_nearest(seen.log_inverse, solid) if solid.any() else seen.log_inverse
+    return drawn_to_edges(values, guide, colors, EDGE_STEP), sky
 
 
 def _estimated_intrinsics(focal: float, size_hw: tuple[int, int]) -> tuple[np.ndarray, str]:

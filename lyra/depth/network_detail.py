@@ -1,54 +1,93 @@
-"""From the network's small maps to the picture's size, with edges where the picture has them."""
+"""From the network's small maps to the picture's size, with edges where the picture has them.
+
+At an edge of depth two surfaces meet, and what lies between their depths belongs to neither: there every pixel of the
+picture is given to the nearer or the farther one, by how near the small map has it and by whose colours it wears.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-# Squared steps of colour (0 ... 1) that count as texture on one surface.
-SMOOTHING = 4e-4
+# Small pixels a side in which the two surfaces are looked for, and across which a blurred edge has its step.
+WINDOW, STEP_WIDTH = 11, 5
+# A slope has under half of its range over the window within the width of a step, an edge most of it.
+SLOPE_SHARE, EDGE_SHARE = 0.45, 0.65
+# How strongly the values at the two ends count in what a surface is like.
+PURITY = 10
+# Least deviation of a surface's colours (0 ... 1): film grain, paint.
+GRAIN = 0.06
+# Most that colours may say for one side, in logits.
+MOST_EVIDENCE = 8.0
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """One side of the edges, over small pixels: `value` (h, w), `color` (h, w, 3) and its `variance` (h, w)."""
+
+    value: np.ndarray
+    color: np.ndarray
+    variance: np.ndarray
 
 
 def resized(values: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """`values` (h, w) float32, bilinear, at (H, W)."""
+    """`values` (h, w) or (h, w, C) at (H, W), bilinear, float32."""
+    if values.ndim == 3:
+        return np.stack([resized(values[..., c], size_hw) for c in range(values.shape[2])], -1)
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     return np.asarray(image.resize(size_hw[::-1], Image.Resampling.BILINEAR))
 
 
-def guided_upsampled(values: np.ndarray, small: np.ndarray, image: np.ndarray, radius: int) -> np.ndarray:
-    """`values` (h, w) at the size of `image` (H, W, 3), as a colour-guided filter draws them.
+def drawn_to_edges(values: np.ndarray, small: np.ndarray, image: np.ndarray, step: float) -> np.ndarray:
+    """`values` (h, w) at the size of `image` (H, W, 3), in which `small` (h, w, 3) is the same shrunk; float32.
 
-    Fast guided filter (He and Sun 2015): in each window of `radius` the values are fitted by a linear function of the
-    colours `small` (h, w, 3); the coefficients are enlarged and applied to the colours of `image`. Colours 0 ... 1.
+    Colours are 0 ... 1. Where neighbouring values are apart by `step` to twice of it, edges begin to be drawn.
     """
-    box = 2 * radius + 1
+    size = image.shape[:2]
+    low, high = ndimage.minimum_filter(values, WINDOW), ndimage.maximum_filter(values, WINDOW)
+    share = np.clip((values - low) / np.maximum(high - low, 1e-6), 0, 1)
+    nearer, farther = _surface(values, small, share), _surface(values, small, 1 - share)
+    share = resized(share, size)
+    logit = 4 * np.log((share + 0.02) / (1.02 - share))
+    logit += _evidence(nearer, farther, image)
+    chosen = 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
+    far_value, near_value = resized(farther.value, size), resized(nearer.value, size)
+    smooth = resized(values, size)
+    edge = resized(_edge(values, high - low, step), size)
+    return smooth + edge * (far_value + (near_value - far_value) * chosen - smooth)
+
+
+def _edge(values: np.ndarray, span: np.ndarray, step: float) -> np.ndarray:
+    """How much of an edge is in the window of each small pixel, (h, w) in [0, 1]."""
+    local = ndimage.maximum_filter(values, STEP_WIDTH) - ndimage.minimum_filter(values, STEP_WIDTH)
+    steepest = ndimage.maximum_filter(local, WINDOW - STEP_WIDTH + 1)
+    sudden = (steepest / np.maximum(span, 1e-6) - SLOPE_SHARE) / (EDGE_SHARE - SLOPE_SHARE)
+    return np.clip(sudden, 0, 1) * np.clip(span / step - 1, 0, 1)
+
+
+def _surface(values: np.ndarray, small: np.ndarray, share: np.ndarray) -> _Surface:
+    """What the pixels of a window are like that belong to one side by `share` (h, w)."""
+    weight = share**PURITY + 1e-4
+    total = ndimage.uniform_filter(weight, WINDOW)
 
     def mean(array: np.ndarray) -> np.ndarray:
-        return ndimage.uniform_filter(array, (box, box) + (0,) * (array.ndim - 2), mode="nearest")
+        return ndimage.uniform_filter(array * weight, WINDOW) / total
 
-    guide_mean, value_mean = mean(small), mean(values)
-    products = (small[..., :, None] * small[..., None, :]).reshape(*values.shape, 9)
-    covariance = mean(products).reshape(*values.shape, 3, 3)
-    covariance = covariance - guide_mean[..., :, None] * guide_mean[..., None, :]
-    covariance += SMOOTHING * np.eye(3, dtype=np.float32)
-    cross = mean(small * values[..., None]) - guide_mean * value_mean[..., None]
-    slope = np.linalg.solve(covariance, cross[..., None])[..., 0]
-    offset = value_mean - (slope * guide_mean).sum(-1)
-    coefficients = mean(np.concatenate([slope, offset[..., None]], -1).astype(np.float32))
-    large = np.stack([resized(coefficients[..., c], image.shape[:2]) for c in range(4)], -1)
-    return (large[..., :3] * image).sum(-1) + large[..., 3]
+    color = np.stack([mean(small[..., c]) for c in range(3)], -1)
+    variance = mean((small**2).sum(-1)) - (color**2).sum(-1)
+    return _Surface(mean(values), color, np.maximum(variance, 0) + GRAIN**2)
 
 
-def snapped(values: np.ndarray, small: np.ndarray, step: float) -> np.ndarray:
-    """`values` (H, W) kept within what `small` (h, w) holds nearby, and off the slopes between two surfaces.
+def _evidence(nearer: _Surface, farther: _Surface, image: np.ndarray) -> np.ndarray:
+    """Logit (H, W) that a pixel of `image` wears the nearer surface's colours, both taken as normal distributions."""
+    size = image.shape[:2]
 
-    Where nearby values differ by more than `step` a pixel between them goes toward the one it is closer to: points
-    half way between a thing and what is behind it belong to neither.
-    """
-    low = resized(ndimage.minimum_filter(small, 3), values.shape)
-    high = resized(ndimage.maximum_filter(small, 3), values.shape)
-    share = np.clip((values - low) / np.maximum(high - low, 1e-6), 0, 1)
-    steep = share * share * share * (share * (6 * share - 15) + 10)
-    edge = np.clip((high - low) / step - 1, 0, 1)
-    return low + (high - low) * (share + edge * (steep - share))
+    def likelihood(surface: _Surface) -> np.ndarray:
+        variance = resized(surface.variance, size)
+        away = ((image - resized(surface.color, size)) ** 2).sum(-1)
+        return -away / variance - 3 * np.log(variance)
+
+    return np.clip(likelihood(nearer) - likelihood(farther), -MOST_EVIDENCE, MOST_EVIDENCE)

@@ -31,7 +31,8 @@ from lyra.evaluation.depth_metrics import (
     overlap,
     sampled_ordinal_error,
 )
-from lyra.training.depth_data import HELD_OUT_SEED, Pool, Shard, make_shard, recoloured, start_generator
+from lyra.evaluation.depth_quality import HELD_OUT_SEED
+from lyra.training.depth_data import Pool, Shard, make_shard, recoloured, start_generator
 from lyra.training.depth_losses import Weights, target_from, terms, total
 from lyra.training.depth_network import DepthNet, export, inputs_from
 from lyra.training.depth_report import append_row, draw_curve, draw_sheet, shaded
