@@ -1,136 +1,219 @@
-"""Depth Anything V2 Small, metric, through transformers. The only module here that needs torch.
+"""Depth Anything V2, metric, through transformers; torch is imported when it is first used.
 
-Weights: depth-anything/Depth-Anything-V2-Metric-{Outdoor,Indoor}-Small-hf, Apache-2.0, about 100 MB each.
-Paper: Yang et al. 2024, "Depth Anything V2". The metric heads are trained on z-depth (Virtual KITTI, Hypersim).
+Weights: depth-anything/Depth-Anything-V2-Metric-{Outdoor,Indoor}-{Small,Large}-hf; Small is Apache-2.0 and about
+100 MB each, Large is CC BY-NC 4.0 and about 1.3 GB each. Paper: Yang et al. 2024, "Depth Anything V2". The metric
+heads are trained on z-depth (Virtual KITTI, Hypersim).
 """
 
 from __future__ import annotations
 
-import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from lyra.depth.base import DepthEstimate
+from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.checks import assumed_intrinsics
 from lyra.depth.layout import sky_mask
+from lyra.depth.obstacles import missing_files, missing_packages
 from lyra.errors import EngineNotReadyError
+from lyra.hub.catalog import ITEMS
+from lyra.hub.licences import LICENCES
+from lyra.hub.weights import Weights
 
-REPOSITORIES = {
-    "outdoor": "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf",
-    "indoor": "depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf",
-}
-LABEL = "Depth Anything V2 Small"
+if TYPE_CHECKING:
+    from transformers import DepthAnythingForDepthEstimation
+
+PACKAGES = ("torch", "transformers", "safetensors")
+FILES = ("config.json", "model.safetensors")
 # Preprocessing of the published weights: the shorter side near 518, ImageNet's mean and deviation.
 SHORT_SIDE = 518
+# Attention grows with the square of the picture: a very long one is made smaller.
+LONGEST_SIDE = 4 * SHORT_SIDE
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 # The outdoor model puts the sky near the end of its range.
 SKY_SHARE_OF_RANGE = 0.75
 OUTDOOR_SKY = 0.02
+# Where more than this would be sky, there is nothing to stand on, and none of it is taken as sky.
+ALL_SKY = 0.97
+NEAREST = 0.01
+
+Scene = Literal["auto", "outdoor", "indoor"]
 
 
-def obstacle(allow_download: bool, folder: str | Path | None = None) -> str | None:
-    """Why Depth Anything V2 cannot run here and what to do about it, or None when it can."""
-    missing = [
-        name for name in ("torch", "transformers", "safetensors") if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        return (
-            f"{LABEL} needs {', '.join(missing)}, not installed here; "
-            "install the extra with: pip install 'lyra-worlds[depth]'."
-        )
+@dataclass(frozen=True)
+class Variant:
+    """One size of the model: `id` is the choice that takes it, `size` the word in its repositories' names."""
+
+    id: str
+    label: str
+    size: str
+    download: str
+    may_be_fetched: bool
+
+    def item(self, scene: str) -> str:
+        """Id of the weights for a kind of scene in the catalogue."""
+        return f"depth-anything-v2-{scene}-{self.size}"
+
+    def repository(self, scene: str) -> str:
+        return ITEMS[self.item(scene)].repository
+
+    @property
+    def notice(self) -> str:
+        """What a world made with these weights must say; empty where the licence asks for nothing."""
+        return LICENCES[ITEMS[self.item("outdoor")].licence].notice
+
+
+SMALL = Variant("depth-anything-v2", "Depth Anything V2 Small", "small", "Apache-2.0, about 100 MB", True)
+# Whoever fetches these accepts their licence first: `lyra models download` asks.
+LARGE = Variant(
+    "depth-anything-v2-large",
+    "Depth Anything V2 Large",
+    "large",
+    "CC BY-NC 4.0, non-commercial, about 1.3 GB",
+    False,
+)
+VARIANTS = {variant.id: variant for variant in (SMALL, LARGE)}
+
+
+def obstacle(
+    allow_download: bool, folder: str | Path | None = None, variant: Variant = SMALL, scene: Scene = "auto"
+) -> str | None:
+    """Why the model cannot run here and what to do about it, or None when it can."""
+    lacking = missing_packages(variant.label, PACKAGES, "depth")
+    if lacking:
+        return lacking
     if folder is not None:
-        lacking = [
-            name for name in ("config.json", "model.safetensors") if not (Path(folder) / name).is_file()
-        ]
-        return (
-            f"The folder {folder} lacks {' and '.join(lacking)} of {LABEL}; give another."
-            if lacking
-            else None
-        )
-    if allow_download or any(_cached(repository) for repository in REPOSITORIES.values()):
+        return missing_files(variant.label, folder, FILES)
+    scenes = ("outdoor", "indoor") if scene == "auto" else (scene,)
+    if any(_present(variant, kind) for kind in scenes) or (allow_download and variant.may_be_fetched):
         return None
-    return f"The weights of {LABEL} (Apache-2.0, about 100 MB) are not on this machine; allow their download to use it."
+    first = "allow their download, or" if variant.may_be_fetched else ""
+    return (
+        f"The weights of {variant.label} ({variant.download}) are not on this machine; {first} get them with: "
+        f"lyra models download {variant.id}."
+    ).replace("  ", " ")
 
 
 def _cached(repository: str) -> bool:
+    """Whether a repository lies in the cache that transformers uses."""
     from huggingface_hub import try_to_load_from_cache
 
-    return all(
-        isinstance(try_to_load_from_cache(repository, f), str) for f in ("config.json", "model.safetensors")
-    )
+    return all(isinstance(try_to_load_from_cache(repository, file), str) for file in FILES)
+
+
+def _present(variant: Variant, scene: str) -> bool:
+    return Weights().has(variant.item(scene)) or _cached(variant.repository(scene))
 
 
 class DepthAnything:
-    """Metric depth by Depth Anything V2 Small; outdoor or indoor weights by whether the picture has a sky."""
+    """Metric depth by Depth Anything V2.
 
-    id = "depth-anything-v2"
+    Outdoor or indoor weights by `scene`; "auto" takes the outdoor ones for a picture that shows sky.
+    """
 
-    def __init__(self, folder: str | Path | None = None, allow_download: bool = False, device: str = "cpu"):
-        """`folder` holds weights in transformers' layout; otherwise they come from the Hugging Face cache.
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        allow_download: bool = False,
+        device: str = "cpu",
+        *,
+        variant: Variant = SMALL,
+        scene: Scene = "auto",
+    ):
+        """`folder` holds weights in transformers' layout; otherwise they come from the weights folder or the cache.
 
         Raises EngineNotReadyError when a package or the weights are missing.
         """
-        reason = obstacle(allow_download, folder)
+        reason = obstacle(allow_download, folder, variant, scene)
         if reason:
             raise EngineNotReadyError(f"{reason} Or choose the built-in depth.")
-        self.folder, self.allow_download, self.device = folder, allow_download, device
-        self._models: dict[str, object] = {}
+        self.id, self.variant, self.scene = variant.id, variant, scene
+        self.folder, self.device = folder, device
+        self.allow_download = allow_download and variant.may_be_fetched
+        self._models: dict[str, DepthAnythingForDepthEstimation] = {}
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """z-depth in metres of `image` (H, W, 3) uint8 sRGB. Raises EngineNotReadyError when loading fails."""
-        notes = []
         seen_sky = sky_mask(image)
-        source, note = self._source("outdoor" if seen_sky.mean() > OUTDOOR_SKY else "indoor")
-        notes += [note] if note else []
-        model = self._model(source)
-        depth = _resized(self._predict(model, image), image.shape[:2])
-        farthest = float(model.config.max_depth)
-        sky = _sky(depth, seen_sky, farthest)
+        source, note = self._source(self._kind(seen_sky))
+        depth, only_sky = self._depth(source, image, seen_sky)
+        notes = [note] if note else []
+        notes += [self.variant.notice] if self.variant.notice else []
+        sky = np.isinf(depth)
         if sky.any():
-            depth = np.where(sky, np.float32(np.inf), depth)
             notes.append(
                 f"{sky.mean():.0%} of the picture was taken as sky: far, and joined to the upper edge."
             )
+        if only_sky:
+            notes.append("Nearly all of the picture looks like sky; it was given a depth all the same.")
         if intrinsics is None:
             intrinsics, note = assumed_intrinsics(*image.shape[:2])
             notes.append(note)
-        label = f"{LABEL} ({Path(source).name})"
-        return DepthEstimate(np.maximum(depth, 0.01), intrinsics, True, label, None, tuple(notes))
+        label = f"{self.variant.label} ({Path(source).name})"
+        return DepthEstimate(depth, intrinsics, True, label, None, tuple(notes))
+
+    def estimate_window(self, frames: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> WindowDepth:
+        """Depth of `frames` (N, H, W, 3), each by itself, all by the same weights; the cameras are not used."""
+        skies = [sky_mask(frame) for frame in frames]
+        source, _ = self._source(self._kind(np.stack(skies)))
+        depth = [self._depth(source, frame, sky)[0] for frame, sky in zip(frames, skies, strict=True)]
+        return WindowDepth(np.stack(depth))
+
+    def release(self) -> None:
+        """Leaves the device to others; the next estimate comes back to it."""
+        for model in self._models.values():
+            model.to("cpu")
+
+    def _kind(self, seen_sky: np.ndarray) -> str:
+        if self.scene != "auto":
+            return self.scene
+        return "outdoor" if seen_sky.mean() > OUTDOOR_SKY else "indoor"
 
     def _source(self, kind: str) -> tuple[str, str | None]:
         """Where the weights for a kind of scene are; the other kind's with a remark when only those are here."""
         if self.folder is not None:
             return str(self.folder), None
         other = "indoor" if kind == "outdoor" else "outdoor"
-        if self.allow_download or _cached(REPOSITORIES[kind]):
-            return REPOSITORIES[kind], None
-        return REPOSITORIES[
-            other
-        ], f"The picture looks {kind} but only the {other} weights are on this machine."
+        taken = kind if self.allow_download or _present(self.variant, kind) else other
+        remark = f"The picture looks {kind} but only the {other} weights are on this machine."
+        weights, item = Weights(), self.variant.item(taken)
+        source = str(weights.path(item)) if weights.has(item) else self.variant.repository(taken)
+        return source, None if taken == kind else remark
 
-    def _model(self, source: str):
+    def _depth(self, source: str, image: np.ndarray, seen_sky: np.ndarray) -> tuple[np.ndarray, bool]:
+        """z-depth (H, W) float32, inf where the sky is; whether nearly all of it would be sky."""
+        model = self._model(source)
+        depth = _resized(self._predict(model, image), image.shape[:2])
+        sky = _sky(depth, seen_sky, float(model.config.max_depth))
+        only_sky = bool(sky.mean() > ALL_SKY)
+        solid = np.maximum(depth, np.float32(NEAREST))
+        return (solid if only_sky else np.where(sky, np.float32(np.inf), solid)), only_sky
+
+    def _model(self, source: str) -> DepthAnythingForDepthEstimation:
         if source not in self._models:
             from transformers import AutoModelForDepthEstimation
 
+            label = self.variant.label
             try:
                 model = AutoModelForDepthEstimation.from_pretrained(
                     source, local_files_only=not self.allow_download, use_safetensors=True
                 )
             except (OSError, ValueError) as error:
                 reason = str(error).splitlines()[0]
-                raise EngineNotReadyError(f"{LABEL} cannot be loaded from {source}: {reason}") from error
+                raise EngineNotReadyError(f"{label} cannot be loaded from {source}: {reason}") from error
             if getattr(model.config, "depth_estimation_type", None) != "metric":
                 raise EngineNotReadyError(
                     f"The weights in {source} give relative depth; metric ones are needed."
                 )
-            self._models[source] = model.eval().to(self.device)
-        return self._models[source]
+            self._models[source] = model.eval()
+        return self._models[source].to(self.device)
 
-    def _predict(self, model, image: np.ndarray) -> np.ndarray:
+    def _predict(self, model: DepthAnythingForDepthEstimation, image: np.ndarray) -> np.ndarray:
         import torch
 
         patch = model.config.patch_size or 14
@@ -144,8 +227,8 @@ class DepthAnything:
 
 
 def _input_size(source_hw: tuple[int, int], patch: int) -> tuple[int, int]:
-    """(height, width) in whole patches: the shorter side near 518, the aspect kept."""
-    scale = SHORT_SIDE / min(source_hw)
+    """(height, width) in whole patches: the shorter side near 518 and the aspect kept, unless that gets too long."""
+    scale = min(SHORT_SIDE / min(source_hw), LONGEST_SIDE / max(source_hw))
     height, width = (max(patch, round(side * scale / patch) * patch) for side in source_hw)
     return height, width
 

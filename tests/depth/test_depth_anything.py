@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from lyra.depth import create_estimator, depth_anything
-from lyra.depth.depth_anything import DepthAnything, _input_size
+from lyra.depth.checks import sanitise
+from lyra.depth.depth_anything import LARGE, SMALL, DepthAnything, _input_size
 from lyra.errors import EngineNotReadyError
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[depth]")
@@ -74,6 +75,11 @@ def test_input_size_keeps_the_aspect_in_whole_patches():
     assert _input_size((832, 480), 14) == (896, 518)
 
 
+def test_a_very_long_picture_is_made_smaller():
+    height, width = _input_size((64, 1664), 14)
+    assert width <= 2072 and height * width < 4 * 518 * 518 and height % 14 == width % 14 == 0
+
+
 def test_far_values_at_the_upper_edge_become_sky(folder, monkeypatch):
     estimator = DepthAnything(folder)
     depth = np.full((56, 98), 5.0, np.float32)
@@ -100,6 +106,87 @@ def test_missing_weights_say_the_next_step(no_cache):
     with pytest.raises(EngineNotReadyError, match=r"allow their download.*built-in"):
         create_estimator("depth-anything-v2")
     assert create_estimator("auto").id == "builtin"
+
+
+@pytest.fixture
+def weights_root(tmp_path, monkeypatch, no_cache):
+    """A weights folder with the small outdoor and indoor models."""
+    monkeypatch.setenv("LYRA_WEIGHTS", str(tmp_path))
+    for scene in ("outdoor", "indoor"):
+        tiny_model().save_pretrained(tmp_path / SMALL.repository(scene).replace("/", "--"))
+    return tmp_path
+
+
+def test_weights_folder_is_looked_into_and_the_scene_decides(weights_root, small_input):
+    for scene in ("outdoor", "indoor"):
+        estimate = DepthAnything(scene=scene).estimate(PICTURE)
+        assert f"Metric-{scene.title()}-Small" in estimate.source
+    noise_has_no_sky = DepthAnything().estimate(PICTURE)
+    assert "Indoor" in noise_has_no_sky.source
+    blue = np.full_like(PICTURE, (120, 170, 230))
+    blue[60:] = (60, 50, 40)
+    assert "Outdoor" in DepthAnything().estimate(blue).source
+
+
+def test_other_weights_are_taken_with_a_remark(weights_root, small_input):
+    import shutil
+
+    shutil.rmtree(weights_root / SMALL.repository("indoor").replace("/", "--"))
+    estimate = DepthAnything().estimate(PICTURE)
+    assert "Outdoor" in estimate.source and "only the outdoor weights" in estimate.notes[0]
+    with pytest.raises(EngineNotReadyError, match="lyra models download depth-anything-v2"):
+        DepthAnything(scene="indoor")
+
+
+def test_large_weights_are_never_fetched_by_the_way(no_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("LYRA_WEIGHTS", str(tmp_path))
+    with pytest.raises(
+        EngineNotReadyError, match=r"non-commercial.*lyra models download depth-anything-v2-large"
+    ):
+        DepthAnything(allow_download=True, variant=LARGE)
+
+
+def test_large_says_its_licence(folder, small_input):
+    estimate = DepthAnything(folder, variant=LARGE).estimate(PICTURE)
+    assert "V2 Large" in estimate.source and any("non-commercial" in note for note in estimate.notes)
+    assert not any("non-commercial" in note for note in DepthAnything(folder).estimate(PICTURE).notes)
+
+
+def test_window_is_frame_by_frame_by_the_same_weights(weights_root, small_input):
+    estimator = DepthAnything()
+    blue = np.full_like(PICTURE, (120, 170, 230))
+    blue[60:] = (60, 50, 40)
+    frames = np.stack([PICTURE, blue])
+    window = estimator.estimate_window(frames, np.tile(np.eye(4), (2, 1, 1)), np.tile(np.eye(3), (2, 1, 1)))
+    assert window.depth.shape == (2, 96, 160) and window.depth.dtype == np.float32
+    assert window.confidence is None and not window.scaled_by_cameras
+    assert list(estimator._models) == [str(weights_root / SMALL.repository("outdoor").replace("/", "--"))]
+    assert np.array_equal(window.depth[1], estimator.estimate(blue).depth)
+    estimator.release()
+
+
+BAD = {
+    "one colour": np.full((64, 64, 3), 200, np.uint8),
+    "black": np.zeros((64, 64, 3), np.uint8),
+    "sky": np.linspace((80, 130, 210), (200, 220, 240), 96)[:, None].repeat(160, 1).astype(np.uint8),
+    "wide": np.full((64, 1664, 3), (90, 140, 220), np.uint8),
+    "tall": np.full((1664, 64, 3), (90, 140, 220), np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("farthest", [False, True])
+def test_any_picture_gets_sane_depth(folder, small_input, monkeypatch, name, farthest):
+    """Also when the model takes everything for sky."""
+    monkeypatch.setattr(depth_anything, "LONGEST_SIDE", 224)
+    estimator = DepthAnything(folder)
+    if farthest:
+        monkeypatch.setattr(estimator, "_predict", lambda model, image: np.full((56, 98), 79.0, np.float32))
+    estimate = estimator.estimate(BAD[name])
+    assert estimate.depth.shape == BAD[name].shape[:2] and not np.isnan(estimate.depth).any()
+    assert (estimate.depth > 0).all() and np.isfinite(estimate.depth).any()
+    assert np.array_equal(sanitise(estimate).depth, estimate.depth)
+    assert any("looks like sky" in note for note in estimate.notes) == farthest
 
 
 def test_missing_package_names_the_extra(monkeypatch):

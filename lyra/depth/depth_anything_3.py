@@ -1,0 +1,232 @@
+"""Depth Anything 3, nested giant, through its package `depth_anything_3`, which is imported when it is first used.
+
+It sees several frames of one scene at once and takes their cameras. Weights: depth-anything/
+DA3NESTED-GIANT-LARGE-1.1, CC BY-NC 4.0, about 6.8 GB. Paper: Lin et al. 2025, "Depth Anything 3".
+
+The package gives depth and cameras in units of its own (metres, as far as it can tell). Centres of its cameras and of
+the given ones differ by a similarity, whose scale brings the depth to the given units, as published with Lyra 2.0;
+where the cameras hardly move it says nothing, and the depth stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lyra.depth.base import DepthEstimate, WindowDepth
+from lyra.depth.builtin import BuiltinDepth
+from lyra.depth.checks import assumed_intrinsics
+from lyra.depth.obstacles import missing_files, missing_packages
+from lyra.depth.similarity import fit_similarity_robustly
+from lyra.errors import EngineNotReadyError
+from lyra.hub.catalog import DEPTH_ANYTHING_3, ITEMS
+from lyra.hub.licences import LICENCES
+from lyra.hub.weights import Weights
+
+ID = "depth-anything-3"
+LABEL = "Depth Anything 3"
+PACKAGES = ("torch", "depth_anything_3")
+FILES = ("config.json", "model.safetensors")
+# Cameras whose centres are spread by less than this share of the depth say nothing about its scale.
+MOTION = 0.01
+# Cameras on one line leave the package's own fit without a rotation; this share of their spread takes them off it.
+OFF_LINE = 1e-3
+FAINTEST = 1e-6
+LEAST_SKY = 0.005
+FARTHEST, NEAREST = 1e4, 1e-3
+# Some statistics in the package are of random pixels.
+SEED = 0
+
+
+def obstacle(folder: str | Path | None = None) -> str | None:
+    """Why the model cannot run here and what to do about it, or None when it can."""
+    lacking = missing_packages(LABEL, PACKAGES, "gpu")
+    if lacking:
+        return lacking
+    if folder is not None:
+        return missing_files(LABEL, folder, FILES)
+    if Weights().has(ID) or _cached():
+        return None
+    return (
+        f"The weights of {LABEL} (CC BY-NC 4.0, non-commercial, about 6.8 GB) are not on this machine; "
+        f"get them with: lyra models download {ID}."
+    )
+
+
+def _cached() -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return all(isinstance(try_to_load_from_cache(DEPTH_ANYTHING_3, file), str) for file in FILES)
+
+
+class DepthAnything3:
+    """Depth of one image, or of a window of frames whose cameras are known."""
+
+    id = ID
+
+    def __init__(self, folder: str | Path | None = None, device: str = "cpu"):
+        """`folder` holds the weights; otherwise they come from the weights folder or the cache.
+
+        Raises EngineNotReadyError when the package or the weights are missing.
+        """
+        reason = obstacle(folder)
+        if reason:
+            raise EngineNotReadyError(f"{reason} Or choose the built-in depth.")
+        if folder is None:
+            folder = Weights().path(ID) if Weights().has(ID) else DEPTH_ANYTHING_3
+        self.source, self.device = str(folder), device
+        self._loaded: Any = None
+
+    def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
+        """z-depth of `image` (H, W, 3) uint8 sRGB. Raises EngineNotReadyError when loading fails."""
+        height, width = image.shape[:2]
+        notes = [LICENCES[ITEMS[ID].licence].notice]
+        seen = self._inference(image[None])
+        if seen is None:
+            prior = BuiltinDepth().estimate(image, intrinsics)
+            notes.append(f"{LABEL} saw nothing but sky; its depth is that of {prior.source}.")
+            return DepthEstimate(
+                prior.depth, prior.intrinsics, False, prior.source, None, (*notes, *prior.notes)
+            )
+        if intrinsics is None and seen.intrinsics is not None:
+            scale = np.array([width, height]) / np.array(seen.depth.shape[:0:-1])
+            intrinsics = np.array(seen.intrinsics[0], np.float64)
+            intrinsics[:2] *= scale[:, None]
+        elif intrinsics is None:
+            intrinsics, note = assumed_intrinsics(height, width)
+            notes.append(note)
+        depth, confidence = _full_size(seen, (height, width))
+        if np.isinf(depth).any():
+            notes.append(f"{np.isinf(depth).mean():.0%} of the picture was taken as sky.")
+        return DepthEstimate(
+            depth[0], intrinsics, True, LABEL, None if confidence is None else confidence[0], tuple(notes)
+        )
+
+    def estimate_window(self, frames: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> WindowDepth:
+        """Depth of `frames` (N, H, W, 3) with cameras `w2c` (N, 4, 4) and `intrinsics` (N, 3, 3), all at once.
+
+        In the units of the cameras when they move enough to tell, otherwise in the model's own metres.
+        """
+        given = _off_one_line(w2c)
+        seen = self._inference(frames, given, intrinsics)
+        if seen is None:
+            return WindowDepth(np.full(frames.shape[:3], np.inf, np.float32))
+        depth, confidence = _full_size(seen, frames.shape[1:3])
+        scale = _scale_by_cameras(given, _square(seen.extrinsics), depth)
+        return WindowDepth(depth / np.float32(scale or 1), confidence, scaled_by_cameras=scale is not None)
+
+    def release(self) -> None:
+        """Leaves the device to others; the next estimate comes back to it."""
+        if self._loaded is not None:
+            self._loaded.to("cpu")
+
+    def _inference(
+        self, frames: np.ndarray, w2c: np.ndarray | None = None, intrinsics: np.ndarray | None = None
+    ) -> Any:
+        """The package's prediction, of fields (N, h, w) in its own size; None when there is nothing but sky."""
+        model = self._model()
+        with _same_random_numbers():
+            try:
+                return model.inference(
+                    list(frames),
+                    extrinsics=None if w2c is None else w2c.astype(np.float32),
+                    intrinsics=None if intrinsics is None else intrinsics.astype(np.float32),
+                    align_to_input_ext_scale=False,
+                    process_res=max(frames.shape[1:3]),
+                    process_res_method="upper_bound_resize",
+                )
+            except AssertionError as error:
+                # It asserts that there is something else than sky to take its scale from.
+                if "sky" not in str(error):
+                    raise
+                return None
+
+    def _model(self) -> Any:
+        if self._loaded is None:
+            from depth_anything_3.api import DepthAnything3 as Package
+
+            try:
+                self._loaded = Package.from_pretrained(self.source).eval()
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = str(error).splitlines()[0]
+                raise EngineNotReadyError(f"{LABEL} cannot be loaded from {self.source}: {reason}") from error
+        return self._loaded.to(self.device)
+
+
+@contextlib.contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    """The same random numbers each time; the caller's own go on as if nothing had been drawn."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        yield
+
+
+def _square(extrinsics: np.ndarray) -> np.ndarray:
+    """w2c (N, 4, 4) of (N, 3, 4) or (N, 4, 4)."""
+    result = np.tile(np.eye(4), (len(extrinsics), 1, 1))
+    result[:, :3] = np.asarray(extrinsics, np.float64)[:, :3]
+    return result
+
+
+def _centres(w2c: np.ndarray) -> np.ndarray:
+    return np.linalg.inv(w2c)[:, :3, 3]
+
+
+def _spread(centres: np.ndarray) -> float:
+    return float(np.sqrt(((centres - centres.mean(0)) ** 2).sum(1).mean()))
+
+
+def _off_one_line(w2c: np.ndarray) -> np.ndarray:
+    """Cameras whose centres are moved by a tiny pattern, so that they are not on one line or in one point."""
+    phase = np.arange(len(w2c), dtype=np.float64)[:, None] * (2.4, 1.7, 3.1)
+    size = max(OFF_LINE * _spread(_centres(w2c)), FAINTEST)
+    c2w = np.linalg.inv(np.asarray(w2c, np.float64))
+    c2w[:, :3, 3] += size * np.sin(phase)
+    return np.linalg.inv(c2w)
+
+
+def _scale_by_cameras(given: np.ndarray, seen: np.ndarray, depth: np.ndarray) -> float | None:
+    """How many of the model's units are one unit of the given cameras; None where their motion does not tell."""
+    there = np.isfinite(depth)
+    centres = _centres(given)
+    if not there.any() or _spread(centres) < MOTION * np.median(depth[there]):
+        return None
+    fit = fit_similarity_robustly(centres, _centres(seen))
+    return fit.scale if fit is not None and fit.scale > 0 else None
+
+
+def _full_size(seen: Any, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Depth (N, H, W) with inf for the sky, and confidence (N, H, W) in [0, 1] or None, from the model's size."""
+    depth = np.nan_to_num(np.asarray(seen.depth, np.float32), nan=FARTHEST)
+    inverse = 1 / np.clip(depth, NEAREST, FARTHEST)
+    large = 1 / np.stack([_resized(frame, size, Image.Resampling.BILINEAR) for frame in inverse])
+    sky = _sky_of_one_depth(depth) if seen.sky is None else np.asarray(seen.sky, np.float32)
+    covered = np.stack([_resized(frame, size, Image.Resampling.NEAREST) for frame in sky])
+    large = np.where(covered >= 0.5, np.float32(np.inf), large)
+    if seen.conf is None:
+        return large, None
+    # Confidence starts at 1 for none and has no upper end.
+    share = 1 - 1 / np.maximum(np.nan_to_num(np.asarray(seen.conf, np.float32)), 1)
+    return large, np.stack([_resized(frame, size, Image.Resampling.BILINEAR) for frame in share])
+
+
+def _sky_of_one_depth(depth: np.ndarray) -> np.ndarray:
+    """Sky (N, h, w) as 0 and 1 where the package does not hand it out: it gives all of it one and the same depth.
+
+    That is a high quantile of the rest; elsewhere the same number hardly comes twice.
+    """
+    values, counts = np.unique(depth, return_counts=True)
+    most = counts.argmax()
+    is_sky = counts[most] >= LEAST_SKY * depth.size and values[most] >= np.quantile(depth, 0.9)
+    return (depth == values[most]).astype(np.float32) * is_sky
+
+
+def _resized(values: np.ndarray, size: tuple[int, int], how: Image.Resampling) -> np.ndarray:
+    return np.asarray(Image.fromarray(values).resize(size[::-1], how))

@@ -1,0 +1,24 @@
+"""What keeps a depth model from running on this machine, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def missing_packages(label: str, packages: Sequence[str], extra: str) -> str | None:
+    """The remark that names the extra when a package is not installed, or None."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if not missing:
+        return None
+    return (
+        f"{label} needs {', '.join(missing)}, not installed here; "
+        f"install the extra with: pip install 'lyra-worlds[{extra}]'."
+    )
+
+
+def missing_files(label: str, folder: str | Path, files: Sequence[str]) -> str | None:
+    """The remark that names what a weights folder lacks, or None."""
+    lacking = [name for name in files if not (Path(folder) / name).is_file()]
+    return f"The folder {folder} lacks {' and '.join(lacking)} of {label}; give another." if lacking else None
