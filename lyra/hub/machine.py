@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import time
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from functools import cache
 
 import numpy as np
 import warp as wp
+
+from lyra.hub.packages import missing_packages
 
 CPU_SIZE, CUDA_SIZE = 768, 8192
 MEASUREMENTS = 3
@@ -48,7 +49,7 @@ def matmul_rate(device: str) -> float | None:
     if device == "cpu":
         a = np.random.default_rng(0).random((CPU_SIZE, CPU_SIZE), np.float32)
         return 2 * CPU_SIZE**3 / _seconds(lambda: a @ a) * (os.cpu_count() or 1)
-    if importlib.util.find_spec("torch") is None:
+    if missing_packages(["torch"]):
         return None
     import torch
 
@@ -78,7 +79,7 @@ def _ram() -> int | None:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     # Windows; psutil comes with the extra that brings the engines.
-    if importlib.util.find_spec("psutil") is not None:
+    if not missing_packages(["psutil"]):
         import psutil
 
         return psutil.virtual_memory().total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from lyra.hub.catalog import needs
 from lyra.hub.licences import LICENCES
 from lyra.hub.machine import Machine, matmul_rate, this_machine
 from lyra.hub.network import NetworkConfig
+from lyra.hub.packages import missing_packages
 from lyra.hub.state import depth_model, network_config, wanted_items
 from lyra.hub.units import bytes_text, seconds_text
 from lyra.hub.weights import Weights
@@ -127,7 +127,7 @@ def _placement(
     decoding = vae + int(DECODING_BYTES_PER_PIXEL * frame_hw[0] * frame_hw[1])
     loading = PROGRAM_RAM + text
     # The placement knows torch's devices.
-    if importlib.util.find_spec("torch") is None or machine.memory is None:
+    if missing_packages(["torch"]) or machine.memory is None:
         return None, None, loading
     from lyra.engines.lyra2.memory_modes import Footprint, choose_placement
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import BinaryIO, Protocol
 
 from lyra.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub.manifest import BLOCK, FileEntry, Manifest, require_inside
+from lyra.hub.packages import require_packages
 
 MIRROR_VARIABLE = "LYRA_MIRROR"
 CHECKSUMS = "SHA256SUMS"
@@ -109,10 +109,7 @@ class HubSource:
     """
 
     def __init__(self, endpoint: str | None = None):
-        if importlib.util.find_spec("huggingface_hub") is None:
-            raise EngineNotReadyError(
-                "Downloads need huggingface_hub, not installed here; install it with: pip install 'lyra-worlds[lyra2]'"
-            )
+        require_packages(["huggingface_hub"], "lyra2", "Downloading")
         from huggingface_hub.constants import HF_HUB_OFFLINE
 
         if HF_HUB_OFFLINE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +9,7 @@ from lyra.hub.catalog import CHECKPOINT, DEPTH_MODELS, ENGINES, item, needs
 from lyra.hub.licences import AcceptedLicences
 from lyra.hub.machine import Machine, this_machine
 from lyra.hub.network import CONFIG, NetworkConfig
+from lyra.hub.packages import missing_packages
 from lyra.hub.units import bytes_text
 from lyra.hub.weights import Weights
 
@@ -60,10 +60,6 @@ def depth_model(weights: Weights) -> str:
         n.id for n in DEPTH_MODELS.values() if not weights.missing(n.id) and not missing_packages(n.packages)
     )
     return next(usable, DEFAULT_DEPTH)
-
-
-def missing_packages(modules: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in modules if importlib.util.find_spec(name) is None)
 
 
 def wanted_items(name: str, weights: Weights, depth: str | None = None) -> tuple[str, ...]:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lyra.errors import InvalidInputError
-from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, ITEMS, item
+from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, ITEMS, item, needs
 from lyra.hub.manifest import Manifest
 from lyra.hub.network import CONFIG, NetworkConfig
+from lyra.hub.packages import require_packages
 from lyra.hub.safetensor_files import read_header, read_sharded_headers
 from lyra.hub.weights import CONVERSION_MANIFEST, Weights, shards
 from lyra.progress import SILENT, Progress
+
+NEGATIVE = "lyra2-negative-prompt"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ def verify(
     need all data to be read. Needs torch for the network and the negative embedding.
     """
     chosen = list(dict.fromkeys(present(weights) if ids is None else ids))
+    for name in chosen:
+        if name not in CONVERSIONS:
+            item(name)
+    if {CHECKPOINT, NEGATIVE, *CONVERSIONS} & set(chosen):
+        require_packages(needs("lyra2").packages, "lyra2", "Checking the network's weights")
     total = max(sum(_size(weights, i) for i in chosen), 1)
     done = 0
 
@@ -83,7 +91,7 @@ def _item_problems(weights: Weights, item_id: str, quick: bool, count) -> Iterat
             yield from _told(lambda file=file: _check_file(folder / file))
     if item_id == CHECKPOINT and files and not damaged:
         yield from _told(lambda: _check_network(weights.place(entry)))
-    if item_id == "lyra2-negative-prompt" and files and not damaged:
+    if item_id == NEGATIVE and files and not damaged:
         yield from _told(lambda: _check_negative(weights))
 
 
@@ -138,7 +146,7 @@ def _check_negative(weights: Weights) -> None:
     from lyra.engines.lyra2.text import load_negative_embedding
 
     config = NetworkConfig.beside(weights.place(item(CHECKPOINT)))
-    load_negative_embedding(weights.place(item("lyra2-negative-prompt")), config.text_dim)
+    load_negative_embedding(weights.place(item(NEGATIVE)), config.text_dim)
 
 
 def _check_converted(folder: Path, conversion_id: str) -> None:
