@@ -1,11 +1,11 @@
-"""Built places under the sky: streets, squares, bridges, castles, harbours, ruins."""
+"""Streets."""
 
 from __future__ import annotations
 
 import math
 
 from lyra.training.synthetic import materials as paint
-from lyra.training.synthetic import parts
+from lyra.training.synthetic import parts, vessels
 from lyra.training.synthetic.air import outdoors
 from lyra.training.synthetic.scene import Scene
 
@@ -91,7 +91,7 @@ def _clutter(scene: Scene, width: float, night: bool) -> None:
             scene.box((at[0], at[1], 2.4), (1.0, 1.6, 0.05), cloth, roll=scene.uniform(-0.4, 0.4))
             scene.box((at[0], at[1], 0.45), (0.6, 1.3, 0.45), paint.timber(scene))
         elif draw == "cart":
-            vehicle(scene, (at[0] * 0.7, y, 0.0), scene.pick([0.0, math.pi]) + scene.uniform(-0.2, 0.2))
+            vessels.car(scene, (at[0] * 0.7, y, 0.0), scene.pick([0.0, math.pi]) + scene.uniform(-0.2, 0.2))
         else:
             scene.box((at[0], at[1], scene.uniform(2.5, 5)), (0.6, 0.05, 0.4), paint.wall(scene))
     if scene.chance(0.2):
@@ -103,18 +103,3 @@ def _clutter(scene: Scene, width: float, night: bool) -> None:
             paint.masonry(scene),
             (half, 0, 0.45 * high, min(half, 0.5 * high)),
         )
-
-
-def vehicle(scene: Scene, at, yaw: float) -> None:
-    """A car or a cart along its own y."""
-    body, dark = paint.metal(scene), paint.make(scene, "dark", size=0.3)
-    wide, long, r = scene.uniform(0.8, 1.1), scene.uniform(1.6, 2.6), scene.uniform(0.3, 0.5)
-    scene.box(parts.around(at, yaw, (0, 0, r + 0.35)), (wide, long, 0.35), body, yaw)
-    if scene.chance(0.7):
-        scene.box(
-            parts.around(at, yaw, (0, -0.1 * long, r + 0.95)), (0.85 * wide, 0.55 * long, 0.3), dark, yaw
-        )
-    for sx in (-1, 1):
-        for sy in (-0.6, 0.6):
-            spot = parts.around(at, yaw, (sx * wide, sy * long, r))
-            scene.solid(2, spot, (r, r, 0.12), dark, yaw + 0.5 * math.pi, pitch=0.5 * math.pi, shape=(1.0,))
