@@ -90,7 +90,7 @@ def on_paper(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = picture.shape[:2]
     fine = gaussian_filter(rng.standard_normal((height, width)), 0.6)
     broad = gaussian_filter(rng.standard_normal((height, width)), 0.06 * width)
-    texture = rng.uniform(0.02, 0.08) * fine / fine.std() + rng.uniform(0.0, 0.07) * broad / broad.std()
+    texture = rng.uniform(0.01, 0.04) * fine / fine.std() + rng.uniform(0.0, 0.06) * broad / broad.std()
     return picture * (1 + texture[..., None])
 
 

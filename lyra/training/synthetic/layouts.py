@@ -7,6 +7,9 @@ from collections.abc import Callable
 from lyra.training.synthetic import layouts_city as city
 from lyra.training.synthetic import layouts_indoor as indoor
 from lyra.training.synthetic import layouts_nature as nature
+from lyra.training.synthetic import layouts_objects as objects
+from lyra.training.synthetic import layouts_old as old
+from lyra.training.synthetic import layouts_open as wide
 from lyra.training.synthetic import layouts_places as places
 from lyra.training.synthetic.scene import Scene
 
@@ -16,15 +19,22 @@ LAYOUTS: dict[str, tuple[Callable[[Scene], None], float]] = {
     "hall": (indoor.hall, 2.0),
     "cave": (indoor.cave, 0.7),
     "street": (city.street, 3.0),
-    "square": (places.square, 1.5),
+    "square": (city.square, 1.5),
     "gate": (places.gate, 1.0),
     "bridge": (places.bridge, 1.5),
     "terrace": (places.terrace, 1.5),
-    "castle": (places.castle, 1.5),
-    "ruins": (places.ruins, 1.5),
+    "castle": (old.castle, 1.5),
+    "ruins": (old.ruins, 1.5),
     "harbour": (places.harbour, 1.2),
-    "rooftops": (places.rooftops, 1.2),
+    "rooftops": (city.rooftops, 1.2),
     "valley": (nature.valley, 3.0),
+    "object": (objects.object_, 3.0),
+    "strange": (objects.strange, 1.5),
+    "coast": (wide.coast, 1.5),
+    "canyon": (wide.canyon, 1.0),
+    "desert": (wide.desert, 1.0),
+    "cloud sea": (wide.cloud_sea, 1.0),
+    "path": (wide.path, 1.5),
     "forest": (nature.forest, 2.0),
 }
 KINDS = tuple(LAYOUTS)
