@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
+# Farther than this nothing is measured, as is the custom for streets (KITTI); a wider scene to thrice its median.
+CAP = 80.0
+
+
+def measured(truth: np.ndarray) -> np.ndarray:
+    """Where `truth` (H, W), z-depth in metres, is near enough to be measured: (H, W) bool."""
+    seen = np.isfinite(truth)
+    return seen & (truth <= max(CAP, 3 * float(np.median(truth[seen]))) if seen.any() else False)
+
 
 def fitted_depth(inverse: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Depth from relative `inverse` (H, W) after the scale and shift that fit it best to `truth` (H, W) z-depth.
 
-    Least squares in inverse depth over what is no sky, as in Ranftl et al. 2020, weighted by depth so that an error of
-    the same share counts the same near and far; the result is kept within the range of the truth.
+    Least squares in inverse depth over what is measured, as in Ranftl et al. 2020, weighted by depth so that an error
+    of the same share counts the same near and far; the result is kept within the range of the truth.
     """
-    seen = np.isfinite(truth)
+    seen = measured(truth)
     wanted = 1 / truth[seen].astype(np.float64)
     weight = 1 / wanted
     columns = np.stack([inverse[seen].astype(np.float64), np.ones(len(wanted))], 1) * weight[:, None]
@@ -20,8 +29,8 @@ def fitted_depth(inverse: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def absolute_relative(inverse: np.ndarray, truth: np.ndarray) -> float:
-    """Mean of |z - truth| / truth after scale and shift, over what is no sky; `inverse` and `truth` (H, W)."""
-    seen = np.isfinite(truth)
+    """Mean of |z - truth| / truth after scale and shift over what is measured; `inverse` and `truth` (H, W)."""
+    seen = measured(truth)
     return float(np.mean(np.abs(fitted_depth(inverse, truth)[seen] / truth[seen] - 1)))
 
 

@@ -1,0 +1,101 @@
+"""Marked pairs and the figures of depth: what counts as wrong, and what is left open."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lyra.errors import InvalidInputError
+from lyra.evaluation.depth_metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
+from lyra.evaluation.depth_pairs import (
+    MarkedImage,
+    found_images,
+    marked_images,
+    ordinal_error,
+    ordinal_errors,
+)
+from lyra.evaluation.depth_quality import Limits, evaluate_pairs, missed
+
+
+def test_the_marked_pairs_are_enough_and_each_is_a_step():
+    images = marked_images()
+    assert sum(len(image.pairs) for image in images) >= 60
+    assert len({image.sha256 for image in images}) == len(images)
+    for image in images:
+        assert len(image.sha256) == 64 and image.about
+        assert np.linalg.norm(image.pairs[:, :2] - image.pairs[:, 2:], axis=1).min() > 0.02
+
+
+def test_order_ties_and_sky():
+    depth = np.repeat([[1.0, 1.0, 2.0, np.inf]], 4, 0).repeat(8, 0).repeat(8, 1)
+    at = [0.125, 0.375, 0.625, 0.875]
+    pairs = np.array(
+        [
+            [at[0], 0.5, at[2], 0.5],
+            [at[2], 0.5, at[0], 0.5],
+            [at[0], 0.5, at[1], 0.5],
+            [at[2], 0.5, at[3], 0.5],
+        ]
+    )
+    assert ordinal_errors(depth, pairs).tolist() == [False, True, True, False]
+    assert ordinal_error(depth, pairs) == 0.5
+
+
+def test_a_stray_pixel_at_a_mark_does_not_count():
+    depth = np.ones((200, 300))
+    depth[:, 150:] = 2
+    depth[100, 30] = 9
+    assert ordinal_error(depth, np.array([[30.5 / 300, 100.5 / 200, 0.8, 0.5]])) == 0
+
+
+def test_pictures_are_known_by_their_bytes(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "renamed.png")
+    digest = hashlib.sha256((tmp_path / "renamed.png").read_bytes()).hexdigest()
+    marked = [MarkedImage(digest, "black", np.array([[0.1, 0.9, 0.1, 0.1]]))]
+    assert found_images(tmp_path, marked) == {tmp_path / "renamed.png": marked[0]}
+    with pytest.raises(InvalidInputError, match="None of the 1 pictures"):
+        found_images(tmp_path)
+    with pytest.raises(InvalidInputError, match="None of the 1 pictures"):
+        evaluate_pairs(None, tmp_path)
+
+
+@pytest.mark.parametrize("pairs", [[[0.1, 0.2, 0.3]], [[0.1, 0.2, 0.3, 1.4]], "none"])
+def test_files_of_pairs_that_are_none_are_refused(tmp_path, pairs):
+    path = tmp_path / "pairs.json"
+    path.write_text(json.dumps({"images": [{"sha256": "0", "about": "a", "pairs": pairs}]}))
+    with pytest.raises(InvalidInputError, match=r"pairs\.json"):
+        marked_images(path)
+
+
+def test_relative_error_is_free_of_scale_and_shift():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(1, 20, (30, 40))
+    truth[:5] = np.inf
+    assert absolute_relative(3 / truth + 0.2, truth) < 1e-9
+    noisy = truth * rng.choice([0.9, 1.1], truth.shape)
+    assert absolute_relative(1 / noisy, truth) == pytest.approx(0.1, abs=0.01)
+
+
+def test_sampled_order_is_right_wrong_and_half():
+    truth = np.random.default_rng(0).uniform(1, 20, (30, 40))
+    assert sampled_ordinal_error(1 / truth, truth) == 0
+    assert sampled_ordinal_error(truth, truth) == 1
+    assert sampled_ordinal_error(np.random.default_rng(1).random(truth.shape), truth) == pytest.approx(
+        0.5, abs=0.05
+    )
+    assert sampled_ordinal_error(truth, np.ones_like(truth)) == 0
+
+
+def test_lens_and_masks():
+    assert field_of_view(0.5) == pytest.approx(90)
+    half = np.arange(10) < 5
+    assert overlap(half, half) == overlap(half & False, half & False) == 1 and overlap(half, ~half) == 0
+
+
+def test_what_is_missed_is_told_with_its_limit():
+    good = {"synthetic": {"abs_rel": 0.1, "fov": 5.0, "seconds": 1.0}, "marked": {"pairs": 0.11}}
+    assert missed(good) == []
+    bad = missed(good | {"marked": {"pairs": 0.2}}, Limits(fov_degrees=4))
+    assert len(bad) == 2 and "0.200, at most 0.12" in bad[1]
