@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-from lyra.engines.preview.depth_fill import Gap, fill_depth, find_gap
+from lyra.engines.preview.depth_fill import Gap, Witness, fill_depth, find_gap, hides_seen
 from lyra.engines.preview.layers import Layer
 from lyra.engines.preview.scene import Scene
 from lyra.engines.preview.seams import blend_seams
@@ -19,6 +20,8 @@ from lyra.geometry.raster import NEAR_SIDE, Rasterizer
 OVERLAP = 2
 # With less than this share of a view known, the source picture serves as a source of texture, too.
 ENOUGH_KNOWN = 0.3
+# What is taken from the mirrored picture is thicker than twice this many pixels.
+SCRAP = 3
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,14 @@ class Completed:
     disparity: np.ndarray
     layer: Layer
     filled: float
+
+
+class _View(NamedTuple):
+    """`image` (H, W, 3) float32, `disparity` (H, W), -1 in holes, and `side` (H, W) of what a view shows."""
+
+    image: np.ndarray
+    disparity: np.ndarray
+    side: np.ndarray
 
 
 def complete_view(
@@ -48,38 +59,54 @@ def complete_view(
     """
     height, width = rasterizer.height, rasterizer.width
     surfaces = scene.surfaces(w2c, intrinsics, height, width)
-    image, disparity, side = rasterizer.draw(surfaces, w2c, intrinsics).numpy()
+    seen = _View(*rasterizer.draw(surfaces, w2c, intrinsics).numpy())
     tick()
-    hole = disparity < 0
+    hole = seen.disparity < 0
     if hole.sum() <= negligible(height, width):
         return None
+    witnesses = scene.witnesses(w2c, intrinsics)
+    image, disparity, side = _with_mirrored(scene, seen, rasterizer, w2c, intrinsics, witnesses)
     gap = find_gap(disparity, side == NEAR_SIDE, max(3, width // 130))
     space = scene.space
-    full = fill_depth(
-        disparity,
-        gap,
-        w2c,
-        intrinsics,
-        space.ground,
-        space.far,
-        scene.witnesses(w2c, intrinsics),
-        scene.device,
-    )
+    full = fill_depth(disparity, gap, w2c, intrinsics, space.ground, space.far, witnesses, scene.device)
     tick()
     guide = place_guide(full, w2c, intrinsics, space.typical, space.ground)
     extra = _seed_exemplar(scene) if (~gap.fill & ~gap.near).mean() < ENOUGH_KNOWN else None
     painted = fill_texture(image, full, gap.fill, gap.near, guide, seed, extra, tick, scene.device)
     tick()
     painted = blend_seams(painted, full, gap.fill, gap.near)
-    drawn = _drawn(disparity, full, gap)
+    drawn = _drawn(seen.disparity, full, gap)
     layer = Layer.cut(painted, full, drawn, w2c, intrinsics)
-    shown = np.where(hole[..., None], painted, image)
-    return Completed(shown, np.where(hole, full, disparity), layer, float(hole.mean()))
+    shown = np.where(hole[..., None], painted, seen.image)
+    return Completed(shown, np.where(hole, full, seen.disparity), layer, float(hole.mean()))
 
 
 def negligible(height: int, width: int) -> int:
     """So few missing pixels are closed on the spot instead of being remembered."""
     return max(4, height * width // 8000)
+
+
+def _with_mirrored(
+    scene: Scene,
+    seen: _View,
+    rasterizer: Rasterizer,
+    w2c: np.ndarray,
+    intrinsics: np.ndarray,
+    witnesses: Sequence[Witness],
+) -> _View:
+    """The view with the mirrored picture in its holes, wherever that hides nothing that was ever seen."""
+    mirrored = _View(*rasterizer.draw(scene.mirrored, w2c, intrinsics).numpy())
+    taken = (seen.disparity < 0) & (mirrored.disparity >= 0)
+    pixels = np.flatnonzero(taken)
+    hides = hides_seen(mirrored.disparity, pixels, w2c, intrinsics, witnesses, scene.device)
+    taken.ravel()[pixels[hides]] = False
+    # Scraps between known things would look like dirt there.
+    taken = ndimage.binary_opening(taken, iterations=SCRAP)
+    return _View(
+        np.where(taken[..., None], mirrored.image, seen.image),
+        np.where(taken, mirrored.disparity, seen.disparity),
+        np.where(taken, mirrored.side, seen.side),
+    )
 
 
 def _drawn(disparity: np.ndarray, full: np.ndarray, gap: Gap) -> np.ndarray:

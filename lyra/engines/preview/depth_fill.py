@@ -107,13 +107,44 @@ def fill_depth(
     index.ravel()[pixels] = np.arange(len(pixels))
     values = wp.array(filled.astype(np.float32), dtype=wp.float32, device=device)
     values = _smoothed(values, index, pixels_device, device)
+    _push_behind(values, pixels_device, width, w2c, intrinsics, witnesses, device)
+    result = disparity.copy()
+    result.ravel()[pixels] = values.numpy()
+    return result
+
+
+def hides_seen(
+    disparity: np.ndarray,
+    pixels: np.ndarray,
+    w2c: np.ndarray,
+    intrinsics: np.ndarray,
+    witnesses: Sequence[Witness],
+    device="cpu",
+) -> np.ndarray:
+    """Which of the `pixels` (n,) of a view with `disparity` (H, W) stand in front of what a witness saw (n,) bool."""
+    given = disparity.ravel()[pixels].astype(np.float32)
+    values = wp.array(given, dtype=wp.float32, device=device)
+    pixels_device = wp.array(pixels.astype(np.int32), dtype=wp.int32, device=device)
+    _push_behind(values, pixels_device, disparity.shape[1], w2c, intrinsics, witnesses, device)
+    return values.numpy() != given
+
+
+def _push_behind(
+    values: wp.array,
+    pixels: wp.array,
+    width: int,
+    w2c: np.ndarray,
+    intrinsics: np.ndarray,
+    witnesses: Sequence[Witness],
+    device,
+) -> None:
     for witness in witnesses:
         matrix, shift = relative_camera(w2c, intrinsics, witness.w2c, witness.intrinsics)
         wp.launch(
             kernels.push_behind,
             len(pixels),
             [
-                pixels_device,
+                pixels,
                 width,
                 wp.array(witness.disparity, dtype=wp.float32, device=device),
                 wp.mat33(matrix.astype(np.float32)),
@@ -122,9 +153,6 @@ def fill_depth(
             [values],
             device=device,
         )
-    result = disparity.copy()
-    result.ravel()[pixels] = values.numpy()
-    return result
 
 
 def _every_other(fill: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from lyra.engines.base import ChunkFrames, SeedView
+from lyra.engines.base import ChunkFrames, SeedView, rounded_depth
 from lyra.engines.preview import depth_kernels, texture_kernels
 from lyra.engines.preview.completion import Completed, complete_view, negligible
 from lyra.engines.preview.layers import Layer
@@ -184,13 +184,6 @@ class PreviewEngine:
             yield from pool.map(task, frames)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def rounded_depth(disparity: np.ndarray) -> np.ndarray:
-    """Depth (..., H, W) float32 as the world folder keeps it: float16 precision, inf where there is sky."""
-    with np.errstate(divide="ignore", over="ignore"):
-        depth = (1 / disparity).astype(np.float16)
-    return np.maximum(depth, np.finfo(np.float16).tiny).astype(np.float32)
 
 
 def _next_keyframe(holes: list[float]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lyra.engines.base import SeedView
+from lyra.engines.preview.beyond import mirror_surfaces
 from lyra.engines.preview.depth_fill import Witness
 from lyra.engines.preview.ground import Ground, find_ground
 from lyra.engines.preview.layers import Layer, PlacedLayer, pack, unpack
@@ -52,6 +53,7 @@ class Scene:
         self.seed_surface = Surface(
             view.image, self.disparity, np.eye(4), self.view.intrinsics, device=device
         )
+        self.mirrored = mirror_surfaces(self.view, self.disparity, self.space.ground, device)
         self.placed: list[PlacedLayer] = []
         self.memory = GeometryCache(self.height, self.width, device=device)
         self.frames = 1
