@@ -8,15 +8,26 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
 
+from lyra.depth.base import WindowDepth
+from lyra.engines.lyra2.components import Lyra2Components
 from lyra.engines.lyra2.conditioning import Cameras, Conditioner, Conditioning
+from lyra.engines.lyra2.engine import Lyra2Engine
 from lyra.engines.lyra2.framepack import FramePackLayout
 from lyra.engines.lyra2.history import LATENT_FRAMES, History, encoded_alone
+from lyra.engines.lyra2.noise import SeededNoise
+from lyra.engines.lyra2.settings import Lyra2Settings
+from lyra.engines.lyra2.vae import StreamingVae
+from lyra.geometry.cameras import CHUNK_FRAMES
 from lyra.memory import GeometryCache, MemorySettings
 from tests import golden_recipe
 from tests.parity_base import Deviation, Folder, largest_deviation
+from tests.parity_encoders import tiny_vae
+from tests.parity_network import tiny_network
 
 CACHED_FRAME_STRIDE = 8
 SMOOTHING, GAIN = 5, 3
+# The recipe's network has two heads of 48 / 2.
+TINY_HEAD_DIM = 24
 # The goldens hold every 64th ray channel and every 37th channel of the correspondence buffer, as float16.
 RAY_STRIDE, BUFFER_STRIDE = 64, 37
 CONDITIONING_TOLERANCE = 2e-3
@@ -89,6 +100,110 @@ def _check_of_step(step: int) -> Callable[[Folder], Deviation]:
     return lambda folder: check_conditioning(folder, step)
 
 
+class LoopText:
+    """The recipe's text of each chunk; the prompt is the chunk's number."""
+
+    def __init__(self, text: np.ndarray, negative: np.ndarray):
+        self.text, self.empty = torch.from_numpy(text), torch.from_numpy(negative)
+
+    def encode(self, prompt: str) -> torch.Tensor:
+        return self.text[:, int(prompt)]
+
+    def negative(self) -> torch.Tensor:
+        return self.empty
+
+
+class LoopClip:
+    """The recipe's image tokens: base + 0.3 times the mean of the frame."""
+
+    def __init__(self, base: np.ndarray):
+        self.base = torch.from_numpy(base)
+
+    def encode(self, frame: torch.Tensor) -> torch.Tensor:
+        return self.base + 0.3 * frame.mean()
+
+
+class LoopDepth:
+    """The recipe's depth of a frame, which is known by its camera."""
+
+    id = "recipe"
+
+    def __init__(self, seed: int, w2c: np.ndarray):
+        self.seed, self.w2c = seed, w2c
+
+    def estimate_window(self, frames: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> WindowDepth:
+        numbers = [int(np.abs(self.w2c - pose).max((1, 2)).argmin()) for pose in w2c]
+        height, width = frames.shape[1:3]
+        depth = [golden_recipe.depth_map(self.seed, f"loop.depth{i}", height, width) for i in numbers]
+        return WindowDepth(np.stack(depth), scaled_by_cameras=True)
+
+
+class GlobalNoise(SeededNoise):
+    """Noise as the published code draws it again: from torch's global generator, in the memory of its latents.
+
+    Those are (channels, slots, h, w) turned around, and torch draws other numbers into turned tensors.
+    """
+
+    def fresh(self, seed: int, step: int, shape: tuple[int, ...]) -> torch.Tensor:
+        slots, channels, h, w = shape
+        return torch.randn_like(torch.empty(channels, slots, h, w).transpose(0, 1))
+
+
+LOOP_SETTINGS = {
+    "unipc": Lyra2Settings("unipc", steps=4, shift=5.0, guidance=5.0, depth_alignment="cameras"),
+    "dmd": Lyra2Settings("dmd", depth_alignment="cameras"),
+}
+LOOP_SEED, GLOBAL_SEED, FRAME_STEP, LOOP_TOLERANCE = 1, 7, 10, 5e-3
+
+
+def run_loop(folder: Folder, case: str) -> dict[str, np.ndarray]:
+    """Two chunks by the engine class, its parts swapped for the recipe's; arrays as in loop.npz."""
+    seed, chunk = folder.meta["seed"], CHUNK_FRAMES
+    golden = folder.arrays("loop")
+    count, (height, width) = len(golden[f"{case}_frame_means"]), golden[f"{case}_frames"].shape[2:]
+    inputs = golden_recipe.loop_inputs(seed, height, width, count)
+    parts = Lyra2Components(
+        transformer=tiny_network(folder, TINY_HEAD_DIM),
+        vae=StreamingVae(tiny_vae(folder)),
+        text_encoder=LoopText(inputs["text"], inputs["negative"]),
+        image_encoder=LoopClip(inputs["clip"]),
+        depth=LoopDepth(seed, inputs["w2c"]),
+        noise=GlobalNoise(),
+    )
+    engine = Lyra2Engine(parts, LOOP_SETTINGS[case])
+    torch.manual_seed(GLOBAL_SEED)
+    image = smooth_noise(inputs["image"])
+    w2c, intrinsics = inputs["w2c"], inputs["intrinsics"]
+    first_depth = golden_recipe.depth_map(seed, "loop.depth0", height, width)
+    state = engine.start(image, first_depth, w2c[0], intrinsics[0])
+    frames, latents, made = [image[0, :, None]], [], None
+    for n, start in enumerate(range(1, count, chunk)):
+        # The published run leaves out what follows the last chunk.
+        if made is not None:
+            engine.take_in(state, made)
+        cameras = slice(start, start + chunk)
+        made = engine.make_chunk(state, w2c[cameras], intrinsics[cameras], str(n), LOOP_SEED + n)
+        frames.append(made.frames[0])
+        latents.append(made.latents[0])
+    video = torch.cat(frames, 1)
+    return {
+        f"{case}_frames": video[:, ::FRAME_STEP].numpy(),
+        f"{case}_frame_means": video.mean((0, 2, 3)).numpy(),
+        f"{case}_history_latents": torch.cat(latents, 1).numpy(),
+        f"{case}_cached_ids": np.array(made.remembered),
+    }
+
+
+def check_loop(folder: Folder) -> Deviation:
+    golden = folder.arrays("loop")
+    largest = 0.0
+    for case in LOOP_SETTINGS:
+        for name, ours in run_loop(folder, case).items():
+            largest = max(largest, largest_deviation(ours, golden[name]))
+    return Deviation(largest, LOOP_TOLERANCE)
+
+
 CHECKS: dict[str, Callable[[Folder], Deviation]] = {
-    f"cond_ar{step}": _check_of_step(step) for step in range(3)
+    **{f"cond_ar{step}": _check_of_step(step) for step in range(3)},
+    "loop": check_loop,
 }

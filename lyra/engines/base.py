@@ -7,11 +7,50 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.progress import Progress
 
 if TYPE_CHECKING:
     from lyra.world import World
+
+MAX_STEPS = 200
+MAX_GUIDANCE = 30.0
+MEMORY_MODES = ("resident", "fp8", "offload")
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What a user may choose of an engine; None leaves it to the engine. The preview engine has nothing to choose.
+
+    `steps`: how many steps the sampler takes. `guidance`: how strongly the text leads, 1 being not at all.
+    `memory_mode`: one of MEMORY_MODES; by default the first that fits the GPU. `compile`: compile the network first,
+    which takes minutes and makes every later step faster.
+    """
+
+    steps: int | None = None
+    guidance: float | None = None
+    memory_mode: str | None = None
+    compile: bool = False
+
+    def checked(self) -> EngineOptions:
+        """Raises InvalidInputError for values that no engine has."""
+        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
+            raise InvalidInputError(f"steps is {self.steps}; choose 1 to {MAX_STEPS}, or leave it out.")
+        # Written so that NaN is refused as well.
+        if self.guidance is not None and not 1 <= self.guidance <= MAX_GUIDANCE:
+            raise InvalidInputError(
+                f"guidance is {self.guidance}; choose 1 (the text leads nothing) to {MAX_GUIDANCE:g}, or leave it out."
+            )
+        if self.memory_mode is not None and self.memory_mode not in MEMORY_MODES:
+            raise InvalidInputError(
+                f"There is no memory mode {self.memory_mode!r}; choose one of {', '.join(MEMORY_MODES)}, "
+                "or leave it out."
+            )
+        return self
+
+
+DEFAULT_OPTIONS = EngineOptions()
 
 
 @dataclass(frozen=True)
@@ -31,12 +70,21 @@ class ChunkFrames:
     """What an engine made of 80 cameras: `frames` (80, H, W, 3) uint8 sRGB, `depth` (80, H, W) float32.
 
     Depth is z-depth rounded to float16 (inf is sky), because that is what the world folder keeps. `state` holds
-    named arrays that `restore` needs beyond frames and depth; they are written beside the chunk.
+    named arrays that `restore` needs beyond frames and depth; they are written beside the chunk. `notes` are lines
+    for the user.
     """
 
     frames: np.ndarray
     depth: np.ndarray
     state: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def rounded_depth(disparity: np.ndarray) -> np.ndarray:
+    """Depth (..., H, W) float32 as the world folder keeps it: float16 precision, inf where there is sky."""
+    with np.errstate(divide="ignore", over="ignore"):
+        depth = (1 / disparity).astype(np.float16)
+    return np.maximum(depth, np.finfo(np.float16).tiny).astype(np.float32)
 
 
 class Engine(Protocol):

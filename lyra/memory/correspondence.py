@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lyra.geometry.arrays import Array, ArraySpace
+from lyra.geometry.arrays import Array, ArraySpace, to_numpy
 from lyra.geometry.rays import space_to_depth
 from lyra.geometry.warp import SplatSettings, splat, splat_source
 from lyra.memory.cache import GeometryCache
@@ -18,6 +18,22 @@ SLOTS = 5
 # Every fourth new frame has a latent, whose camera is that of the last of its four frames.
 LATENT_FRAMES = 4
 EMPTY_BLOCK = (-1.0, -1.0, -1.0, 1.0)
+# The published depth model puts sky at this quantile of a frame's other depth, but no farther than this many metres.
+SKY_QUANTILE, FARTHEST_SKY = 0.99, 200.0
+
+
+def with_sky_wall(depth: Array) -> np.ndarray:
+    """Depth (H, W) float32 as the published network knows it: sky (inf) is a wall behind the frame's other depth.
+
+    At infinity it would leave nothing of the range [-1, 1] to what is near.
+    """
+    depth = to_numpy(depth, np.float32)
+    sky = np.isinf(depth)
+    if not sky.any():
+        return depth
+    solid = depth[~sky & (depth > 0)]
+    wall = min(float(np.quantile(solid, SKY_QUANTILE)), FARTHEST_SKY) if len(solid) else FARTHEST_SKY
+    return np.where(sky, np.float32(wall), depth)
 
 
 def canonical_coordinates(height: int, width: int, slots: int = SLOTS) -> np.ndarray:
@@ -69,7 +85,7 @@ def warped_correspondences(
         entry = cache[frame_id]
         source = splat_source(
             space.take(coordinates[slots - 1 - block])[None, None],
-            space.bring(entry.depth)[None, None],
+            space.bring(with_sky_wall(entry.depth))[None, None],
             space.bring(entry.w2c)[None, None],
             space.bring(entry.intrinsics)[None, None],
             pixel_offset=settings.pixel_offset,

@@ -16,7 +16,7 @@ from lyra.engines.lyra2.history import LATENT_FRAMES, History, Vae, padded_retri
 from lyra.geometry.rays import PATCH, camera_rays, space_to_depth
 from lyra.geometry.warp import SplatSettings, splat, splat_source
 from lyra.memory import GeometryCache, GreedyCoverage
-from lyra.memory.correspondence import history_correspondences, warped_correspondences
+from lyra.memory.correspondence import history_correspondences, warped_correspondences, with_sky_wall
 
 # The published splat: rays through integer pixels, 16 targets share the depth that weights refer to.
 PUBLISHED_SPLAT = SplatSettings(pixel_offset=0.0, batch=16)
@@ -112,7 +112,7 @@ class Conditioner:
         # Cameras as float32 tensors, so that torch inverts them as the published code does: see arrays.inverse.
         depth, w2c, intrinsics = (
             torch.as_tensor(array).to(self.device, torch.float32)[None, None]
-            for array in (entry.depth, entry.w2c, entry.intrinsics)
+            for array in (with_sky_wall(entry.depth), entry.w2c, entry.intrinsics)
         )
         image = history.newest.to(self.device, torch.float32).permute(0, 2, 3, 1)[None]
         source = splat_source(image, depth, w2c, intrinsics, pixel_offset=PUBLISHED_SPLAT.pixel_offset)

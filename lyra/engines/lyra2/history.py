@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from lyra.engines.lyra2.framepack import FramePackLayout
+from lyra.engines.lyra2.vae import DECODER_REACH, ENCODER_REACH
 
 # Frames that share a latent, but for the very first frame, which has one of its own.
 LATENT_FRAMES = 4
@@ -77,6 +78,33 @@ class History:
         """With more frames (1, 3, 4k, H, W) and their latents, the caches left as they are."""
         recent = torch.cat([self.recent, latents.to(self.recent)], 2)[:, :, -self.recent.shape[2] :]
         return replace(self, recent=recent, newest=frames[:, :, -1], frames=self.frames + frames.shape[2])
+
+    def replayed(self, vae: Vae, chunks: Sequence[torch.Tensor]) -> History:
+        """The past after `chunks` of sampled latents (1, 16, k, h, w) that were made before, bit for bit.
+
+        The VAE's caches reach back so far only: of a long past the last few chunks are decoded and encoded again.
+        """
+        if not chunks:
+            return self
+        per_chunk = chunks[0].shape[2]
+        encoded = -(-(self.recent.shape[2] + ENCODER_REACH) // per_chunk)
+        decoded = encoded + -(-DECODER_REACH // per_chunk)
+        past = replace(self, frames=self.frames + LATENT_FRAMES * per_chunk * max(len(chunks) - encoded, 0))
+        decoder_cache = self.decoder_cache
+        for sampled in chunks[-decoded:-encoded]:
+            _, decoder_cache = vae.decode(sampled, decoder_cache)
+        past = replace(past, decoder_cache=decoder_cache)
+        for sampled in chunks[-encoded:]:
+            past, _, _ = past.advanced(vae, sampled)
+        return past
+
+    def caches_on(self, device: torch.device | str) -> History:
+        """With the VAE's caches on `device`; at 832x480 they take 2 GB."""
+        return replace(
+            self,
+            encoder_cache=self.encoder_cache.to(device),
+            decoder_cache=self.decoder_cache.to(device),
+        )
 
     def remembering(self, stills: Mapping[int, torch.Tensor]) -> History:
         """With more frames that can be shown as stills."""

@@ -1,0 +1,64 @@
+"""How the Lyra 2.0 engine runs: sampler, guidance, retrieval, depth, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lyra.engines.base import EngineOptions
+from lyra.engines.lyra2.samplers import DistilledSampler, Sampler, UniPCSampler
+from lyra.errors import InvalidInputError
+
+FAST_ENGINE = "lyra2-fast"
+
+
+@dataclass(frozen=True)
+class Lyra2Settings:
+    """The published values are the defaults.
+
+    `sampler`: "unipc" takes `steps` with `shift`, led by the text with `guidance`; "dmd" is the distilled model's four
+    steps, which know neither. `retrieval_views`: how many of a chunk's cameras decide which frames are remembered to
+    the network. `depth_alignment`: "memory" fits the depth of new frames to that of remembered ones, "cameras" takes
+    it as the estimator scaled it (published). `memory_mode`: see `lyra.engines.lyra2.memory_modes`; None chooses by
+    free memory. `compile`: the network's blocks go through torch.compile.
+    """
+
+    sampler: Literal["unipc", "dmd"] = "unipc"
+    steps: int = 35
+    shift: float = 5.0
+    guidance: float = 5.0
+    retrieval_views: int = 1
+    depth_alignment: Literal["memory", "cameras"] = "memory"
+    memory_mode: str | None = None
+    compile: bool = False
+
+    @classmethod
+    def of(cls, engine_id: str, options: EngineOptions) -> Lyra2Settings:
+        """Settings of "lyra2" or "lyra2-fast" as the user wants them.
+
+        Raises InvalidInputError for options that the distilled model does not have.
+        """
+        common = {"memory_mode": options.memory_mode, "compile": options.compile}
+        if engine_id == FAST_ENGINE:
+            for name in ("steps", "guidance"):
+                value = getattr(options, name)
+                if value is not None:
+                    raise InvalidInputError(
+                        f"{name} is {value:g}, but {FAST_ENGINE} has neither steps nor guidance to choose; "
+                        "leave it out, or use the engine 'lyra2'."
+                    )
+            return cls(sampler="dmd", **common)
+        defaults = cls()
+        return cls(
+            steps=defaults.steps if options.steps is None else options.steps,
+            guidance=defaults.guidance if options.guidance is None else options.guidance,
+            **common,
+        )
+
+    def make_sampler(self) -> Sampler:
+        return UniPCSampler(self.steps, self.shift) if self.sampler == "unipc" else DistilledSampler()
+
+    @property
+    def guided(self) -> bool:
+        """Whether the network is also asked without the prompt."""
+        return self.sampler == "unipc" and self.guidance != 1.0
