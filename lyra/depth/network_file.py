@@ -21,7 +21,7 @@ class NetworkShape:
     encoder_blocks: tuple[int, ...] = (1, 2, 2)
     decoder_blocks: tuple[int, ...] = (1, 1, 1)
     token_width: int = 256
-    token_blocks: int = 4
+    token_blocks: int = 5
     heads: int = 4
 
     @property

@@ -37,7 +37,8 @@ from lyra.training.depth_losses import Weights, target_from, terms, total
 from lyra.training.depth_network import DepthNet, export, inputs_from
 from lyra.training.depth_report import append_row, draw_curve, draw_sheet, shaded
 
-SHAPES_OF_PICTURES = ((96, 160), (96, 160), (112, 144), (96, 160), (144, 112), (128, 224))
+# Mostly small, for many pictures in a short time; larger ones, as the network is shown later, besides.
+SIZES = ((96, 160), (128, 224), (96, 160), (112, 144), (96, 160), (160, 272), (96, 160), (144, 112))
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Settings:
     report_every: int = 300
     shards: int = 300
     held_out: int = 48
-    sizes: tuple[tuple[int, int], ...] = SHAPES_OF_PICTURES
+    sizes: tuple[tuple[int, int], ...] = SIZES
 
 
 @dataclass(frozen=True)
