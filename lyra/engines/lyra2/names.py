@@ -11,7 +11,7 @@ import re
 from lyra.errors import InvalidInputError
 
 # Published module -> module here, without the trailing ".weight" or ".bias".
-_OUTER = {
+OUTER_MODULES = {
     "patch_embedding": "patch_embedding",
     "text_embedding.0": "condition_embedder.text_embedder.linear_1",
     "text_embedding.2": "condition_embedder.text_embedder.linear_2",
@@ -25,7 +25,7 @@ _OUTER = {
     "head.modulation": "scale_shift_table",
     "head.head": "proj_out",
 }
-_IN_BLOCK = {
+BLOCK_MODULES = {
     "modulation": "scale_shift_table",
     **{f"self_attn.{name}": f"attn1.to_{name}" for name in "qkv"},
     "self_attn.o": "attn1.to_out.0",
@@ -50,7 +50,8 @@ _IN_BLOCK = {
 # Averaged weights, state of Transformer Engine's attention, counters of the training run.
 _IGNORABLE = re.compile(r"^net_ema\.|_extra_state$|^accum_\w+$")
 _KEY = re.compile(r"(?:(?P<block>blocks\.\d+)\.)?(?P<module>.+?)(?P<kind>\.weight|\.bias)?")
-_HISTORY_EMBEDDING = re.compile(r"clean_patch_embeddings\.\d+")
+HISTORY_EMBEDDINGS = "clean_patch_embeddings"
+_HISTORY_EMBEDDING = re.compile(rf"{HISTORY_EMBEDDINGS}\.\d+")
 # What the float8 form stores in float8: the large projections. Embeddings of cameras, correspondences, time, text
 # and image, norms, modulation and the head stay in bfloat16; they are few and what precision is lost there is seen.
 _FLOAT8 = re.compile(
@@ -73,12 +74,14 @@ def to_module_key(published: str) -> str:
 
     Raises InvalidInputError that names a key which the network does not have.
     """
-    return _translate(without_wrappers(published), _OUTER, _IN_BLOCK, "the published Lyra 2.0 network")
+    return _translate(
+        without_wrappers(published), OUTER_MODULES, BLOCK_MODULES, "the published Lyra 2.0 network"
+    )
 
 
 def to_published_key(key: str) -> str:
     """The published key (without "net.") of a key of the module. Raises InvalidInputError that names an unknown one."""
-    return _translate(key, _reversed(_OUTER), _reversed(_IN_BLOCK), "Lyra2Transformer3DModel")
+    return _translate(key, _reversed(OUTER_MODULES), _reversed(BLOCK_MODULES), "Lyra2Transformer3DModel")
 
 
 def stored_in_float8(key: str) -> bool:
