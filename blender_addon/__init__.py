@@ -6,7 +6,7 @@ import atexit
 
 import bpy
 
-from . import operators, preferences, properties, sampled_path, session, ui, viewport
+from . import operators, preferences, properties, sampled_path, session, ui, viewport, weights
 from .jobs import find_again
 
 
@@ -28,11 +28,13 @@ def register() -> None:
     ui.register()
     viewport.register()
     bpy.app.handlers.load_post.append(_after_load)
+    session.current.on_ready.append(weights.find_again)
     atexit.register(session.current.close)
 
 
 def unregister() -> None:
     atexit.unregister(session.current.close)
+    session.current.on_ready.remove(weights.find_again)
     bpy.app.handlers.load_post.remove(_after_load)
     viewport.unregister()
     ui.unregister()

@@ -207,6 +207,9 @@ def preview_file(job_id: str) -> Path:
 def _ended(job: dict) -> None:
     for note in job["notes"]:
         session.current.say(note)
+    if job["kind"] == "download":
+        session.current.refresh_engines()
+        return
     if job["state"] != "done":
         _refresh(job["world_id"])
         return

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
-from . import worlds
+from . import engines, worlds
 
 
 def _is_camera(_settings, candidate: bpy.types.Object) -> bool:
@@ -23,6 +31,31 @@ def _show(settings, _context) -> None:
             worlds.show_vertex_colors()
 
 
+def _own(name: str):
+    """An update function: a setting that the artist takes over begins at the default of the world's engine."""
+
+    def begin(settings, _context) -> None:
+        if settings.world and getattr(settings, f"use_{name}"):
+            limits = engines.setting(worlds.description(settings.world)["engine"], name)
+            if limits:
+                setattr(settings, name, limits["default"])
+
+    return begin
+
+
+class LYRA_PG_prompt(bpy.types.PropertyGroup):
+    """A text for a part of a world."""
+
+    piece: IntProperty(
+        name="From Piece",
+        description="The piece of 80 frames, counted from 1 over the whole world, from which the text holds",
+        default=1,
+        min=1,
+        max=100,
+    )
+    text: StringProperty(name="Text", description="What the camera finds there")
+
+
 class LYRA_PG_world(bpy.types.PropertyGroup):
     """A world, on the empty it hangs under. What the backend says is kept as it was said, in JSON."""
 
@@ -35,6 +68,10 @@ class LYRA_PG_world(bpy.types.PropertyGroup):
     first_frame: IntProperty(
         name="First Frame", description="Scene frame of the world's first picture", default=1
     )
+    prompts: CollectionProperty(
+        name="Prompts", description="Texts for parts of the world", type=LYRA_PG_prompt
+    )
+    prompt_index: IntProperty(name="Prompt", description="The chosen text", default=0)
 
 
 class LYRA_PG_settings(bpy.types.PropertyGroup):
@@ -136,6 +173,30 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     prompt: StringProperty(
         name="Prompt", description="What the camera finds on its way; the preview engine ignores it"
     )
+    use_steps: BoolProperty(
+        name="Own Steps",
+        description="Set the number of steps instead of the engine's own",
+        update=_own("steps"),
+    )
+    steps: IntProperty(
+        name="Steps",
+        description="Denoising steps; fewer are quicker and coarser",
+        default=35,
+        min=1,
+        max=1000,
+    )
+    use_guidance: BoolProperty(
+        name="Own Guidance",
+        description="Set the guidance instead of the engine's own",
+        update=_own("guidance"),
+    )
+    guidance: FloatProperty(
+        name="Guidance", description="How strictly the prompt is followed", default=5.0, min=0.0, max=100.0
+    )
+    use_new_seed: BoolProperty(
+        name="Own Seed", description="Use another seed than the world's for new frames"
+    )
+    new_seed: IntProperty(name="Seed", description="Another seed gives other frames", default=0, min=0)
     pose_scale: FloatProperty(
         name="Path Scale",
         description="Factor on how far the camera moves, relative to the scene",
@@ -169,7 +230,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
 
 
-classes = (LYRA_PG_world, LYRA_PG_settings)
+classes = (LYRA_PG_prompt, LYRA_PG_world, LYRA_PG_settings)
 
 
 def register() -> None:

@@ -48,6 +48,8 @@ class Session:
         self.tasks: list[Iterator[None]] = []
         # Jobs under way: objects with a `poll()` that returns False when it is over.
         self.followers: list = []
+        # Called whenever a backend has just answered.
+        self.on_ready: list[Callable[[], None]] = []
         # The newest job of each world by the world's id, as the backend last described it.
         self.jobs: dict[str, dict] = {}
         self._child: subprocess.Popen | None = None
@@ -140,7 +142,7 @@ class Session:
         self._next_health = time.monotonic() + HEALTH_INTERVAL
         self.refresh_engines()
         waiting, self._waiting = self._waiting, []
-        for then in waiting:
+        for then in (*self.on_ready, *waiting):
             then()
 
     def refresh_engines(self) -> None:

@@ -84,6 +84,9 @@ def add(empty: bpy.types.Object, role: str, obj: bpy.types.Object, local: np.nda
     """Puts an object into a world, in the place of the one that played its role before."""
     remove(empty, role)
     obj[ROLE] = role
+    if licence := description(empty)["license"]:
+        # Splats and mesh are carried on into other files, where the empty does not come along.
+        obj["lyra_license"] = licence
     collection = collection_of(empty)
     for other in list(obj.users_collection):
         other.objects.unlink(obj)

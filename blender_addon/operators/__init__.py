@@ -1,8 +1,8 @@
 """What the artist can do, one file per step."""
 
-from . import engine, generate, path, results, seed
+from . import engine, generate, path, prompts, results, seed, weights
 
-_modules = (seed, path, generate, results, engine)
+_modules = (seed, path, generate, prompts, results, engine, weights)
 
 
 def register() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .. import conversion, jobs, sampled_path, session, trajectory, worlds
+from .. import engines, jobs, prompts, sampled_path, session, trajectory, worlds
 from .path import needs_ready_world
 
 
@@ -43,7 +43,7 @@ class LYRA_OT_generate(bpy.types.Operator):
         empty = settings.world
         try:
             payload = _payload(context, empty)
-        except conversion.CameraError as error:
+        except ValueError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         if worlds.description(empty)["frames"] <= 1:
@@ -60,14 +60,31 @@ class LYRA_OT_generate(bpy.types.Operator):
 
 
 def _payload(context, empty) -> dict:
-    settings = context.scene.lyra
+    """What Generate sends. Raises ValueError for a camera or a setting of no use."""
+    settings, world = context.scene.lyra, worlds.description(empty)
+    options = engines.checked_settings(world["engine"], _own_settings(settings))
+    pieces = len(world["chunks"]) + settings.chunks
+    texts = prompts.captions(
+        ((entry.piece, entry.text) for entry in empty.lyra.prompts), settings.prompt, pieces
+    )
     sampled = sampled_path.update(context)
-    return {
+    payload = {
         "trajectory": sampled.payload(np.array(empty.matrix_world), empty.name),
-        "prompt": settings.prompt,
         "pose_scale": settings.pose_scale,
         "reconstruct": settings.reconstruct,
         "mesh": settings.reconstruct and settings.mesh,
+    }
+    payload |= {"captions": texts} if texts else {"prompt": settings.prompt}
+    if settings.use_new_seed:
+        payload["seed"] = settings.new_seed
+    if options:
+        payload["options"] = options
+    return payload
+
+
+def _own_settings(settings) -> dict[str, float]:
+    return {
+        name: getattr(settings, name) for name in ("steps", "guidance") if getattr(settings, f"use_{name}")
     }
 
 

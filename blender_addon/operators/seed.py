@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
-from .. import conversion, jobs, session
+from .. import conversion, engines, jobs, session
 
 EXTENSIONS = ".png;.jpg;.jpeg;.webp;.tif;.tiff;.bmp;.exr;.hdr"
 EYE_HEIGHT = 1.6
@@ -62,9 +62,8 @@ class LYRA_OT_choose_engine(bpy.types.Operator):
 
     @classmethod
     def description(cls, context, properties):
-        for engine in session.current.engines:
-            if engine["id"] == properties.engine:
-                return " ".join(filter(None, (engine["needs"], engine["license"]))).rstrip(".")
+        if engine := engines.find(properties.engine):
+            return " ".join(filter(None, (engine["needs"], engine["license"]))).rstrip(".")
         return "Make the world's pictures with this engine"
 
     def execute(self, context):
@@ -91,7 +90,7 @@ class LYRA_OT_start_world(bpy.types.Operator):
                 "Use Camera Lens needs a camera in the scene: add one, or switch the option off"
             )
             return False
-        if reason := engine_missing(settings.engine):
+        if reason := engines.missing(settings.engine):
             cls.poll_message_set(reason)
             return False
         return True
@@ -108,16 +107,6 @@ class LYRA_OT_start_world(bpy.types.Operator):
             return {"CANCELLED"}
         self.report({"INFO"}, "The world is being started; its points appear when depth is known")
         return {"FINISHED"}
-
-
-def engine_missing(engine_id: str) -> str:
-    """Why the chosen engine cannot work, as the backend says; empty while it can, or is not known yet."""
-    for engine in session.current.engines:
-        if engine["id"] == engine_id:
-            return "" if engine["ready"] else engine["reason"].rstrip(".")
-    if session.current.engines:
-        return f"The engine '{engine_id}' is unknown to the running service; choose another"
-    return ""
 
 
 def new_world(context) -> jobs.NewWorld:

@@ -8,7 +8,7 @@ from .. import installer, jobs, preferences, sampled_path, session, trajectory, 
 from ..operators.generate import job_of
 from ..presets import PRESETS
 from ..session import Phase
-from . import thumbnails
+from . import engines, prompts, thumbnails
 from .status import say, size, stage, time_left
 
 
@@ -33,27 +33,10 @@ class LYRA_PT_image(_Panel, bpy.types.Panel):
             layout.prop(settings, "world")
         layout.prop(settings, "image")
         layout.prop(settings, "name", placeholder="Name of the Image")
-        _draw_engines(layout, settings)
+        engines.draw(layout, settings)
         row = layout.row()
         row.scale_y = 1.3
         row.operator("lyra.start_world", icon="WORLD")
-
-
-def _draw_engines(layout, settings) -> None:
-    engines = session.current.engines
-    if not engines:
-        return
-    column = layout.column(align=True, heading="Engine")
-    for engine in engines:
-        row = column.row(align=True)
-        row.active = engine["ready"]
-        chosen = engine["id"] == settings.engine
-        icon = "RADIOBUT_ON" if chosen else "RADIOBUT_OFF"
-        row.operator("lyra.choose_engine", text=engine["label"], icon=icon, depress=chosen).engine = engine[
-            "id"
-        ]
-        if chosen and not engine["ready"]:
-            say(layout, engine["reason"], "INFO")
 
 
 class LYRA_PT_image_options(_Panel, bpy.types.Panel):
@@ -297,9 +280,11 @@ def register() -> None:
     thumbnails.register()
     for cls in classes:
         bpy.utils.register_class(cls)
+    prompts.register()
 
 
 def unregister() -> None:
+    prompts.unregister()
     for cls in reversed(classes):
         bpy.utils.unregister_class(cls)
     thumbnails.unregister()

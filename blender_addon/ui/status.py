@@ -13,6 +13,9 @@ _STAGES = {
     "mesh": "Making the Mesh",
     "video": "Writing the Video",
     "export": "Packing",
+    "download": "Downloading",
+    "convert": "Converting Weights",
+    "verify": "Checking Weights",
 }
 _STATES = {
     "queued": "Waiting in the Queue",

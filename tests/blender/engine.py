@@ -33,7 +33,7 @@ def run_in_blender(script: str, folder: Path, *arguments: str, timeout: float = 
         "LYRA_ENGINE_PYTHON": ENGINE_PYTHON,
         "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+    command = [sys.executable, "-m", "tests.blender.play", str(Path(__file__).with_name(script)), *arguments]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )

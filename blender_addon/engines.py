@@ -1,0 +1,79 @@
+"""What the backend says of its engines: what each still lacks, how large that is, what can be set."""
+
+from __future__ import annotations
+
+from . import session
+
+# Left to set before an engine is ready, by the state the backend gives; the sizes are filled in.
+_LACKS = {
+    "needs_licence": "licence not accepted",
+    "needs_download": "{download} to download",
+    "needs_conversion": "weights to convert",
+    "needs_gpu": "needs a GPU with {gpu}",
+    "needs_packages": "packages missing",
+}
+FETCHABLE = {"needs_download", "needs_conversion"}
+
+
+def find(engine_id: str) -> dict | None:
+    """An engine as the backend last described it; None while it is not known."""
+    return next((engine for engine in session.current.engines if engine["id"] == engine_id), None)
+
+
+def missing(engine_id: str) -> str:
+    """Why an engine cannot work, as the backend says; empty while it can, or is not known yet."""
+    engine = find(engine_id)
+    if engine is not None:
+        return "" if engine["ready"] else engine["reason"].rstrip(".")
+    if session.current.engines:
+        return f"The engine '{engine_id}' is unknown to the running service; choose another"
+    return ""
+
+
+def state(engine: dict) -> dict:
+    """How an engine stands; empty from a backend that has engines without weights only."""
+    return engine.get("state") or {}
+
+
+def lack(engine: dict) -> str:
+    """What keeps an engine from being ready, in a few words; empty when nothing does."""
+    if engine["ready"]:
+        return ""
+    now = state(engine)
+    words = _LACKS.get(now.get("status"), "not ready")
+    return words.format(download=size(now.get("download_bytes")), gpu=size(now.get("gpu_bytes")))
+
+
+def open_licences(engine: dict) -> list[dict]:
+    """The licences that must still be accepted."""
+    return [licence for licence in state(engine).get("licences", ()) if not licence["accepted"]]
+
+
+def setting(engine_id: str, name: str) -> dict | None:
+    """Default, min and max of a setting of an engine; None where it has no such setting."""
+    engine = find(engine_id)
+    return (engine.get("options") or {}).get(name) if engine else None
+
+
+def checked_settings(engine_id: str, wanted: dict[str, float]) -> dict[str, float]:
+    """The wanted settings that the engine has. Raises ValueError for one outside its limits."""
+    found = {}
+    for name, value in wanted.items():
+        limits = setting(engine_id, name)
+        if limits is None:
+            continue
+        low, high = limits["min"], limits["max"]
+        if not low <= value <= high:
+            raise ValueError(
+                f"{name.title()} is {value:g}; {find(engine_id)['label']} takes {low:g} to {high:g}. "
+                "Change it under Generate, Engine Settings."
+            )
+        found[name] = value
+    return found
+
+
+def size(byte_count: float | None) -> str:
+    """Bytes as people read them: `340 MB`, `98 GB`."""
+    if not byte_count:
+        return "some GB"
+    return f"{byte_count / 1e9:.0f} GB" if byte_count >= 1e9 else f"{byte_count / 1e6:.0f} MB"

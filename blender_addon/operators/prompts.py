@@ -1,0 +1,63 @@
+"""Texts for single pieces of the chosen world."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import worlds
+
+
+class _OnPrompts:
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        if context.scene.lyra.world is None:
+            cls.poll_message_set("Start a world first")
+            return False
+        return True
+
+
+class LYRA_OT_add_prompt(_OnPrompts, bpy.types.Operator):
+    bl_idname = "lyra.add_prompt"
+    bl_label = "Add Prompt"
+    bl_description = "Add a text that holds from the next piece of 80 frames on"
+
+    def execute(self, context):
+        empty = context.scene.lyra.world
+        made = len(worlds.description(empty).get("chunks", ()))
+        pieces = [entry.piece for entry in empty.lyra.prompts]
+        entry = empty.lyra.prompts.add()
+        entry.piece = max([made, *pieces]) + 1
+        entry.text = context.scene.lyra.prompt
+        empty.lyra.prompt_index = len(empty.lyra.prompts) - 1
+        return {"FINISHED"}
+
+
+class LYRA_OT_remove_prompt(_OnPrompts, bpy.types.Operator):
+    bl_idname = "lyra.remove_prompt"
+    bl_label = "Remove Prompt"
+    bl_description = "Remove the chosen text"
+
+    @classmethod
+    def poll(cls, context):
+        return super().poll(context) and len(context.scene.lyra.world.lyra.prompts) > 0
+
+    def execute(self, context):
+        kept = context.scene.lyra.world.lyra
+        kept.prompts.remove(kept.prompt_index)
+        kept.prompt_index = max(0, min(kept.prompt_index, len(kept.prompts) - 1))
+        return {"FINISHED"}
+
+
+classes = (LYRA_OT_add_prompt, LYRA_OT_remove_prompt)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,126 @@
+"""What an engine with weights needs before it runs: its licences accepted, its weights on the disk."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import StringProperty
+
+from .. import engines, jobs, session, weights
+from ..session import Phase
+from ..ui.status import wrapped
+
+# Characters in a line of the dialog.
+LINE = 84
+DIALOG_WIDTH = 560
+
+
+class LYRA_OT_accept_licence(bpy.types.Operator):
+    bl_idname = "lyra.accept_licence"
+    bl_label = "Accept Licence"
+    bl_description = "Read the licence of the engine's weights, and accept it once for this user"
+    bl_options = {"REGISTER", "INTERNAL"}
+
+    engine: StringProperty(options={"SKIP_SAVE"})
+    licence: StringProperty(options={"SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context):
+        return _connected(cls)
+
+    def invoke(self, context, event):
+        licence = self._licence()
+        if licence is None:
+            return self.execute(context)
+        return context.window_manager.invoke_props_dialog(
+            self, width=DIALOG_WIDTH, title=licence["title"], confirm_text="Accept"
+        )
+
+    def draw(self, context):
+        licence = self._licence()
+        column = self.layout.column(align=True)
+        for paragraph in licence["text"].splitlines():
+            for line in wrapped(paragraph, LINE) or [""]:
+                column.label(text=line)
+        if licence["url_hint"]:
+            column.label(text=licence["url_hint"], icon="URL")
+
+    def execute(self, context):
+        if self._licence() is None:
+            self.report({"ERROR"}, f"The engine '{self.engine}' has no licence '{self.licence}' to accept")
+            return {"CANCELLED"}
+        weights.accept(self.licence)
+        return {"FINISHED"}
+
+    def _licence(self) -> dict | None:
+        engine = engines.find(self.engine)
+        found = engines.open_licences(engine) if engine else []
+        return next((licence for licence in found if licence["id"] == self.licence), None)
+
+
+class LYRA_OT_download_weights(bpy.types.Operator):
+    bl_idname = "lyra.download_weights"
+    bl_label = "Download Weights"
+    bl_description = (
+        "Fetch the weights of the chosen engine and make them ready; what is there already is kept"
+    )
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        if not _connected(cls):
+            return False
+        engine = engines.find(context.scene.lyra.engine)
+        if engine is None or engines.state(engine).get("status") not in engines.FETCHABLE:
+            cls.poll_message_set("The chosen engine has nothing to download")
+            return False
+        if engines.open_licences(engine):
+            cls.poll_message_set("Accept the licence first")
+            return False
+        if engines.state(engine)["status"] == "needs_download" and not bpy.app.online_access:
+            cls.poll_message_set(
+                "Switch on Allow Online Access in Preferences, System: the weights are downloaded"
+            )
+            return False
+        if weights.is_downloading():
+            cls.poll_message_set("Wait for the download under way, or cancel it")
+            return False
+        return True
+
+    def execute(self, context):
+        weights.download(context.scene.lyra.engine)
+        return {"FINISHED"}
+
+
+class LYRA_OT_cancel_download(bpy.types.Operator):
+    bl_idname = "lyra.cancel_download"
+    bl_label = "Cancel Download"
+    bl_description = "Stop the download; what has arrived is kept, and the next one goes on from there"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        return _connected(cls) and weights.is_downloading()
+
+    def execute(self, context):
+        jobs.cancel(weights.download_job()["id"])
+        return {"FINISHED"}
+
+
+def _connected(cls) -> bool:
+    if session.current.phase is not Phase.READY:
+        cls.poll_message_set("Start the engine first")
+        return False
+    return True
+
+
+classes = (LYRA_OT_accept_licence, LYRA_OT_download_weights, LYRA_OT_cancel_download)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,87 @@
+"""Texts by piece, and the settings of the engine that makes the chosen world."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import engines, prompts, worlds
+from ..trajectory import CHUNK_FRAMES
+
+
+class LYRA_UL_prompts(bpy.types.UIList):
+    """One text per line, beside the piece it holds from."""
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
+        split = layout.split(factor=0.25)
+        split.prop(item, "piece", text="", emboss=False)
+        split.prop(item, "text", text="", emboss=False, placeholder="Text")
+
+    def filter_items(self, context, data, property):
+        entries = getattr(data, property)
+        order = sorted(range(len(entries)), key=lambda i: entries[i].piece)
+        place = {old: new for new, old in enumerate(order)}
+        return [], [place[i] for i in range(len(entries))]
+
+
+class _OfGenerate:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Lyra"
+    bl_parent_id = "LYRA_PT_generate"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context):
+        return context.scene.lyra.world is not None
+
+
+class LYRA_PT_prompts(_OfGenerate, bpy.types.Panel):
+    bl_label = "Prompts by Piece"
+
+    def draw(self, context):
+        layout, kept = self.layout, context.scene.lyra.world.lyra
+        row = layout.row()
+        row.template_list("LYRA_UL_prompts", "", kept, "prompts", kept, "prompt_index", rows=3)
+        column = row.column(align=True)
+        column.operator("lyra.add_prompt", text="", icon="ADD")
+        column.operator("lyra.remove_prompt", text="", icon="REMOVE")
+        if 0 <= kept.prompt_index < len(kept.prompts):
+            piece = kept.prompts[kept.prompt_index].piece
+            first = prompts.first_frame(piece)
+            layout.label(text=f"Piece {piece}: frames {first} to {CHUNK_FRAMES * piece}")
+
+
+class LYRA_PT_engine_settings(_OfGenerate, bpy.types.Panel):
+    bl_label = "Engine Settings"
+
+    def draw(self, context):
+        layout, settings = self.layout, context.scene.lyra
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        engine_id = worlds.description(settings.world)["engine"]
+        for name, label in (("steps", "Steps"), ("guidance", "Guidance")):
+            if limits := engines.setting(engine_id, name):
+                _draw_own(layout, settings, name, label, f"{limits['default']:g}")
+        _draw_own(layout, settings, "new_seed", "Seed", str(worlds.description(settings.world)["seed"]))
+
+
+def _draw_own(layout, settings, name: str, label: str, default: str) -> None:
+    row = layout.row(heading=label)
+    row.prop(settings, f"use_{name}", text="")
+    if getattr(settings, f"use_{name}"):
+        row.prop(settings, name, text="")
+    else:
+        row.label(text=default)
+
+
+classes = (LYRA_UL_prompts, LYRA_PT_prompts, LYRA_PT_engine_settings)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,55 @@
+"""Licences and weights of the engines: accepted, downloaded and converted by the backend at the artist's word."""
+
+from __future__ import annotations
+
+from . import jobs, session
+from .wire import Reply
+
+# Downloads belong to no world: among the jobs, which are kept by their world, they stand under this name.
+NO_WORLD = ""
+
+
+def download_job() -> dict | None:
+    """The newest download, as the backend last described it."""
+    return session.current.jobs.get(NO_WORLD)
+
+
+def is_downloading() -> bool:
+    job = download_job()
+    return job is not None and job["state"] in jobs.ACTIVE
+
+
+def accept(licence_id: str) -> None:
+    """Tells the backend that the user accepts a licence; it keeps that for good."""
+    session.current.client.request(
+        "POST",
+        f"/licences/{licence_id}/accept",
+        on_reply=lambda _reply: session.current.refresh_engines(),
+        on_error=session.current.say,
+    )
+    session.wake()
+
+
+def download(engine_id: str) -> None:
+    """Has the backend fetch and convert what an engine needs; what was fetched before is not fetched again."""
+    session.current.client.request(
+        "POST",
+        f"/engines/{engine_id}/download",
+        on_reply=lambda reply: jobs.follow(reply.json()),
+        on_error=session.current.say,
+        patience=120.0,
+    )
+    session.wake()
+
+
+def find_again() -> None:
+    """Follows the download that runs in the backend already, if one does."""
+
+    def listed(reply: Reply) -> None:
+        active = [job for job in reply.json() if job["kind"] == "download"]
+        for job in active:
+            jobs.follow(job)
+        if not active:
+            session.current.jobs.pop(NO_WORLD, None)
+
+    session.current.client.request("GET", "/jobs?active=true", on_reply=listed, on_error=session.current.say)

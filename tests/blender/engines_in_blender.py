@@ -1,0 +1,219 @@
+"""Run inside Blender: the extension before a service that has an engine with weights, from licence to download."""
+
+import json
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import bpy
+import numpy as np
+
+from tests.blender.recorder import drawn
+
+LICENCE = {
+    "id": "nvidia-lyra-2.0",
+    "title": "NVIDIA",
+    "text": "Research only.\n  - No sale.",
+    "url_hint": "page",
+}
+
+
+class Service:
+    """What the service knows: licence accepted or not, and the job that downloads."""
+
+    def __init__(self):
+        self.accepted, self.job, self.requests = False, None, []
+
+    def engines(self):
+        there = self.job is not None and self.job["state"] == "done"
+        status = "ready" if there else "needs_download" if self.accepted else "needs_licence"
+        lyra = {
+            "id": "lyra2", "label": "Lyra 2.0", "ready": there, "reason": "Weights are missing.", "needs": "a GPU",
+            "license": "research", "default": False,
+            "state": {"status": status, "text": f"It {status}.", "download_bytes": 98_000_000_000,
+                      "gpu_bytes": 24_000_000_000, "licences": [LICENCE | {"accepted": self.accepted}]},
+            "options": {"steps": {"default": 35, "min": 1, "max": 100},
+                        "guidance": {"default": 5.0, "min": 1.0, "max": 15.0}},
+        }  # fmt: skip
+        preview = {
+            "id": "preview", "label": "Preview", "ready": True, "reason": "", "needs": "", "license": "",
+            "default": True, "options": {"steps": None, "guidance": None},
+            "state": {"status": "ready", "text": "", "download_bytes": 0, "gpu_bytes": 0, "licences": []},
+        }  # fmt: skip
+        return [preview, lyra]
+
+    def begin(self):
+        self.job = {
+            "id": "d1", "world_id": "", "kind": "download", "state": "running", "stage": "download", "progress": 0.25,
+            "eta_seconds": 90, "message": "24 of 98 GB", "error": None, "notes": [], "sequence": 1, "preview": False,
+        }  # fmt: skip
+        return self.job
+
+    def answer(self, method, path):
+        self.requests.append(f"{method} {path}")
+        if path == "/v1/health":
+            return {
+                "api": 1,
+                "version": "0.1.0",
+                "pid": 1,
+                "owner": "user",
+                "device": "cpu",
+                "worker": "idle",
+            }
+        if path == "/v1/engines":
+            return self.engines()
+        if path.startswith("/v1/licences/"):
+            self.accepted = True
+            return {}
+        if path == "/v1/engines/lyra2/download":
+            return self.begin()
+        if path == "/v1/jobs?active=true":
+            return [self.job] if self.job and self.job["state"] == "running" else []
+        if path == "/v1/jobs/d1/cancel":
+            self.job["state"] = "cancelled"
+        return self.job
+
+
+def serve(service):
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_args):
+            pass
+
+        def do_GET(self):
+            body = json.dumps(service.answer(self.command, self.path)).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self):
+            self.do_GET()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
+def until(condition, limit=20.0):
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, session.current.message
+        session.current.tick()
+        time.sleep(0.01)
+
+
+def refused(operator, says, **options):
+    try:
+        operator(**options)
+    except RuntimeError as error:
+        assert says in str(error), error
+    else:
+        raise AssertionError(f"not refused; expected: {says}")
+
+
+def panel(name):
+    return drawn(getattr(bpy.types, name), bpy.context)
+
+
+def check_licence_and_download(service):
+    settings = bpy.context.scene.lyra
+    settings.engine = "lyra2"
+    texts = panel("LYRA_PT_image")
+    assert "Lyra 2.0: licence not accepted" in texts and "Read and Accept Licence" in texts, texts
+    assert "lyra.download_weights" not in texts
+    refused(bpy.ops.lyra.download_weights, "nothing to download")
+    assert bpy.ops.lyra.accept_licence(engine="lyra2", licence=LICENCE["id"]) == {"FINISHED"}
+    until(lambda: engines.find("lyra2")["state"]["status"] == "needs_download")
+    assert "POST /v1/licences/nvidia-lyra-2.0/accept" in service.requests
+    refused(bpy.ops.lyra.accept_licence, "no licence", engine="lyra2", licence=LICENCE["id"])
+    texts = panel("LYRA_PT_image")
+    assert "Lyra 2.0: 98 GB to download" in texts and "Download 98 GB" in texts, texts
+    refused(bpy.ops.lyra.download_weights, "Allow Online Access")
+    bpy.context.preferences.system.use_online_access = True
+    assert bpy.ops.lyra.download_weights() == {"FINISHED"}
+    until(weights.is_downloading)
+    texts = panel("LYRA_PT_image")
+    assert "Downloading" in texts and "24 of 98 GB" in texts and "lyra.cancel_download" in texts, texts
+    refused(bpy.ops.lyra.download_weights, "under way")
+    assert bpy.ops.lyra.cancel_download() == {"FINISHED"}
+    until(lambda: not weights.is_downloading())
+    assert "Cancelled" in panel("LYRA_PT_image")
+
+
+def check_found_again(service):
+    """Another Blender, or this one later, follows the download that runs."""
+    service.begin()
+    session.current.disconnect()
+    session.current.jobs.clear()
+    bpy.ops.lyra.start_engine()
+    until(weights.is_downloading)
+    service.job["state"] = "done"
+    until(lambda: engines.find("lyra2")["ready"])
+    assert panel("LYRA_PT_image").count("Lyra 2.0") == 1
+
+
+def check_settings_and_prompts(folder):
+    scene = bpy.context.scene
+    world = {"id": "w", "name": "W", "engine": "lyra2", "seed": 7, "license": "Research only.", "width": 64,
+             "height": 64, "frames": 81, "notes": [], "chunks": [{"index": 1, "prompt": "", "seconds": 1.0}],
+             "files": [], "folder": ""}  # fmt: skip
+    settings = scene.lyra
+    settings.world = worlds.create(scene, world, np.eye(4))
+    assert settings.world["lyra_license"] == "Research only."
+    part = bpy.data.objects.new("part", None)
+    worlds.add(settings.world, worlds.MESH, part)
+    assert part["lyra_license"] == "Research only."
+    assert "Research only." in panel("LYRA_PT_world")
+    assert "35" in panel("LYRA_PT_engine_settings")
+    settings.use_guidance = True
+    assert settings.guidance == 5.0 and "guidance" in panel("LYRA_PT_engine_settings")
+    camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+    scene.collection.objects.link(camera)
+    settings.camera, settings.chunks, settings.prompt = camera, 2, "a valley"
+    plain = generate._payload(bpy.context, settings.world)
+    assert plain["options"] == {"guidance": 5.0} and plain["prompt"] == "a valley" and "seed" not in plain
+    settings.use_steps, settings.steps, settings.use_new_seed, settings.new_seed = True, 20, True, 3
+    bpy.ops.lyra.add_prompt()
+    settings.world.lyra.prompts[0].text = "a bridge"
+    bpy.ops.lyra.add_prompt()
+    assert [entry.piece for entry in settings.world.lyra.prompts] == [2, 3]
+    assert "Piece 3: frames 161 to 240" in panel("LYRA_PT_prompts")
+    own = generate._payload(bpy.context, settings.world)
+    assert own["captions"] == {"0": "a valley", "81": "a bridge", "161": "a valley"} and "prompt" not in own
+    assert own["options"] == {"steps": 20, "guidance": 5.0} and own["seed"] == 3
+    bpy.ops.lyra.remove_prompt()
+    bpy.ops.wm.save_as_mainfile(filepath=f"{folder}/prompts.blend")
+    bpy.ops.wm.open_mainfile(filepath=f"{folder}/prompts.blend")
+    (kept,) = bpy.context.scene.lyra.world.lyra.prompts
+    assert (kept.piece, kept.text) == (2, "a bridge")
+    bpy.context.scene.lyra.steps = 900
+    session.current.engines = Service().engines()
+    try:
+        generate._payload(bpy.context, bpy.context.scene.lyra.world)
+    except ValueError as error:
+        assert "Steps is 900" in str(error) and "1 to 100" in str(error)
+    else:
+        raise AssertionError("900 steps were taken")
+
+
+def main():
+    zip_file, folder = sys.argv[1:]
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
+    global engines, generate, session, weights, worlds
+    from bl_ext.user_default.lyra_worlds import engines, preferences, session, weights, worlds
+    from bl_ext.user_default.lyra_worlds.operators import generate
+
+    service = Service()
+    chosen = preferences.get()
+    chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", "token"
+    bpy.ops.lyra.start_engine()
+    until(lambda: session.current.engines)
+    check_licence_and_download(service)
+    check_found_again(service)
+    check_settings_and_prompts(folder)
+    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.lyra_worlds")
+
+
+main()
