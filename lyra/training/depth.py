@@ -32,10 +32,11 @@ from lyra.evaluation.depth_metrics import (
     sampled_ordinal_error,
 )
 from lyra.evaluation.depth_quality import HELD_OUT_SEED
+from lyra.evaluation.depth_sheet import shaded
 from lyra.training.depth_data import Pool, Shard, make_shard, recoloured, start_generator
 from lyra.training.depth_losses import Weights, target_from, terms, total
 from lyra.training.depth_network import DepthNet, export, inputs_from
-from lyra.training.depth_report import append_row, draw_curve, draw_sheet, shaded
+from lyra.training.depth_report import append_row, draw_curve, draw_sheet
 
 # Mostly small, for many pictures in a short time; larger ones, as the network is shown later, besides.
 SIZES = ((96, 160), (128, 224), (96, 160), (112, 144), (96, 160), (160, 272), (96, 160), (144, 112))

@@ -1,0 +1,76 @@
+"""A picture to look at: image, depth, and the points that they make, seen from the side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lyra.depth.base import DepthEstimate, DepthEstimator
+from lyra.errors import InvalidInputError
+from lyra.evaluation.depth_pairs import PICTURES
+
+# Degrees that the eye is led round the middle of the scene, and raised.
+ASIDE, ABOVE = 35.0, 12.0
+# Points farther than this, in medians of the depth, are left out: they are a backdrop.
+BACKDROP = 12.0
+SIZE = (288, 512)
+BEHIND = (28, 30, 36)
+
+
+def shaded(inverse: np.ndarray, sky: np.ndarray | None = None) -> np.ndarray:
+    """Inverse depth (H, W) as a picture (H, W, 3) uint8, near bright, the sky dark blue; ranks, not values."""
+    ranks = np.searchsorted(np.sort(inverse, None), inverse) / inverse.size
+    stops = np.array([[10, 5, 40], [110, 20, 110], [220, 70, 60], [250, 160, 40], [255, 250, 190]], float)
+    position = ranks * (len(stops) - 1)
+    colors = np.stack([np.interp(position, np.arange(len(stops)), stops[:, c]) for c in range(3)], -1)
+    if sky is not None:
+        colors[sky] = (60, 90, 140)
+    return colors.astype(np.uint8)
+
+
+def seen_from_aside(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:
+    """The points of `image` (H, W, 3) at their estimated depth, from an eye led round their middle; (H, W, 3) uint8.
+
+    Every point is one pixel: gaps show how surfaces are stretched and what floats between them.
+    """
+    height, width = image.shape[:2]
+    solid = np.isfinite(estimate.depth)
+    solid[solid] = estimate.depth[solid] < BACKDROP * np.median(estimate.depth[solid])
+    rows, columns = np.nonzero(solid)
+    pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))])
+    points = np.linalg.inv(estimate.intrinsics) @ pixels * estimate.depth[solid]
+    middle = np.array([0, 0, np.median(points[2])])[:, None]
+    turn, tilt = np.radians([ASIDE, ABOVE])
+    around = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    over = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    moved = over @ around @ (points - middle) + middle * [[1], [1], [1.35]]
+    x, y = (estimate.intrinsics @ (moved / np.maximum(moved[2], 1e-6)))[:2].astype(np.int64)
+    shown = (moved[2] > 1e-3) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    # Far points first: of several in one pixel the nearest is written last.
+    order = np.flatnonzero(shown)[np.argsort(-moved[2][shown])]
+    result = np.empty_like(image)
+    result[:] = BEHIND
+    result[y[order], x[order]] = image[rows[order], columns[order]]
+    return result
+
+
+def draw_depth_sheet(estimator: DepthEstimator, folder: Path, picture: Path) -> list[DepthEstimate]:
+    """Writes `picture`, a row for every image of `folder`: image, depth, points from the side; the estimates.
+
+    Raises InvalidInputError when the folder holds no image.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    if not files:
+        raise InvalidInputError(f"{folder} holds no image ({', '.join(PICTURES)}); give another folder.")
+    rows, estimates = [], []
+    for path in files:
+        with Image.open(path) as opened:
+            image = np.asarray(opened.convert("RGB").resize(SIZE[::-1], Image.Resampling.LANCZOS))
+        estimate = estimator.estimate(image)
+        depth = shaded(1 / estimate.depth, np.isinf(estimate.depth))
+        rows.append(np.concatenate([image, depth, seen_from_aside(image, estimate)], 1))
+        estimates.append(estimate)
+    Image.fromarray(np.concatenate(rows)).save(picture)
+    return estimates
