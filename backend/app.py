@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import asdict
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from backend import API_VERSION, schemas
 from backend.docs_page import render_docs
 from backend.errors import ConflictError, RangeError, status_of
+from backend.routes_engines import engine_routes
 from backend.routes_jobs import job_routes
 from backend.routes_worlds import world_routes
 from backend.service import Backend
@@ -39,6 +38,7 @@ def create_app(backend: Backend) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _unexpected_error)
     app.include_router(_service_routes(backend), prefix="/v1", tags=["service"])
+    app.include_router(engine_routes(backend), prefix="/v1", tags=["engines"])
     app.include_router(world_routes(backend), prefix="/v1/worlds", tags=["worlds"])
     app.include_router(job_routes(backend), prefix="/v1/jobs", tags=["jobs"])
 
@@ -66,10 +66,6 @@ def _service_routes(backend: Backend) -> APIRouter:
             active_jobs=len(backend.book.active()),
         )
 
-    @router.get("/engines")
-    async def engines() -> list[schemas.Engine]:
-        return [schemas.Engine(**asdict(info)) for info in await run_in_threadpool(_engines)]
-
     @router.post("/shutdown", status_code=202)
     async def shutdown(body: schemas.ShutdownBody) -> dict:
         active = backend.book.active()
@@ -82,13 +78,6 @@ def _service_routes(backend: Backend) -> APIRouter:
         return {}
 
     return router
-
-
-def _engines() -> list:
-    # Imported here: asking Warp for GPUs takes a second, and the port should answer before.
-    from lyra.engines import available_engines
-
-    return available_engines()
 
 
 async def _lyra_error(request: Request, error: LyraError) -> JSONResponse:

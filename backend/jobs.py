@@ -200,7 +200,7 @@ class JobBook:
             self._forget(job)
 
     def _enqueue(self, job: Job) -> None:
-        ahead = sum(other.downloads == job.downloads for other in self.active())
+        ahead = sum(other.downloads == job.downloads for other in self.active() if other is not job)
         job.state, job.queued = "queued", time.time()
         self._changed(job, stage="queued", message=f"waiting behind {ahead} jobs" if ahead else "waiting")
         self.news.set()

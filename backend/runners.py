@@ -7,15 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from backend.task import TRAJECTORY_FILE, Runner, Task
-from lyra import builder
+from lyra import builder, hub
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
+from lyra.hub.catalog import needs
+from lyra.hub.packages import require_packages
+from lyra.hub.state import wanted_items
 from lyra.progress import Progress
 from lyra.world import World
 
 # Share of an extend job's bar that its frames take when splats and mesh follow.
 FRAMES_SHARE = 0.7
 NEW_WORLD = "world"
+# Share of a download job's bar that fetching takes when the network is converted afterwards.
+DOWNLOAD_SHARE = 0.8
 
 
 def seed(task: Task) -> None:
@@ -98,4 +103,23 @@ def export(task: Task) -> None:
     builder.export_world(world, task.request["items"], world.results / "export.zip", task.progress)
 
 
-RUNNERS: dict[str, Runner] = {"seed": seed, "extend": extend, "reconstruct": reconstruct, "export": export}
+def download(task: Task) -> None:
+    """Fetches what an engine lacks and converts its network; finished parts stay when it is stopped."""
+    engine, weights = task.request["engine"], hub.Weights()
+    fetching = task.progress.part(0, DOWNLOAD_SHARE)
+    hub.download(wanted_items(engine, weights), weights, hub.choose_source(), progress=fetching)
+    if needs(engine).conversions and weights.usable_conversion(engine) is None:
+        require_packages(needs(engine).packages, needs(engine).extra, "Converting the network")
+        from lyra.hub.conversion import convert
+
+        convert(weights, progress=task.progress.part(DOWNLOAD_SHARE, 1))
+    task.progress.update("done", 1.0)
+
+
+RUNNERS: dict[str, Runner] = {
+    "seed": seed,
+    "extend": extend,
+    "reconstruct": reconstruct,
+    "export": export,
+    "download": download,
+}

@@ -36,12 +36,21 @@ class TrajectoryBody(Body):
     image_width: int
 
 
+class Options(Body):
+    """Left out or null: what the engine does by itself."""
+
+    steps: int | None = Field(None, ge=1, le=200)
+    guidance: float | None = Field(None, ge=1, le=30, allow_inf_nan=False)
+    memory_mode: Literal["resident", "fp8", "offload"] | None = None
+
+
 class ExtendSettings(Body):
     trajectory: TrajectoryBody
     prompt: str = Field("", max_length=10_000)
     captions: dict[str, str] | None = Field(None, description="starting frame of the whole world -> text")
     seed: Seed | None = None
     pose_scale: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
+    options: Options = Options()
     reconstruct: bool = True
     mesh: bool = True
 
@@ -76,6 +85,29 @@ class Health(BaseModel):
     active_jobs: int
 
 
+class Licence(BaseModel):
+    id: str
+    title: str
+    text: str
+    where: str
+    accepted: bool
+
+
+class EngineState(BaseModel):
+    status: Literal[
+        "ready", "needs_packages", "needs_gpu", "needs_licence", "needs_download", "needs_conversion"
+    ]
+    text: str
+    download_bytes: int
+    licences: list[Licence]
+
+
+class Range(BaseModel):
+    default: float
+    min: float
+    max: float
+
+
 class Engine(BaseModel):
     id: str
     label: str
@@ -84,6 +116,8 @@ class Engine(BaseModel):
     needs: str
     license: str
     default: bool
+    state: EngineState
+    options: dict[str, Range | None]
 
 
 class Chunk(BaseModel):

@@ -55,5 +55,12 @@ def extend(task: Task) -> None:
         task.notes([argument])
 
 
+def download(task: Task) -> None:
+    """Takes its time, so that what runs beside it can be seen."""
+    for step in range(200):
+        task.progress.update("download", step / 200)
+        time.sleep(0.05)
+
+
 if __name__ == "__main__":
-    main({"seed": seed, "extend": extend})
+    main({"seed": seed, "extend": extend, "download": download})
