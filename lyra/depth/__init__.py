@@ -1,27 +1,41 @@
-"""Who says how far everything is: a given file, Depth Anything V2, or a plain layout prior."""
+"""Who says how far everything is: a given file, a learned model, or a plain layout prior."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lyra.depth import depth_anything
-from lyra.depth.base import DepthEstimate, DepthEstimator
+from lyra.depth import depth_anything, depth_anything_3
+from lyra.depth.base import DepthEstimate, DepthEstimator, WindowDepth, WindowDepthEstimator
+from lyra.depth.blend import BlendedDepth, join_depth
 from lyra.depth.builtin import BuiltinDepth
 from lyra.depth.checks import sanitise
-from lyra.depth.depth_anything import DepthAnything
+from lyra.depth.depth_anything import VARIANTS, DepthAnything, Scene
+from lyra.depth.depth_anything_3 import DepthAnything3
 from lyra.depth.file import DepthFile
-from lyra.errors import InvalidInputError
+from lyra.depth.frames import FrameByFrame
+from lyra.errors import EngineNotReadyError, InvalidInputError
 
-CHOICES = ("auto", "builtin", "depth-anything-v2")
+CHOICES = ("auto", "builtin", *VARIANTS, depth_anything_3.ID)
+SCENES = ("auto", "outdoor", "indoor")
+# For windows of generated frames the best that is on the machine.
+WINDOW_ORDER = (depth_anything_3.ID, depth_anything.LARGE.id, depth_anything.SMALL.id)
 
 __all__ = [
     "CHOICES",
+    "SCENES",
+    "BlendedDepth",
     "BuiltinDepth",
     "DepthAnything",
+    "DepthAnything3",
     "DepthEstimate",
     "DepthEstimator",
     "DepthFile",
+    "FrameByFrame",
+    "WindowDepth",
+    "WindowDepthEstimator",
     "create_estimator",
+    "create_window_estimator",
+    "join_depth",
     "sanitise",
 ]
 
@@ -34,24 +48,81 @@ def create_estimator(
     *,
     source_hw: tuple[int, int] | None = None,
     weights: str | Path | None = None,
+    scene: Scene = "auto",
+    blend: bool = False,
 ) -> DepthEstimator:
-    """The estimator for a choice; a depth file goes before every choice.
+    """The estimator for a choice; a depth file goes before every choice, or with `blend` together with it.
 
-    "auto" takes Depth Anything V2 when it is installed and its weights are on the machine (or may be downloaded),
-    otherwise the built-in prior, and says why. `source_hw` is the (height, width) of the picture as it was given,
-    so that a depth file of that size can be cropped like it. `weights` is a local folder of Depth Anything weights.
-    Raises InvalidInputError for an unknown choice or unusable file, EngineNotReadyError when Depth Anything was
-    asked for and cannot run.
+    "auto" takes Depth Anything V2 Small when it is installed and its weights are on the machine (or may be
+    downloaded), otherwise the built-in prior, and says why. `source_hw` is the (height, width) of the picture as it
+    was given, so that a depth file of that size can be cropped like it. `weights` is a local folder of the chosen
+    model's weights. `scene` says which weights of Depth Anything V2 to take, "outdoor" or "indoor"; "auto" looks for
+    sky. With `blend` the depth file may leave pixels unknown, which the choice fills in.
+    Raises InvalidInputError for an unknown choice or unusable file, EngineNotReadyError when a model was asked for and
+    cannot run.
     """
+    _check_choice(choice, scene)
+    if depth_file is not None and not blend:
+        return DepthFile(depth_file, source_hw)
+    if blend and depth_file is None:
+        raise InvalidInputError("There is no depth file to be filled in; give one, or leave blending off.")
+    file = None if depth_file is None else DepthFile(depth_file, source_hw, blend=True)
+    estimator = _model(choice, allow_download, device, weights, scene)
+    return estimator if file is None else BlendedDepth(file, estimator)
+
+
+def create_window_estimator(
+    choice: str = "auto",
+    device: str = "cpu",
+    *,
+    weights: str | Path | None = None,
+    scene: Scene = "auto",
+) -> WindowDepthEstimator:
+    """The estimator of windows of frames with known cameras; nothing is downloaded.
+
+    "auto" takes the first of Depth Anything 3, V2 Large and V2 Small that can run here. Raises InvalidInputError for
+    an unknown choice, EngineNotReadyError when the chosen model, or with "auto" none of them, can run.
+    """
+    _check_choice(choice, scene)
+    if choice == "auto":
+        reasons = {name: _obstacle(name, False, weights, scene) for name in WINDOW_ORDER}
+        ready = [name for name, reason in reasons.items() if reason is None]
+        if not ready:
+            raise EngineNotReadyError(
+                f"No depth model for generated frames can run here. {reasons[WINDOW_ORDER[-1]]}"
+            )
+        choice = ready[0]
+    if choice == "builtin":
+        return FrameByFrame(BuiltinDepth())
+    return _model(choice, False, device, weights, scene)
+
+
+def _check_choice(choice: str, scene: str) -> None:
     if choice not in CHOICES:
         raise InvalidInputError(
             f"There is no depth estimator {choice!r}; choose one of {', '.join(CHOICES)}."
         )
-    if depth_file is not None:
-        return DepthFile(depth_file, source_hw)
+    if scene not in SCENES:
+        raise InvalidInputError(f"There is no kind of scene {scene!r}; choose one of {', '.join(SCENES)}.")
+
+
+def _obstacle(choice: str, allow_download: bool, weights: str | Path | None, scene: Scene) -> str | None:
+    """Why a model cannot run here, or None."""
+    if choice == depth_anything_3.ID:
+        return depth_anything_3.obstacle(weights)
+    return depth_anything.obstacle(allow_download, weights, VARIANTS[choice], scene)
+
+
+def _model(
+    choice: str, allow_download: bool, device: str, weights: str | Path | None, scene: Scene
+) -> BuiltinDepth | DepthAnything | DepthAnything3:
+    if choice == "auto":
+        reason = _obstacle(depth_anything.SMALL.id, allow_download, weights, scene)
+        if reason:
+            return BuiltinDepth(notes=(reason,))
+        choice = depth_anything.SMALL.id
     if choice == "builtin":
         return BuiltinDepth()
-    obstacle = depth_anything.obstacle(allow_download, weights)
-    if choice == "auto" and obstacle:
-        return BuiltinDepth(notes=(obstacle,))
-    return DepthAnything(weights, allow_download, device)
+    if choice == depth_anything_3.ID:
+        return DepthAnything3(weights, device)
+    return DepthAnything(weights, allow_download, device, variant=VARIANTS[choice], scene=scene)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,10 @@ NOTABLE_SKY = 0.005
 
 @dataclass(frozen=True)
 class StoredDepth:
-    """What a file holds: z-depth (H, W) float32 with inf as sky and 0 as unknown, and intrinsics or None."""
+    """What a file holds: z-depth (H, W) float32, inf where the sky is, and intrinsics or None.
+
+    As read, 0 is unknown; as checked, nothing is, or NaN where another estimator fills it in.
+    """
 
     depth: np.ndarray
     intrinsics: np.ndarray | None
@@ -42,32 +45,48 @@ class DepthFile:
     .npz: `depth` (H, W), optionally `intrinsics` (3, 3) in its pixels; inf is sky, 0 unknown. .exr: a depth channel
     as Blender writes it, 1e10 is sky. .png: 16 bits, `unit` metres per step (0.001 by default: millimetres), 0 is
     unknown, 65535 is sky. Unknown pixels are filled from their neighbours; those at the upper edge are sky.
+
+    With `blend` the file is a blockout: NaN is unknown too, as is what a rendered EXR shows nothing at, and `known`
+    leaves all of it open.
     """
 
     id = "file"
 
-    def __init__(self, path: str | Path, source_hw: tuple[int, int] | None = None, unit: float = MILLIMETRES):
+    def __init__(
+        self,
+        path: str | Path,
+        source_hw: tuple[int, int] | None = None,
+        unit: float = MILLIMETRES,
+        blend: bool = False,
+    ):
         """Reads and checks the file. `source_hw` is the (height, width) of the picture before it was fitted.
 
         Raises InvalidInputError for a file that holds no usable depth.
         """
         self.path = Path(path)
         self.source_hw = source_hw
-        self.stored = read_depth(self.path, unit)
+        self.stored = read_depth(self.path, unit, blend)
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """The file's depth at the size of `image` (H, W, 3). Raises InvalidInputError when the sizes do not match."""
-        stored, target_hw = self.stored, image.shape[:2]
-        stored_hw = stored.depth.shape
-        self._check_size(stored_hw, target_hw)
-        notes = list(stored.notes)
-        if intrinsics is None and stored.intrinsics is not None:
-            intrinsics = fit_intrinsics(stored.intrinsics, stored_hw, target_hw)
+        depth, lens, notes = self.known(image.shape[:2])
+        intrinsics = lens if intrinsics is None else intrinsics
         if intrinsics is None:
-            intrinsics, note = assumed_intrinsics(*target_hw)
-            notes.append(note)
-        depth = fitted_depth(stored.depth, target_hw)
-        return DepthEstimate(depth, intrinsics, True, f"the file {self.path.name}", None, tuple(notes))
+            intrinsics, note = assumed_intrinsics(*image.shape[:2])
+            notes += (note,)
+        return DepthEstimate(depth, intrinsics, True, f"the file {self.path.name}", None, notes)
+
+    def known(self, target_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+        """Depth (H, W) at the size of the fitted picture, the file's lens or None, and notes for the user.
+
+        NaN where nothing is known, which is only so with `blend`. Raises InvalidInputError when the sizes do not match.
+        """
+        stored = self.stored
+        self._check_size(stored.depth.shape, target_hw)
+        lens = stored.intrinsics
+        if lens is not None:
+            lens = fit_intrinsics(lens, stored.depth.shape, target_hw)
+        return fitted_depth(stored.depth, target_hw), lens, stored.notes
 
     def _check_size(self, stored_hw: tuple[int, int], target_hw: tuple[int, int]) -> None:
         if stored_hw in (target_hw, self.source_hw):
@@ -104,8 +123,11 @@ def fitted_depth(depth: np.ndarray, target_hw: tuple[int, int]) -> np.ndarray:
         return (1 / chosen).astype(np.float32)
 
 
-def read_depth(path: Path, unit: float = MILLIMETRES) -> StoredDepth:
-    """Reads a depth file, turns far values into sky and fills unknown ones. Raises InvalidInputError."""
+def read_depth(path: Path, unit: float = MILLIMETRES, blend: bool = False) -> StoredDepth:
+    """Reads a depth file, turns far values into sky and fills unknown ones. Raises InvalidInputError.
+
+    With `blend` unknown values become NaN instead, and so does what a renderer found nothing at.
+    """
     readers = {".npz": _read_npz, ".exr": _read_exr, ".png": _read_png}
     if path.suffix.lower() not in readers:
         raise InvalidInputError(f"{path} is no depth file that can be read; give .npz, .exr or 16-bit .png.")
@@ -117,7 +139,9 @@ def read_depth(path: Path, unit: float = MILLIMETRES) -> StoredDepth:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
         stored = readers[path.suffix.lower()](data, unit)
-        return _checked(stored)
+        if blend and path.suffix.lower() == ".exr":
+            stored = replace(stored, depth=np.where(stored.depth >= SKY, np.float32(0), stored.depth))
+        return _checked(stored, blend)
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}: {error}") from error
 
@@ -202,8 +226,10 @@ def _read_png(data: bytes, unit: float) -> StoredDepth:
     return StoredDepth(depth, None, (f"One step of the PNG is {unit:g} m.",))
 
 
-def _checked(stored: StoredDepth) -> StoredDepth:
+def _checked(stored: StoredDepth, blend: bool) -> StoredDepth:
     depth, notes = stored.depth, list(stored.notes)
+    if blend:
+        depth = np.nan_to_num(depth, nan=0.0, posinf=np.inf, neginf=-np.inf)
     if depth.ndim != 2 or min(depth.shape) < 2:
         raise InvalidInputError(f"The depth has the shape {depth.shape}; (height, width) is needed.")
     if np.isnan(depth).any():
@@ -217,7 +243,13 @@ def _checked(stored: StoredDepth) -> StoredDepth:
     depth = np.where(depth >= SKY, np.float32(np.inf), depth)
     known = depth > 0
     if not known.any():
-        raise InvalidInputError("The depth is 0 everywhere; render it again.")
+        raise InvalidInputError(
+            "No depth is known in it; leave it out to have all of it estimated."
+            if blend
+            else "The depth is 0 everywhere; render it again."
+        )
+    if blend:
+        return StoredDepth(np.where(known, depth, np.float32(np.nan)), stored.intrinsics, stored.notes)
     if not np.isfinite(depth[known]).any():
         raise InvalidInputError(
             "The depth is infinite everywhere; something must stand in front of the camera."

@@ -24,8 +24,9 @@ WIDTH = 4.685
 FINEST = 0.01
 # The field first listens to residuals up to WIDTH times this.
 LOCAL_START = 0.06
-# The shift may take at most this share of any inverse depth away.
-MOST_SHIFT = 0.75
+# The shift may take at most this share of any inverse depth away, and add at most MOST_ADDED of the middle one: else a
+# wall that is seen at uneven depths is best explained by one depth for everything.
+MOST_SHIFT, MOST_ADDED = 0.75, 1.0
 # Medians and trials use about so many evenly chosen pairs.
 SAMPLE = 20_000
 TRIAL_PAIRS, TRIAL_SCALES = 1000, 101
@@ -91,7 +92,7 @@ def fit_scale_and_shift(
     """Gain and offset with which inverse depths `seen` (n,) are `known` (n,).
 
     `least` is the smallest inverse depth that the fit will be applied to. None when the pairs do not determine a
-    shift, or one that leaves nothing of the farthest depths.
+    shift, or one that leaves little of the differences in depth.
     """
     solution = _best_line(seen, known, weight)
     if solution is None:
@@ -109,7 +110,7 @@ def fit_scale_and_shift(
         if np.abs(normal @ (solution - previous)).max() < 1e-5 * np.abs(right).max():
             break
     gain, offset = solution
-    if gain <= 0 or offset < -MOST_SHIFT * gain * least:
+    if gain <= 0 or not -MOST_SHIFT * gain * least <= offset <= MOST_ADDED * gain * np.median(seen):
         return None
     return InverseFit(float(gain), float(offset))
 

@@ -42,7 +42,7 @@ def test_weight_decides_between_two_opinions():
     assert fit_scale(seen, known, np.repeat([1.0, 5.0], [6, 4])).gain == pytest.approx(3, rel=1e-3)
 
 
-@pytest.mark.parametrize("offset", [-0.02, 0.15, 0.4])
+@pytest.mark.parametrize("offset", [-0.02, 0.1, 0.2])
 def test_scale_and_shift_are_found_among_outliers(offset):
     fit = fit_scale_and_shift(*pairs(offset=offset), least=0.05)
     assert fit.gain == pytest.approx(1.3, rel=0.03)
@@ -57,6 +57,15 @@ def test_a_shift_behind_infinity_is_refused():
     seen, known, weight = pairs(offset=-0.04, outliers=0.0)
     assert fit_scale_and_shift(seen, known, weight, least=0.05) is not None
     assert fit_scale_and_shift(seen, known, weight, least=0.01) is None
+
+
+def test_one_depth_for_everything_is_no_fit():
+    """A wall seen at uneven depths, and a few pairs of other things."""
+    rng = np.random.default_rng(4)
+    seen = np.concatenate([0.1 * np.exp(0.2 * rng.uniform(-1, 1, 900)), rng.uniform(0.1, 0.4, 100)])
+    known = np.concatenate([np.full(900, 0.1), seen[900:]])
+    fit = fit_scale_and_shift(seen, known, np.ones(1000), 0.05)
+    assert fit is None or fit.gain > 0.5
 
 
 def test_fitted_inverse_depth_stays_positive():

@@ -1,0 +1,144 @@
+"""The artist's blockout, filled in: known depth where it is known, an estimate elsewhere, joined without a step.
+
+The estimate is first fitted to the known pixels by a robust scale (and shift) of inverse depth. What still differs
+along the border of the known part is spread outward as a factor that fades with distance, so that depth runs on
+across the border and keeps the estimate's own edges. Where the two disagree as much as two different things do, the
+difference fades within a short way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from lyra.depth.base import DepthEstimate, DepthEstimator
+from lyra.depth.file import DepthFile
+from lyra.depth.fit import InverseFit, disagreement, fit_scale, fit_scale_and_shift, spread
+from lyra.errors import InvalidInputError
+
+# How far, in longer sides of the picture, the difference at the border is carried on.
+REACH, ODD_REACH = 0.35, 0.05
+# Differences of the logarithm beyond this many deviations (and at least ODD) are of two different things.
+ODD_DEVIATIONS, ODD = 3.0, 0.4
+# A shift is only fitted to known depths that differ by this factor, and where it pays.
+SPAN_FOR_SHIFT, SHIFT_GAIN = 1.5, 0.8
+FEWEST = 16
+SWEEPS, COARSEST = 30, 8
+DAMPING = 0.9
+
+
+def join_depth(known: np.ndarray, estimate: np.ndarray) -> np.ndarray:
+    """z-depth (H, W) float32: `known` where it is not NaN, `estimate` fitted to it elsewhere.
+
+    Both (H, W), positive, inf where the sky is; `estimate` has no NaN. Raises InvalidInputError when shapes differ.
+    """
+    if known.shape != estimate.shape:
+        raise InvalidInputError(f"The known depth is {known.shape} and the estimate {estimate.shape}.")
+    given = ~np.isnan(known)
+    both = np.isfinite(known) & np.isfinite(estimate)
+    if not both.any() or given.all():
+        return np.where(given, known, estimate).astype(np.float32)
+    inverse = np.where(np.isfinite(estimate), 1 / np.asarray(estimate, np.float64), 0.0)
+    fit = _fit(1 / known[both].astype(np.float64), inverse[both], inverse[inverse > 0])
+    fitted = fit.applied(inverse)
+    with np.errstate(divide="ignore"):
+        log_depth = np.where(inverse > 0, -np.log(fitted), 0.0)
+    difference = np.where(both, np.log(np.where(both, known, 1)) - log_depth, 0.0)
+    # Only the border counts: what happens inside the known part is no business of the rest.
+    border = both & ndimage.binary_dilation(~given, np.ones((3, 3)))
+    limit = max(ODD_DEVIATIONS * spread(difference[both], np.ones(both.sum())), ODD)
+    usual = np.where(np.abs(difference) <= limit, difference, 0.0)
+    longer = max(known.shape)
+    field = diffused(usual, border, ~given, REACH * longer)
+    field += diffused(difference - usual, border, ~given, ODD_REACH * longer)
+    with np.errstate(divide="ignore"):
+        filled = np.where(inverse > 0, np.exp(log_depth + field), np.inf)
+    return np.where(given, known, filled).astype(np.float32)
+
+
+def _fit(known: np.ndarray, seen: np.ndarray, everywhere: np.ndarray) -> InverseFit:
+    """The fit of inverse depths `seen` (n,) to `known` (n,), safe for all of those `everywhere`."""
+    weight = np.ones(len(known))
+    fit = fit_scale(seen, known, weight)
+    low, high = np.quantile(seen, (0.05, 0.95))
+    if len(known) < FEWEST or high < SPAN_FOR_SHIFT * low:
+        return fit
+    shifted = fit_scale_and_shift(seen, known, weight, float(np.quantile(everywhere, 0.01)))
+    if shifted is None:
+        return fit
+    plain, better = (disagreement(np.log(known / f.applied(seen)), weight) for f in (fit, shifted))
+    return shifted if better < SHIFT_GAIN * plain else fit
+
+
+def diffused(values: np.ndarray, fixed: np.ndarray, free: np.ndarray, reach: float) -> np.ndarray:
+    """`values` (H, W) of the pixels `fixed` carried on into the pixels `free`, (H, W) float64, 0 elsewhere.
+
+    The solution f of laplace(f) = f / reach^2 with f given at `fixed` and no flow over any other edge of `free`:
+    smooth, without a step where it is given, and fading with a length of `reach` pixels. Solved from coarse to fine
+    (cascadic multigrid, Bornemann and Deuflhard 1996).
+    """
+    height, width = values.shape
+    if max(height, width) >= 2 * COARSEST:
+        coarse = diffused(*_halved(values, fixed, free), reach / 2)
+        start = coarse.repeat(2, 0).repeat(2, 1)[:height, :width]
+    else:
+        start = np.zeros((height, width))
+    field = np.where(fixed, values, np.where(free, start, 0.0))
+    passable = np.pad((fixed | free).astype(np.float64), 1)
+    neighbours = _beside(passable)
+    share = DAMPING / np.maximum(neighbours + reach**-2, 1e-12)
+    update = free & ~fixed
+    for _ in range(SWEEPS):
+        around = _beside(np.pad(field, 1) * passable)
+        field = np.where(update, (1 - DAMPING) * field + share * around, field)
+    return np.where(fixed | free, field, 0.0)
+
+
+def _beside(padded: np.ndarray) -> np.ndarray:
+    """Sum of the four neighbours, (H, W) of (H + 2, W + 2)."""
+    return padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+
+
+def _halved(
+    values: np.ndarray, fixed: np.ndarray, free: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same problem on 2 x 2 pixels each: a block is fixed to the mean of its fixed pixels."""
+    pad = [(0, n % 2) for n in values.shape]
+    count = _summed(np.pad(fixed, pad).astype(np.float64))
+    total = _summed(np.pad(np.where(fixed, values, 0.0), pad))
+    return total / np.maximum(count, 1), count > 0, _summed(np.pad(free, pad).astype(np.float64)) > 0
+
+
+def _summed(values: np.ndarray) -> np.ndarray:
+    return values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2]
+
+
+class BlendedDepth:
+    """A depth file with unknown parts, filled in by an estimator."""
+
+    def __init__(self, file: DepthFile, estimator: DepthEstimator):
+        """`file` is a DepthFile with `blend`; `estimator` is asked for what it does not know."""
+        self.id = f"file+{estimator.id}"
+        self.file, self.estimator = file, estimator
+
+    def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
+        """Depth of `image` (H, W, 3). Raises InvalidInputError when the file's size does not fit it."""
+        known, lens, notes = self.file.known(image.shape[:2])
+        intrinsics = lens if intrinsics is None else intrinsics
+        guess = self.estimator.estimate(image, intrinsics)
+        unknown = np.isnan(known)
+        confidence = guess.confidence
+        if confidence is not None:
+            confidence = np.where(unknown, confidence, np.float32(1))
+        notes += (
+            f"{unknown.mean():.0%} of the depth was filled in by {guess.source}, fitted to the file's.",
+        )
+        source = f"the file {self.file.path.name}, filled in by {guess.source}"
+        return DepthEstimate(
+            join_depth(known, guess.depth),
+            guess.intrinsics,
+            True,
+            source,
+            confidence,
+            (*notes, *guess.notes),
+        )

@@ -1,0 +1,27 @@
+"""Any estimator of single images as one of windows of frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lyra.depth.base import DepthEstimator, WindowDepth
+from lyra.depth.checks import sanitise
+
+
+class FrameByFrame:
+    """Estimates each frame of a window by itself; their scales need not agree."""
+
+    def __init__(self, estimator: DepthEstimator):
+        self.id, self.estimator = estimator.id, estimator
+
+    def estimate_window(self, frames: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> WindowDepth:
+        """Depth of `frames` (N, H, W, 3) uint8 with known `intrinsics` (N, 3, 3); the poses are not used."""
+        seen = [
+            sanitise(self.estimator.estimate(frame, lens))
+            for frame, lens in zip(frames, intrinsics, strict=True)
+        ]
+        confidence = [estimate.confidence for estimate in seen]
+        known = all(c is not None for c in confidence)
+        return WindowDepth(
+            np.stack([estimate.depth for estimate in seen]), np.stack(confidence) if known else None
+        )

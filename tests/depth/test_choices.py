@@ -1,0 +1,92 @@
+"""Which estimator a choice gives, for single pictures and for windows of frames."""
+
+import numpy as np
+import pytest
+
+from lyra.depth import (
+    CHOICES,
+    BuiltinDepth,
+    FrameByFrame,
+    create_estimator,
+    create_window_estimator,
+    depth_anything,
+    depth_anything_3,
+)
+from lyra.depth.base import DepthEstimate
+from lyra.errors import EngineNotReadyError, InvalidInputError
+
+from . import package_3
+from .views import INTRINSICS, SIZE, camera
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """A machine without any weights; returns the weights folder."""
+    monkeypatch.setenv("LYRA_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(depth_anything, "_cached", lambda repository: False)
+    monkeypatch.setattr(depth_anything_3, "_cached", lambda: False)
+    return tmp_path
+
+
+def put(root, repository):
+    folder = root / repository.replace("/", "--")
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+
+
+def test_unknown_words_are_quoted():
+    with pytest.raises(InvalidInputError, match=r"'midas'.*depth-anything-3"):
+        create_window_estimator("midas")
+    with pytest.raises(InvalidInputError, match=r"'cave'.*outdoor, indoor"):
+        create_estimator("builtin", scene="cave")
+
+
+@pytest.mark.parametrize("choice", [c for c in CHOICES if c.startswith("depth-anything")])
+def test_a_missing_model_says_what_to_do(bare, choice):
+    with pytest.raises(EngineNotReadyError, match=r"lyra models download|pip install"):
+        create_estimator(choice)
+    with pytest.raises(EngineNotReadyError, match=r"lyra models download|pip install"):
+        create_window_estimator(choice)
+
+
+def test_windows_take_the_best_there_is(bare, monkeypatch):
+    pytest.importorskip("torch", reason="needs the extra lyra-worlds[depth]")
+    with pytest.raises(EngineNotReadyError, match=r"No depth model.*lyra models download depth-anything-v2"):
+        create_window_estimator()
+    put(bare, depth_anything.SMALL.repository("outdoor"))
+    assert create_window_estimator().id == "depth-anything-v2"
+    put(bare, depth_anything.LARGE.repository("indoor"))
+    assert create_window_estimator().id == "depth-anything-v2-large"
+    put(bare, depth_anything_3.DEPTH_ANYTHING_3)
+    assert create_window_estimator().id == "depth-anything-v2-large"
+    package_3.install(monkeypatch)
+    assert create_window_estimator().id == "depth-anything-3"
+    assert create_estimator("depth-anything-3").id == "depth-anything-3"
+    assert create_estimator("auto").id == "depth-anything-v2"
+
+
+def test_built_in_depth_of_a_window():
+    estimator = create_window_estimator("builtin")
+    assert isinstance(estimator, FrameByFrame) and estimator.id == "builtin"
+    frames = np.random.default_rng(0).integers(0, 255, (2, *SIZE, 3)).astype(np.uint8)
+    cameras, lenses = np.stack([camera(), camera(1)]), np.stack([INTRINSICS, INTRINSICS])
+    window = estimator.estimate_window(frames, cameras, lenses)
+    assert window.depth.shape == (2, *SIZE) and window.confidence is None and not window.scaled_by_cameras
+    alone = BuiltinDepth().estimate(frames[1], INTRINSICS).depth
+    assert np.array_equal(window.depth[1], alone)
+
+
+def test_frame_by_frame_mends_and_keeps_confidence():
+    class Odd:
+        id = "odd"
+
+        def estimate(self, image, intrinsics=None):
+            depth = np.full(SIZE, 2.0)
+            depth[3, 4] = np.nan
+            return DepthEstimate(depth, intrinsics, True, "odd", np.full(SIZE, 0.5))
+
+    window = FrameByFrame(Odd()).estimate_window(
+        np.zeros((3, *SIZE, 3), np.uint8), np.stack([camera()] * 3), np.stack([INTRINSICS] * 3)
+    )
+    assert np.all(window.depth == 2) and window.confidence.shape == (3, *SIZE)
