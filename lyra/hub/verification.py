@@ -13,6 +13,7 @@ from lyra.hub.manifest import Manifest
 from lyra.hub.network import CONFIG, NetworkConfig
 from lyra.hub.packages import require_packages
 from lyra.hub.safetensor_files import read_header, read_sharded_headers
+from lyra.hub.state import network_config
 from lyra.hub.weights import CONVERSION_MANIFEST, Weights, shards
 from lyra.progress import SILENT, Progress
 
@@ -143,10 +144,16 @@ def _check_network(checkpoint: Path) -> None:
 
 
 def _check_negative(weights: Weights) -> None:
+    from lyra.engines.lyra2.pretrained import REPAIR
     from lyra.engines.lyra2.text import load_negative_embedding
 
-    config = NetworkConfig.beside(weights.place(item(CHECKPOINT)))
-    load_negative_embedding(weights.place(item(NEGATIVE)), config.text_dim)
+    try:
+        load_negative_embedding(weights.place(item(NEGATIVE)), network_config(weights).text_dim)
+    except InvalidInputError as error:
+        # Its advice is to run what is running.
+        raise InvalidInputError(
+            str(error).replace(REPAIR, f"delete it and run: lyra models download {NEGATIVE}")
+        ) from error
 
 
 def _check_converted(folder: Path, conversion_id: str) -> None:

@@ -1,0 +1,43 @@
+import subprocess
+import sys
+
+import pytest
+
+from lyra.errors import InvalidInputError
+from lyra.hub.catalog import CONVERSIONS, DEPTH_MODELS, ENGINES, ITEMS, OPTIONAL, item, needs, used_by
+from lyra.hub.licences import LICENCES
+
+
+def test_every_need_is_in_the_catalogue():
+    for need in (ENGINES | DEPTH_MODELS | OPTIONAL).values():
+        assert set(need.items) <= set(ITEMS)
+        assert set(need.conversions) <= set(CONVERSIONS)
+    assert {entry.licence for entry in ITEMS.values()} <= set(LICENCES)
+
+
+def test_every_item_is_needed_by_something():
+    assert all(used_by(item_id) for item_id in ITEMS)
+
+
+def test_what_is_required_belongs_to_the_item():
+    for entry in ITEMS.values():
+        for pattern in entry.required:
+            assert entry.holds(pattern.replace("*", "x")), (entry.id, pattern)
+
+
+def test_the_engine_needs_about_93_gigabytes():
+    assert sum(ITEMS[i].size for i in ENGINES["lyra2"].items) == pytest.approx(92.7e9, rel=0.01)
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    with pytest.raises(InvalidInputError, match=r"'lyra3'.*lyra2-fast"):
+        needs("lyra3")
+    with pytest.raises(InvalidInputError, match=r"'unet'.*wan-vae"):
+        item("unet")
+
+
+def test_listing_needs_neither_torch_nor_the_hub_s_package():
+    script = (
+        "import sys, lyra.hub, lyra.models_cli; assert not {'torch', 'huggingface_hub'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
