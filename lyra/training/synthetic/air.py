@@ -135,11 +135,11 @@ def outdoors(scene: Scene, time: str | None = None, haze: float = 1.0, cover: fl
 def _haze(scene: Scene) -> float:
     """Fog per metre: mostly a far veil, sometimes mist that hides what is forty metres away."""
     draw = scene.rng.random()
-    if draw < 0.35:
+    if draw < 0.4:
         return scene.uniform(0.0, 0.0006)
-    if draw < 0.8:
-        return math.exp(scene.uniform(math.log(0.0006), math.log(0.006)))
-    return math.exp(scene.uniform(math.log(0.006), math.log(0.03)))
+    if draw < 0.88:
+        return math.exp(scene.uniform(math.log(0.0006), math.log(0.004)))
+    return math.exp(scene.uniform(math.log(0.004), math.log(0.02)))
 
 
 def _clouds(scene: Scene, zenith: Vec, horizon: Vec, time: str) -> None:

@@ -81,7 +81,9 @@ def _tone(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _grade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """White balance, saturation, contrast, split toning, and now and then one hue for all."""
-    picture = picture * np.exp(rng.normal(0, 0.07, 3)).astype(np.float32)
+    mean = picture.mean((0, 1))
+    neutral = (mean.mean() / np.maximum(mean, 0.02)) ** rng.uniform(0.0, 0.8)
+    picture = picture * (neutral * np.exp(rng.normal(0, 0.06, 3))).astype(np.float32)
     grey = (picture @ LUMA)[..., None]
     draw = rng.random()
     if draw < 0.06:

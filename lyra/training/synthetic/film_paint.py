@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 
-SHARE = 0.4
+SHARE = 0.3
 
 
 def by_hand(
     picture: np.ndarray, depth: np.ndarray, normals: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """The picture as it is, or, four times in ten, as if made by hand."""
+    """The picture as it is, or, three times in ten, as if made by hand."""
     if rng.random() > SHARE:
         return picture
     if rng.random() < 0.3:

@@ -44,7 +44,7 @@ def build_scene(rng: np.random.Generator, kind: str) -> Scene:
     scene = Scene(kind, rng)
     LAYOUTS[kind][0](scene)
     for camera in scene.cameras:
-        camera.roll = float(rng.normal(0, 0.02) if rng.random() < 0.85 else rng.normal(0, 0.25))
+        camera.roll = float(rng.normal(0, 0.02) if rng.random() < 0.9 else rng.normal(0, 0.2))
     return scene
 
 

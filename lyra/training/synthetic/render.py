@@ -16,7 +16,7 @@ from lyra.training.synthetic.scene import LAMP, MATERIAL, SOLID, Camera, Scene
 WORLD = np.dtype(kernels.World.numpy_dtype())
 VIEW = np.dtype(kernels.View.numpy_dtype())
 TILE = 16
-GRID = 192
+GRID = 160
 
 
 @dataclass(frozen=True)

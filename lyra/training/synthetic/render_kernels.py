@@ -5,7 +5,14 @@ import warp as wp
 from lyra.training.synthetic.shape_kernels import FAR, Solid, hit_solid, may_hit
 from lyra.training.synthetic.sky_kernels import Air, clear_sky, fog, sky
 from lyra.training.synthetic.surface_kernels import Look, Material, mix, surface
-from lyra.training.synthetic.terrain_kernels import Terrain, hit_terrain, terrain_normal
+from lyra.training.synthetic.terrain_kernels import (
+    CAREFUL,
+    QUICK,
+    ROUGH,
+    Terrain,
+    hit_terrain,
+    terrain_normal,
+)
 
 wp.set_module_options({"max_unroll": 4, "enable_backward": False, "fast_math": True})
 
@@ -95,9 +102,9 @@ def nothing():
 
 
 @wp.func
-def meet_ground(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3, hit: Hit):
+def meet_ground(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3, hit: Hit, care: wp.vec3):
     if world.terrain.layer >= 0:
-        t = hit_terrain(world.terrain, arrays.grids, origin, ray, hit.t)
+        t = hit_terrain(world.terrain, arrays.grids, origin, ray, hit.t, care)
         if t < hit.t:
             hit.t = t
             hit.which = GROUND
@@ -131,7 +138,7 @@ def seen(arrays: Arrays, index: int, view: View, row: int, column: int, ray: wp.
         which = arrays.tile_solids[k]
         if may_hit(arrays.bounds[which], view.centre, ray, squared):
             hit = meet(arrays, which, view.centre, ray, hit)
-    hit = meet_ground(arrays, arrays.worlds[view.world], view.centre, ray, hit)
+    hit = meet_ground(arrays, arrays.worlds[view.world], view.centre, ray, hit, CAREFUL)
     return finished(arrays, hit, ray)
 
 
@@ -142,7 +149,7 @@ def nearest(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3):
     for which in range(world.first_solid, world.first_solid + world.solids):
         if may_hit(arrays.bounds[which], origin, ray, squared):
             hit = meet(arrays, which, origin, ray, hit)
-    hit = meet_ground(arrays, world, origin, ray, hit)
+    hit = meet_ground(arrays, world, origin, ray, hit, QUICK)
     return finished(arrays, hit, ray)
 
 
@@ -155,7 +162,7 @@ def in_shadow(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3):
                 return True
     if world.terrain.layer >= 0:
         start = origin + wp.vec3(0.0, 0.0, 0.02 * world.terrain.near)
-        return hit_terrain(world.terrain, arrays.grids, start, ray, FAR) < FAR
+        return hit_terrain(world.terrain, arrays.grids, start, ray, FAR, ROUGH) < FAR
     return False
 
 
@@ -359,7 +366,9 @@ def paint(
             edge = True
         elif here != NOTHING:
             other = depth[index, i, j]
-            if wp.dot(n, normals[index, i, j]) < 0.8 or wp.abs(other - z) > 0.2 * wp.min(other, z):
+            jump = wp.abs(other - z) / wp.min(other, z)
+            # Rough ground turns and falls away at every pixel; only its ridges are edges.
+            if jump > 0.5 or (here >= 0 and (jump > 0.2 or wp.dot(n, normals[index, i, j]) < 0.8)):
                 edge = True
     x = float(column)
     y = float(row)
