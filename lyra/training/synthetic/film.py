@@ -31,13 +31,13 @@ def develop(
     return images
 
 
-def plain(linear: np.ndarray, gain: float | None = None) -> np.ndarray:
-    """Pictures (N, H, W, 3) uint8 sRGB that share one exposure and nothing else, for flights.
+def exposure_gain(linear: np.ndarray) -> float:
+    """The factor that brings the geometric mean of a linear picture (H, W, 3) to a middle grey."""
+    return 0.2 / _middle(linear)
 
-    By default the exposure brings the geometric mean of the first picture to a middle grey.
-    """
-    if gain is None:
-        gain = 0.2 / _middle(linear[0])
+
+def plain(linear: np.ndarray, gain: float) -> np.ndarray:
+    """Pictures (N, H, W, 3) uint8 sRGB in one exposure and with no other effect, for flights."""
     light = linear * gain
     light = light * (1 + light / 9) / (1 + light)
     return np.rint(255 * light.clip(0, 1) ** (1 / 2.2)).astype(np.uint8)
@@ -49,7 +49,7 @@ def _middle(light: np.ndarray) -> float:
 
 
 def _expose(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    gain = (0.2 / _middle(light)) ** rng.uniform(0.6, 1.0) * np.exp(rng.normal(0, 0.28))
+    gain = exposure_gain(light) ** rng.uniform(0.6, 1.0) * np.exp(rng.normal(0, 0.28))
     return np.minimum(light * gain, 12.0)
 
 

@@ -39,6 +39,14 @@ class Samples:
         return np.isinf(self.depth)
 
 
+def require_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    """The kinds themselves; InvalidInputError where one does not exist or there are none."""
+    unknown = sorted(set(kinds) - set(KINDS))
+    if unknown or not kinds:
+        raise InvalidInputError(f"There is no kind of scene {unknown}; choose among {', '.join(KINDS)}.")
+    return tuple(kinds)
+
+
 def build_scene(rng: np.random.Generator, kind: str) -> Scene:
     """A random scene of one kind, with cameras that may yet turn out to be blocked."""
     scene = Scene(kind, rng)
@@ -58,12 +66,12 @@ def generate(
 ) -> Samples:
     """`count` pictures of height x width of as many random scenes; the same arguments give the same pictures.
 
-    `kinds` limits the layouts to some of KINDS. Raises InvalidInputError for a kind that does not exist.
+    `kinds` limits the layouts to some of KINDS. Raises InvalidInputError for a kind that does not exist
+    or fewer than one picture.
     """
-    names = tuple(KINDS if kinds is None else kinds)
-    unknown = sorted(set(names) - set(KINDS))
-    if unknown or not names:
-        raise InvalidInputError(f"There is no kind of scene {unknown}; choose among {', '.join(KINDS)}.")
+    names = require_kinds(KINDS if kinds is None else kinds)
+    if count < 1:
+        raise InvalidInputError(f"{count} pictures are not possible; give 1 or more.")
     rng = np.random.default_rng(seed)
     weights = np.array([LAYOUTS[name][1] for name in names])
     drawn = [names[k] for k in rng.choice(len(names), count, p=weights / weights.sum())]
