@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -13,7 +14,7 @@ import numpy as np
 
 from lyra import depth as depth_estimators
 from lyra.engines import create_engine, engine_info
-from lyra.engines.base import SeedView
+from lyra.engines.base import DEFAULT_OPTIONS, EngineOptions, SeedView
 from lyra.errors import InvalidInputError
 from lyra.files import require_space, whole_file
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
@@ -51,7 +52,7 @@ def create_world(
     `lens` says them for any image size. Without either the depth estimator's field of view is used. `size` is
     (height, width). The folder is whole or not there. Raises LyraError for anything that cannot be used.
     """
-    info = engine_info(engine)
+    info = engine_info(engine, device)
     require_new_folder(Path(folder))
     image = Path(image)
     progress.update("image", 0.0)
@@ -179,21 +180,23 @@ def extend_world(
     captions: dict[int, str] | None = None,
     seed: int | None = None,
     pose_scale: float = 1.0,
+    options: EngineOptions = DEFAULT_OPTIONS,
     device: str | None = None,
     progress: Progress = SILENT,
 ) -> list[str]:
     """Adds k chunks along a path of 1 + 80k cameras from the newest frame on; returns notes for the user.
 
-    Every finished chunk stays, whatever happens after it; `resume_world` goes on from there.
+    `options` are settings of the world's engine, which a resumed run keeps. Every finished chunk stays, whatever
+    happens after it; `resume_world` goes on from there.
     """
     path, notes = prepare_path(world, trajectory, pose_scale)
     texts = captions if captions else {0: prompt}
-    plan = Plan(path, len(world.chunks), texts, world.settings.seed if seed is None else seed)
+    seed = world.settings.seed if seed is None else seed
+    plan = Plan(path, len(world.chunks), texts, seed, options.checked())
     # Before the space is asked for: what does not fit now can be resumed when there is room.
     world.save_plan(plan)
     require_space(world.folder, path.chunks * CHUNK_FRAMES * world.height * world.width * BYTES_PER_PIXEL)
-    _run_plan(world, plan, device, progress)
-    return notes
+    return notes + _run_plan(world, plan, device, progress)
 
 
 def resume_world(world: World, *, device: str | None = None, progress: Progress = SILENT) -> bool:
@@ -205,25 +208,30 @@ def resume_world(world: World, *, device: str | None = None, progress: Progress 
     return True
 
 
-def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) -> None:
+def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) -> list[str]:
+    """Makes the chunks of a plan that are still missing; returns what the engine has to say about them."""
     total = plan.trajectory.chunks
     done = len(world.chunks) - plan.first_chunk
+    notes: list[str] = []
     progress.update("start", 0.0)
-    engine = create_engine(world.engine, device)
-    state = engine.restore(world)
-    for number in range(done, total):
-        share = progress.part(0.95 * number / total, 0.95 * (number + 1) / total)
-        index = plan.first_chunk + number
-        prompt, seed = caption_for(plan.captions, index), plan.seed + index
-        cameras = plan.trajectory[1 + CHUNK_FRAMES * number : 1 + CHUNK_FRAMES * (number + 1)]
-        started = time.monotonic()
-        chunk = engine.extend(state, cameras, prompt, seed, share.part(0, 0.95))
-        share.update("saving", 0.95, chunk.frames[-1])
-        world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started)
+    with contextlib.closing(create_engine(world.engine, device, plan.options)) as engine:
+        engine.announce([caption_for(plan.captions, plan.first_chunk + n) for n in range(done, total)])
+        state = engine.restore(world)
+        for number in range(done, total):
+            share = progress.part(0.95 * number / total, 0.95 * (number + 1) / total)
+            index = plan.first_chunk + number
+            prompt, seed = caption_for(plan.captions, index), plan.seed + index
+            cameras = plan.trajectory[1 + CHUNK_FRAMES * number : 1 + CHUNK_FRAMES * (number + 1)]
+            started = time.monotonic()
+            chunk = engine.extend(state, cameras, prompt, seed, share.part(0, 0.95))
+            share.update("saving", 0.95, chunk.frames[-1])
+            world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started)
+            notes += [note for note in chunk.notes if note not in notes]
     progress.update("video", 0.95)
     world.write_walkthrough()
     world.clear_plan()
     progress.update("done", 1.0)
+    return notes
 
 
 def reconstruct_world(

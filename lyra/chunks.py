@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lyra import video
+from lyra.engines.base import DEFAULT_OPTIONS, EngineOptions
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 
@@ -56,12 +57,16 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Plan:
-    """A path under way: the whole prepared `trajectory` (1 + 80k), from chunk `first_chunk` (from 0) on."""
+    """A path under way: the whole prepared `trajectory` (1 + 80k), from chunk `first_chunk` (from 0) on.
+
+    `options` are what the user chose of the engine.
+    """
 
     trajectory: Trajectory
     first_chunk: int
     captions: dict[int, str]
     seed: int
+    options: EngineOptions = DEFAULT_OPTIONS
 
 
 def read_json(path: Path, optional: bool = False) -> dict | None:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from lyra import video
 from lyra.chunks import Chunk, Plan, read_arrays, read_json
-from lyra.engines.base import ChunkFrames, SeedView
+from lyra.engines.base import ChunkFrames, EngineOptions, SeedView
 from lyra.errors import InvalidInputError
 from lyra.files import TEMPORARY_PREFIX, remove_partials, require_space, whole_file, whole_folder
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
@@ -230,7 +230,8 @@ class World:
         remove_partials(self.folder / "chunks")
         index = len(self.chunks) + 1
         target = self.folder / "chunks" / f"{index:04d}"
-        require_space(self.folder, chunk.depth.size * BYTES_PER_PIXEL)
+        state_bytes = sum(array.nbytes for array in chunk.state.values())
+        require_space(self.folder, chunk.depth.size * BYTES_PER_PIXEL + state_bytes)
         with whole_folder(target) as folder:
             trajectory.save(folder / "trajectory.npz")
             video.write_lossless(folder / "frames.mkv", chunk.frames)
@@ -238,6 +239,8 @@ class World:
             if chunk.state:
                 np.savez_compressed(folder / "state.npz", **chunk.state)
             facts = {"prompt": prompt, "seed": seed, "seconds": round(seconds, 2), "created": now()}
+            if chunk.notes:
+                facts["notes"] = list(chunk.notes)
             (folder / "chunk.json").write_text(json.dumps(facts, indent=2), "utf-8")
         self.chunks.append(Chunk.open(target))
         return self.chunks[-1]
@@ -281,6 +284,7 @@ class World:
             "first_chunk": plan.first_chunk,
             "seed": plan.seed,
             "captions": {str(key): text for key, text in plan.captions.items()},
+            "options": asdict(plan.options),
         }
         with whole_file(self.folder / "pending.json") as path:
             path.write_text(json.dumps(facts, indent=2), "utf-8")
@@ -294,7 +298,9 @@ class World:
         try:
             captions = {int(key): str(text) for key, text in data["captions"].items()}
             trajectory = Trajectory.load(self.folder / "pending.npz")
-            return Plan(trajectory, int(data["first_chunk"]), captions, int(data["seed"]))
+            # Older plans have none.
+            options = EngineOptions(**data.get("options", {})).checked()
+            return Plan(trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInputError(
                 f"{path} is damaged ({error}); delete it and extend the world again."

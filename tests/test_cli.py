@@ -68,7 +68,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(small_scene, tmp_path, capsy
     refused(capsys, generate(small_scene, out, "--frames", "100"), "100 frames", "1 + 80k")
     refused(capsys, generate(small_scene, out, "--frames", "241"), "241", "161 poses")
     refused(capsys, generate(small_scene, out, "--engine", "warp9"), "'warp9'", "preview")
-    refused(capsys, generate(small_scene, out, "--engine", "lyra2"), "24 to 80 GB", "this machine has")
+    refused(capsys, generate(small_scene, out, "--engine", "lyra2"), "Engine 'lyra2' is not ready")
     refused(capsys, generate(small_scene, out, "--pose-scale", "-1"), "-1")
     text = tmp_path / "notes.txt"
     text.write_text("this is no image")
@@ -154,7 +154,7 @@ class StopAt:
 
 
 def test_stopped_at_the_depth_nothing_is_there(small_scene, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("lyra.cli.progress_bar", StopAt("depth"))
+    monkeypatch.setattr("lyra.commands.progress_bar", StopAt("depth"))
     assert generate(small_scene, tmp_path / "world", "--size", "208x112") == 130
     assert "nothing was written" in capsys.readouterr().err
     assert not (tmp_path / "world").exists()
@@ -165,7 +165,7 @@ def test_stopped_anywhere_later_resume_goes_on(stage, small_scene, tmp_path, cap
     out = tmp_path / "world"
     options = ["--size", "208x112", "--depth", str(small_scene / "depth.npz"), "--frames", "81"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lyra.cli.progress_bar", StopAt(stage))
+        patch.setattr("lyra.commands.progress_bar", StopAt(stage))
         assert generate(small_scene, out, *options) == 130
     assert f"lyra resume {out}" in capsys.readouterr().err
     assert not (out / "results" / "results.json").exists()

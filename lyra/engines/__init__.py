@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import warp as wp
 
-from lyra.engines.base import Engine
+from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
 from lyra.errors import EngineNotReadyError, InvalidInputError
-from lyra.version import VERSION
 
 FREE_LICENSE = "Made by geometry from your own image; no model licence applies."
 LYRA2_LICENSE = (
@@ -29,33 +28,25 @@ class EngineInfo:
     default: bool = False
 
 
-def available_engines() -> list[EngineInfo]:
-    """All engines, ready or not, the default one first."""
+def available_engines(device: str | None = None) -> list[EngineInfo]:
+    """All engines, the default one first, and whether they can run on `device` ("cpu", "cuda", None for the best)."""
     preview = EngineInfo(
         "preview", "Preview", True, "", "any computer; no weights, no GPU", FREE_LICENSE, default=True
     )
     return [
         preview,
-        _lyra2_info("lyra2", "Lyra 2.0", "35 steps"),
-        _lyra2_info("lyra2-fast", "Lyra 2.0 Fast", "4 steps"),
+        _lyra2_info("lyra2", "Lyra 2.0", "35 steps", device),
+        _lyra2_info("lyra2-fast", "Lyra 2.0 Fast", "4 steps", device),
     ]
 
 
-def _lyra2_info(engine_id: str, label: str, steps: str) -> EngineInfo:
+def _lyra2_info(engine_id: str, label: str, steps: str, device: str | None) -> EngineInfo:
+    from lyra.hub import engine_state
+
     needs = f"a CUDA GPU with 24 to 80 GB, about 100 GB of disk and the Lyra 2.0 weights ({steps} per chunk)"
-    reason = (
-        f"Engine '{engine_id}' needs {needs}; this machine has {_gpus()}, and lyra-worlds {VERSION} cannot "
-        "load these weights yet. Use the engine 'preview'."
-    )
-    return EngineInfo(engine_id, label, False, reason, needs, LYRA2_LICENSE)
-
-
-def _gpus() -> str:
-    wp.init()
-    devices = wp.get_cuda_devices()
-    if not devices:
-        return "no CUDA GPU"
-    return " and ".join(f"{device.name} ({device.total_memory / 2**30:.0f} GB)" for device in devices)
+    state = engine_state(engine_id, device)
+    reason = "" if state.ready else f"Engine '{engine_id}' is not ready. {state.text}"
+    return EngineInfo(engine_id, label, state.ready, reason, needs, LYRA2_LICENSE)
 
 
 def default_device() -> str:
@@ -72,9 +63,9 @@ def require_device(device: str | None) -> None:
         )
 
 
-def engine_info(engine_id: str) -> EngineInfo:
+def engine_info(engine_id: str, device: str | None = None) -> EngineInfo:
     """Raises InvalidInputError for an unknown engine, EngineNotReadyError for one that cannot run here."""
-    engines = {info.id: info for info in available_engines()}
+    engines = {info.id: info for info in available_engines(device)}
     if engine_id not in engines:
         raise InvalidInputError(f"There is no engine {engine_id!r}; choose one of {', '.join(engines)}.")
     info = engines[engine_id]
@@ -83,9 +74,21 @@ def engine_info(engine_id: str) -> EngineInfo:
     return info
 
 
-def create_engine(engine_id: str, device: str | None = None) -> Engine:
-    """A ready engine on `device` ("cpu" or "cuda"; by default the best there is)."""
-    engine_info(engine_id)
-    from lyra.engines.preview import PreviewEngine
+def create_engine(
+    engine_id: str, device: str | None = None, options: EngineOptions = DEFAULT_OPTIONS
+) -> Engine:
+    """A ready engine on `device` ("cpu" or "cuda"; by default the best there is).
 
-    return PreviewEngine(device or default_device())
+    Raises InvalidInputError for an unknown engine or options it does not have, EngineNotReadyError for one that
+    cannot run here.
+    """
+    engine_info(engine_id, device)
+    options.checked()
+    device = device or default_device()
+    if engine_id == "preview":
+        from lyra.engines.preview import PreviewEngine
+
+        return PreviewEngine(device)
+    from lyra.engines.lyra2 import create_lyra2
+
+    return create_lyra2(engine_id, device, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -91,6 +92,14 @@ class Engine(Protocol):
     """Makes 80 frames at a time along a path. The state is the engine's own; callers only hand it back."""
 
     id: str
+
+    def announce(self, prompts: Sequence[str]) -> None:
+        """Tells the texts of the chunks to come, so that what reads them is loaded once."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what the engine holds; it cannot be used any more."""
+        ...
 
     def seed(self, view: SeedView) -> Any:
         """The state of a world that knows only its first frame."""

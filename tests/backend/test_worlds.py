@@ -163,7 +163,7 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(slow):
     ("settings", "status", "says"),
     [
         ({"engine": "magic"}, 400, "'magic'"),
-        ({"engine": "lyra2"}, 409, "this machine has"),
+        ({"engine": "lyra2"}, 409, "Engine 'lyra2' is not ready"),
         ({"size": [100, 100]}, 400, "100x100"),
         ({"size": [100]}, 400, "size"),
         ({"depth": "psychic"}, 400, "'psychic'"),

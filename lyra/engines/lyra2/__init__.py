@@ -1,1 +1,23 @@
 """The Lyra 2.0 engine: the published 14-billion-parameter model. Needs torch, diffusers and transformers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lyra.engines.base import EngineOptions
+
+if TYPE_CHECKING:
+    from lyra.engines.lyra2.engine import Lyra2Engine
+
+
+def create_lyra2(engine_id: str, device: str, options: EngineOptions) -> Lyra2Engine:
+    """The engine "lyra2" or "lyra2-fast" with the weights of the weights folder; torch is imported here."""
+    import torch
+
+    from lyra.engines.lyra2.components import load_components
+    from lyra.engines.lyra2.engine import Lyra2Engine
+    from lyra.engines.lyra2.settings import Lyra2Settings
+
+    settings = Lyra2Settings.of(engine_id, options)
+    place = torch.device(device)
+    return Lyra2Engine(load_components(settings, place), settings, engine_id, place)

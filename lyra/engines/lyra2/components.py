@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from lyra.depth import create_window_estimator
 from lyra.depth.base import WindowDepthEstimator
+from lyra.engines.lyra2.clip import ClipImageEncoder
 from lyra.engines.lyra2.encoders import ImageEncoder, TextEncoder
 from lyra.engines.lyra2.history import Vae
-from lyra.engines.lyra2.memory_modes import Footprint, Placement
-from lyra.engines.lyra2.noise import NoiseSource
+from lyra.engines.lyra2.memory_modes import Footprint, Placement, choose_placement
+from lyra.engines.lyra2.noise import NoiseSource, SeededNoise
+from lyra.engines.lyra2.settings import Lyra2Settings
+from lyra.engines.lyra2.text import Umt5TextEncoder
+from lyra.engines.lyra2.vae import load_vae
+from lyra.engines.lyra2.weights import load_transformer
+from lyra.hub import Weights
+from lyra.hub.network import CONFIG, NetworkConfig
+
+# Sizes are planned for the frames that worlds have by default.
+PLANNED_HW = (480, 832)
+# What the VAE holds beside its weights while it decodes four frames, per pixel.
+DECODING_BYTES_PER_PIXEL = 8_000
+DISTILLATION_STRENGTH = 1.0
 
 
 @dataclass(frozen=True)
@@ -28,3 +45,72 @@ class Lyra2Components:
     noise: NoiseSource
     placement: Placement = field(default_factory=Placement)
     footprint: Footprint | None = None
+
+
+def load_components(
+    settings: Lyra2Settings, device: torch.device, weights: Weights | None = None
+) -> Lyra2Components:
+    """The published parts from the weights folder: in bfloat16 on a GPU, in float32 on a CPU.
+
+    Encoders load themselves when they are first used. Raises EngineNotReadyError that names the command to run where
+    something is missing, InvalidInputError for damaged files.
+    """
+    weights = weights or Weights()
+    cuda = device.type == "cuda"
+    dtype = torch.bfloat16 if cuda else torch.float32
+    distilled = settings.sampler == "dmd"
+    vae_folder = weights.path("wan-vae")
+    text_folder, image_folder = weights.path("wan-text-encoder"), weights.path("wan-image-encoder")
+    weights.path("wan-tokenizer")
+    negative = weights.path("lyra2-negative-prompt")
+    loras = {weights.path("lyra2-distillation"): DISTILLATION_STRENGTH} if distilled else {}
+    depth = create_window_estimator(device=device.type)
+    footprint = footprint_of(weights, network_folder(weights, None, distilled), PLANNED_HW)
+    placement = Placement(settings.memory_mode or "resident")
+    if cuda:
+        placement = choose_placement(footprint, torch.cuda.mem_get_info(device)[0], settings.memory_mode)
+    return Lyra2Components(
+        transformer=load_transformer(
+            network_folder(weights, placement.mode, distilled),
+            dtype,
+            "cpu" if placement.mode == "offload" else device,
+            loras,
+            float8=placement.mode == "fp8",
+        ),
+        vae=load_vae(vae_folder, dtype, device),
+        text_encoder=Umt5TextEncoder(text_folder.parent, negative, dtype, device, resident=True),
+        image_encoder=ClipImageEncoder(image_folder.parent, torch.float16 if cuda else torch.float32, device),
+        depth=depth,
+        noise=SeededNoise(),
+        placement=placement,
+        footprint=footprint,
+    )
+
+
+def network_folder(weights: Weights, mode: str | None, distilled: bool) -> Path:
+    """The converted network that a memory mode starts from; LoRA files only merge into bfloat16.
+
+    Raises EngineNotReadyError when there is none.
+    """
+    if not distilled and (mode == "fp8" or not weights.has("lyra2-bf16")) and weights.has("lyra2-fp8"):
+        return weights.path("lyra2-fp8")
+    return weights.path("lyra2-bf16")
+
+
+def footprint_of(weights: Weights, network: Path, frame_hw: tuple[int, int]) -> Footprint:
+    """What the published parts need for frames of `frame_hw`.
+
+    Text encoder and VAE are stored in float32 and used in bfloat16.
+    """
+    config = NetworkConfig.read(network / CONFIG)
+    text, vae = (weights.size(item) // 2 for item in ("wan-text-encoder", "wan-vae"))
+    decoding = vae + DECODING_BYTES_PER_PIXEL * frame_hw[0] * frame_hw[1]
+    return Footprint.of_network(
+        config.parameters,
+        config.num_layers,
+        config.dim,
+        config.ffn_dim,
+        config.tokens(*frame_hw),
+        others=vae + weights.size("wan-image-encoder"),
+        stage=max(text, decoding),
+    )

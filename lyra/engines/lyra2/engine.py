@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -112,7 +113,7 @@ class Lyra2Engine:
         """
         cameras = state.cameras.followed_by(w2c, intrinsics)
         watch = _Watch(progress, self.sampler.passes, self._preview)
-        text = self.models.attempt(lambda: self.models.use("text").encode(prompt))
+        text = self._embed(prompt)
         negative = self.parts.text_encoder.negative() if self.settings.guided else None
         watch.tick()
         newest = state.history.newest
@@ -154,6 +155,17 @@ class Lyra2Engine:
         record = ChunkRecord(made.sampled, loop.ids, loop.depth, stills, loop.fit)
         _remember(state, made.history, made.cameras, record)
         return record, loop.notes
+
+    def announce(self, prompts: Sequence[str]) -> None:
+        """Reads the texts of chunks to come while the text encoder is loaded once."""
+        for prompt in dict.fromkeys(prompts):
+            self.models.attempt(partial(self.models.use("text").encode, prompt))
+        self.models.release("text")
+
+    def close(self) -> None:
+        """Gives the memory of all models back; the engine cannot be used any more."""
+        self.models.close()
+        del self.parts, self.conditioner
 
     def seed(self, view: SeedView) -> Lyra2State:
         """The state of a world that knows only its first frame."""
@@ -201,6 +213,12 @@ class Lyra2Engine:
         past = state.history.caches_on(self.device)
         state.history = self._set_aside(self.models.attempt(lambda: past.replayed(vae, sampled)))
         return state
+
+    def _embed(self, prompt: str) -> torch.Tensor:
+        text = self.models.attempt(lambda: self.models.use("text").encode(prompt))
+        # 11 GB that the rest of the chunk has no use for; embeddings stay.
+        self.models.release("text")
+        return text
 
     def _condition(self, state: Lyra2State, cameras: Cameras) -> Conditioning:
         return self.conditioner.build(state.history, state.memory, cameras, self.models.use("vae"))

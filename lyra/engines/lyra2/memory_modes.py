@@ -120,6 +120,11 @@ class Releasable(Protocol):
     def release(self) -> None: ...
 
 
+def stores_float8(module: torch.nn.Module) -> bool:
+    """Whether some weights lie in float8; layerwise casting is on then."""
+    return any(parameter.dtype is torch.float8_e4m3fn for parameter in module.parameters())
+
+
 class DeviceMemory:
     """Moves the models of one engine. `models` are by name, "transformer" among them; what cannot move stays.
 
@@ -136,7 +141,8 @@ class DeviceMemory:
         self.models, self.device, self.footprint = models, device, footprint
         self.placement = Placement()
         self.notes: list[str] = []
-        self._casting = self._offloading = False
+        self._casting = stores_float8(models["transformer"])
+        self._offloading = False
         self._enter(placement or Placement())
 
     def use(self, name: str) -> Any:
@@ -178,6 +184,17 @@ class DeviceMemory:
         _log.warning("%s (%s)", note, reason)
         self.notes.append(note)
 
+    def release(self, name: str) -> None:
+        """Frees a model that loads itself again when it is needed; others stay where they are."""
+        model = self.models[name]
+        if isinstance(model, Releasable):
+            model.release()
+
+    def close(self) -> None:
+        """Lets go of all models and gives the device's memory back."""
+        self.models.clear()
+        self._clear()
+
     def taken_notes(self) -> tuple[str, ...]:
         """The notes since the last call."""
         notes = tuple(self.notes)
@@ -208,9 +225,9 @@ class DeviceMemory:
             if not self._offloading and self.device.type != "cpu":
                 model.to("cpu")
                 self._clear()
-        # The VAE is small, and previews need it beside the network.
-        elif isinstance(model, Releasable):
-            model.release()
+        # Of the rest only what can load itself again goes: the VAE is small, and previews need it beside the network.
+        else:
+            self.release(name)
 
     def _clear(self) -> None:
         gc.collect()

@@ -48,6 +48,12 @@ class PreviewEngine:
     def __init__(self, device: str = "cpu"):
         self.device = device
 
+    def announce(self, prompts: Sequence[str]) -> None:
+        """Prompts have no influence here."""
+
+    def close(self) -> None:
+        """Nothing is held beyond the state."""
+
     def seed(self, view: SeedView) -> Scene:
         """The world of one frame. Kernels are compiled here, so that no frame waits for the compiler."""
         for module in (*RASTER_MODULES, depth_kernels, texture_kernels):
