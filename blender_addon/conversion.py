@@ -63,6 +63,18 @@ def lens_intrinsics(
     )
 
 
+def cropped_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
+    """Intrinsics (3, 3) of a picture of `size` (width, height) after the centre crop that fills `target`.
+
+    A world's pictures are fitted so: the smaller side decides, nothing is stretched.
+    """
+    scale = max(target[0] / size[0], target[1] / size[1])
+    fitted = np.array(intrinsics, np.float64)
+    fitted[:2] *= scale
+    fitted[:2, 2] -= (np.array(size) * scale - np.array(target)) / 2
+    return fitted
+
+
 def intrinsics_lens(intrinsics: np.ndarray, width: int, height: int, sensor: float = 36.0) -> Lens:
     """The lens whose picture has these intrinsics (3, 3), for square pixels.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from . import session
 
-# Left to set before an engine is ready, by the state the backend gives; the sizes are filled in.
+# What an engine lacks, by the state the backend gives; the size is filled in.
 _LACKS = {
     "needs_licence": "licence not accepted",
     "needs_download": "{download} to download",
     "needs_conversion": "weights to convert",
-    "needs_gpu": "needs a GPU with {gpu}",
+    "needs_gpu": "needs a GPU",
     "needs_packages": "packages missing",
 }
 FETCHABLE = {"needs_download", "needs_conversion"}
@@ -41,12 +41,18 @@ def lack(engine: dict) -> str:
         return ""
     now = state(engine)
     words = _LACKS.get(now.get("status"), "not ready")
-    return words.format(download=size(now.get("download_bytes")), gpu=size(now.get("gpu_bytes")))
+    return words.format(download=size(now.get("download_bytes")))
 
 
 def open_licences(engine: dict) -> list[dict]:
     """The licences that must still be accepted."""
     return [licence for licence in state(engine).get("licences", ()) if not licence["accepted"]]
+
+
+def has_weights(engine_id: str) -> bool:
+    """Whether an engine runs on weights that come under a licence of their own."""
+    engine = find(engine_id)
+    return engine is not None and bool(state(engine).get("licences"))
 
 
 def setting(engine_id: str, name: str) -> dict | None:

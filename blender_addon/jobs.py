@@ -107,6 +107,18 @@ def revert(world_id: str, chunks: int) -> None:
     session.wake()
 
 
+def set_scale(world_id: str, scale: float) -> None:
+    """Has the engine keep the metres per unit of a world."""
+
+    def done(reply: Reply) -> None:
+        if empty := worlds.find(world_id):
+            worlds.describe(empty, reply.json())
+
+    body = Body.of_json({"scale": scale})
+    _client().request("PUT", f"/worlds/{world_id}", body=body, on_reply=done, on_error=session.current.say)
+    session.wake()
+
+
 def delete(world_id: str) -> None:
     """Removes a world from the engine's folder, and then from the scene."""
 

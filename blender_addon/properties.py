@@ -31,6 +31,11 @@ def _show(settings, _context) -> None:
             worlds.show_vertex_colors()
 
 
+def _other_depth(settings, _context) -> None:
+    """What was said of one depth file does not hold for another."""
+    settings.depth_blend, settings.depth_known = False, 0.0
+
+
 def _own(name: str):
     """An update function: a setting that the artist takes over begins at the default of the world's engine."""
 
@@ -38,7 +43,7 @@ def _own(name: str):
         if settings.world and getattr(settings, f"use_{name}"):
             limits = engines.setting(worlds.description(settings.world)["engine"], name)
             if limits:
-                setattr(settings, name, limits["default"])
+                setattr(settings, name, type(getattr(settings, name))(limits["default"]))
 
     return begin
 
@@ -88,6 +93,15 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         description="Known depth of the picture (.npz, .exr or 16-bit .png); empty: it is estimated",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
+        update=_other_depth,
+    )
+    depth_blend: BoolProperty(
+        name="Estimate the Rest",
+        description="Where the depth file knows nothing, estimate depth and join it on without a step",
+        default=False,
+    )
+    depth_known: FloatProperty(
+        name="Known", description="The part of the picture in which the scene gave depth", default=0.0
     )
     depth: EnumProperty(
         name="Depth",
@@ -192,6 +206,17 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     guidance: FloatProperty(
         name="Guidance", description="How strictly the prompt is followed", default=5.0, min=0.0, max=100.0
+    )
+    memory_mode: EnumProperty(
+        name="Memory",
+        description="Where the network lies while it works",
+        items=[
+            ("AUTO", "Automatic", "What fits into the memory that is free"),
+            ("RESIDENT", "Resident", "All of it on the GPU: the quickest"),
+            ("FP8", "8 Bit", "On the GPU with weights of 8 bits: half the memory"),
+            ("OFFLOAD", "Offload", "In main memory, a part at a time on the GPU: the least memory, slow"),
+        ],
+        default="AUTO",
     )
     use_new_seed: BoolProperty(
         name="Own Seed", description="Use another seed than the world's for new frames"

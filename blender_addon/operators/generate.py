@@ -77,6 +77,8 @@ def _payload(context, empty) -> dict:
     payload |= {"captions": texts} if texts else {"prompt": settings.prompt}
     if settings.use_new_seed:
         payload["seed"] = settings.new_seed
+    if settings.memory_mode != "AUTO" and engines.has_weights(world["engine"]):
+        options["memory_mode"] = settings.memory_mode.lower()
     if options:
         payload["options"] = options
     return payload

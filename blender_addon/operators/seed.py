@@ -12,7 +12,7 @@ from .. import conversion, engines, jobs, session
 
 EXTENSIONS = ".png;.jpg;.jpeg;.webp;.tif;.tiff;.bmp;.exr;.hdr"
 EYE_HEIGHT = 1.6
-_SIZES = {"DRAFT": (416, 240)}
+_SIZES = {"MODEL": (832, 480), "DRAFT": (416, 240)}
 
 
 class LYRA_OT_choose_image(bpy.types.Operator):
@@ -112,31 +112,46 @@ class LYRA_OT_start_world(bpy.types.Operator):
 def new_world(context) -> jobs.NewWorld:
     """What Start World sends. Raises OSError for an image that is not there, CameraError for a camera of no use."""
     scene, settings = context.scene, context.scene.lyra
-    image = _file(settings.image)
+    image = image_file(settings)
     depth = _file(settings.depth_file) if settings.depth_file else None
-    width, height = _image_size(image)
+    blend = depth is not None and settings.depth_blend
+    width, height = image_size(image)
     asked = {"engine": settings.engine, "seed": settings.seed, "name": (settings.name or image.stem)[:64]}
-    if depth is None:
+    if depth is None or blend:
         asked |= {
             "depth": settings.depth,
             "allow_download": settings.allow_download and bpy.app.online_access,
         }
+    if blend:
+        asked["depth_blend"] = True
     if settings.size != "MODEL":
-        wide = _SIZES.get(settings.size, (settings.width, settings.height))
-        asked["size"] = wide[::-1] if settings.size == "DRAFT" and height > width else wide
+        asked["size"] = picture_size(settings, width, height)
     camera = scene.camera
     if settings.use_camera_lens:
         conversion.check_camera(camera.name, camera.data)
         asked["intrinsics"] = conversion.camera_intrinsics(camera.data, width, height).tolist()
-    return jobs.NewWorld(image, depth, asked, scene.name, _standpoint(context, camera))
+    return jobs.NewWorld(image, depth, asked, scene.name, standpoint(context, camera))
 
 
-def _standpoint(context, camera) -> np.ndarray:
+def picture_size(settings, width: int, height: int) -> tuple[int, int]:
+    """Width and height of a world's pictures, made from an image of width x height."""
+    if settings.size == "CUSTOM":
+        return settings.width, settings.height
+    wide = _SIZES[settings.size]
+    return wide[::-1] if height > width else wide
+
+
+def standpoint(context, camera) -> np.ndarray:
     """Where the first camera of a new world stands (4, 4): at the scene's camera, or at eye height looking along +Y."""
     if camera is not None:
         evaluated = camera.evaluated_get(context.evaluated_depsgraph_get())
         return conversion.rigid(np.array(evaluated.matrix_world), camera.name)
     return np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, EYE_HEIGHT], [0, 0, 0, 1]], np.float64)
+
+
+def image_file(settings) -> Path:
+    """The chosen image. Raises OSError where it is not."""
+    return _file(settings.image)
 
 
 def _file(path: str) -> Path:
@@ -146,7 +161,8 @@ def _file(path: str) -> Path:
     return found
 
 
-def _image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image. Raises OSError for a file that Blender cannot read."""
     image = bpy.data.images.load(str(path), check_existing=False)
     try:
         width, height = image.size

@@ -41,8 +41,6 @@ class LYRA_OT_accept_licence(bpy.types.Operator):
         for paragraph in licence["text"].splitlines():
             for line in wrapped(paragraph, LINE) or [""]:
                 column.label(text=line)
-        if licence["url_hint"]:
-            column.label(text=licence["url_hint"], icon="URL")
 
     def execute(self, context):
         if self._licence() is None:

@@ -54,9 +54,14 @@ class LYRA_PT_image_options(_Panel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(settings, "width")
             column.prop(settings, "height")
+        layout.operator("lyra.depth_from_scene", icon="VIEW_CAMERA")
         layout.prop(settings, "depth_file")
+        if settings.depth_file:
+            layout.prop(settings, "depth_blend")
+            if settings.depth_blend and settings.depth_known:
+                layout.label(text=f"The scene covers {settings.depth_known:.0%} of the picture", icon="INFO")
         column = layout.column()
-        column.active = not settings.depth_file
+        column.active = not settings.depth_file or settings.depth_blend
         column.prop(settings, "depth")
         column.prop(settings, "allow_download")
         layout.prop(settings, "use_camera_lens")
@@ -161,6 +166,7 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
             say(layout, note, "INFO")
         if world["license"]:
             say(layout, world["license"], "COPY_ID")
+        layout.operator("lyra.pick_scale", icon="DRIVER_DISTANCE")
         row = layout.row(align=True)
         row.operator("lyra.reload", icon="FILE_REFRESH")
         row.operator("lyra.open_folder", text="", icon="FILE_FOLDER")

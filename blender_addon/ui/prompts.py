@@ -62,6 +62,8 @@ class LYRA_PT_engine_settings(_OfGenerate, bpy.types.Panel):
         for name, label in (("steps", "Steps"), ("guidance", "Guidance")):
             if limits := engines.setting(engine_id, name):
                 _draw_own(layout, settings, name, label, f"{limits['default']:g}")
+        if engines.has_weights(engine_id):
+            layout.prop(settings, "memory_mode")
         _draw_own(layout, settings, "new_seed", "Seed", str(worlds.description(settings.world)["seed"]))
 
 

@@ -152,6 +152,38 @@ def check_path_shown():
     curve.data.splines[0].bezier_points[-1].co.z -= 1
 
 
+def check_scale():
+    """Two points of the world get a true length between them; all that hangs under it, and its path, follow."""
+    empty, seed, camera = (
+        settings().world,
+        worlds.part(settings().world, worlds.SEED_CAMERA),
+        settings().camera,
+    )
+    before = [evaluated(obj) for obj in (empty, seed, camera)]
+    bpy.context.scene.frame_set(81)
+    end = evaluated(camera)[:3, 3]
+    refused(bpy.ops.lyra.set_scale, "are the same", point_a=(1, 2, 3), point_b=(1, 2, 3))
+    refused(bpy.ops.lyra.set_scale, "A length of 0", point_a=(0, 0, 0), point_b=(0, 0, 2), length=0)
+    options = {"point_a": (0, 0, 0), "point_b": (0, 0, 2), "by": "HEIGHT"}
+    refused(bpy.ops.lyra.set_scale, "no object 'nobody'", object="nobody", **options)
+    cube = bpy.data.objects.new("person", bpy.data.meshes.new("person"))
+    cube.data.from_pydata([(0, 0, 0), (0.3, 0, 1)], [], [])
+    cube.scale = (1, 1, 6)
+    bpy.context.scene.collection.objects.link(cube)
+    bpy.context.view_layer.update()
+    assert bpy.ops.lyra.set_scale(object="person", **options) == {"FINISHED"}
+    stood = before[0][:3, 3]
+    np.testing.assert_allclose(evaluated(camera)[:3, 3], stood + 3 * (end - stood), atol=1e-4)
+    bpy.context.scene.frame_set(1)
+    np.testing.assert_allclose(evaluated(empty), before[0] @ np.diag([3, 3, 3, 1]), atol=1e-4)
+    np.testing.assert_allclose(evaluated(seed), before[1], atol=1e-4)
+    np.testing.assert_allclose(evaluated(camera), before[2], atol=1e-4)
+    until(idle)
+    assert abs(world()["scale"] - 3) < 1e-4 and not session.current.message
+    assert json.loads((Path(world()["folder"]) / "world.json").read_text())["scale"] == world()["scale"]
+    bpy.data.objects.remove(cube)
+
+
 def check_bad_cameras():
     data = settings().camera.data
     for kind, word in (("ORTHO", "orthographic"), ("PANO", "panoramic")):
@@ -259,6 +291,7 @@ def main():
     check_seed(stand)
     check_paths()
     check_path_shown()
+    check_scale()
     check_bad_cameras()
     settings().prompt = "a ruin"
     generate()

@@ -1,0 +1,95 @@
+"""Depth from Scene: what the artist has blocked out becomes the depth of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from .. import blockout, conversion, depth_raster, preferences, session, worlds
+from .seed import image_file, image_size, picture_size, standpoint
+
+
+class LYRA_OT_depth_from_scene(bpy.types.Operator):
+    bl_idname = "lyra.depth_from_scene"
+    bl_label = "Depth from Scene"
+    bl_description = (
+        "Take the depth of what stands before the scene's camera for the picture; where nothing stands, it is "
+        "estimated and joined on"
+    )
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        if not context.scene.lyra.image:
+            cls.poll_message_set("Choose an image first")
+            return False
+        if context.scene.camera is None:
+            cls.poll_message_set("Add a camera to the scene, and stand it where the picture was seen from")
+            return False
+        return True
+
+    def execute(self, context):
+        scene, camera = context.scene, context.scene.camera
+        try:
+            conversion.check_camera(camera.name, camera.data)
+            size = image_size(image_file(scene.lyra))
+            target = picture_size(scene.lyra, *size)
+            c2w = conversion.opencv_from_blender(standpoint(context, camera))
+        except (OSError, conversion.CameraError) as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        lens = conversion.camera_intrinsics(camera.data, *size)
+        intrinsics = conversion.cropped_intrinsics(lens, size, target)
+        triangles = blockout.triangles(context, c2w)
+        if not len(triangles):
+            self.report({"ERROR"}, "There is no visible surface in the scene. Add boxes and planes first.")
+            return {"CANCELLED"}
+        session.current.tasks.append(
+            _rendering(scene.name, triangles, intrinsics, target, camera.data.clip_start)
+        )
+        session.wake()
+        self.report({"INFO"}, f"The depth of {len(triangles):,} triangles is being rendered")
+        return {"FINISHED"}
+
+
+def _rendering(
+    scene_name: str, triangles: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int], near: float
+) -> Iterator[None]:
+    """Renders in short steps, then keeps the depth as a file and has the scene use it."""
+    width, height = size
+    depth = yield from depth_raster.rendering(triangles, intrinsics, height, width, near)
+    known = np.isfinite(depth).mean()
+    if not known:
+        session.current.say("Nothing stands before the camera. Move it, or the blockout, and try again.")
+        return
+    scene = bpy.data.scenes.get(scene_name)
+    if scene is None:
+        return  # another file was loaded meanwhile
+    file = _new_file()
+    np.savez(file, depth=depth * np.float32(scene.unit_settings.scale_length), intrinsics=intrinsics)
+    settings = scene.lyra
+    settings.depth_file, settings.depth_blend, settings.depth_known = str(file), True, float(known)
+    worlds.push_undo("Depth from Scene")
+
+
+def _new_file() -> Path:
+    """A name of its own for each rendering: undo may lead back to an earlier one."""
+    folder = preferences.user_folder("depth")
+    numbers = [int(path.stem[6:]) for path in folder.glob("scene-*.npz") if path.stem[6:].isdecimal()]
+    return folder / f"scene-{max(numbers, default=0) + 1:04d}.npz"
+
+
+classes = (LYRA_OT_depth_from_scene,)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

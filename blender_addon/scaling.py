@@ -1,0 +1,98 @@
+"""The true size of a world: a point under the mouse, the length between two, and all that follows a new scale."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from . import conversion, worlds
+from .importers.camera import see_far
+
+# A point counts as under the mouse within so many pixels ...
+REACH = 14.0
+# ... and as part of the foremost surface there up to so much before and behind it.
+SAME_SURFACE = 1.05
+# Of the points under the mouse the foremost few are passed over: stray splats float before surfaces.
+STRAY = 0.1
+
+
+def points_in_scene(empty: bpy.types.Object) -> np.ndarray:
+    """The positions (M, 3) of a world's splats, or of its first picture's points, in the scene."""
+    part = worlds.part(empty, worlds.SPLATS) or worlds.part(empty, worlds.POINTS)
+    values = part.data.attributes["position"].data
+    found = np.empty(3 * len(values), np.float32)
+    values.foreach_get("vector", found)
+    matrix = np.array(part.matrix_world)
+    return found.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def under_mouse(
+    points: np.ndarray, perspective: np.ndarray, width: int, height: int, mouse: tuple[float, float]
+) -> np.ndarray | None:
+    """Of points (M, 3), the one (3,) that the mouse is on; None where there is none.
+
+    `perspective` (4, 4) leads from the scene to clip space, `mouse` is in pixels of a width x height region from its
+    lower left corner.
+    """
+    clip = points @ perspective[:, :3].T + perspective[:, 3]
+    w = clip[:, 3]
+    before = np.flatnonzero(w > 1e-6)
+    at = (clip[before, :2] / w[before, None] * 0.5 + 0.5) * [width, height]
+    away = np.linalg.norm(at - mouse, axis=1)
+    near = away < REACH
+    if not near.any():
+        return None
+    candidates, away = before[near], away[near]
+    surface = np.quantile(w[candidates], STRAY, method="nearest")
+    on_it = np.abs(np.log(w[candidates] / surface)) < np.log(SAME_SURFACE)
+    return points[candidates[np.where(on_it, away, np.inf).argmin()]]
+
+
+def object_height(obj: bpy.types.Object) -> float:
+    """How high an object stands in the scene: the extent of its bounding box along Z."""
+    corners = np.array(obj.bound_box) @ np.array(obj.matrix_world)[:3, :3].T
+    return float(np.ptp(corners[:, 2]))
+
+
+def metres_per_unit(empty: bpy.types.Object) -> float:
+    """The scale that a world has as it stands now. Raises conversion.CameraError for an uneven one."""
+    scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
+    return scale * worlds.scene_of(empty).unit_settings.scale_length
+
+
+def apply(empty: bpy.types.Object, factor: float) -> float:
+    """Scales a world about its first camera, and the camera paths made for it; returns its metres per unit.
+
+    Splats, mesh and points follow their empty. The cameras under it keep their own size.
+    """
+    empty.scale *= factor
+    for role in (worlds.CAMERA, worlds.SEED_CAMERA):
+        if camera := worlds.part(empty, role):
+            camera.scale /= factor
+    pivot = empty.matrix_world.translation.copy()
+    for obj in worlds.collection_of(empty).objects:
+        if obj.parent is None and obj != empty:
+            _follow(obj, pivot, factor)
+    bpy.context.view_layer.update()
+    depth = empty.lyra.depth * conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
+    for obj in worlds.collection_of(empty).objects:
+        if obj.type == "CAMERA":
+            see_far(obj.data, depth)
+    world = worlds.description(empty) | {"scale": metres_per_unit(empty)}
+    worlds.describe(empty, world)
+    return world["scale"]
+
+
+def _follow(obj: bpy.types.Object, pivot, factor: float) -> None:
+    """Moves an object of a camera path along with its world's scale."""
+    if any(constraint.type == "FOLLOW_PATH" for constraint in obj.constraints):
+        # Its place is the path's; its own location is an offset from that.
+        obj.location *= factor
+    else:
+        obj.location = pivot + factor * (obj.location - pivot)
+    if obj.type == "CURVE":
+        obj.scale *= factor
+    elif obj.type == "EMPTY":
+        obj.empty_display_size *= factor
+    elif obj.type == "CAMERA":
+        obj.data.display_size *= factor

@@ -1,0 +1,175 @@
+"""Run inside Blender: depth of a blockout against Blender's own ray casts, and points under the mouse."""
+
+import math
+import sys
+import time
+from pathlib import Path
+
+import bpy
+import numpy as np
+from mathutils import Vector
+
+from tests.blender.recorder import drawn
+
+WIDTH, HEIGHT = 96, 64
+
+
+def link(name, data):
+    obj = bpy.data.objects.new(name, data)
+    bpy.context.scene.collection.objects.link(obj)
+    return obj
+
+
+def cube(name="cube"):
+    mesh = bpy.data.meshes.new(name)
+    corners = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    mesh.from_pydata(corners, [], faces)
+    return mesh
+
+
+def block_out():
+    """A slab as floor, a subdivided cube, an instanced collection, a thick curve, and things that do not count."""
+    floor = link("floor", cube())
+    floor.scale, floor.location = (6, 6, 0.1), (0, 4, 0)
+    ball = link("ball", cube())
+    ball.location, ball.rotation_euler = (-1, 6, 1.2), (0.3, 0.2, 0.5)
+    ball.modifiers.new("Subdivision", "SUBSURF").levels = 2
+    source = bpy.data.collections.new("source")
+    source.objects.link(bpy.data.objects.new("hidden", cube()))
+    for x in (1.5, 3.5):
+        instance = link(f"instance {x}", None)
+        instance.instance_type, instance.instance_collection = "COLLECTION", source
+        instance.location, instance.scale = (x, 7, 1), (0.5, 0.5, 1.5)
+    curve = bpy.data.curves.new("pipe", "CURVE")
+    curve.dimensions, curve.bevel_depth = "3D", 0.2
+    spline = curve.splines.new("POLY")
+    spline.points.add(1)
+    spline.points[0].co, spline.points[1].co = (-3, 5, 0, 1), (-3, 5, 4, 1)
+    link("pipe", curve)
+    cutter = link("cutter", cube())
+    cutter.location, cutter.display_type = (0, 2, 1.5), "WIRE"
+    part = link("part", cube())
+    part.location, part["lyra_role"] = (0, 2.5, 1.5), "mesh"
+    camera = link("camera", bpy.data.cameras.new("camera"))
+    camera.location, camera.rotation_euler = (0, 0, 1.5), (math.radians(86), 0, 0.05)
+    camera.data.lens, camera.data.shift_x = 30, 0.02
+    bpy.context.scene.camera = camera
+    for obj in (cutter, part):  # ray casts see these too
+        obj.hide_set(False)
+    return camera, cutter, part
+
+
+def cast(camera, intrinsics):
+    """z-depth by Scene.ray_cast, NaN where nothing is hit."""
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    origin, found = camera.matrix_world.translation, np.full((HEIGHT, WIDTH), np.nan)
+    axes = camera.matrix_world.to_3x3()
+    for v in range(1, HEIGHT, 3):
+        for u in range(1, WIDTH, 3):
+            x, y = (
+                (u + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0],
+                (v + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1],
+            )
+            ray = axes @ Vector((x, -y, -1))
+            hit, place, *_ = bpy.context.scene.ray_cast(depsgraph, origin, ray.normalized())
+            if hit:
+                found[v, u] = (place - origin).length / ray.length
+    return found
+
+
+def played():
+    end = time.monotonic() + 30
+    while session.current.tasks:
+        assert time.monotonic() < end
+        session.current.tick()
+
+
+def refused(operator, says):
+    try:
+        operator()
+    except RuntimeError as error:
+        assert says in str(error), error
+    else:
+        raise AssertionError(f"not refused; expected: {says}")
+
+
+def check_depth(image):
+    scene, settings = bpy.context.scene, bpy.context.scene.lyra
+    refused(bpy.ops.lyra.depth_from_scene, "Choose an image")
+    settings.image = str(image)
+    refused(bpy.ops.lyra.depth_from_scene, "Add a camera")
+    lone = link("lone", bpy.data.cameras.new("lone"))
+    scene.camera = lone
+    refused(bpy.ops.lyra.depth_from_scene, "no visible surface")
+    bpy.data.objects.remove(lone)
+    camera, *others = block_out()
+    scene.unit_settings.scale_length = 0.5
+    settings.size, settings.width, settings.height = "CUSTOM", WIDTH, HEIGHT
+    bpy.context.view_layer.update()
+    assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
+    played()
+    assert settings.depth_blend and not session.current.message
+    with np.load(settings.depth_file) as stored:
+        depth, intrinsics = stored["depth"], stored["intrinsics"]
+    assert depth.shape == (HEIGHT, WIDTH) and depth.dtype == np.float32
+    assert abs(np.isfinite(depth).mean() - settings.depth_known) < 1e-6 and 0.3 < settings.depth_known < 0.95
+    # The picture is 100 x 100 and the world's pictures are wider: the crop keeps the horizontal field of view.
+    assert abs(intrinsics[0, 0] - 30 / 36 * WIDTH) < 1e-6 and abs(intrinsics[0, 0] - intrinsics[1, 1]) < 1e-9
+    for obj in others:
+        obj.hide_viewport = True
+    bpy.context.view_layer.update()
+    expected = cast(camera, intrinsics)
+    tried = np.isfinite(expected)
+    assert np.isfinite(depth[1::3, 1::3]).mean() - tried[1::3, 1::3].mean() < 0.02
+    near = np.isclose(depth[tried], 0.5 * expected[tried], rtol=1e-3)
+    assert near.mean() > 0.98, near.mean()
+    camera.rotation_euler[0] = math.radians(179)
+    bpy.context.view_layer.update()
+    bpy.ops.lyra.depth_from_scene()
+    played()
+    assert "Nothing stands before the camera" in session.current.message
+    camera.rotation_euler[0] = math.radians(86)
+    bpy.context.view_layer.update()
+
+
+def check_what_is_sent(image):
+    settings = bpy.context.scene.lyra
+    new = seed.new_world(bpy.context)
+    assert new.depth == Path(settings.depth_file) and new.settings["depth_blend"] is True
+    assert new.settings["depth"] == "auto" and new.settings["size"] == (WIDTH, HEIGHT)
+    assert "lyra.depth_from_scene" in drawn(bpy.types.LYRA_PT_image_options, bpy.context)
+    settings.depth_file = str(image)
+    assert not settings.depth_blend and "depth_blend" not in seed.new_world(bpy.context).settings
+
+
+def check_under_mouse():
+    """Of two walls the front one is hit, also with a stray splat before it; beside them nothing."""
+    rng = np.random.default_rng(0)
+    front = np.concatenate([rng.uniform(-1, 1, (4000, 2)), np.full((4000, 1), -4.0)], 1)
+    back = front * [2, 2, 2]
+    stray = np.array([[0.001, 0.001, -1.0]])
+    points = np.concatenate([front, back, stray])
+    perspective = np.array([[1.5, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, -1, -0.2], [0, 0, -1, 0]])
+    found = scaling.under_mouse(points, perspective, 800, 600, (400, 300))
+    assert found[2] == -4 and np.abs(found[:2]).max() < 0.1, found
+    assert scaling.under_mouse(points, perspective, 800, 600, (5, 300)) is None
+    behind = np.array([[0, 0, 4.0]])
+    assert scaling.under_mouse(behind, perspective, 800, 600, (400, 300)) is None
+
+
+def main():
+    zip_file, image = sys.argv[1:]
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
+    global scaling, seed, session
+    from bl_ext.user_default.lyra_worlds import scaling, session
+    from bl_ext.user_default.lyra_worlds.operators import seed
+
+    check_depth(Path(image))
+    check_what_is_sent(Path(image))
+    check_under_mouse()
+    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.lyra_worlds")
+
+
+main()
