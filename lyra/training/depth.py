@@ -1,20 +1,14 @@
 """Training of the built-in depth network, from random weights, on worlds the project makes itself.
 
-    lyra train depth --minutes 240 --out runs/depth          # stops after 240 minutes; --resume goes on
-    python -m lyra.training.depth --steps 2000 --out runs/depth --resume
-
 The learning rate warms up, then falls with the root of the steps, which does not depend on how long the run will be;
 the last part of every run cools it down to nothing. What is evaluated and shipped is the running mean of the weights.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import math
-import signal
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -274,33 +268,3 @@ def _report(trainer: Trainer, recent: list[dict[str, float]], held_out: Shard) -
     draw_curve(trainer.folder / "curve.csv", trainer.folder / "curve.png")
     print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
     return row
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `lyra train depth`."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
-    parser.add_argument("--minutes", type=float, metavar="M", help="stop after so many minutes")
-    parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="where the pictures' seeds begin (0)"
-    )
-
-
-def run(options: argparse.Namespace) -> int:
-    """Trains as the options say. Raises InvalidInputError when they do not say how long."""
-    wanted = (options.steps, options.minutes)
-    if not any(wanted) or any(value is not None and value <= 0 for value in wanted):
-        raise InvalidInputError(f"--steps is {wanted[0]} and --minutes is {wanted[1]}; give one, above 0.")
-    budget = Budget(options.steps, options.minutes)
-    # A run in the background is ended by SIGTERM; it keeps what it learned as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    train(options.out, budget, resume=options.resume, device=options.device, seed=options.seed)
-    return 0
-
-
-if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(prog="python -m lyra.training.depth", description=__doc__)
-    add_arguments(arguments)
-    sys.exit(run(arguments.parse_args()))

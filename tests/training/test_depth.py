@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from lyra.depth.network import DepthNetwork  # noqa: E402
-from lyra.errors import InvalidInputError  # noqa: E402
-from lyra.training import depth as training  # noqa: E402
+from lyra.errors import EngineNotReadyError, InvalidInputError  # noqa: E402
 from lyra.training.depth import Budget, Settings, Trainer, train  # noqa: E402
+from lyra.training.depth_command import add_parser, run  # noqa: E402
 from lyra.training.depth_data import Shard  # noqa: E402
 
 SETTINGS = Settings(pixels=4 * 32 * 48, sizes=((32, 48),), report_every=3, held_out=2, warmup=2, shards=2)
@@ -71,6 +71,7 @@ def test_it_learns_and_a_resumed_run_is_the_same_run(tmp_path, slopes):
     assert shipped.facts["steps"] == "12" and shipped.predict(slopes.images[0]).sky.shape == (32, 48)
 
 
+@pytest.mark.slow
 def test_one_command_makes_weights_curve_and_sheet(tmp_path):
     pytest.importorskip("lyra.training.synthetic").generate  # noqa: B018
     row = train(tmp_path / "run", Budget(steps=4), settings=SETTINGS)
@@ -88,7 +89,17 @@ def test_what_cannot_be_done_is_said(tmp_path):
     (tmp_path / "state.json").write_text("{}")
     with pytest.raises(InvalidInputError, match="go on with --resume"):
         train(tmp_path, Budget(steps=1))
+
+
+def test_the_command_asks_how_long_and_on_what(tmp_path):
     parser = argparse.ArgumentParser()
-    training.add_arguments(parser)
+    add_parser(parser.add_subparsers())
+    options = parser.parse_args(["depth", "--out", str(tmp_path)])
+    assert options.run is run
     with pytest.raises(InvalidInputError, match="--steps is None and --minutes is None"):
-        training.run(parser.parse_args(["--out", str(tmp_path)]))
+        run(options)
+    with pytest.raises(InvalidInputError, match="--steps is -3"):
+        run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "-3", "--minutes", "1"]))
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineNotReadyError, match="sees no CUDA device"):
+            run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--device", "cuda"]))

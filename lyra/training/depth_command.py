@@ -1,0 +1,72 @@
+"""`lyra train depth` on the command line; imports torch only when it runs.
+
+    lyra train depth --minutes 240 --out runs/depth
+    lyra train depth --minutes 240 --out runs/depth --resume
+    python -m lyra.training.depth_command --steps 2000 --out runs/depth
+
+`--out` gets depth.safetensors (what ships), curve.csv and .png, sheet.png, the checkpoint and a pool of pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import signal
+import sys
+from pathlib import Path
+
+from lyra.errors import EngineNotReadyError, InvalidInputError
+
+ABOUT = "Train the built-in depth network on worlds made on the way; Ctrl-C stops and keeps what was learned."
+
+
+def add_parser(commands) -> None:
+    """Adds `depth` to the subparsers `commands` of `lyra train`; its options carry `run`."""
+    sub = commands.add_parser("depth", help=ABOUT, description=ABOUT)
+    add_arguments(sub)
+    sub.set_defaults(run=run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `lyra train depth`."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop after so many minutes")
+    parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="where the pictures' seeds begin (0)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains as the options say.
+
+    Raises InvalidInputError when they do not say how long, EngineNotReadyError where torch or CUDA is missing.
+    """
+    wanted = (options.steps, options.minutes)
+    if not any(wanted) or any(value is not None and value <= 0 for value in wanted):
+        raise InvalidInputError(f"--steps is {wanted[0]} and --minutes is {wanted[1]}; give one, above 0.")
+    if importlib.util.find_spec("torch") is None:
+        raise EngineNotReadyError(
+            "Training needs torch; install the extra with: pip install 'lyra-worlds[depth]'."
+        )
+    import torch
+
+    if options.device != "cpu" and not torch.cuda.is_available():
+        raise EngineNotReadyError(
+            f"--device is {options.device!r} but torch sees no CUDA device; leave it out."
+        )
+    from lyra.training.depth import Budget, train
+
+    # A run in the background is ended by SIGTERM; it keeps what it learned as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    budget = Budget(options.steps, options.minutes)
+    train(options.out, budget, resume=options.resume, device=options.device, seed=options.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(prog="python -m lyra.training.depth_command", description=ABOUT)
+    add_arguments(arguments)
+    sys.exit(run(arguments.parse_args()))
