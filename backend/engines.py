@@ -25,7 +25,7 @@ def engine_resources(device: str | None) -> list[dict]:
                 for name in SETTINGS
             },
         }
-        for info in available_engines()
+        for info in available_engines(device)
     ]
 
 

@@ -93,7 +93,9 @@ def world_routes(backend: Backend) -> APIRouter:
                     store_upload, depth, folder / "depth", limits.depth_bytes
                 )
             async with decoding:
-                size = await run_in_threadpool(check_world_inputs, folder, image_file, depth_file, settings)
+                size = await run_in_threadpool(
+                    check_world_inputs, folder, image_file, depth_file, settings, backend.config.device
+                )
             name = settings.name or image_file.stem
             details = {
                 **settings.model_dump(),
@@ -138,7 +140,7 @@ def world_routes(backend: Backend) -> APIRouter:
     async def extend(world_id: str, body: schemas.ExtendSettings) -> dict:
         """Adds the frames along a path of 1 + 80k cameras, then splats and mesh when asked for."""
         world = await opened(world_id)
-        await run_in_threadpool(require_engine, world.engine)
+        await run_in_threadpool(require_engine, world.engine, backend.config.device)
         path = await run_in_threadpool(checked_path, body, world)
         if body.captions is not None:
             await run_in_threadpool(check_captions, body.captions, body.prompt, world.frames + len(path) - 1)

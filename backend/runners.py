@@ -8,6 +8,7 @@ import numpy as np
 
 from backend.task import TRAJECTORY_FILE, Runner, Task
 from lyra import builder, hub
+from lyra.engines.base import EngineOptions
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.hub.catalog import needs
@@ -40,6 +41,7 @@ def _create(task: Task, folder: Path) -> None:
         engine=settings["engine"],
         depth=settings["depth"],
         depth_file=task.folder / settings["depth_file"] if settings["depth_file"] else None,
+        depth_blend=settings.get("depth_blend", False),
         allow_download=settings["allow_download"],
         name=settings["name"],
         seed=settings["seed"],
@@ -82,15 +84,18 @@ def _add_chunks(task: Task, world: World, progress: Progress) -> None:
     path, notes = builder.prepare_path(world, trajectory, request["pose_scale"])
     task.notes(notes)
     captions = request["captions"]
-    builder.extend_world(
+    notes = builder.extend_world(
         world,
         path,
         prompt=request["prompt"],
         captions=None if captions is None else {int(start): text for start, text in captions.items()},
         seed=request["seed"],
+        # Jobs of older versions have none.
+        options=EngineOptions(**request.get("options", {})),
         device=task.device,
         progress=progress,
     )
+    task.notes(notes)
 
 
 def reconstruct(task: Task) -> None:

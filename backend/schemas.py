@@ -24,6 +24,7 @@ class WorldSettings(Body):
     engine: str = Field("preview", max_length=64)
     seed: Seed = 0
     depth: Literal["auto", "builtin", "depth-anything-v2"] = "auto"
+    depth_blend: bool = Field(False, description="the depth file leaves pixels unknown; estimate those")
     allow_download: bool = False
     intrinsics: Matrix | None = Field(None, description="3x3, pixels of the given image")
     size: tuple[int, int] | None = Field(None, description="width, height; multiples of 16")

@@ -45,25 +45,25 @@ def plain_name(filename: str | None) -> str:
 
 
 def check_world_inputs(
-    folder: Path, image: Path, depth: Path | None, settings: WorldSettings
+    folder: Path, image: Path, depth: Path | None, settings: WorldSettings, device: str | None
 ) -> tuple[int, int]:
     """Reads image and depth just as the job will; returns the world's (height, width).
 
     Raises what the job would fail with; messages name the files as the user knows them, not where they are kept.
     """
     try:
-        return _check(image, depth, settings)
+        return _check(image, depth, settings, device)
     except LyraError as error:
         plain = re.sub(rf"{re.escape(str(folder))}[\\/](image|depth)[\\/]", "", str(error))
         raise type(error)(plain) from error
 
 
-def _check(image: Path, depth: Path | None, settings: WorldSettings) -> tuple[int, int]:
+def _check(image: Path, depth: Path | None, settings: WorldSettings, device: str | None) -> tuple[int, int]:
     # Imported here: the service's port answers before these are loaded.
     from lyra.depth import create_estimator
     from lyra.images import fit, load_image
 
-    require_engine(settings.engine)
+    require_engine(settings.engine, device)
     size = None if settings.size is None else (settings.size[1], settings.size[0])
     fitted = fit(load_image(image), size=size)
     height, width = fitted.image.shape[:2]
@@ -74,7 +74,12 @@ def _check(image: Path, depth: Path | None, settings: WorldSettings) -> tuple[in
     if depth is not None and depth.suffix.lower() not in DEPTH_SUFFIXES:
         raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
     estimator = create_estimator(
-        settings.depth, depth, settings.allow_download, "cpu", source_hw=fitted.source_hw
+        settings.depth,
+        depth,
+        settings.allow_download,
+        "cpu",
+        source_hw=fitted.source_hw,
+        blend=settings.depth_blend,
     )
     if depth is not None:
         estimator.estimate(fitted.image, known)

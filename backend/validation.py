@@ -24,12 +24,12 @@ def checked_path(settings: ExtendSettings, world: World) -> Trajectory:
     return path
 
 
-def require_engine(engine: str) -> None:
-    """Raises InvalidInputError for an unknown engine, EngineNotReadyError for one that cannot run here."""
+def require_engine(engine: str, device: str | None) -> None:
+    """Raises InvalidInputError for an unknown engine, EngineNotReadyError for one that cannot run on `device`."""
     # Imported here: asking Warp for GPUs takes a second, and the service's port should answer before.
     from lyra.engines import engine_info
 
-    engine_info(engine)
+    engine_info(engine, device)
 
 
 def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:

@@ -36,6 +36,7 @@ def create_world(
     engine: str = "preview",
     depth: str = "auto",
     depth_file: str | Path | None = None,
+    depth_blend: bool = False,
     allow_download: bool = False,
     name: str | None = None,
     seed: int = 0,
@@ -50,7 +51,8 @@ def create_world(
 
     `intrinsics` (3, 3) are those of the given image in its own pixels; alternatively the first camera of
     `lens` says them for any image size. Without either the depth estimator's field of view is used. `size` is
-    (height, width). The folder is whole or not there. Raises LyraError for anything that cannot be used.
+    (height, width). With `depth_blend` the depth file may leave pixels unknown (NaN): the estimator fills them in.
+    The folder is whole or not there. Raises LyraError for anything that cannot be used.
     """
     info = engine_info(engine, device)
     require_new_folder(Path(folder))
@@ -63,7 +65,7 @@ def create_world(
     known = None if lens is None else lens.fitted(height, width).intrinsics[0]
     progress.update("depth", 0.1, fitted.image)
     estimator = depth_estimators.create_estimator(
-        depth, depth_file, allow_download, device or "cpu", source_hw=fitted.source_hw
+        depth, depth_file, allow_download, device or "cpu", source_hw=fitted.source_hw, blend=depth_blend
     )
     estimate = depth_estimators.sanitise(estimator.estimate(fitted.image, known))
     progress.update("depth", 0.9)

@@ -149,10 +149,10 @@ def run_plan(options: argparse.Namespace) -> int:
 
 
 def run_download(options: argparse.Namespace) -> int:
-    from lyra.cli import progress_bar
     from lyra.hub import DEPTH_MODELS, ITEMS, Weights, choose_source, download
     from lyra.hub.state import wanted_items
     from lyra.hub.units import bytes_text
+    from lyra.terminal import progress_bar
 
     weights = Weights(options.weights)
     if options.depth is not None and options.depth not in DEPTH_MODELS:
@@ -179,10 +179,10 @@ def tell_next(name: str, weights: Weights) -> None:
 
 
 def run_convert(options: argparse.Namespace) -> int:
-    from lyra.cli import progress_bar
     from lyra.hub import Weights
     from lyra.hub.catalog import CHECKPOINT, item, needs
     from lyra.hub.packages import require_packages
+    from lyra.terminal import progress_bar
 
     require_packages(needs("lyra2").packages, "lyra2", "Converting the network")
     from lyra.hub.conversion import convert
@@ -200,9 +200,9 @@ def run_convert(options: argparse.Namespace) -> int:
 
 
 def run_verify(options: argparse.Namespace) -> int:
-    from lyra.cli import progress_bar
     from lyra.hub import Weights, verify
     from lyra.hub.verification import present
+    from lyra.terminal import progress_bar
 
     weights = Weights(options.weights)
     chosen = chosen_ids(options.names, weights) if options.names else present(weights)

@@ -1,0 +1,259 @@
+"""What each command of lyra.cli does with its options."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lyra.errors import InvalidInputError
+from lyra.terminal import note, progress_bar
+
+if TYPE_CHECKING:
+    from lyra.engines.base import EngineOptions
+    from lyra.geometry.cameras import Trajectory
+
+
+def run_generate(options: argparse.Namespace) -> None:
+    from lyra.builder import create_world, extend_world, reconstruct_world
+    from lyra.engines import require_device
+
+    require_device(options.device)
+    path, captions = load_path(options, frames_before=0)
+    chosen = engine_options(options)
+    with progress_bar() as progress:
+        world = create_world(
+            options.out,
+            options.image,
+            engine=options.engine,
+            depth=options.depth_model,
+            depth_file=options.depth,
+            depth_blend=options.depth_blend,
+            allow_download=options.allow_download,
+            name=options.name,
+            seed=options.seed or 0,
+            lens=path,
+            size=options.size,
+            device=options.device,
+            progress=progress.part(0, 0.05),
+        )
+        notes = extend_world(
+            world,
+            path,
+            captions=captions,
+            pose_scale=options.pose_scale,
+            options=chosen,
+            device=options.device,
+            progress=progress.part(0.05, 0.5),
+        )
+        reconstruct_world(
+            world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
+        )
+    for line in [*world.notes, *notes]:
+        note(line)
+    tell_results(world)
+
+
+def load_path(options: argparse.Namespace, frames_before: int) -> tuple[Trajectory, dict[int, str]]:
+    """The path and the captions that `add_path` asks for; the path goes on after `frames_before` frames."""
+    from lyra.builder import load_captions
+    from lyra.geometry.cameras import Trajectory
+
+    path = Trajectory.load(options.trajectory)
+    if options.frames is not None:
+        if options.frames < 1:
+            raise InvalidInputError(f"--frames {options.frames}: give 1 + 80k, such as 81 or 161.")
+        if options.frames > len(path):
+            raise InvalidInputError(f"--frames {options.frames}: {options.trajectory} has {len(path)} poses.")
+        path = path[: options.frames].require_world_length()
+    else:
+        poses = len(path)
+        path = path.longest_world_prefix()
+        if len(path) != poses:
+            note(f"{options.trajectory} has {poses} poses; the first {len(path)} are used.")
+    if not 0 < options.pose_scale < 1e6:
+        raise InvalidInputError(f"--pose-scale {options.pose_scale}: give a positive number such as 1.0.")
+    captions = load_captions(options.captions) if options.captions else {0: options.prompt}
+    beyond = [start for start in captions if start >= frames_before + len(path)]
+    if len(beyond) == len(captions):
+        raise InvalidInputError(f"{options.captions}: all captions start beyond the path's end.")
+    if beyond:
+        note(f"captions from frame {min(beyond)} on lie beyond the path's end and are left out.")
+    return path, {start: text for start, text in captions.items() if start not in beyond}
+
+
+def engine_options(options: argparse.Namespace) -> EngineOptions:
+    """What the user chose of the engine."""
+    from lyra.engines.base import EngineOptions
+
+    return EngineOptions(options.steps, options.guidance, options.memory_mode, options.compile).checked()
+
+
+def run_extend(options: argparse.Namespace) -> None:
+    from lyra.builder import extend_world, reconstruct_world
+    from lyra.engines import require_device
+    from lyra.world import World
+
+    require_device(options.device)
+    world = World.open(options.world)
+    path, captions = load_path(options, frames_before=world.frames - 1)
+    chosen = engine_options(options)
+    with progress_bar() as progress:
+        notes = extend_world(
+            world,
+            path,
+            captions=captions,
+            seed=options.seed,
+            pose_scale=options.pose_scale,
+            options=chosen,
+            device=options.device,
+            progress=progress.part(0, 0.5),
+        )
+        reconstruct_world(
+            world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
+        )
+    for line in notes:
+        note(line)
+    tell_results(world)
+
+
+def run_resume(options: argparse.Namespace) -> None:
+    from lyra.builder import reconstruct_world, resume_world
+    from lyra.engines import require_device
+    from lyra.world import World
+
+    require_device(options.device)
+    world = World.open(options.world)
+    with progress_bar() as progress:
+        # A run that was stopped at its splats has all its frames, and no results yet.
+        if not resume_world(world, device=options.device, progress=progress.part(0, 0.5)) and (
+            world.reconstructed or not world.chunks
+        ):
+            raise InvalidInputError(
+                f"{options.world} has no unfinished path; `lyra reconstruct {options.world}` makes splats and mesh "
+                "again."
+            )
+        reconstruct_world(
+            world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
+        )
+    tell_results(world)
+
+
+def run_revert(options: argparse.Namespace) -> None:
+    from lyra.world import World
+
+    world = World.open(options.world)
+    world.revert(options.chunks)
+    print(f"{world.folder} now has {world.frames} frames.")
+
+
+def run_reconstruct(options: argparse.Namespace) -> None:
+    from lyra.builder import reconstruct_world
+    from lyra.engines import require_device
+    from lyra.world import World
+
+    require_device(options.device)
+    world = World.open(options.world)
+    with progress_bar() as progress:
+        reconstruct_world(world, mesh=not options.no_mesh, device=options.device, progress=progress)
+    tell_results(world)
+
+
+def run_export(options: argparse.Namespace) -> None:
+    from lyra.builder import available_items, export_world
+    from lyra.world import World
+
+    world = World.open(options.world)
+    with progress_bar() as progress:
+        export_world(world, options.items or available_items(world), options.out, progress)
+    print(options.out.resolve())
+
+
+def run_serve(options: argparse.Namespace) -> None:
+    sys.argv = ["lyra serve", *options.passed]
+    runpy.run_module("backend", run_name="__main__")
+
+
+def run_engines(options: argparse.Namespace) -> None:
+    from lyra.engines import available_engines
+
+    for info in available_engines():
+        print(
+            f"{info.id:<12} {'ready' if info.ready else 'not ready'}\n  needs: {info.needs}\n  {info.license}"
+        )
+        if info.reason:
+            print(f"  {info.reason}")
+
+
+def run_eval(options: argparse.Namespace) -> int:
+    return eval_depth(options) if options.subject == "depth" else eval_preview()
+
+
+def eval_preview() -> int:
+    from lyra.evaluation.preview import evaluate, table
+    from lyra.evaluation.scenes import all_scenes
+
+    with progress_bar() as progress:
+        rows = evaluate(all_scenes(), progress)
+    print(table(rows))
+    return 0
+
+
+def eval_depth(options: argparse.Namespace) -> int:
+    """Exit code 1 when a figure is not reached."""
+    from lyra.depth import create_estimator
+    from lyra.evaluation.depth_alignment import alignment_table, evaluate_alignment
+    from lyra.evaluation.depth_quality import evaluate_depth, missed
+    from lyra.evaluation.depth_sheet import draw_depth_sheet
+
+    estimator = create_estimator(options.depth_model)
+    if options.sheet is not None:
+        if options.images is None:
+            raise InvalidInputError(
+                f"--sheet {options.sheet}: name the folder of its pictures with --images."
+            )
+        draw_depth_sheet(estimator, options.images, options.sheet)
+    with progress_bar() as progress:
+        rows = evaluate_alignment(progress=progress)
+    figures = evaluate_depth(estimator, options.images)
+    for part, values in figures.items():
+        for name, value in values.items():
+            print(f"{part:<12}{name:<24}{value:10.4f}")
+    print(alignment_table(rows))
+    not_reached = missed(figures)
+    for line in not_reached:
+        note(line)
+    return 1 if not_reached else 0
+
+
+def run_train(options: argparse.Namespace) -> None:
+    from lyra.hub.packages import require_packages
+
+    require_packages(["torch", "safetensors"], "depth", "Training")
+    sys.argv = [f"lyra train {options.subject}", *options.passed]
+    runpy.run_module(f"lyra.training.{options.subject}", run_name="__main__")
+
+
+# Commands whose further options are told by the module they run.
+WITH_OWN_OPTIONS = (run_serve, run_train)
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    script = Path(__file__).resolve().parents[1] / "examples" / "demo.py"
+    if not script.is_file():
+        raise InvalidInputError(f"{script} is not there: `lyra demo` runs from the source checkout.")
+    return subprocess.call([sys.executable, str(script), "--out", str(options.out)])
+
+
+def tell_results(world) -> None:
+    print(f"world        {world.folder.resolve()}")
+    for label, path in (
+        ("walkthrough", world.walkthrough),
+        ("splats", world.results / "splats.ply"),
+        ("mesh", world.results / "mesh.glb"),
+    ):
+        if path.exists():
+            print(f"{label:<12} {path.resolve()}")

@@ -1,0 +1,39 @@
+"""What the commands show in a terminal: a progress bar that Ctrl-C stops between two pieces, and notes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from lyra.progress import Progress
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar on stderr; Ctrl-C cancels at the next update instead of tearing the work apart."""
+    stopped = False
+
+    def stop(number, frame):
+        nonlocal stopped
+        stopped = True
+
+    previous = signal.signal(signal.SIGINT, stop)
+    bar = tqdm(total=100, bar_format="{desc:<10} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", leave=True)
+
+    def show(stage, fraction, frame):
+        bar.set_description_str(stage, refresh=False)
+        bar.update(max(100 * fraction - bar.n, 0))
+
+    try:
+        yield Progress(show, lambda: stopped)
+    finally:
+        bar.close()
+        signal.signal(signal.SIGINT, previous)
+
+
+def note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
