@@ -157,6 +157,7 @@ def _clouds(scene: Scene, zenith: Vec, horizon: Vec, time: str) -> None:
         "cloud": scene.uniform(0.35, 0.75),
         "cloud_soft": math.exp(scene.uniform(math.log(0.02), math.log(0.3))),
         "cloud_size": math.exp(scene.uniform(math.log(0.5), math.log(3.5))),
+        "billow": float(scene.chance(0.45)),
         "cloud_light": near(scene, linear(light), 0.15),
         "cloud_shade": near(scene, linear(shade), 0.2),
     }

@@ -90,6 +90,11 @@ def _grade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         picture = grey * (1 + rng.normal(0, 0.08, 3) * (rng.random() < 0.7))
     elif draw < 0.5:
         picture = grey + (picture - grey) * rng.uniform(0.3, 1.35)
+    if rng.random() < 0.6:
+        # Painters and photographers use the whole range.
+        low, high = np.percentile(grey, [1, 99])
+        full = (picture - low) * (0.93 / max(high - low, 0.15)) + 0.02
+        picture = picture + rng.uniform(0.3, 1.0) * (full - picture)
     if rng.random() < 0.3:
         shadow, highlight = rng.normal(0, 0.06, 3), rng.normal(0, 0.06, 3)
         picture = picture + (1 - grey) ** 2 * shadow + grey**2 * highlight
@@ -106,14 +111,14 @@ def _sensor(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Softness or sharpening, then noise."""
     draw = rng.random()
     height, width = picture.shape[:2]
-    if draw < 0.25:
+    if draw < 0.2:
         size = rng.uniform(0.3, 0.9) * width / 160
         picture = gaussian_filter(picture, (size, size, 0))
-    elif draw < 0.4:
+    elif draw < 0.45:
         soft = gaussian_filter(picture, (1, 1, 0))
         picture = picture + rng.uniform(0.2, 0.9) * (picture - soft)
     if rng.random() < 0.5:
-        strength = rng.exponential(0.012)
+        strength = min(rng.exponential(0.012), 0.05)
         picture = picture + strength * rng.standard_normal((height, width, 1), np.float32)
         if rng.random() < 0.5:
             picture = picture + 0.7 * strength * rng.standard_normal(picture.shape, np.float32)

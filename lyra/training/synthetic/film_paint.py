@@ -99,7 +99,7 @@ def wobbled(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = picture.shape[:2]
     size = rng.uniform(2, 6) * width / 160
     shift = [gaussian_filter(rng.standard_normal((height, width)), size) for _ in range(2)]
-    strength = rng.uniform(0.3, 0.9) * width / 160
+    strength = rng.uniform(0.2, 0.5) * width / 160
     rows, columns = np.mgrid[:height, :width]
     at = [base + strength * s / s.std() for base, s in zip((rows, columns), shift, strict=True)]
     return np.stack([map_coordinates(picture[..., c], at, order=1, mode="nearest") for c in range(3)], -1)

@@ -55,7 +55,7 @@ def room(scene: Scene) -> None:
     """A furnished room, from a closet to a great living hall."""
     x, y, z = scene.uniform(1.5, 5), scene.uniform(3, 10), scene.uniform(2.2, 4.5)
     walls, floor = paint.wall(scene, True), paint.paving(scene, True)
-    ceiling = walls if scene.chance(0.3) else scene.pick([paint.wall, paint.timber, paint.wall])(scene)
+    ceiling = walls if scene.chance(0.25) else paint.ceiling(scene)
     opened = _shell(scene, x, y, z, walls, floor, ceiling, scene.pick([0.0, 0.35, 0.7]))
     indoors(scene, sun=opened and scene.chance(0.7))
     if opened:
@@ -145,7 +145,7 @@ def corridor(scene: Scene) -> None:
         scene.block((-x - 1, y, 0), (x + 1, y + 1, z + 1), paint.wall(scene, True))
         scene.block((-x - 1, -4, 0), (x + 1, -3, z + 1), walls)
     else:
-        _shell(scene, x, y, z, walls, floor, paint.wall(scene), 0.15)
+        _shell(scene, x, y, z, walls, floor, paint.ceiling(scene), 0.15)
     frame = scene.pick([paint.masonry, paint.timber, paint.metal])(scene)
     gap = scene.uniform(2.5, 8)
     style = scene.pick(["arches", "pilasters", "doors", "none"])
@@ -192,7 +192,7 @@ def hall(scene: Scene) -> None:
     walls = stone if scene.chance(0.5) else paint.wall(scene, True)
     vaulted = scene.chance(0.5)
     opened = _shell(
-        scene, x, y, z, walls, paint.paving(scene, True), paint.wall(scene), scene.uniform(0, 0.8)
+        scene, x, y, z, walls, paint.paving(scene, True), paint.ceiling(scene), scene.uniform(0, 0.8)
     )
     indoors(scene, sun=opened)
     if opened:

@@ -124,6 +124,24 @@ def facade(scene: Scene, night: bool = False) -> int:
     )
 
 
+def ceiling(scene: Scene) -> int:
+    """A ceiling: a wall's material, timber, plain white, or painted like a sky."""
+    draw = scene.rng.random()
+    if draw < 0.35:
+        return wall(scene)
+    if draw < 0.5:
+        return timber(scene)
+    family = scene.pick(["white", "white", "plaster", "pastel", "slate", "stone"])
+    pattern = scene.pick(
+        [patterns.PLAIN, patterns.PLAIN, patterns.LEAVES, patterns.GRADIENT, patterns.PANELS]
+    )
+    second = colour(scene, "white") if scene.chance(0.5) else near(scene, colour(scene, family))
+    glow = scene.uniform(0.1, 0.6) if scene.chance(0.15) else 0.0
+    return make(
+        scene, family, pattern, scene.uniform(0.5, 3), second=second, glow=glow, grain=scene.uniform(0, 0.2)
+    )
+
+
 def roofing(scene: Scene) -> int:
     size = scene.uniform(0.25, 0.7)
     return make(

@@ -31,12 +31,12 @@ def tree(scene: Scene, at: Vec, height: float, trunk: int, leaves: int, style: s
         shape=(scene.uniform(0.4, 0.8),),
     )
     top = (at[0] + lean * stem, at[1], at[2] + stem)
-    holes = {"cut": shapes.FOLIAGE, "cut_size": 0.05 * height + 0.15, "cut_share": scene.uniform(0.4, 0.52)}
+    holes = {"cut": shapes.FOLIAGE, "cut_size": 0.025 * height + 0.1, "cut_share": scene.uniform(0.4, 0.52)}
     if style == "round":
         crown = height * scene.uniform(0.22, 0.36)
-        for _ in range(int(scene.uniform(2, 6))):
-            r = crown * scene.uniform(0.55, 1.0)
-            away, heading = crown * scene.uniform(0.0, 0.8), scene.uniform(0, 6.3)
+        for _ in range(int(scene.uniform(3, 9))):
+            r = crown * scene.uniform(0.35, 0.8)
+            away, heading = crown * scene.uniform(0.0, 1.0), scene.uniform(0, 6.3)
             centre = (
                 top[0] + away * math.cos(heading),
                 top[1] + away * math.sin(heading),
@@ -75,7 +75,7 @@ def bush(scene: Scene, at: Vec, size: float, leaves: int) -> None:
         )
         share = scene.uniform(0.36, 0.5)
         scene.ball(
-            centre, (r, r, 0.8 * r), leaves, cut=shapes.FOLIAGE, cut_size=0.12 * size + 0.05, cut_share=share
+            centre, (r, r, 0.8 * r), leaves, cut=shapes.FOLIAGE, cut_size=0.08 * size + 0.04, cut_share=share
         )
 
 
@@ -125,6 +125,7 @@ def house(
     x, y, z = (0.5 * s for s in size)
     scene.box((at[0], at[1], at[2] + z), (x, y, z), walls, yaw)
     top = at[2] + size[2]
+    _trim(scene, at, size, yaw)
     if style in ("gable", "hip"):
         roof = paint.roofing(scene) if roof is None else roof
         rise = min(x, y) * scene.uniform(0.4, 1.1)
@@ -157,6 +158,36 @@ def house(
         for k in range(1, int(scene.uniform(2, 5))):
             shrink = 0.8**k
             scene.box((at[0], at[1], top + z * 0.4 * k), (x * shrink, y * shrink, z * 0.4), walls, yaw)
+
+
+def _trim(scene: Scene, at: Vec, size: Vec, yaw: float) -> None:
+    """Cornices, a door and balconies on a house."""
+    x, y, z = (0.5 * s for s in size)
+    if scene.chance(0.4):
+        ledge = paint.masonry(scene)
+        for share in (scene.uniform(0.25, 0.5), 0.97)[: 1 + scene.chance(0.6)]:
+            scene.box((at[0], at[1], at[2] + 2 * z * share), (x + 0.18, y + 0.18, 0.12), ledge, yaw)
+    if scene.chance(0.4):
+        side = scene.pick([-1, 1])
+        door = around(at, yaw, (side * (x + 0.02), y * scene.uniform(-0.6, 0.6), 1.1))
+        scene.box(door, (0.08, 0.55, 1.1), paint.timber(scene), yaw)
+        front = around(at, yaw, (x * scene.uniform(-0.6, 0.6), -y - 0.02, 1.1))
+        scene.box(front, (0.55, 0.08, 1.1), paint.timber(scene), yaw)
+    if size[2] > 5 and scene.chance(0.25):
+        side = scene.pick([-1, 1])
+        spot = around(
+            at, yaw, (side * (x + 0.5), y * scene.uniform(-0.4, 0.4), scene.uniform(0.4, 0.8) * size[2])
+        )
+        scene.box(spot, (0.5, 0.9, 0.08), paint.masonry(scene), yaw)
+        scene.box(
+            (spot[0], spot[1], spot[2] + 0.5),
+            (0.5, 0.9, 0.45),
+            paint.metal(scene),
+            yaw,
+            cut=shapes.BARS,
+            cut_size=0.3,
+            cut_share=0.7,
+        )
 
 
 def tower(

@@ -73,6 +73,7 @@ class Stage:
             world["first_lamp"], world["lamps"] = lamps, len(scene.lamps)
             world["seed"] = int(scene.rng.random() * 65536)
             world["shadows"] = 1
+            world["open_reach"] = scene.open_reach
             for name, value in scene.air.items():
                 world["air"][name] = value
             world["terrain"]["layer"] = -1
@@ -133,9 +134,12 @@ class Stage:
         depth = wp.empty(size, dtype=float, device=self.device)
         which = wp.empty(size, dtype=int, device=self.device)
         normals = wp.empty(size, dtype=wp.vec3, device=self.device)
+        open_share = wp.empty(size, dtype=float, device=self.device)
         image = wp.empty(size, dtype=wp.vec3, device=self.device)
-        wp.launch(kernels.trace, size, [self.arrays], [depth, which, normals], device=self.device)
-        wp.launch(kernels.paint, size, [self.arrays, depth, which, normals], [image], device=self.device)
+        wp.launch(kernels.trace, size, [self.arrays], [depth, which, normals, open_share], device=self.device)
+        wp.launch(
+            kernels.paint, size, [self.arrays, depth, which, normals, open_share], [image], device=self.device
+        )
         return image.numpy(), depth.numpy(), normals.numpy()
 
     def clearance(self, scene: int, points: np.ndarray, directions: np.ndarray) -> np.ndarray:

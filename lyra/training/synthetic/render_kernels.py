@@ -34,7 +34,10 @@ class Lamp:
 
 @wp.struct
 class World:
-    """One scene: its stretches of the shared solid and lamp arrays, its terrain and air."""
+    """One scene: its stretches of the shared solid and lamp arrays, its terrain and air.
+
+    Corners within `open_reach` metres get less light from the sky; `shadows` is 0 or 1.
+    """
 
     first_solid: int
     solids: int
@@ -42,6 +45,7 @@ class World:
     lamps: int
     seed: int
     shadows: int
+    open_reach: float
     terrain: Terrain
     air: Air
 
@@ -154,16 +158,45 @@ def nearest(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3):
 
 
 @wp.func
-def in_shadow(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3):
+def in_shadow(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3, lift: float):
     for which in range(world.first_solid, world.first_solid + world.solids):
         if may_hit(arrays.bounds[which], origin, ray, 1.0):
             found = hit_solid(arrays.solids[which], origin, ray, arrays.noise)
             if found[0] < FAR:
                 return True
     if world.terrain.layer >= 0:
-        start = origin + wp.vec3(0.0, 0.0, 0.02 * world.terrain.near)
+        start = origin + wp.vec3(0.0, 0.0, 0.02 * world.terrain.near + 20.0 * lift)
         return hit_terrain(world.terrain, arrays.grids, start, ray, FAR, ROUGH) < FAR
     return False
+
+
+@wp.func
+def openness(arrays: Arrays, world: World, hit: Hit, p: wp.vec3, row: int, column: int):
+    """How free the half space over a surface is, by one ray at every other pixel; -1 at the rest.
+
+    Eight directions take turns in squares of 4 x 4 pixels, spread like cosine-weighted samples.
+    """
+    if ((row + column) & 1) == 1:
+        return -1.0
+    # Every third direction comes next, so that neighbours look different ways.
+    k = (3 * (2 * (row & 3) + ((column & 3) >> 1))) & 7
+    height = wp.sqrt(1.0 - (float(k) + 0.5) / 8.0)
+    around = 2.39996 * float(k)
+    flat = wp.sqrt(1.0 - height * height)
+    side = wp.vec3(1.0, 0.0, 0.0)
+    if wp.abs(hit.normal[0]) > 0.7:
+        side = wp.vec3(0.0, 1.0, 0.0)
+    u = wp.normalize(wp.cross(hit.normal, side))
+    v = wp.cross(hit.normal, u)
+    ray = height * hit.normal + flat * (wp.cos(around) * u + wp.sin(around) * v)
+    start = p + 0.01 * world.open_reach * hit.normal
+    t = world.open_reach
+    for which in range(world.first_solid, world.first_solid + world.solids):
+        bound = arrays.bounds[which]
+        beyond = wp.length(wp.vec3(bound[0], bound[1], bound[2]) - start) > world.open_reach + bound[3]
+        if (bound[3] <= 0.0 or not beyond) and may_hit(bound, start, ray, 1.0):
+            t = wp.min(t, hit_solid(arrays.solids[which], start, ray, arrays.noise)[0])
+    return t / world.open_reach
 
 
 @wp.func
@@ -237,6 +270,7 @@ def lit(
     p: wp.vec3,
     shadows: bool,
     lift: float,
+    open: float,
 ):
     """Light that leaves a surface at p diffusely."""
     air = world.air
@@ -245,12 +279,12 @@ def lit(
     if hit.which >= 0:
         soft = arrays.materials[arrays.solids[hit.which].material].soft
     up = 0.5 + 0.5 * n[2]
-    light = mix(air.below, air.above, up)
+    light = (0.25 + 0.75 * open) * mix(air.below, air.above, up)
     facing = (wp.dot(n, air.sun) + soft) / (1.0 + soft)
     if facing > 0.0 and air.sun[2] > 0.0 and wp.length_sq(air.sun_light) > 1.0e-4:
         dark = False
         if shadows:
-            dark = in_shadow(arrays, world, p + lift * hit.normal, air.sun)
+            dark = in_shadow(arrays, world, p + lift * hit.normal, air.sun, lift)
         if not dark:
             light = light + facing * air.sun_light
     for k in range(world.first_lamp, world.first_lamp + world.lamps):
@@ -258,7 +292,10 @@ def lit(
         to = lamp.at - p
         r = wp.length(to)
         fall = 1.0 / (1.0 + (r / lamp.reach) * (r / lamp.reach))
-        light = light + wp.max(wp.dot(n, to) / wp.max(r, 1.0e-4) + 0.25, 0.0) * fall * lamp.light
+        light = (
+            light
+            + wp.max(wp.dot(n, to) / wp.max(r, 1.0e-4) + 0.25, 0.0) * fall * (0.5 + 0.5 * open) * lamp.light
+        )
     if view.torch[0] > 0.0:
         away = p - view.centre
         light = light + view.torch / (1.0 + 0.05 * wp.dot(away, away))
@@ -273,12 +310,12 @@ def mirrored(arrays: Arrays, world: World, view: View, origin: wp.vec3, ray: wp.
         return sky(world.air, arrays.noise, ray, angle)
     p = origin + hit.t * ray
     look = look_at(arrays, world, hit, p, 3.0 * hit.t * angle)
-    colour = lit(arrays, world, view, hit, look, p, False, 0.0)
+    colour = lit(arrays, world, view, hit, look, p, False, 0.0, 0.8)
     return mix(colour, world.air.haze_colour, fog(world.air, origin, ray, hit.t))
 
 
 @wp.func
-def colour_of(arrays: Arrays, view: View, hit: Hit, ray: wp.vec3):
+def colour_of(arrays: Arrays, view: View, hit: Hit, ray: wp.vec3, open: float):
     """Linear colour seen along a camera ray with its first hit."""
     world = arrays.worlds[view.world]
     length = wp.length(ray)
@@ -293,7 +330,7 @@ def colour_of(arrays: Arrays, view: View, hit: Hit, ray: wp.vec3):
     footprint = hit.t * angle / wp.sqrt(slant)
     look = look_at(arrays, world, hit, p, footprint)
     lift = 2.0e-3 + 4.0e-4 * distance
-    colour = lit(arrays, world, view, hit, look, p, world.shadows > 0, lift)
+    colour = lit(arrays, world, view, hit, look, p, world.shadows > 0, lift, open)
     if look.gloss > 0.01:
         n = look.normal
         cosine = wp.max(-wp.dot(n, direction), 0.0)
@@ -318,8 +355,12 @@ def trace(
     depth: wp.array3d(dtype=float),
     which: wp.array3d(dtype=int),
     normals: wp.array3d(dtype=wp.vec3),
+    open: wp.array3d(dtype=float),
 ):
-    """Z-depth (V, H, W) at pixel centres, inf for sky; what was hit; normals in OpenCV camera axes, 0 for sky."""
+    """Z-depth (V, H, W) at pixel centres, inf for sky; what was hit; normals in OpenCV camera axes, 0 for sky.
+
+    `open` takes one direction's share of the openness, to be averaged over 4 x 4 pixels.
+    """
     index, row, column = wp.tid()
     view = arrays.views[index]
     ray = ray_at(view, float(column) + 0.5, float(row) + 0.5)
@@ -328,9 +369,12 @@ def trace(
     if hit.which == NOTHING:
         depth[index, row, column] = wp.inf
         normals[index, row, column] = wp.vec3(0.0, 0.0, 0.0)
+        open[index, row, column] = 1.0
     else:
         depth[index, row, column] = hit.t
         normals[index, row, column] = wp.transpose(view.rotation) * hit.normal
+        p = view.centre + hit.t * ray
+        open[index, row, column] = openness(arrays, arrays.worlds[view.world], hit, p, row, column)
 
 
 @wp.kernel
@@ -348,6 +392,7 @@ def paint(
     depth: wp.array3d(dtype=float),
     which: wp.array3d(dtype=int),
     normals: wp.array3d(dtype=wp.vec3),
+    open: wp.array3d(dtype=float),
     image: wp.array3d(dtype=wp.vec3),
 ):
     """Linear colour (V, H, W) of what `trace` found; four rays where the surface changes within a pixel's reach."""
@@ -370,6 +415,18 @@ def paint(
             # Rough ground turns and falls away at every pixel; only its ridges are edges.
             if jump > 0.5 or (here >= 0 and (jump > 0.2 or wp.dot(n, normals[index, i, j]) < 0.8)):
                 edge = True
+    total_open = float(0.0)
+    count = float(0.0)
+    for di in range(4):
+        for dj in range(4):
+            i = wp.clamp(row + di - 2, 0, height - 1)
+            j = wp.clamp(column + dj - 2, 0, width - 1)
+            if open[index, i, j] >= 0.0 and wp.abs(depth[index, i, j] - z) < 0.1 * z:
+                total_open = total_open + open[index, i, j]
+                count = count + 1.0
+    free = float(0.8)
+    if count > 0.0:
+        free = total_open / count
     x = float(column)
     y = float(row)
     if not edge:
@@ -377,13 +434,13 @@ def paint(
         hit.t = z
         hit.which = here
         hit.normal = view.rotation * n
-        image[index, row, column] = colour_of(arrays, view, hit, ray_at(view, x + 0.5, y + 0.5))
+        image[index, row, column] = colour_of(arrays, view, hit, ray_at(view, x + 0.5, y + 0.5), free)
         return
     total = wp.vec3(0.0, 0.0, 0.0)
     for k in range(4):
         # A rotated grid: four rows and four columns are met.
         ray = ray_at(view, x + 0.125 + 0.25 * float((2 * k + (k >> 1)) & 3), y + 0.125 + 0.25 * float(k))
-        colour = colour_of(arrays, view, seen(arrays, index, view, row, column, ray), ray)
+        colour = colour_of(arrays, view, seen(arrays, index, view, row, column, ray), ray, free)
         total = total + 0.25 * wp.min(colour, wp.vec3(4.0, 4.0, 4.0))
     image[index, row, column] = total
 

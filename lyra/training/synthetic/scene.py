@@ -60,7 +60,8 @@ class Camera:
 class Scene:
     """A procedural scene. `rng` decides everything random in it; `kind` is the layout that filled it.
 
-    `cameras` are the places from which the layout means to be seen, `fov` the horizontal angle in radians.
+    `cameras` are the places from which the layout means to be seen, `fov` the horizontal angle in radians. Corners
+    darken within `open_reach` metres.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class Scene:
     terrain: dict = field(default_factory=dict)
     fov: float = 1.1
     indoor: bool = False
+    open_reach: float = 2.5
     torch: Vec = (0.0, 0.0, 0.0)
 
     def uniform(self, low: float, high: float) -> float:

@@ -10,7 +10,7 @@ import warp as wp
 wp.set_module_options({"max_unroll": 4, "enable_backward": False, "fast_math": True})
 
 BOX, ELLIPSOID, FRUSTUM, ROOF, ROCK, PORTAL, RING, DOME, TORUS = range(9)
-WHOLE, FOLIAGE, BARS, LATTICE, CRACKED = range(5)
+WHOLE, FOLIAGE, BARS, LATTICE = range(4)
 ROCK_PLANES = 11
 
 _BOX = wp.constant(BOX)
@@ -322,8 +322,8 @@ def torus_hit(ratio: float, gap: float, taper: float, o: wp.vec3, d: wp.vec3):
 
 
 @wp.func
-def is_hole(solid: Solid, p: wp.vec3, noise: wp.array3d(dtype=wp.vec3)):
-    """Whether the surface is missing at the local point p."""
+def is_hole(solid: Solid, p: wp.vec3, slant: float, noise: wp.array3d(dtype=wp.vec3)):
+    """Whether the surface is missing at the local point p; leaves thin out at `slant` 1, the outline."""
     if solid.cut == 0:
         return False
     m = wp.cw_mul(p, solid.half) / solid.cut_size
@@ -338,7 +338,7 @@ def is_hole(solid: Solid, p: wp.vec3, noise: wp.array3d(dtype=wp.vec3)):
     m = m + 4.1 * wp.vec3(float(solid.seed & 63), 1.0, 2.0)
     clumps = turbulence(noise, 0.12 * m)
     leaves = turbulence(noise, 0.5 * m)
-    return 0.5 * (clumps[0] + leaves[1]) < solid.cut_share
+    return 0.5 * (clumps[0] + leaves[1]) < solid.cut_share + 0.22 * slant * slant
 
 
 @wp.func
@@ -376,9 +376,12 @@ def hit_solid(solid: Solid, origin: wp.vec3, ray: wp.vec3, noise: wp.array3d(dty
     if outer.enter >= outer.leave or outer.leave < _EPSILON:
         return miss
     hollow = inner.enter < inner.leave
+    slant = float(0.0)
+    if solid.cut == _FOLIAGE:
+        slant = 1.0 - wp.abs(wp.dot(wp.normalize(outer.enter_normal), wp.normalize(d)))
     if outer.enter > _EPSILON and not (hollow and inner.enter <= outer.enter and inner.leave > outer.enter):
         n = outer.enter_normal
-        if not is_hole(solid, o + outer.enter * d, noise):
+        if not is_hole(solid, o + outer.enter * d, slant, noise):
             return wp.vec4(outer.enter, n[0], n[1], n[2])
     if hollow:
         if inner.leave > _EPSILON and inner.leave > outer.enter and inner.leave < outer.leave:
@@ -387,7 +390,7 @@ def hit_solid(solid: Solid, origin: wp.vec3, ray: wp.vec3, noise: wp.array3d(dty
         return miss
     if solid.cut > 0:
         n = -outer.leave_normal
-        if not is_hole(solid, o + outer.leave * d, noise):
+        if not is_hole(solid, o + outer.leave * d, slant, noise):
             return wp.vec4(outer.leave, n[0], n[1], n[2])
     return miss
 

@@ -11,7 +11,8 @@ wp.set_module_options({"max_unroll": 4, "enable_backward": False, "fast_math": T
 class Air:
     """Light and weather of one scene. Colours are linear; `sun` and `moon` point towards them.
 
-    `cloud` is the covered share in [0, 1] with softness `cloud_soft` and size `cloud_size`; `haze` is fog per metre,
+    `cloud` is the covered share in [0, 1] with softness `cloud_soft` and size `cloud_size`, a flat
+    layer overhead or, where `billow` is 1, banks that stand up from the horizon; `haze` is fog per metre,
     thinning upwards from `haze_base` over `haze_depth` metres. `cover` of `cover_colour` lies on what faces up.
     """
 
@@ -27,6 +28,7 @@ class Air:
     cloud: float
     cloud_soft: float
     cloud_size: float
+    billow: float
     cloud_light: wp.vec3
     cloud_shade: wp.vec3
     stars: float
@@ -59,10 +61,10 @@ def sky(air: Air, noise: wp.array3d(dtype=wp.vec3), direction: wp.vec3, footprin
     if direction[2] < 0.0:
         return colour
     if air.stars > 0.0:
-        q = direction * 90.0
+        q = direction * 200.0
         spark = unit_hash(int(wp.floor(q[0])), int(wp.floor(q[1])), int(wp.floor(q[2])))
-        if spark > 0.985:
-            colour = colour + air.stars * (spark - 0.985) * 60.0 * wp.vec3(1.0, 0.95, 0.9)
+        if spark > 0.994:
+            colour = colour + air.stars * (spark - 0.994) * 180.0 * wp.vec3(1.0, 0.95, 0.9)
     if air.moon_radius > 0.0:
         off = wp.acos(wp.clamp(wp.dot(direction, air.moon), -1.0, 1.0)) / air.moon_radius
         if off < 1.0:
@@ -74,13 +76,17 @@ def sky(air: Air, noise: wp.array3d(dtype=wp.vec3), direction: wp.vec3, footprin
     if air.cloud > 0.0:
         flat = 1.0 / (direction[2] + 0.12)
         p = wp.vec3(direction[0] * flat, direction[1] * flat, air.time) / air.cloud_size
+        up = 0.05 * air.sun
+        if air.billow > 0.5:
+            p = wp.vec3(direction[0], direction[1], 1.7 * direction[2] + air.time) * (5.0 / air.cloud_size)
+            up = wp.vec3(0.0, 0.0, 0.04) + 0.03 * air.sun
         low = turbulence(noise, 0.045 * p)
         high = turbulence(noise, 0.21 * p + wp.vec3(0.3, 0.1, 0.7))
         thick = low[0] + 0.35 * (high[0] - 0.5) + 0.12 * (high[2] - 0.5) + 0.25 * (low[2] - 0.5)
-        edge = 1.0 - air.cloud
+        edge = 1.0 - air.cloud + air.billow * (0.55 * direction[2] - 0.12)
         dense = wp.smoothstep(edge - air.cloud_soft, edge + air.cloud_soft, thick)
         dense = dense * wp.smoothstep(0.0, 0.08, direction[2])
-        lit_at = turbulence(noise, 0.045 * p + 0.05 * air.sun)
+        lit_at = turbulence(noise, 0.045 * p + up)
         relief = wp.clamp(0.5 + 2.5 * (low[0] - lit_at[0]) + 0.9 * (high[1] - 0.5), 0.0, 1.0)
         relief = relief * (1.0 - 0.45 * wp.smoothstep(0.0, 0.5, thick - edge))
         cloud = (1.0 - relief) * air.cloud_shade + relief * air.cloud_light
