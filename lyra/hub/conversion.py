@@ -183,6 +183,8 @@ def _write_shards(
             done += tensors[key].numel()
         with whole_file(work / name) as temporary:
             save_file(tensors, temporary, {"format": "pt"})
+            # The library makes files that only their owner may read.
+            shutil.copymode(work / PLAN, temporary)
 
 
 def _cast(checkpoint: Checkpoint, published: str, dtype: torch.dtype) -> torch.Tensor:
@@ -190,8 +192,9 @@ def _cast(checkpoint: Checkpoint, published: str, dtype: torch.dtype) -> torch.T
     weight = checkpoint.read(published)
     if not weight.is_floating_point():
         raise InvalidInputError(f"{checkpoint.path}: {published!r} is {weight.dtype}, not floating point.")
+    smallest, largest = (bound.item() for bound in weight.aminmax())
+    largest = max(largest, -smallest)
     # Not a number fails the comparison too.
-    largest = weight.abs().max().item()
     if not largest <= torch.finfo(dtype).max:
         raise InvalidInputError(
             f"{checkpoint.path}: {published!r} has values up to {largest:g}, beyond {dtype}. "
