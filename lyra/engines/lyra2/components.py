@@ -20,12 +20,15 @@ from lyra.engines.lyra2.text import Umt5TextEncoder
 from lyra.engines.lyra2.vae import load_vae
 from lyra.engines.lyra2.weights import load_transformer
 from lyra.hub import Weights
+from lyra.hub.catalog import needs
 from lyra.hub.network import CONFIG, NetworkConfig
 
 # Sizes are planned for the frames that worlds have by default.
 PLANNED_HW = (480, 832)
 # What the VAE holds beside its weights while it decodes four frames, per pixel.
 DECODING_BYTES_PER_PIXEL = 8_000
+# The caches of a session: two frames before every causal convolution.
+CACHE_BYTES_PER_PIXEL = 8_000
 DISTILLATION_STRENGTH = 1.0
 
 
@@ -65,18 +68,22 @@ def load_components(
     negative = weights.path("lyra2-negative-prompt")
     loras = {weights.path("lyra2-distillation"): DISTILLATION_STRENGTH} if distilled else {}
     depth = create_window_estimator(device=device.type)
-    footprint = footprint_of(weights, network_folder(weights, None, distilled), PLANNED_HW)
+    depth_bytes = sum(weights.size(item) for item in needs(depth.id).items)
+    footprint = footprint_of(weights, network_folder(weights, None, distilled), depth_bytes, PLANNED_HW)
     placement = Placement(settings.memory_mode or "resident")
     if cuda:
         placement = choose_placement(footprint, torch.cuda.mem_get_info(device)[0], settings.memory_mode)
+    transformer = load_transformer(
+        network_folder(weights, placement.mode, distilled),
+        dtype,
+        "cpu" if placement.mode == "offload" else device,
+        loras,
+        float8=placement.mode == "fp8",
+    )
+    if settings.compile:
+        transformer.compile_repeated_blocks()
     return Lyra2Components(
-        transformer=load_transformer(
-            network_folder(weights, placement.mode, distilled),
-            dtype,
-            "cpu" if placement.mode == "offload" else device,
-            loras,
-            float8=placement.mode == "fp8",
-        ),
+        transformer=transformer,
         vae=load_vae(vae_folder, dtype, device),
         text_encoder=Umt5TextEncoder(text_folder.parent, negative, dtype, device, resident=True),
         image_encoder=ClipImageEncoder(image_folder.parent, torch.float16 if cuda else torch.float32, device),
@@ -97,20 +104,21 @@ def network_folder(weights: Weights, mode: str | None, distilled: bool) -> Path:
     return weights.path("lyra2-bf16")
 
 
-def footprint_of(weights: Weights, network: Path, frame_hw: tuple[int, int]) -> Footprint:
-    """What the published parts need for frames of `frame_hw`.
+def footprint_of(weights: Weights, network: Path, depth_bytes: int, frame_hw: tuple[int, int]) -> Footprint:
+    """What the published parts need for frames of `frame_hw`; the depth model has `depth_bytes` of weights.
 
     Text encoder and VAE are stored in float32 and used in bfloat16.
     """
     config = NetworkConfig.read(network / CONFIG)
     text, vae = (weights.size(item) // 2 for item in ("wan-text-encoder", "wan-vae"))
-    decoding = vae + DECODING_BYTES_PER_PIXEL * frame_hw[0] * frame_hw[1]
+    pixels = frame_hw[0] * frame_hw[1]
+    kept = vae + CACHE_BYTES_PER_PIXEL * pixels
     return Footprint.of_network(
         config.parameters,
         config.num_layers,
         config.dim,
         config.ffn_dim,
         config.tokens(*frame_hw),
-        others=vae + weights.size("wan-image-encoder"),
-        stage=max(text, decoding),
+        others=kept + weights.size("wan-image-encoder") + depth_bytes,
+        stage=max(text, kept + DECODING_BYTES_PER_PIXEL * pixels, depth_bytes),
     )

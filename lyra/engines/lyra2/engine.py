@@ -169,7 +169,7 @@ class Lyra2Engine:
 
     def seed(self, view: SeedView) -> Lyra2State:
         """The state of a world that knows only its first frame."""
-        image = torch.from_numpy(np.ascontiguousarray(view.image)).permute(2, 0, 1)[None]
+        image = torch.tensor(view.image).permute(2, 0, 1)[None]
         # Published: the picture, too, has the type that frames are decoded in.
         image = (image.float() / 255 * 2 - 1).to(self.parts.vae.dtype)
         return self.start(image, view.depth, np.eye(4), view.intrinsics)

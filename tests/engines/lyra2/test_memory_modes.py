@@ -1,0 +1,136 @@
+"""Memory modes: which is chosen, and what happens when memory runs out in the middle of a chunk."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
+
+from lyra.engines.lyra2.engine import Lyra2Engine  # noqa: E402
+from lyra.engines.lyra2.memory_modes import (  # noqa: E402
+    LADDER,
+    DeviceMemory,
+    Footprint,
+    Placement,
+    choose_placement,
+)
+from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
+from lyra.errors import EngineNotReadyError  # noqa: E402
+from lyra.progress import SILENT  # noqa: E402
+from tests.engines.lyra2.parts import path, seed_view, tiny_parts  # noqa: E402
+
+GB = 10**9
+# The published network at 832x480, with DA3, CLIP and VAE beside it; the text encoder works alone.
+PUBLISHED = Footprint.of_network(17_029_871_424, 40, 5120, 13824, 38_246, others=12 * GB, stage=12 * GB)
+GUIDED = Lyra2Settings("unipc", steps=2, guidance=3.0)
+
+
+@pytest.mark.parametrize(
+    ("free", "mode", "expected"),
+    [
+        (140, None, Placement("resident", True, True)),
+        (80, None, Placement("resident", True, True)),
+        (48, None, Placement("resident", False, False)),
+        (32, None, Placement("fp8", False, False)),
+        (20, None, Placement("offload", False, True)),
+        (80, "offload", Placement("offload", True, True)),
+        (24, "resident", Placement("resident", False, False)),
+        (1, None, Placement("offload", False, False)),
+    ],
+)
+def test_the_fastest_placement_that_fits_is_chosen(free, mode, expected):
+    assert choose_placement(PUBLISHED, free * GB, mode) == expected
+
+
+def test_needs_shrink_down_the_ladder_of_one_mode():
+    for mode in ("resident", "fp8", "offload"):
+        needs = [PUBLISHED.needed(placement) for placement in LADDER if placement.mode == mode]
+        assert needs[0] > needs[1] > needs[3]
+    assert 30 * GB < PUBLISHED.weights < 35 * GB
+
+
+class Scarce:
+    """Runs out of memory in the network's passes from number `first` on, until `enough` says that it does not."""
+
+    def __init__(self, engine, enough, first=2):
+        self.engine, self.enough, self.first = engine, enough, first
+        self.passes = self.failures = 0
+        engine.parts.transformer.register_forward_pre_hook(self)
+
+    def __call__(self, module, inputs):
+        self.passes += 1
+        if self.passes >= self.first and not self.enough(self.engine.models.placement):
+            self.failures += 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def chunk_of(engine):
+    return engine.extend(engine.seed(seed_view()), path()[1:81], "a wall", 5, SILENT)
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return chunk_of(Lyra2Engine(tiny_parts(), GUIDED))
+
+
+def latents(chunk):
+    return torch.from_numpy(chunk.state["sampled"])
+
+
+def test_one_branch_at_a_time_gives_the_same_frames(undisturbed):
+    engine = Lyra2Engine(tiny_parts(), GUIDED)
+    scarce = Scarce(engine, lambda placement: not placement.batched)
+    chunk = chunk_of(engine)
+    assert scarce.failures == 1
+    assert engine.models.placement == Placement("resident", True, False)
+    assert len(chunk.notes) == 1 and "one branch of guidance at a time" in chunk.notes[0]
+    torch.testing.assert_close(latents(chunk), latents(undisturbed), atol=1e-4, rtol=1e-4)
+    # Said once.
+    assert engine.models.taken_notes() == ()
+
+
+@pytest.mark.parametrize("mode", ["fp8", "offload"])
+def test_the_next_mode_takes_over_within_the_chunk(undisturbed, mode):
+    engine = Lyra2Engine(tiny_parts(), GUIDED)
+    scarce = Scarce(engine, lambda placement: placement.mode == mode)
+    chunk = chunk_of(engine)
+    assert engine.models.placement == Placement(mode, True, True)
+    assert scarce.failures == LADDER.index(engine.models.placement)
+    assert mode != "fp8" or "8 bits" in chunk.notes[-1]
+    # Weights in eight bits are coarser; nothing else is different.
+    off = (latents(chunk) - latents(undisturbed)).abs().mean()
+    assert 0 < off < 0.1 * latents(undisturbed).std()
+
+
+def test_offload_alone_gives_the_same_frames(undisturbed):
+    engine = Lyra2Engine(tiny_parts(placement=Placement("offload", False, True)), GUIDED)
+    torch.testing.assert_close(latents(chunk_of(engine)), latents(undisturbed), atol=1e-4, rtol=1e-4)
+
+
+def test_nothing_smaller_is_a_failure_that_says_what_to_do():
+    engine = Lyra2Engine(tiny_parts(placement=LADDER[-1]), GUIDED)
+    Scarce(engine, lambda placement: False)
+    with pytest.raises(EngineNotReadyError, match=r"memory of cpu is not enough.*2\.00 GiB.*'preview'"):
+        chunk_of(engine)
+
+
+def test_the_way_down_skips_what_needs_as_much():
+    needs = {Placement("resident", True, True): 5, Placement("resident", False, False): 3}
+
+    class Known:
+        def needed(self, placement):
+            return needs.get(placement, 5)
+
+    models = {"transformer": torch.nn.Linear(1, 1)}
+    memory = DeviceMemory(models, torch.device("cpu"), footprint=Known())
+    memory.step_down("full")
+    assert memory.placement == Placement("resident", False, False)
+    with pytest.raises(EngineNotReadyError):
+        memory.step_down("full")
+
+
+def test_models_that_take_turns_are_let_go():
+    parts = tiny_parts(placement=Placement("resident", False, True))
+    engine = Lyra2Engine(parts, GUIDED)
+    parts.text_encoder.encode("a wall")
+    assert parts.text_encoder.loaded
+    engine.models.use("transformer")
+    assert not parts.text_encoder.loaded
