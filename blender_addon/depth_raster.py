@@ -9,34 +9,59 @@ divided by a vertex's own depth, so triangles that reach behind the camera need 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 # So many triangles, and so many pairs of ray and triangle, are worked on in one step: some milliseconds each.
-TRIANGLES = 40_000
+TRIANGLES = 20_000
 PAIRS = 60_000
 # Corners, and where the sides cross the near plane: what bounds the part of a triangle before the camera.
 _SIDES = ((0, 1), (1, 2), (2, 0))
 
 
+@dataclass(frozen=True)
+class Surface:
+    """`vertices` (V, 3), the `corners` (T, 3) of triangles as numbers of vertices, and `to_camera` (4, 4), which
+    leads to the camera's OpenCV axes."""
+
+    vertices: np.ndarray
+    corners: np.ndarray
+    to_camera: np.ndarray
+
+
 def rendering(
-    triangles: np.ndarray, intrinsics: np.ndarray, height: int, width: int, near: float
+    surfaces: list[Surface], intrinsics: np.ndarray, height: int, width: int, near: float
 ) -> Iterator[None]:
     """z-depth (height, width) float32, NaN where no triangle is; returned when it is whole.
 
-    `triangles` (T, 3, 3) are corners in the camera's OpenCV axes; `intrinsics` (3, 3) in pixels. Both sides of a
-    triangle count. What is nearer than `near` is not seen.
+    `intrinsics` (3, 3) in pixels. Both sides of a triangle count. What is nearer than `near` is not seen.
     """
     depth = np.full(height * width, np.inf)
-    for start in range(0, len(triangles), TRIANGLES):
-        part = triangles[start : start + TRIANGLES].astype(np.float64)
-        part = part[(part[:, :, 2] > near).any(1)]
+    for triangles in _blocks(surfaces):
+        part = triangles[(triangles[:, :, 2] > near).any(1)]
         yield
         boxes = _boxes(part, intrinsics, height, width, near)
         seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         yield from _fill(depth, part[seen], boxes[seen], intrinsics, width, near)
     depth[np.isinf(depth)] = np.nan
     return depth.reshape(height, width).astype(np.float32)
+
+
+def _blocks(surfaces: list[Surface]) -> Iterator[np.ndarray]:
+    """Corners (T, 3, 3) in the camera's axes, about TRIANGLES at a time, small surfaces together."""
+    waiting, count = [], 0
+    for surface in surfaces:
+        turn, shift = surface.to_camera[:3, :3], surface.to_camera[:3, 3]
+        vertices = surface.vertices.astype(np.float64) @ turn.T + shift
+        for start in range(0, len(surface.corners), TRIANGLES):
+            waiting.append(vertices[surface.corners[start : start + TRIANGLES]])
+            count += len(waiting[-1])
+            if count >= TRIANGLES:
+                yield np.concatenate(waiting)
+                waiting, count = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 def _boxes(triangles: np.ndarray, intrinsics: np.ndarray, height: int, width: int, near: float) -> np.ndarray:

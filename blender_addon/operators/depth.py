@@ -43,24 +43,28 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
             return {"CANCELLED"}
         lens = conversion.camera_intrinsics(camera.data, *size)
         intrinsics = conversion.cropped_intrinsics(lens, size, target)
-        triangles = blockout.triangles(context, c2w)
-        if not len(triangles):
+        surfaces = blockout.surfaces(context, c2w)
+        if not surfaces:
             self.report({"ERROR"}, "There is no visible surface in the scene. Add boxes and planes first.")
             return {"CANCELLED"}
         session.current.tasks.append(
-            _rendering(scene.name, triangles, intrinsics, target, camera.data.clip_start)
+            _rendering(scene.name, surfaces, intrinsics, target, camera.data.clip_start)
         )
         session.wake()
-        self.report({"INFO"}, f"The depth of {len(triangles):,} triangles is being rendered")
+        self.report({"INFO"}, f"The depth of {len(surfaces):,} surfaces is being rendered")
         return {"FINISHED"}
 
 
 def _rendering(
-    scene_name: str, triangles: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int], near: float
+    scene_name: str,
+    surfaces: list[depth_raster.Surface],
+    intrinsics: np.ndarray,
+    size: tuple[int, int],
+    near: float,
 ) -> Iterator[None]:
     """Renders in short steps, then keeps the depth as a file and has the scene use it."""
     width, height = size
-    depth = yield from depth_raster.rendering(triangles, intrinsics, height, width, near)
+    depth = yield from depth_raster.rendering(surfaces, intrinsics, height, width, near)
     known = np.isfinite(depth).mean()
     if not known:
         session.current.say("Nothing stands before the camera. Move it, or the blockout, and try again.")

@@ -162,8 +162,7 @@ class LYRA_OT_set_scale(bpy.types.Operator):
         except conversion.CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        world_id = empty.lyra.world_id
-        session.current.ensure(lambda: jobs.set_scale(world_id, scale))
+        _tell(empty.lyra.world_id, scale)
         self.report({"INFO"}, f"The world is {true / measured:.3g} times as large as before")
         return {"FINISHED"}
 
@@ -171,14 +170,37 @@ class LYRA_OT_set_scale(bpy.types.Operator):
         return (Vector(self.point_a) - Vector(self.point_b)).length
 
 
+# The scale of each world as the engine was last told.
+_told: dict[str, float] = {}
+
+
+def _tell(world_id: str, scale: float) -> None:
+    _told[world_id] = scale
+    session.current.ensure(lambda: jobs.set_scale(world_id, scale))
+
+
+@bpy.app.handlers.persistent
+def _after_undo(_scene) -> None:
+    """Undo and redo change the scale in the file; the engine is told as well."""
+    for empty in worlds.every():
+        world_id, scale = empty.lyra.world_id, worlds.description(empty).get("scale")
+        if scale and _told.get(world_id, scale) != scale:
+            _tell(world_id, scale)
+
+
+_handlers = (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post)
 classes = (LYRA_OT_pick_scale, LYRA_OT_set_scale)
 
 
 def register() -> None:
     for cls in classes:
         bpy.utils.register_class(cls)
+    for handlers in _handlers:
+        handlers.append(_after_undo)
 
 
 def unregister() -> None:
+    for handlers in _handlers:
+        handlers.remove(_after_undo)
     for cls in reversed(classes):
         bpy.utils.unregister_class(cls)

@@ -8,6 +8,15 @@ HEIGHT, WIDTH = 30, 40
 K = np.array([[35.0, 0, 21.0], [0, 30.0, 14.0], [0, 0, 1]])
 
 
+def rendered(triangles, near):
+    """Through two surfaces that stand in other axes than the camera's."""
+    turn = np.array([[0.0, -1, 0, 3], [1, 0, 0, -2], [0, 0, 1, 1], [0, 0, 0, 1]])
+    local = (triangles.reshape(-1, 3) - turn[:3, 3]) @ turn[:3, :3]
+    corners = np.arange(3 * len(triangles)).reshape(-1, 3)
+    halves = [raster.Surface(local, part, turn) for part in (corners[::2], corners[1::2])]
+    return finished(raster.rendering(halves, K, HEIGHT, WIDTH, near))
+
+
 def rays():
     x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
     return np.stack([(x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1], np.ones_like(x)], -1)
@@ -36,7 +45,7 @@ def test_equals_rays_against_triangles_before_beside_and_behind_the_camera(pairs
     rng = np.random.default_rng(0)
     middle = rng.uniform([-4, -3, -2], [4, 3, 8], (80, 1, 3))
     triangles = (middle + rng.normal(0, 1.5, (80, 3, 3))).astype(np.float32)
-    depth = finished(raster.rendering(triangles, K, HEIGHT, WIDTH, 0.1))
+    depth = rendered(triangles, 0.1)
     expected = cast(triangles, 0.1)
     assert 0.2 < np.isfinite(expected).mean() < 1 and depth.dtype == np.float32
     # A ray through an edge may go either way.
@@ -46,7 +55,7 @@ def test_equals_rays_against_triangles_before_beside_and_behind_the_camera(pairs
 
 def test_a_floor_that_reaches_behind_the_camera_has_no_hole():
     floor = np.array([[-500, 1, -500], [500, 1, -500], [500, 1, 500], [-500, 1, 500]], np.float32)
-    depth = finished(raster.rendering(floor[[[0, 1, 2], [0, 2, 3]]], K, HEIGHT, WIDTH, 0.01))
+    depth = rendered(floor[[[0, 1, 2], [0, 2, 3]]], 0.01)
     down = rays()[..., 1]
     expected = np.where(down > 0, 1 / np.where(down > 0, down, 1), np.nan)
     np.testing.assert_allclose(depth, expected, rtol=1e-5)
@@ -55,4 +64,4 @@ def test_a_floor_that_reaches_behind_the_camera_has_no_hole():
 def test_nothing_before_the_camera_is_unknown_everywhere():
     behind = np.array([[[0, 0, -1], [1, 0, -1], [0, 1, -2]]], np.float32)
     for triangles in (behind, np.empty((0, 3, 3), np.float32)):
-        assert np.isnan(finished(raster.rendering(triangles, K, HEIGHT, WIDTH, 0.1))).all()
+        assert np.isnan(rendered(triangles, 0.1)).all()

@@ -182,6 +182,13 @@ def check_scale():
     assert abs(world()["scale"] - 3) < 1e-4 and not session.current.message
     assert json.loads((Path(world()["folder"]) / "world.json").read_text())["scale"] == world()["scale"]
     bpy.data.objects.remove(cube)
+    # What undo does to the file, and what it calls then: the engine is told the scale that holds again.
+    for scale in (1.0, 3.0):
+        worlds.describe(empty, world() | {"scale": scale})
+        for handler in list(bpy.app.handlers.undo_post):
+            handler(bpy.context.scene)
+        until(idle)
+        assert json.loads((Path(world()["folder"]) / "world.json").read_text())["scale"] == scale
 
 
 def check_bad_cameras():
