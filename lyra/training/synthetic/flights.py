@@ -22,6 +22,8 @@ MARGIN = 0.04
 CHECKED = 24
 SHRINK = 0.7
 TRIES = 12
+# Where the motion is free to choose, one that has this share of its full size will do.
+GOOD_REACH = 0.3
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def flight(
     motion: str | None = None,
     device: str = "cpu",
 ) -> Flight:
-    """A flight of `frames` cameras through a random scene of this kind; a random motion where none is given.
+    """A flight of `frames` cameras through a random scene of this kind; where no motion is given, a random one for
+    which there is room.
 
     The path starts and ends gently and keeps away from every surface: it is made smaller until it does, at the
     narrowest to a mere turn (`reach` 0). Raises InvalidInputError for a kind, motion or number of frames that is
@@ -64,8 +67,11 @@ def flight(
     scene = build_scene(rng, kind)
     stage = Stage([scene], device)
     start = best_shots(stage, width / height)[0]
-    motion = motion or MOTIONS[rng.integers(len(MOTIONS))]
-    cameras, reach = _free_path(stage, start, motion, frames, width / height, rng)
+    options = [motion] if motion else [MOTIONS[k] for k in rng.permutation(len(MOTIONS))]
+    for motion in options:
+        cameras, reach = _free_path(stage, start, motion, frames, width / height, rng)
+        if reach > GOOD_REACH:
+            break
     shots = [Shot(0, camera, start.fov) for camera in cameras]
     per_batch = max(1, BATCH_PIXELS // (height * width))
     parts, gain = [], None

@@ -118,7 +118,7 @@ def facade(scene: Scene, night: bool = False) -> int:
         joint=glass,
         second=colour(scene, scene.pick(["white", "stone", "wood", "dark"])),
         grain_size=scene.uniform(0.3, 2),
-        glow=scene.uniform(1.0, 4.0) if night or scene.chance(0.1) else 0.0,
+        glow=scene.uniform(0.3, 1.6) if night or scene.chance(0.1) else 0.0,
         lit=scene.uniform(0.1, 0.8),
         relief=scene.uniform(0.0, 0.2),
     )
