@@ -17,14 +17,13 @@ def measured(truth: np.ndarray) -> np.ndarray:
 def fitted_depth(inverse: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Depth from relative `inverse` (H, W) after the scale and shift that fit it best to `truth` (H, W) z-depth.
 
-    Least squares in inverse depth over what is measured, as in Ranftl et al. 2020, weighted by depth so that an error
-    of the same share counts the same near and far; the result is kept within the range of the truth.
+    Least squares in inverse depth over what is measured, as in Ranftl et al. 2020; the result is kept within the range
+    of the truth.
     """
     seen = measured(truth)
     wanted = 1 / truth[seen].astype(np.float64)
-    weight = 1 / wanted
-    columns = np.stack([inverse[seen].astype(np.float64), np.ones(len(wanted))], 1) * weight[:, None]
-    (scale, shift), *_ = np.linalg.lstsq(columns, np.ones(len(wanted)), rcond=None)
+    columns = np.stack([inverse[seen].astype(np.float64), np.ones(len(wanted))], 1)
+    (scale, shift), *_ = np.linalg.lstsq(columns, wanted, rcond=None)
     return 1 / np.clip(scale * inverse + shift, wanted.min(), wanted.max())
 
 

@@ -75,7 +75,7 @@ def test_relative_error_is_free_of_scale_and_shift():
     truth[:5] = np.inf
     assert absolute_relative(3 / truth + 0.2, truth) < 1e-9
     noisy = truth * rng.choice([0.9, 1.1], truth.shape)
-    assert absolute_relative(1 / noisy, truth) == pytest.approx(0.1, abs=0.01)
+    assert absolute_relative(1 / noisy, truth) == pytest.approx(0.1, abs=0.02)
 
 
 def test_sampled_order_is_right_wrong_and_half():
