@@ -8,6 +8,9 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+from mathutils import Matrix
+
+from tests.blender.recorder import drawn
 
 NAME = "bl_ext.user_default.lyra_worlds"
 WIDTH, HEIGHT = 208, 112
@@ -18,8 +21,8 @@ def install(zip_file):
     """The extension as a user installs it, in a Blender with nothing else in it."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
-    global session, worlds, preferences, sampled_path
-    from bl_ext.user_default.lyra_worlds import preferences, sampled_path, session, worlds
+    global engines, session, worlds, preferences, sampled_path
+    from bl_ext.user_default.lyra_worlds import engines, preferences, sampled_path, session, worlds
 
 
 def until(condition, limit=240.0):
@@ -279,6 +282,45 @@ def check_revert():
     assert not worlds.part(settings().world, worlds.POINTS).hide_viewport
 
 
+def check_engines():
+    """The service's engines with their states, as the panel shows them."""
+    lyra = engines.find("lyra2")
+    assert engines.state(lyra)["status"] in {"ready", *engines._LACKS}, lyra
+    assert engines.setting("lyra2", "steps")["default"] == 35 and engines.setting("preview", "steps") is None
+    settings().engine = "lyra2"
+    texts = drawn(bpy.types.LYRA_PT_image, bpy.context)
+    lack = engines.lack(lyra)
+    assert (f"{lyra['label']}: {lack}" if lack else lyra["label"]) in texts, texts
+    settings().engine = "preview"
+
+
+def check_blockout():
+    """A world from a box before the camera: there the depth is the box's, elsewhere it is estimated."""
+    scene, stand = bpy.context.scene, bpy.data.objects["Stand"]
+    box = bpy.data.objects.new("box", bpy.data.meshes.new("box"))
+    corners = [(x, y, 0) for x in (-1, 1) for y in (-1, 1)]
+    box.data.from_pydata(corners, [], [(0, 1, 3, 2)])
+    scene.collection.objects.link(box)
+    scene.camera = stand
+    box.matrix_world = Matrix(evaluated(stand) @ np.diag([0.5, 0.5, 0.5, 1])) @ Matrix.Translation(
+        (0, 0, -4.5)
+    )
+    bpy.context.view_layer.update()
+    first = settings().world
+    assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
+    until(lambda: not session.current.tasks)
+    settings().depth = "builtin"
+    assert bpy.ops.lyra.start_world() == {"FINISHED"}
+    until(
+        lambda: settings().world != first and worlds.part(settings().world, worlds.SEED_CAMERA) and idle(), 60
+    )
+    with np.load(Path(world()["folder"]) / "seed.npz") as seed, np.load(settings().depth_file) as given:
+        depth, known = seed["depth"], np.isfinite(given["depth"])
+    assert 0.02 < known.mean() < 0.5 and (depth > 0).all()
+    np.testing.assert_allclose(depth[known], 4.5, rtol=1e-3)
+    assert np.ptp(depth[~known & np.isfinite(depth)]) > 1
+
+
 def check_end(state_file):
     """The extension started the engine, and nothing runs: it ends with Blender."""
     assert state_file.exists()
@@ -307,6 +349,8 @@ def main():
     check_results()
     check_extend_cancel_resume()
     check_revert()
+    check_engines()
+    check_blockout()
     check_end(session.state_file())
     bpy.ops.preferences.addon_disable(module=NAME)
     assert not hasattr(bpy.types.Scene, "lyra")
