@@ -94,6 +94,8 @@ class CrossAttention(_Attention):
         """`context` is what `keys_and_values` gave. Its batch may be larger than that of `hidden`: guidance branches
         share their tokens until they meet the text."""
         text_key, text_value, image_key, image_value = context
-        query = self._split(self.norm_q(self.to_q(hidden))).expand(text_key.shape[0], -1, -1, -1)
+        query = self._split(self.norm_q(self.to_q(hidden)))
+        # Not every attention kernel takes a batch of stride 0.
+        query = query.expand(text_key.shape[0], -1, -1, -1).contiguous()
         attended = self.processor(query, text_key, text_value) + self.processor(query, image_key, image_value)
         return self.to_out[0](attended.flatten(2))

@@ -43,7 +43,10 @@ class TimeEmbedder(nn.Module):
 
 
 class ConditionEmbedder(nn.Module):
-    """Embeddings of the timestep (forward), and of text and image (their own modules, once per chunk)."""
+    """Embeddings of the timestep, and of text and image.
+
+    Both duties go through `forward`, for the reason that `Lyra2TransformerBlock` gives.
+    """
 
     def __init__(self, dim: int, freq_dim: int, text_dim: int, image_dim: int):
         super().__init__()
@@ -52,9 +55,14 @@ class ConditionEmbedder(nn.Module):
         self.text_embedder = PixArtAlphaTextProjection(text_dim, dim, act_fn="gelu_tanh")
         self.image_embedder = WanImageEmbedding(image_dim, dim)
 
-    def forward(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        """Timestep () -> embedding (1, dim) and the blocks' modulation (1, 6, dim), both float32."""
-        embedding = self.time_embedder(timestep)
+    def forward(self, duty: str, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """`duty` "time": timestep () -> embedding (1, dim) and the blocks' modulation (1, 6, dim), both float32;
+        "context": text (B, L, text_dim), image (1, 257, image_dim) -> the same of width dim.
+        """
+        if duty == "context":
+            text, image = inputs
+            return self.text_embedder(text), self.image_embedder(image)
+        embedding = self.time_embedder(*inputs)
         return embedding, self.time_proj(functional.silu(embedding)).unflatten(1, (6, -1))
 
 
@@ -145,4 +153,4 @@ class Lyra2TransformerBlock(nn.Module):
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """x (1 + scale) + shift in float32, rounded once to the type of x."""
-    return torch.addcmul(shift, x.float(), 1 + scale).to(x.dtype)
+    return torch.addcmul(shift, x, 1 + scale).to(x.dtype)

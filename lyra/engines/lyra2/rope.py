@@ -49,12 +49,14 @@ def rotary_angles(layout: FramePackLayout, rows: int, columns: int, head_dim: in
 
 
 def rotary_tables(angles: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (tokens, 1, head_dim / 2) float32, ready for `rotate`."""
-    return angles.cos()[:, None], angles.sin()[:, None]
+    """Cosines and signed sines (tokens, 1, head_dim) float32 for `rotate`, from angles (tokens, head_dim / 2)."""
+    cosine = angles.cos().repeat_interleave(2, dim=-1)
+    sine = torch.stack((-angles.sin(), angles.sin()), dim=-1).flatten(-2)
+    return cosine[:, None], sine[:, None]
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Turns the pairs (2j, 2j + 1) of x (batch, tokens, heads, head_dim) in float32; keeps the type of x."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+    # x has the network's largest size: few passes over it, and no float32 copy of it besides the result.
+    swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return torch.addcmul(x * cosine, swapped, sine).to(x.dtype)

@@ -39,7 +39,7 @@ class PreparedChunk:
     squeezed: tuple[Tensor, ...]
     """of every block (1, tokens, squeeze); zero where a token has no correspondences"""
     rotary: tuple[Tensor, Tensor]
-    """cosines and sines (tokens, 1, head_dim / 2) float32"""
+    """cosines and signed sines (tokens, 1, head_dim) float32"""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,9 @@ class Lyra2Transformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attenti
         "_embedder",
         "proj_out",
     ]
-    # Used outside `forward` of the model: each comes to the device when it is called.
-    _group_offload_block_modules = [
-        "patch_embedding",
-        "condition_embedder",
-        "text_embedder",
-        "image_embedder",
-        "proj_out",
-    ]
+    # Used outside `forward` of the model too, so each comes to the device when it is called itself. None may lie in
+    # another: diffusers' prefetching along a stream refuses that.
+    _group_offload_block_modules = ["patch_embedding", "condition_embedder", "proj_out"]
 
     @register_to_config
     def __init__(
@@ -123,6 +118,7 @@ class Lyra2Transformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attenti
         self.proj_out = Float32Linear(dim, area * out_channels)
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
         self.gradient_checkpointing = False
+        self.casts_layers = False
 
     def prepare(
         self, history: Tensor, condition: Tensor, rays: Tensor, correspondence: Tensor
@@ -163,21 +159,26 @@ class Lyra2Transformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attenti
 
     def encode_context(self, text: Tensor, image: Tensor) -> Context:
         """Keys and values for `text` (B, 512, 4096) of B guidance branches and `image` (1, 257, 1280)."""
-        text = self.condition_embedder.text_embedder(text.to(self.dtype))
-        image = self.condition_embedder.image_embedder(image.to(self.dtype)).expand(text.shape[0], -1, -1)
-        both = torch.cat([image, text], dim=1)
+        text, image = self.condition_embedder("context", text.to(self.dtype), image.to(self.dtype))
+        both = torch.cat([image.expand(text.shape[0], -1, -1), text], dim=1)
         # Wan 2.1 counts the text from the end. For a text of other than 512 tokens, which only the miniature networks
         # of tests have, that puts image tokens among the text, with a negative start even; the goldens hold that.
         start = both.shape[1] - TEXT_TOKENS
         image, text = both[:, :start], both[:, start:]
         return Context(tuple(block("context", text, image) for block in self.blocks))
 
+    def enable_layerwise_casting(self, *args, **kwargs) -> None:
+        """As in diffusers; a second call changes nothing, because a network loaded in float8 casts already."""
+        if not self.casts_layers:
+            super().enable_layerwise_casting(*args, **kwargs)
+            self.casts_layers = True
+
     def forward(self, latents: Tensor, timestep: Tensor, prepared: PreparedChunk, context: Context) -> Tensor:
         """The flow velocity (B, 16, 20, h, w) float32 of `latents` (1, 16, 20, h, w) at `timestep` (), 0 to 1000.
 
         B is the batch of `context`; the network reads the latents in its own type.
         """
-        embedding, modulation = self.condition_embedder(timestep)
+        embedding, modulation = self.condition_embedder("time", timestep)
         hidden = torch.cat([prepared.history, self.generated_tokens(latents, prepared.condition)], dim=1)
         checkpoint = torch.is_grad_enabled() and self.gradient_checkpointing
         for block, squeezed, keys_and_values in zip(
@@ -201,22 +202,17 @@ class Lyra2Transformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attenti
         return tokens.unpatchify(velocity, (frames, height // tokens.BASE_PATCH, width // tokens.BASE_PATCH))
 
     def _squeezed(self, correspondence: Tensor) -> tuple[Tensor, ...]:
-        """The narrow form of the correspondences of every token, per block."""
+        """The narrow form of the correspondences of every token, per block; zero in temporal slots."""
         rows, columns = (size // tokens.BASE_PATCH for size in correspondence.shape[-2:])
         groups = (*self.layout.groups, self.layout.generated_group)
-        counts = self.layout.token_counts(rows, columns)
         known = [tokens.correspondence_tokens(correspondence, group) for group in groups if group.kind == "s"]
-        sizes = [count for group, count in zip(groups, counts, strict=True) if group.kind == "s"]
         known = torch.cat(known, dim=1)
+        counts = torch.tensor(self.layout.token_counts(rows, columns))
+        has_some = torch.tensor([group.kind == "s" for group in groups]).repeat_interleave(counts)
+        places = has_some.nonzero()[:, 0].to(known.device)
 
         def spread(squeezed: Tensor) -> Tensor:
-            parts = iter(squeezed.split(sizes, dim=1))
-            empty = squeezed.new_zeros(squeezed.shape[0], 1, squeezed.shape[2])
-            spans = [
-                next(parts) if group.kind == "s" else empty.expand(-1, count, -1)
-                for group, count in zip(groups, counts, strict=True)
-            ]
-            return torch.cat(spans, dim=1)
+            return squeezed.new_zeros(1, len(has_some), squeezed.shape[2]).index_copy(1, places, squeezed)
 
         return tuple(spread(block("correspondence", known)) for block in self.blocks)
 
