@@ -25,8 +25,9 @@ def draw(layout, settings) -> None:
         ).engine = engine["id"]
     if chosen := engines.find(settings.engine):
         _draw_chosen(layout, chosen)
-    if weights.download_job():
-        _draw_download(layout, weights.download_job())
+    job = weights.download_job()
+    if job and job["state"] != "done":
+        _draw_download(layout, job)
 
 
 def _draw_chosen(layout, engine: dict) -> None:
