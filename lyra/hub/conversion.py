@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from lyra.errors import InvalidInputError
 from lyra.files import TEMPORARY_PREFIX, require_space, sync_folder, whole_file
 from lyra.hub.catalog import CHECKPOINT, CONVERSIONS
 from lyra.hub.checkpoint import Checkpoint, open_checkpoint
+from lyra.hub.locks import only_one
 from lyra.hub.manifest import FileEntry, Manifest, digest
 from lyra.hub.metadata import METADATA_FILE
 from lyra.hub.network import CONFIG, NetworkConfig
@@ -46,7 +48,7 @@ def convert(
     `source` is a checkpoint's folder or a .pth file, by default the downloaded one. Peak memory is about
     `shard_bytes` and two copies of the largest tensor. Raises InvalidInputError that names each key that is missing,
     unknown or of another shape; DiskFullError before anything is written that would not fit; EngineNotReadyError
-    without a checkpoint.
+    without a checkpoint or while another process converts.
     """
     if conversion_id not in CONVERSIONS:
         raise InvalidInputError(
@@ -63,18 +65,20 @@ def convert(
     plan = _plan_shards(shapes, types, shard_bytes)
 
     work = target.with_name(f"{TEMPORARY_PREFIX}{conversion_id}")
-    _begin(work, checkpoint.path, conversion_id, plan)
-    left = {name: keys for name, keys in plan.items() if not (work / name).is_file()}
-    require_space(work, sum(_bytes(keys, shapes, types) for keys in left.values()) + SPARE_BYTES)
-    _write_shards(work, left, checkpoint, matched, types, progress)
-    _finish(work, config, plan, _bytes(shapes, shapes, types), progress)
-    if target.exists():
-        shutil.rmtree(target)
-    work.rename(target)
-    sync_folder(target.parent)
+    with only_one(target.with_name(f".{conversion_id}.lock"), f"The conversion to {target}"):
+        _begin(work, checkpoint.path, conversion_id, plan)
+        left = {name: keys for name, keys in plan.items() if not (work / name).is_file()}
+        require_space(work, sum(_bytes(keys, shapes, types) for keys in left.values()) + SPARE_BYTES)
+        _write_shards(work, left, checkpoint, matched, types, progress)
+        _finish(work, config, plan, _bytes(shapes, shapes, types), progress)
+        if target.exists():
+            shutil.rmtree(target)
+        work.rename(target)
+        sync_folder(target.parent)
     return target
 
 
+@cache
 def network_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Shape of every weight by the module's key, from the network itself built without memory."""
     from lyra.engines.lyra2.transformer import Lyra2Transformer3DModel

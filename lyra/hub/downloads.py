@@ -10,8 +10,9 @@ from pathlib import Path
 
 from lyra.errors import CancelledError, EngineNotReadyError
 from lyra.files import disk_full_explained, require_space, sync
-from lyra.hub.catalog import item
+from lyra.hub.catalog import Item, item
 from lyra.hub.licences import AcceptedLicences
+from lyra.hub.locks import only_one
 from lyra.hub.manifest import FileEntry, Manifest
 from lyra.hub.sources import Source
 from lyra.hub.weights import Weights, partial
@@ -44,10 +45,16 @@ def download(
 
     Whole files stay as they are, begun ones are continued. The disk is checked first. `progress` counts bytes and
     may raise to stop; what is there by then is kept. Raises EngineNotReadyError when a licence is not accepted, the
-    source does not have a file or what came is not what the source stated; DiskFullError when it would not fit.
+    source does not have a file, what came is not what the source stated, or another process downloads into the same
+    folder; DiskFullError when it would not fit.
     """
     entries = [item(item_id) for item_id in dict.fromkeys(item_ids)]
     (licences or AcceptedLicences()).require(entry.licence for entry in entries)
+    with only_one(weights.root / ".lyra-download.lock", f"A download into {weights.root}"):
+        return _download(entries, weights, source, progress)
+
+
+def _download(entries: list[Item], weights: Weights, source: Source, progress: Progress) -> int:
     listings: dict[str, Manifest] = {}
     wanted: list[_Wanted] = []
     for entry in entries:
@@ -64,7 +71,6 @@ def download(
         ]
     begun = sum(_size(partial(file.target)) for file in wanted)
     total = sum(file.entry.size for file in wanted)
-    weights.root.mkdir(parents=True, exist_ok=True)
     if wanted:
         require_space(weights.root, total - begun + SPARE_BYTES)
     _fetch_all(wanted, source, begun, total, progress)

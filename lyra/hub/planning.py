@@ -25,6 +25,8 @@ OTHER_STAGES = 1.5
 PROGRAM_RAM = 6_000_000_000
 # What the VAE holds beside its weights while it decodes four frames.
 DECODING_BYTES_PER_PIXEL = 8_000
+# The caches of its session: two frames before every causal convolution.
+CACHE_BYTES_PER_PIXEL = 8_000
 FRAME_HW = (480, 832)
 
 
@@ -115,21 +117,30 @@ def plan(
     )
 
 
+def model_bytes(weights: Weights, depth_bytes: int, frame_hw: tuple[int, int]) -> tuple[int, int]:
+    """What stays on the device beside the network when all models do, and the most that one of them needs at work.
+
+    Weights of text encoder and VAE are stored in float32 and used in bfloat16; `depth_bytes` are the depth model's.
+    """
+    text, vae = (weights.size(i) // 2 for i in ("wan-text-encoder", "wan-vae"))
+    pixels = frame_hw[0] * frame_hw[1]
+    kept = vae + CACHE_BYTES_PER_PIXEL * pixels
+    others = kept + weights.size("wan-image-encoder") + depth_bytes
+    return others, max(text, kept + DECODING_BYTES_PER_PIXEL * pixels, depth_bytes)
+
+
 def _placement(
     config: NetworkConfig, weights: Weights, depth: str, machine: Machine, frame_hw: tuple[int, int]
 ) -> tuple[int | None, str | None, int]:
-    """Memory on the device, the memory mode as text, and RAM.
-
-    Weights of text encoder and VAE are stored in float32 and used in bfloat16.
-    """
-    text, vae = (weights.size(i) // 2 for i in ("wan-text-encoder", "wan-vae"))
-    others = text + vae + weights.size("wan-image-encoder") + sum(weights.size(i) for i in needs(depth).items)
-    decoding = vae + int(DECODING_BYTES_PER_PIXEL * frame_hw[0] * frame_hw[1])
+    """Memory on the device, the memory mode as text, and RAM."""
+    depth_bytes = sum(weights.size(i) for i in needs(depth).items)
+    others, stage = model_bytes(weights, depth_bytes, frame_hw)
+    text = weights.size("wan-text-encoder") // 2
     loading = PROGRAM_RAM + text
-    # The placement knows torch's devices.
+    # Memory modes are the engine's, which cannot be imported without torch.
     if missing_packages(["torch"]) or machine.memory is None:
         return None, None, loading
-    from lyra.engines.lyra2.memory_modes import Footprint, choose_placement
+    from lyra.engines.lyra2.memory_modes import Footprint, Placement, choose_placement
 
     footprint = Footprint.of_network(
         config.parameters,
@@ -138,13 +149,15 @@ def _placement(
         config.ffn_dim,
         config.tokens(*frame_hw),
         others,
-        max(text, decoding),
+        stage,
     )
+    if machine.device == "cpu":
+        # The engine computes in float32 there, and everything lies in one memory anyway.
+        needed = 2 * footprint.needed(Placement())
+        return needed, "all models in RAM, in float32", PROGRAM_RAM + needed
     placement = choose_placement(footprint, machine.memory)
     needed = footprint.needed(placement)
     network = config.bytes_as("lyra2-bf16")
-    if machine.device == "cpu":
-        return needed, str(placement).replace("GPU", "CPU"), PROGRAM_RAM + max(needed, network)
     # What takes turns with other models on the GPU, or comes block by block, waits in RAM.
     waiting = 0 if placement.together and placement.mode != "offload" else network
     return needed, str(placement), max(loading, PROGRAM_RAM + waiting)

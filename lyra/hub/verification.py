@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lyra.errors import InvalidInputError
-from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, ITEMS, item, needs
+from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, ITEMS, LYRA2, item, needs
 from lyra.hub.manifest import Manifest
 from lyra.hub.network import CONFIG, NetworkConfig
 from lyra.hub.packages import require_packages
@@ -18,6 +18,7 @@ from lyra.hub.weights import CONVERSION_MANIFEST, Weights, shards
 from lyra.progress import SILENT, Progress
 
 NEGATIVE = "lyra2-negative-prompt"
+LORA_FOLDER = "lora/"
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ def verify(
 
     Every file must be there in its size and with its digest, safetensors files and indices whole, the network's keys
     and shapes complete, and what is no safetensors file must hold tensors only. `quick` leaves the digests out, which
-    need all data to be read. Needs torch for the network and the negative embedding.
+    need all data to be read. Needs torch for what belongs to the network.
     """
     chosen = list(dict.fromkeys(present(weights) if ids is None else ids))
     for name in chosen:
         if name not in CONVERSIONS:
             item(name)
-    if {CHECKPOINT, NEGATIVE, *CONVERSIONS} & set(chosen):
+    if any(name in CONVERSIONS or ITEMS[name].repository == LYRA2 for name in chosen):
         require_packages(needs("lyra2").packages, "lyra2", "Checking the network's weights")
     total = max(sum(_size(weights, i) for i in chosen), 1)
     done = 0
@@ -92,6 +93,8 @@ def _item_problems(weights: Weights, item_id: str, quick: bool, count) -> Iterat
             yield from _told(lambda file=file: _check_file(folder / file))
     if item_id == CHECKPOINT and files and not damaged:
         yield from _told(lambda: _check_network(weights.place(entry)))
+    if entry.path.startswith(LORA_FOLDER) and files and not damaged and not quick:
+        yield from _told(lambda: _check_lora(weights, weights.place(entry)))
     if item_id == NEGATIVE and files and not damaged:
         yield from _told(lambda: _check_negative(weights))
 
@@ -141,6 +144,14 @@ def _check_network(checkpoint: Path) -> None:
 
     found = {key: stored.shape for key, stored in read_metadata(checkpoint).items()}
     match_keys(checkpoint, found, network_shapes(NetworkConfig.beside(checkpoint)))
+
+
+def _check_lora(weights: Weights, file: Path) -> None:
+    """That it fits the network, layer by layer."""
+    from lyra.engines.lyra2.lora import check_fits, read_lora
+    from lyra.hub.conversion import network_shapes
+
+    check_fits(file, read_lora(file), network_shapes(network_config(weights)))
 
 
 def _check_negative(weights: Weights) -> None:

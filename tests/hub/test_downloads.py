@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 import time
 
 import pytest
@@ -154,6 +156,23 @@ def test_the_disk_is_checked_first(mirror, empty, licences, monkeypatch):
     with pytest.raises(DiskFullError, match="GB free and this needs about"):
         download([VAE], empty, MirrorSource(mirror), licences)
     assert not list(empty.root.rglob("*.part"))
+
+
+def test_two_downloads_do_not_write_the_same_files(mirror, empty, licences):
+    lock = empty.root / ".lyra-download.lock"
+    script = (
+        "import sys; from pathlib import Path; from lyra.hub.locks import only_one\n"
+        "with only_one(Path(sys.argv[1]), 'it'): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline().strip() == b"held"
+        with pytest.raises(EngineNotReadyError, match="is under way already, in another process"):
+            download([VAE], empty, MirrorSource(mirror), licences)
+        other.kill()
+    download([VAE], empty, MirrorSource(mirror), licences)
+    assert empty.has(VAE)
 
 
 def test_checksum_files_that_lead_outside_are_refused(writable_mirror, empty, licences):

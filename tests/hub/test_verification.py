@@ -144,6 +144,17 @@ def test_code_in_the_negative_embedding(weights, tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
+def test_a_lora_of_another_model(weights):
+    weights.manifest_file("lyra2-distillation").unlink()
+    file = weights.path("lyra2-distillation")
+    good = load_file(file)
+    save_file({key.replace("self_attn", "attention"): value for key, value in good.items()}, file)
+    assert "'diffusion_model.blocks.0.attention.k' is no layer" in problem(weights, "lyra2-distillation")
+    save_file({key: torch.cat([value, value], 1) for key, value in good.items()}, file)
+    assert "dmd_distillation.safetensors" in problem(weights, "lyra2-distillation")
+    assert verify(weights, ["lyra2-distillation"], quick=True) == []
+
+
 def test_a_checkpoint_of_another_network(weights):
     (weights.path(CHECKPOINT) / "config.json").unlink()
     weights.manifest_file(CHECKPOINT).unlink()

@@ -1,0 +1,42 @@
+"""One process at a time: Blender's backend and a terminal may both be told to download."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from lyra.errors import EngineNotReadyError
+
+
+@contextmanager
+def only_one(lock: Path, work: str) -> Iterator[None]:
+    """Holds `lock` for the block; the system lets it go when the process ends, however it ends.
+
+    Raises EngineNotReadyError, saying that `work` is under way, when someone else holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("ab") as handle:
+        try:
+            _take(handle)
+        except OSError as error:
+            raise EngineNotReadyError(
+                f"{work} is under way already, in another process that holds {lock}; wait for it, or stop it."
+            ) from error
+        yield
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _take(handle: BinaryIO) -> None:
+        handle.seek(0)
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _take(handle: BinaryIO) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
