@@ -11,6 +11,7 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from lyra.evaluation.depth_metrics import (
 )
 from lyra.evaluation.depth_quality import HELD_OUT_SEED
 from lyra.evaluation.depth_sheet import shaded
-from lyra.training.depth_data import Pool, Shard, make_shard, recoloured, start_generator
+from lyra.training.depth_data import Pool, Shard, make_shard, recoloured, start_generators
 from lyra.training.depth_losses import Weights, target_from, terms, total
 from lyra.training.depth_network import DepthNet, export, inputs_from
 from lyra.training.depth_report import append_row, draw_curve, draw_sheet
@@ -51,6 +52,7 @@ class Settings:
     report_every: int = 300
     shards: int = 300
     held_out: int = 48
+    workers: int = 1
     sizes: tuple[tuple[int, int], ...] = SIZES
 
 
@@ -222,20 +224,25 @@ def train(
         trainer.load()
     # Every start makes new pictures: the seeds go on where no earlier part of the run has been.
     first_seed = seed + trainer.step
-    generator = start_generator(out / "pool", settings.sizes, first_seed, settings.shards, device)
+    generators = start_generators(
+        out / "pool", settings.sizes, first_seed, settings.shards, device, settings.workers
+    )
     try:
-        return _run(trainer, Pool(out / "pool", settings.shards), budget, first_seed, generator)
+        return _run(trainer, Pool(out / "pool", settings.shards), budget, first_seed, generators)
     finally:
-        generator.terminate()
-        generator.join()
+        for process in generators:
+            process.terminate()
+            process.join()
 
 
-def _run(trainer: Trainer, pool: Pool, budget: Budget, seed: int, generator) -> dict[str, float]:
+def _run(
+    trainer: Trainer, pool: Pool, budget: Budget, seed: int, generators: list[BaseProcess]
+) -> dict[str, float]:
     settings, rng = trainer.settings, np.random.default_rng(seed)
     held_out = make_shard(HELD_OUT_SEED, settings.held_out, settings.sizes[0], str(trainer.device))
     while pool.refresh() < len(set(settings.sizes)):
-        if not generator.is_alive():
-            raise RuntimeError("The process that makes the pictures has ended; its error is printed above.")
+        if not all(process.is_alive() for process in generators):
+            raise RuntimeError("A process that makes the pictures has ended; its error is printed above.")
         time.sleep(0.5)
     started, before = time.monotonic(), trainer.minutes
     first, recent, row = trainer.step, [], {}

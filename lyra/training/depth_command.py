@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--batch", type=int, default=16, metavar="N", help="pictures of 96x160 per step (16)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes making pictures (1)")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="where the pictures' seeds begin (0)"
     )
@@ -47,6 +49,10 @@ def run(options: argparse.Namespace) -> int:
     wanted = (options.steps, options.minutes)
     if not any(wanted) or any(value is not None and value <= 0 for value in wanted):
         raise InvalidInputError(f"--steps is {wanted[0]} and --minutes is {wanted[1]}; give one, above 0.")
+    if options.batch < 2 or options.workers < 1:
+        raise InvalidInputError(
+            f"--batch is {options.batch} and --workers is {options.workers}; at least 2 and 1 are needed."
+        )
     if importlib.util.find_spec("torch") is None:
         raise EngineNotReadyError(
             "Training needs torch; install the extra with: pip install 'lyra-worlds[depth]'."
@@ -57,12 +63,20 @@ def run(options: argparse.Namespace) -> int:
         raise EngineNotReadyError(
             f"--device is {options.device!r} but torch sees no CUDA device; leave it out."
         )
-    from lyra.training.depth import Budget, train
+    from lyra.training.depth import Budget, Settings, train
 
     # A run in the background is ended by SIGTERM; it keeps what it learned as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     budget = Budget(options.steps, options.minutes)
-    train(options.out, budget, resume=options.resume, device=options.device, seed=options.seed)
+    settings = Settings(pixels=options.batch * 96 * 160, workers=options.workers)
+    train(
+        options.out,
+        budget,
+        resume=options.resume,
+        settings=settings,
+        device=options.device,
+        seed=options.seed,
+    )
     return 0
 
 

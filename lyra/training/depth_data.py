@@ -18,6 +18,8 @@ import numpy as np
 from scipy import ndimage
 
 SHARD = 64
+# More shards than one process makes in a run.
+SEEDS_APART = 10_000_000
 # Share of the pictures that another one's fine detail is laid over.
 FOREIGN_DETAIL = 0.3
 
@@ -67,20 +69,21 @@ def _fill(folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int
         shard = make_shard(seed, SHARD, size, device)
         shard.save(folder / f"{time.time_ns():020d}-{size[0]}x{size[1]}.npz")
         for old in sorted(folder.glob("*.npz"))[:-keep]:
-            old.unlink()
+            old.unlink(missing_ok=True)
         seed += 1
 
 
-def start_generator(
-    folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int, device: str
-) -> BaseProcess:
-    """The process that fills `folder`; it ends with the process that started it."""
+def start_generators(
+    folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int, device: str, workers: int = 1
+) -> list[BaseProcess]:
+    """The processes that fill `folder`, each from seeds of its own; they end with the one that started them."""
     folder.mkdir(parents=True, exist_ok=True)
-    process = multiprocessing.get_context("spawn").Process(
-        target=_fill, args=(folder, sizes, seed, keep, device), daemon=True
-    )
-    process.start()
-    return process
+    context = multiprocessing.get_context("spawn")
+    settings = [(folder, sizes, seed + worker * SEEDS_APART, keep, device) for worker in range(workers)]
+    processes = [context.Process(target=_fill, args=each, daemon=True) for each in settings]
+    for process in processes:
+        process.start()
+    return processes
 
 
 class Pool:

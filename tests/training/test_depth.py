@@ -100,6 +100,8 @@ def test_the_command_asks_how_long_and_on_what(tmp_path):
         run(options)
     with pytest.raises(InvalidInputError, match="--steps is -3"):
         run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "-3", "--minutes", "1"]))
+    with pytest.raises(InvalidInputError, match="--batch is 1"):
+        run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--batch", "1"]))
     if not torch.cuda.is_available():
         with pytest.raises(EngineNotReadyError, match="sees no CUDA device"):
             run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--device", "cuda"]))
