@@ -30,6 +30,8 @@ LENSES = (20.0, 115.0)
 SCALES = (0.5, 300.0)
 # Where more than this is sky, there is nothing to measure by, and none of it is taken as sky.
 ALL_SKY = 0.97
+# Share of the picture below which a piece of sky, or a piece within the sky, is a mistake.
+SPECK = 3e-4
 # Difference in log depth between a picture and its mirror image at which half the confidence is gone.
 DOUBT = 0.2
 
@@ -95,11 +97,19 @@ def _drawn(seen: Prediction, small: np.ndarray, image: np.ndarray) -> tuple[np.n
     """log(1/z + EPSILON) (H, W) and the sky (H, W) bool at the size of `image`, drawn to its edges."""
     guide, colors = small.astype(np.float32) / 255, image.astype(np.float32) / 255
     soft_sky = drawn_to_edges(seen.sky, guide, colors, SKY_STEP)
-    sky = ndimage.median_filter((soft_sky > 0.5).view(np.uint8), 3).astype(bool)
+    sky = without_specks(without_specks(soft_sky > 0.5), of=False)
     # The sky's own value must not bleed over its rim into what stands before it.
     solid = seen.sky < 0.5
     values = filled_from_nearest(seen.log_inverse, solid) if solid.any() else seen.log_inverse
     return drawn_to_edges(values, guide, colors, EDGE_STEP), sky
+
+
+def without_specks(mask: np.ndarray, of: bool = True) -> np.ndarray:
+    """`mask` (H, W) bool; connected regions of the value `of` that are too small to be anything are turned over."""
+    regions, _ = ndimage.label(mask == of)
+    small = np.bincount(regions.ravel()) < SPECK * mask.size
+    small[0] = False
+    return np.where(small[regions], not of, mask)
 
 
 def _estimated_intrinsics(focal: float, size_hw: tuple[int, int]) -> tuple[np.ndarray, str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lyra.depth.checks import sanitise
-from lyra.depth.learned import WEIGHTS, LearnedDepth, working_size
+from lyra.depth.learned import WEIGHTS, LearnedDepth, without_specks, working_size
 from lyra.errors import EngineNotReadyError
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason="the package has no depth weights")
@@ -84,6 +84,17 @@ def test_the_working_size_keeps_the_aspect_and_its_bounds():
     height, width = working_size((480, 832), 16)
     assert height % 16 == width % 16 == 0 and abs(width / height - 832 / 480) < 0.1
     assert working_size((100, 4000), 16) == (64, 640)
+
+
+def test_specks_of_either_kind_go_and_pieces_stay():
+    mask = np.zeros((200, 300), bool)
+    mask[:80] = True
+    mask[20, 30] = False
+    mask[40:60, 100:120] = False
+    mask[150:153, 9:12] = True
+    clean = without_specks(without_specks(mask), of=False)
+    assert clean[20, 30] and not clean[50, 110] and not clean[151, 10]
+    assert (clean != mask).sum() == 10
 
 
 def test_missing_weights_are_named(tmp_path):
