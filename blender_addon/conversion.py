@@ -68,11 +68,28 @@ def cropped_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], target: tu
 
     A world's pictures are fitted so: the smaller side decides, nothing is stretched.
     """
-    scale = max(target[0] / size[0], target[1] / size[1])
+    scale, offset = _crop(size, target)
     fitted = np.array(intrinsics, np.float64)
     fitted[:2] *= scale
-    fitted[:2, 2] -= (np.array(size) * scale - np.array(target)) / 2
+    fitted[:2, 2] -= offset
     return fitted
+
+
+def uncropped_intrinsics(
+    intrinsics: np.ndarray, size: tuple[int, int], target: tuple[int, int]
+) -> np.ndarray:
+    """The way back: intrinsics (3, 3) of the picture of `size` whose centre crop to `target` has these."""
+    scale, offset = _crop(size, target)
+    whole = np.array(intrinsics, np.float64)
+    whole[:2, 2] += offset
+    whole[:2] /= scale
+    return whole
+
+
+def _crop(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, np.ndarray]:
+    """The scale and then the offset (2,) in pixels with which a picture of `size` fills `target`."""
+    scale = max(target[0] / size[0], target[1] / size[1])
+    return scale, (np.array(size) * scale - np.array(target)) / 2
 
 
 def intrinsics_lens(intrinsics: np.ndarray, width: int, height: int, sensor: float = 36.0) -> Lens:

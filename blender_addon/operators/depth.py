@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from .. import blockout, conversion, depth_raster, preferences, session, worlds
-from .seed import image_file, image_size, picture_size, standpoint
+from .seed import image_file, image_intrinsics, image_size, picture_size, standpoint
 
 
 class LYRA_OT_depth_from_scene(bpy.types.Operator):
@@ -34,14 +34,13 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
     def execute(self, context):
         scene, camera = context.scene, context.scene.camera
         try:
-            conversion.check_camera(camera.name, camera.data)
             size = image_size(image_file(scene.lyra))
             target = picture_size(scene.lyra, *size)
+            lens = image_intrinsics(scene.lyra, camera, *size)
             c2w = conversion.opencv_from_blender(standpoint(context, camera))
         except (OSError, conversion.CameraError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        lens = conversion.camera_intrinsics(camera.data, *size)
         intrinsics = conversion.cropped_intrinsics(lens, size, target)
         surfaces = blockout.surfaces(context, c2w)
         if not surfaces:

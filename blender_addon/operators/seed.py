@@ -128,9 +128,22 @@ def new_world(context) -> jobs.NewWorld:
         asked["size"] = picture_size(settings, width, height)
     camera = scene.camera
     if settings.use_camera_lens:
-        conversion.check_camera(camera.name, camera.data)
-        asked["intrinsics"] = conversion.camera_intrinsics(camera.data, width, height).tolist()
+        asked["intrinsics"] = image_intrinsics(settings, camera, width, height).tolist()
     return jobs.NewWorld(image, depth, asked, scene.name, standpoint(context, camera))
+
+
+def image_intrinsics(settings, camera: bpy.types.Object, width: int, height: int) -> np.ndarray:
+    """Intrinsics (3, 3) in pixels of an image of width x height that was seen through the camera.
+
+    The extension's own cameras see a world's pictures, which may be a crop of an image; others see all of it.
+    Raises conversion.CameraError.
+    """
+    conversion.check_camera(camera.name, camera.data)
+    if not any(collection.get("lyra_world_id") for collection in camera.users_collection):
+        return conversion.camera_intrinsics(camera.data, width, height)
+    target = picture_size(settings, width, height)
+    seen = conversion.camera_intrinsics(camera.data, *target)
+    return conversion.uncropped_intrinsics(seen, (width, height), target)
 
 
 def picture_size(settings, width: int, height: int) -> tuple[int, int]:

@@ -2,13 +2,13 @@
 
 import math
 import sys
-import time
 from pathlib import Path
 
 import bpy
 import numpy as np
 from mathutils import Vector
 
+from tests.blender.playing import install, module, refused, uninstall, until
 from tests.blender.recorder import drawn
 
 WIDTH, HEIGHT = 96, 64
@@ -78,22 +78,6 @@ def cast(camera, intrinsics):
     return found
 
 
-def played():
-    end = time.monotonic() + 30
-    while session.current.tasks:
-        assert time.monotonic() < end
-        session.current.tick()
-
-
-def refused(operator, says):
-    try:
-        operator()
-    except RuntimeError as error:
-        assert says in str(error), error
-    else:
-        raise AssertionError(f"not refused; expected: {says}")
-
-
 def check_depth(image):
     scene, settings = bpy.context.scene, bpy.context.scene.lyra
     refused(bpy.ops.lyra.depth_from_scene, "Choose an image")
@@ -108,7 +92,7 @@ def check_depth(image):
     settings.size, settings.width, settings.height = "CUSTOM", WIDTH, HEIGHT
     bpy.context.view_layer.update()
     assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
-    played()
+    until(lambda: not session.current.tasks)
     assert settings.depth_blend and not session.current.message
     with np.load(settings.depth_file) as stored:
         depth, intrinsics = stored["depth"], stored["intrinsics"]
@@ -127,7 +111,7 @@ def check_depth(image):
     camera.rotation_euler[0] = math.radians(179)
     bpy.context.view_layer.update()
     bpy.ops.lyra.depth_from_scene()
-    played()
+    until(lambda: not session.current.tasks)
     assert "Nothing stands before the camera" in session.current.message
     camera.rotation_euler[0] = math.radians(86)
     bpy.context.view_layer.update()
@@ -160,16 +144,13 @@ def check_under_mouse():
 
 def main():
     zip_file, image = sys.argv[1:]
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
+    install(zip_file)
     global scaling, seed, session
-    from bl_ext.user_default.lyra_worlds import scaling, session
-    from bl_ext.user_default.lyra_worlds.operators import seed
-
+    scaling, seed, session = module("scaling"), module("operators.seed"), module("session")
     check_depth(Path(image))
     check_what_is_sent(Path(image))
     check_under_mouse()
-    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.lyra_worlds")
+    uninstall()
 
 
 main()

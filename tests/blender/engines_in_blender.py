@@ -3,12 +3,12 @@
 import json
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import bpy
 import numpy as np
 
+from tests.blender.playing import install, module, refused, uninstall, until
 from tests.blender.recorder import drawn
 
 LICENCE = {
@@ -93,23 +93,6 @@ def serve(service):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_address[1]
-
-
-def until(condition, limit=20.0):
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, session.current.message
-        session.current.tick()
-        time.sleep(0.01)
-
-
-def refused(operator, says, **options):
-    try:
-        operator(**options)
-    except RuntimeError as error:
-        assert says in str(error), error
-    else:
-        raise AssertionError(f"not refused; expected: {says}")
 
 
 def panel(name):
@@ -199,21 +182,19 @@ def check_settings_and_prompts(folder):
 
 def main():
     zip_file, folder = sys.argv[1:]
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    bpy.ops.extensions.package_install_files(repo="user_default", filepath=zip_file, enable_on_install=True)
+    install(zip_file)
     global engines, generate, session, weights, worlds
-    from bl_ext.user_default.lyra_worlds import engines, preferences, session, weights, worlds
-    from bl_ext.user_default.lyra_worlds.operators import generate
-
+    engines, session, weights, worlds = map(module, ("engines", "session", "weights", "worlds"))
+    generate = module("operators.generate")
     service = Service()
-    chosen = preferences.get()
+    chosen = module("preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", "token"
     bpy.ops.lyra.start_engine()
     until(lambda: session.current.engines)
     check_licence_and_download(service)
     check_found_again(service)
     check_settings_and_prompts(folder)
-    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.lyra_worlds")
+    uninstall()
 
 
 main()

@@ -114,3 +114,16 @@ def test_linear_from_srgb_is_blenders():
     values = np.linspace(0, 1, 40)
     wanted = [Color((v, v, v)).from_srgb_to_scene_linear().r for v in values]
     np.testing.assert_allclose(conversion.linear_from_srgb(values), wanted, atol=4e-4)
+
+
+@pytest.mark.parametrize("size", [(2000, 900), (900, 1600), (416, 240)])
+def test_the_crop_keeps_what_is_seen_and_leads_back(size):
+    whole = np.array([[700.0, 0, 0.4 * size[0]], [0, 710.0, 0.55 * size[1]], [0, 0, 1]])
+    target = (832, 480)
+    fitted = conversion.cropped_intrinsics(whole, size, target)
+    np.testing.assert_allclose(conversion.uncropped_intrinsics(fitted, size, target), whole)
+    # The picture's middle stays in the middle, and the whole target is filled.
+    ray = np.linalg.inv(whole) @ [size[0] / 2, size[1] / 2, 1]
+    np.testing.assert_allclose((fitted @ ray)[:2], [416, 240])
+    corners = whole @ np.linalg.inv(fitted) @ np.array([[0, 0, 1], [832, 480, 1]]).T
+    assert (corners[:2] > -1e-6).all() and (np.array(size) + 1e-6 > corners[:2].T).all()
