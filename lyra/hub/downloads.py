@@ -13,14 +13,16 @@ from lyra.files import disk_full_explained, require_space, sync
 from lyra.hub.catalog import Item, item
 from lyra.hub.licences import AcceptedLicences
 from lyra.hub.locks import only_one
-from lyra.hub.manifest import FileEntry, Manifest
+from lyra.hub.manifest import FileEntry, Manifest, partial
 from lyra.hub.sources import Source
-from lyra.hub.weights import Weights, partial
+from lyra.hub.weights import Weights
 from lyra.progress import SILENT, Progress
 
 # Files fetched at the same time; a single connection to the hub is slower than most lines.
 CONNECTIONS = 4
 POLL_SECONDS = 0.2
+# Share of the progress that reading everything again for its digest gets.
+CHECK_SHARE = 0.1
 SPARE_BYTES = 500_000_000
 
 
@@ -108,52 +110,63 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.is_file() else 0
 
 
+class _Tally:
+    """Bytes fetched and checked, counted by all threads; how they hear that the user wants to stop."""
+
+    def __init__(self, total: int, begun: int):
+        self.total, self.stop = max(total, 1), threading.Event()
+        self._lock = threading.Lock()
+        self._fetched, self._checked = begun, 0
+
+    def fetched(self, number: int) -> None:
+        self._count(number, 0)
+
+    def checked(self, number: int) -> None:
+        self._count(0, number)
+
+    def _count(self, fetched: int, checked: int) -> None:
+        if self.stop.is_set():
+            raise CancelledError("download")
+        with self._lock:
+            self._fetched += fetched
+            self._checked += checked
+
+    @property
+    def fraction(self) -> float:
+        return ((1 - CHECK_SHARE) * self._fetched + CHECK_SHARE * self._checked) / self.total
+
+
 def _fetch_all(wanted: list[_Wanted], source: Source, begun: int, total: int, progress: Progress) -> None:
     """Several files at a time; progress and cancel are handled in the caller's thread."""
-    lock, stop = threading.Lock(), threading.Event()
-    done = begun
-
-    def count(number: int) -> None:
-        nonlocal done
-        if stop.is_set():
-            raise CancelledError("download")
-        with lock:
-            done += number
-
+    tally = _Tally(total, begun)
     # Biggest first, so that no single large file is left for the end.
     queue = sorted(wanted, key=lambda file: -file.entry.size)
     with ThreadPoolExecutor(CONNECTIONS, "download") as pool:
-        futures = {pool.submit(_fetch, file, source, count, stop) for file in queue}
+        futures = {pool.submit(_fetch, file, source, tally) for file in queue}
         try:
             while futures:
                 finished, futures = wait(futures, timeout=POLL_SECONDS)
                 for future in finished:
                     future.result()
-                progress.update("download", done / max(total, 1))
+                progress.update("download", tally.fraction)
         except BaseException:
-            stop.set()
+            tally.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _fetch(file: _Wanted, source: Source, count, stop: threading.Event) -> None:
+def _fetch(file: _Wanted, source: Source, tally: _Tally) -> None:
     """One file: continue it, check it, give it its name. A file that fails its check is thrown away."""
-    if stop.is_set():
-        raise CancelledError("download")
+    tally.fetched(0)
     growing = partial(file.target)
     growing.parent.mkdir(parents=True, exist_ok=True)
     with disk_full_explained(file.target), growing.open("ab") as target:
         if target.tell() > file.entry.size:
-            count(-target.tell())
+            tally.fetched(-target.tell())
             target.truncate(0)
         if target.tell() < file.entry.size:
-            source.fetch(file.repository, file.revision, file.entry, target, count)
-
-    def stay(number: int) -> None:
-        if stop.is_set():
-            raise CancelledError("download")
-
-    complaint = file.entry.complaint(growing, stay)
+            source.fetch(file.repository, file.revision, file.entry, target, tally.fetched)
+    complaint = file.entry.complaint(growing, tally.checked)
     if complaint:
         growing.unlink()
         raise EngineNotReadyError(

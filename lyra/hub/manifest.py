@@ -12,6 +12,8 @@ from lyra.errors import InvalidInputError
 from lyra.files import whole_file
 
 BLOCK = 1 << 22
+# A download grows under its name with this behind it until it is whole and checked.
+PARTIAL_SUFFIX = ".part"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class Manifest:
         for entry in manifest.files:
             require_inside(entry.path)
         return manifest
+
+
+def partial(file: Path) -> Path:
+    """Where the download of `file` grows."""
+    return file.with_name(file.name + PARTIAL_SUFFIX)
 
 
 def require_inside(path: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from lyra.errors import EngineNotReadyError, InvalidInputError
-from lyra.hub.manifest import BLOCK, FileEntry, Manifest, require_inside
+from lyra.hub.manifest import BLOCK, PARTIAL_SUFFIX, FileEntry, Manifest, require_inside
 from lyra.hub.packages import require_packages
 
 MIRROR_VARIABLE = "LYRA_MIRROR"
@@ -61,7 +61,11 @@ class MirrorSource:
                 "download without a mirror."
             )
         digests = read_checksums(folder / CHECKSUMS)
-        files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != CHECKSUMS)
+        files = sorted(
+            file
+            for file in folder.rglob("*")
+            if file.is_file() and file.name != CHECKSUMS and file.suffix != PARTIAL_SUFFIX
+        )
         entries = []
         for file in files:
             path = file.relative_to(folder).as_posix()

@@ -11,7 +11,7 @@ import platformdirs
 
 from lyra.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, Item, item, needs
-from lyra.hub.manifest import Manifest
+from lyra.hub.manifest import PARTIAL_SUFFIX, Manifest, partial
 
 ENVIRONMENT_VARIABLE = "LYRA_WEIGHTS"
 MANIFESTS = ".lyra"
@@ -99,7 +99,7 @@ class Weights:
         place = folder / entry.path
         start = place if place.is_dir() else folder / PurePosixPath(entry.path).parent
         found = (file.relative_to(folder).as_posix() for file in start.rglob("*") if file.is_file())
-        return sorted(file for file in found if entry.holds(file))
+        return sorted(file for file in found if entry.holds(file) and not file.endswith(PARTIAL_SUFFIX))
 
     def manifest_file(self, item_id: str) -> Path:
         return self.repository(item(item_id).repository) / MANIFESTS / f"{item_id}.json"
@@ -140,11 +140,6 @@ class Weights:
     def _conversion_is_whole(folder: Path) -> bool:
         file = folder / CONVERSION_MANIFEST
         return file.is_file() and not Manifest.read(file).absent(folder)
-
-
-def partial(file: Path) -> Path:
-    """Where a download grows until it is whole and checked."""
-    return file.with_name(file.name + ".part")
 
 
 def shards(index: Path) -> tuple[str, ...]:

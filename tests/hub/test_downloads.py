@@ -9,7 +9,8 @@ import pytest
 from lyra.errors import CancelledError, DiskFullError, EngineNotReadyError, InvalidInputError
 from lyra.hub import AcceptedLicences, MirrorSource, Weights, choose_source, download
 from lyra.hub import downloads as module
-from lyra.hub.weights import partial
+from lyra.hub.catalog import CHECKPOINT
+from lyra.hub.manifest import partial
 from lyra.progress import Progress
 
 VAE = "wan-vae"
@@ -18,7 +19,7 @@ TEXT = "wan-text-encoder"
 
 @pytest.fixture
 def empty(tmp_path) -> Weights:
-    return Weights(tmp_path / "weights")
+    return Weights(tmp_path / "empty")
 
 
 def big_file(weights: Weights):
@@ -191,8 +192,11 @@ def test_the_mirror_is_chosen_by_argument_then_environment(mirror, monkeypatch, 
 
 
 def test_a_weights_folder_is_a_mirror(weights, empty, licences):
-    download([VAE], empty, MirrorSource(weights.root), licences)
-    assert empty.has(VAE)
+    leftover = partial(weights.path(CHECKPOINT) / "__0_9.distcp")
+    leftover.write_bytes(b"begun")
+    download([VAE, CHECKPOINT], empty, MirrorSource(weights.root), licences)
+    assert empty.has(VAE) and empty.has(CHECKPOINT)
+    assert not (empty.path(CHECKPOINT) / leftover.name).exists()
 
 
 def test_files_put_there_by_hand_count_when_all_are_there(mirror, empty):

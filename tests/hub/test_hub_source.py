@@ -2,7 +2,7 @@ import pytest
 
 from lyra.errors import EngineNotReadyError
 from lyra.hub import HubSource, Weights, download
-from lyra.hub.weights import partial
+from lyra.hub.manifest import partial
 from tests.hub.hub_server import COMMIT, HubServer
 
 pytest.importorskip("huggingface_hub", reason="needs the extra lyra-worlds[lyra2]")
@@ -19,7 +19,7 @@ def hub(mirror):
 
 @pytest.fixture
 def empty(tmp_path) -> Weights:
-    return Weights(tmp_path / "weights")
+    return Weights(tmp_path / "empty")
 
 
 @pytest.fixture(autouse=True)
