@@ -92,9 +92,8 @@ def create_window_estimator(
                 f"No depth model for generated frames can run here. {reasons[WINDOW_ORDER[-1]]}"
             )
         choice = ready[0]
-    if choice == "builtin":
-        return FrameByFrame(BuiltinDepth())
-    return _model(choice, False, device, weights, scene)
+    model = _model(choice, False, device, weights, scene)
+    return model if hasattr(model, "estimate_window") else FrameByFrame(model)
 
 
 def _check_choice(choice: str, scene: str) -> None:

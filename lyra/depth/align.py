@@ -55,13 +55,13 @@ class AlignmentSettings:
 
     references: int = 6
     recent: int = 3
-    trust: float = 0.5
+    trust: float = 0.15
     full_overlap: float = 0.06
     full_cells: int = 80
     least_overlap: float = 0.01
     least_cells: int = 24
     agreement: float = 0.2
-    shift_gain: float = 0.9
+    shift_gain: float = 0.8
     shift_least: float = 1e-3
     speckle: float = 0.01
     local: FieldSettings | None = field(default_factory=FieldSettings)
@@ -139,9 +139,9 @@ class DepthAligner:
             overlap = find_overlap(
                 [*memory, *recent[-self.settings.recent :]], blocks, w2c[n], intrinsics[n], offset
             )
-            fit, local = self._fitted(overlap, blocks, (height, width))
+            fit, local = self._fitted(overlap, (height, width))
             if fit is None:
-                fit = _fallback(previous, scaled_by_cameras)
+                fit = _fallback(previous, scaled_by_cameras, blocks)
             aligned[n] = _applied(calm, fit.fit, local)
             if fit.method in (SCALE, SCALE_AND_SHIFT):
                 previous = fit.fit
@@ -169,18 +169,15 @@ class DepthAligner:
             points.append(known_points(blocks, entry.w2c, entry.intrinsics, cache.settings.pixel_offset))
         return points
 
-    def _fitted(
-        self, overlap: Overlap, blocks: BlockDepth, size: tuple[int, int]
-    ) -> tuple[FrameFit | None, SmoothField | None]:
+    def _fitted(self, overlap: Overlap, size: tuple[int, int]) -> tuple[FrameFit | None, SmoothField | None]:
         """The fit to the memory and its local correction; None where too few pairs agree."""
         settings = self.settings
         if len(overlap.known) < settings.least_cells:
             return None, None
-        seen, known, weight = overlap.seen, overlap.known, overlap.weight
-        fit, method = fit_scale(seen, known, weight), SCALE
+        seen, known, weight, vote = overlap.seen, overlap.known, overlap.weight, overlap.vote
+        fit, method = fit_scale(seen, known, weight, vote), SCALE
         share, cells = self._agreeing(overlap, fit)
-        least = float(np.percentile(blocks.inverse[blocks.inverse > 0], 1))
-        shifted = fit_scale_and_shift(seen, known, weight, least)
+        shifted = fit_scale_and_shift(seen, known, weight, vote)
         if shifted is not None and self._shift_pays(overlap, fit, shifted):
             fit, method = shifted, SCALE_AND_SHIFT
             share, cells = self._agreeing(overlap, fit)
@@ -188,7 +185,7 @@ class DepthAligner:
             return None, None
         full = share >= settings.full_overlap and cells >= settings.full_cells
         if not full and method == SCALE_AND_SHIFT:
-            fit, method = fit_scale(seen, known, weight), SCALE
+            fit, method = fit_scale(seen, known, weight, vote), SCALE
             share, cells = self._agreeing(overlap, fit)
             if share < settings.least_overlap or cells < settings.least_cells:
                 return None, None
@@ -201,7 +198,7 @@ class DepthAligner:
 
     def _shift_pays(self, overlap: Overlap, plain: InverseFit, shifted: InverseFit) -> bool:
         left = [
-            disagreement(np.log(overlap.known / fit.applied(overlap.seen)), overlap.weight)
+            disagreement(np.log(overlap.known / fit.applied(overlap.seen)), overlap.vote)
             for fit in (plain, shifted)
         ]
         return left[1] < self.settings.shift_gain * left[0] - self.settings.shift_least
@@ -246,9 +243,11 @@ def without_speckle(depth: np.ndarray, threshold: float) -> np.ndarray:
         return 1 / np.where((calm > 0) & (inverse > 0), calm, inverse)
 
 
-def _fallback(previous: InverseFit | None, scaled_by_cameras: bool) -> FrameFit:
-    if previous is not None:
-        return FrameFit(PREVIOUS, previous, 0.0, np.nan)
+def _fallback(previous: InverseFit | None, scaled_by_cameras: bool, blocks: BlockDepth) -> FrameFit:
+    if previous is not None and blocks.filled:
+        # A shift is not carried over to things that nobody compared.
+        middle = float(np.median(blocks.inverse[blocks.inverse > 0]))
+        return FrameFit(PREVIOUS, previous.scale_at(middle), 0.0, np.nan)
     return FrameFit(CAMERAS if scaled_by_cameras else UNCHANGED, InverseFit(), 0.0, np.nan)
 
 

@@ -39,7 +39,7 @@ def join_depth(known: np.ndarray, estimate: np.ndarray) -> np.ndarray:
     if not both.any() or given.all():
         return np.where(given, known, estimate).astype(np.float32)
     inverse = np.where(np.isfinite(estimate), 1 / np.asarray(estimate, np.float64), 0.0)
-    fit = _fit(1 / known[both].astype(np.float64), inverse[both], inverse[inverse > 0])
+    fit = _fit(1 / known[both].astype(np.float64), inverse[both])
     fitted = fit.applied(inverse)
     with np.errstate(divide="ignore"):
         log_depth = np.where(inverse > 0, -np.log(fitted), 0.0)
@@ -56,14 +56,14 @@ def join_depth(known: np.ndarray, estimate: np.ndarray) -> np.ndarray:
     return np.where(given, known, filled).astype(np.float32)
 
 
-def _fit(known: np.ndarray, seen: np.ndarray, everywhere: np.ndarray) -> InverseFit:
-    """The fit of inverse depths `seen` (n,) to `known` (n,), safe for all of those `everywhere`."""
+def _fit(known: np.ndarray, seen: np.ndarray) -> InverseFit:
+    """The fit of inverse depths `seen` (n,) to `known` (n,)."""
     weight = np.ones(len(known))
     fit = fit_scale(seen, known, weight)
     low, high = np.quantile(seen, (0.05, 0.95))
     if len(known) < FEWEST or high < SPAN_FOR_SHIFT * low:
         return fit
-    shifted = fit_scale_and_shift(seen, known, weight, float(np.quantile(everywhere, 0.01)))
+    shifted = fit_scale_and_shift(seen, known, weight)
     if shifted is None:
         return fit
     plain, better = (disagreement(np.log(known / f.applied(seen)), weight) for f in (fit, shifted))

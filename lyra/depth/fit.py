@@ -27,6 +27,8 @@ LOCAL_START = 0.06
 # The shift may take at most this share of any inverse depth away, and add at most MOST_ADDED of the middle one: else a
 # wall that is seen at uneven depths is best explained by one depth for everything.
 MOST_SHIFT, MOST_ADDED = 0.75, 1.0
+# What is thought of a shift beforehand, as a share of the middle inverse depth, and how many pairs err on their own.
+USUAL_SHIFT, INDEPENDENT = 0.15, 4.0
 # Medians and trials use about so many evenly chosen pairs.
 SAMPLE = 20_000
 TRIAL_PAIRS, TRIAL_SCALES = 1000, 101
@@ -34,14 +36,27 @@ TRIAL_PAIRS, TRIAL_SCALES = 1000, 101
 
 @dataclass(frozen=True)
 class InverseFit:
-    """inverse depth -> gain * inverse depth + offset; the depth itself is divided by the gain."""
+    """inverse depth -> gain * inverse depth + offset; without an offset, depth is divided by the gain.
+
+    An offset is only known between the inverse depths `low` and `high` it was fitted to: nearer and farther things
+    are scaled as those at the end of the range are.
+    """
 
     gain: float = 1.0
     offset: float = 0.0
+    low: float = 0.0
+    high: float = np.inf
 
     def applied(self, inverse: np.ndarray) -> np.ndarray:
-        """The fitted inverse depths; what a negative offset would push behind infinity stays just before it."""
-        return np.maximum(self.gain * inverse + self.offset, (1 - MOST_SHIFT) * self.gain * inverse)
+        """The fitted inverse depths; they stay positive, and 0 stays 0."""
+        if self.offset == 0:
+            return self.gain * inverse
+        known = np.clip(inverse, max(self.low, np.finfo(np.float64).tiny), self.high)
+        return inverse * np.maximum(self.gain + self.offset / known, (1 - MOST_SHIFT) * self.gain)
+
+    def scale_at(self, inverse: float) -> InverseFit:
+        """The fit that only scales, as this one does at an inverse depth whatever its range."""
+        return InverseFit(float(InverseFit(self.gain, self.offset).applied(np.float64(inverse)) / inverse))
 
 
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
@@ -71,12 +86,19 @@ def disagreement(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.minimum((residual / AGREEMENT) ** 2, 1) @ weight / weight.sum()
 
 
-def fit_scale(seen: np.ndarray, known: np.ndarray, weight: np.ndarray) -> InverseFit:
-    """The gain with which inverse depths `seen` (n,) are `known` (n,); n >= 1, all positive."""
+def fit_scale(
+    seen: np.ndarray, known: np.ndarray, weight: np.ndarray, vote: np.ndarray | None = None
+) -> InverseFit:
+    """The gain with which inverse depths `seen` (n,) are `known` (n,); n >= 1, all positive.
+
+    `weight` (n,) is how well a pair is known, `vote` (n,) how much it has to say about which pairs are outliers, by
+    default its weight.
+    """
+    vote = weight if vote is None else vote
     ratio = np.log(known / seen)
     few = slice(None, None, -(-len(ratio) // TRIAL_PAIRS))
     trials = np.quantile(ratio[few], np.linspace(0, 1, TRIAL_SCALES))
-    gain = trials[disagreement(ratio[few] - trials[:, None], weight[few]).argmin()]
+    gain = trials[disagreement(ratio[few] - trials[:, None], vote[few]).argmin()]
     for _ in range(ITERATIONS):
         away = ratio - gain
         step = float(np.average(away, weights=weight * biweight(away, spread(away, weight)) + 1e-12))
@@ -87,42 +109,52 @@ def fit_scale(seen: np.ndarray, known: np.ndarray, weight: np.ndarray) -> Invers
 
 
 def fit_scale_and_shift(
-    seen: np.ndarray, known: np.ndarray, weight: np.ndarray, least: float
+    seen: np.ndarray, known: np.ndarray, weight: np.ndarray, vote: np.ndarray | None = None
 ) -> InverseFit | None:
-    """Gain and offset with which inverse depths `seen` (n,) are `known` (n,).
+    """Gain and offset with which inverse depths `seen` (n,) are `known` (n,); `weight`, `vote` as for `fit_scale`.
 
-    `least` is the smallest inverse depth that the fit will be applied to. None when the pairs do not determine a
-    shift, or one that leaves little of the differences in depth.
+    The offset is thought to be 0 within a deviation of USUAL_SHIFT of the middle inverse depth, and the pairs to be
+    worth INDEPENDENT ones, since neighbours err together: where depth hardly varies, an offset that would be read off
+    its errors stays small. None when the pairs do not determine a shift, or one that leaves little of the differences
+    in depth.
     """
-    solution = _best_line(seen, known, weight)
+    solution = _best_line(seen, known, weight if vote is None else vote)
     if solution is None:
         return None
+    middle = np.median(seen)
     design = np.stack([seen / known, 1 / known], 1)
     for _ in range(ITERATIONS):
         residual = design @ solution - 1
-        robust = weight * biweight(residual, spread(residual, weight))
-        (a, b), (_, d) = normal = (design * robust[:, None]).T @ design
+        deviation = spread(residual, weight)
+        robust = weight * biweight(residual, deviation)
+        worth = INDEPENDENT / (max(robust.sum(), 1e-12) * deviation**2)
+        (a, b), (_, d) = worth * (design * robust[:, None]).T @ design
+        d += 1 / (USUAL_SHIFT * max(solution[0], 1e-6) * middle) ** 2
         determinant = a * d - b * b
         if determinant <= 1e-8 * a * d:
             return None
-        right = design.T @ robust
+        right = worth * design.T @ robust
         previous, solution = solution, np.array([[d, -b], [-b, a]]) @ right / determinant
-        if np.abs(normal @ (solution - previous)).max() < 1e-5 * np.abs(right).max():
+        if np.abs((solution - previous) * (middle, 1)).max() < 1e-5 * middle * solution[0]:
             break
     gain, offset = solution
-    if gain <= 0 or not -MOST_SHIFT * gain * least <= offset <= MOST_ADDED * gain * np.median(seen):
+    explained = np.abs(design @ solution - 1) < AGREEMENT
+    if gain <= 0 or not explained.any():
         return None
-    return InverseFit(float(gain), float(offset))
+    low, high = np.quantile(seen[explained], (0.02, 0.98))
+    if not -MOST_SHIFT * gain * low <= offset <= MOST_ADDED * gain * middle:
+        return None
+    return InverseFit(float(gain), float(offset), float(low), float(high))
 
 
-def _best_line(seen: np.ndarray, known: np.ndarray, weight: np.ndarray) -> np.ndarray | None:
+def _best_line(seen: np.ndarray, known: np.ndarray, vote: np.ndarray) -> np.ndarray | None:
     """Gain and offset of the line through two pairs that agrees with most; None where all have one depth.
 
     The lines go from the lower to the upper half of `seen`.
     """
     few = slice(None, None, -(-len(seen) // TRIAL_PAIRS))
     order = np.argsort(seen[few], kind="stable")
-    x, y, w = seen[few][order], known[few][order], weight[few][order]
+    x, y, w = seen[few][order], known[few][order], vote[few][order]
     half = len(x) // 2
     low, high = slice(0, half), slice(len(x) - half, None)
     apart = x[high] > x[low] * 1.05
@@ -144,7 +176,7 @@ class FieldSettings:
 
     spacing: float = 1 / 12
     roughness: float = 0.05
-    size: float = 0.2
+    size: float = 0.1
     shared_noise: float = 3.0
     rounds: int = 4
 

@@ -118,14 +118,16 @@ class Overlap:
     """Pairs of inverse depths at the same place of a new view.
 
     `pixels` (n, 2) are x, y as array positions (pixel (i, j) has its centre at (j, i)); `known` (n,) is the memory's
-    inverse depth there, `seen` (n,) the new frame's, `weight` (n,) what the pair counts; `cell` (n,) numbers the
-    block of the new frame, of `cells` that have depth.
+    inverse depth there, `seen` (n,) the new frame's, `weight` (n,) what the pair counts: those of one block at most 1,
+    however many frames remember it. `vote` (n,) says which opinion is the most common: the pairs of a block have 1
+    together. `cell` (n,) numbers the block of the new frame, of `cells` that have depth.
     """
 
     pixels: np.ndarray
     known: np.ndarray
     seen: np.ndarray
     weight: np.ndarray
+    vote: np.ndarray
     cell: np.ndarray
     cells: int
 
@@ -161,8 +163,16 @@ def find_overlap(
     seen, trust = _between(place, blocks)
     used = trust > 0
     row, column = np.rint(place[used][:, ::-1]).astype(int).T
+    cell, weight = row * width + column, (weight * trust)[used]
+    total = np.bincount(cell, weight, minlength=1)[cell]
     return Overlap(
-        pixels[used], 1 / z[used], seen[used], (weight * trust)[used], row * width + column, blocks.filled
+        pixels[used],
+        1 / z[used],
+        seen[used],
+        weight / np.maximum(total, 1),
+        weight / np.maximum(total, 1e-12),
+        cell,
+        blocks.filled,
     )
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lyra.depth import BlendedDepth, BuiltinDepth, create_estimator, join_depth
+from lyra.depth import BlendedDepth, create_estimator, join_depth
 from lyra.depth.base import DepthEstimate
 from lyra.depth.blend import diffused
 from lyra.depth.checks import sanitise
@@ -184,7 +184,7 @@ def test_known_depth_survives_another_size(tmp_path):
 def test_choice_fills_in(tmp_path):
     path = stored(tmp_path, without(TRUTH, PARTS["the upper part"]))
     estimator = create_estimator("builtin", path, blend=True)
-    assert isinstance(estimator, BlendedDepth) and isinstance(estimator.estimator, BuiltinDepth)
+    assert isinstance(estimator, BlendedDepth) and estimator.id == "file+builtin"
     estimate = sanitise(estimator.estimate(PICTURE))
     assert np.array_equal(estimate.depth[40:], TRUTH[40:]) and not np.isnan(estimate.depth).any()
 
