@@ -79,17 +79,29 @@ class Machine:
         finally:
             torch.set_default_dtype(torch.float32)
 
-    def matmul_peak(self, size: int, repeats: int = 20) -> float:
-        """Operations per second of square matrices in the network's type."""
-        a, b = torch.randn(2, size, size, device=self.device).to(self.network)
-        for _ in range(3):
-            a @ b
+    def rate(self, work: Callable[[], object], operations: float, repeats: int) -> float:
+        """Operations per second, of which each call of `work` does so many."""
+        for _ in range(2):
+            work()
         self.wait()
         start = time.perf_counter()
         for _ in range(repeats):
-            a @ b
+            work()
         self.wait()
-        return repeats * 2 * size**3 / (time.perf_counter() - start)
+        return repeats * operations / (time.perf_counter() - start)
+
+    def matmul_peak(self, size: int) -> float:
+        """Of square matrices in the network's type."""
+        a, b = torch.randn(2, size, size, device=self.device).to(self.network)
+        return self.rate(lambda: a @ b, 2 * size**3, 20)
+
+    @torch.no_grad()
+    def attention_rate(self, network: Lyra2Transformer3DModel, tokens: int) -> float:
+        """Of one block's attention of all tokens to all, by the network's own kernel."""
+        heads, head_dim = network.config.num_attention_heads, network.config.attention_head_dim
+        q, k, v = torch.randn(3, 1, tokens, heads, head_dim, device=self.device).to(self.network)
+        kernel = network.blocks[0].attn1.processor
+        return self.rate(lambda: kernel(q, k, v), 4 * tokens**2 * heads * head_dim, 3)
 
 
 class Clock:
@@ -266,7 +278,8 @@ def measure(options: argparse.Namespace) -> None:
     print(f"{machine.device}, weights {stored}, attention {options.attention or 'as torch chooses'}", end="")
     print(f"{', compiled' if options.compile else ''}; {width}x{height}: {tokens} tokens")
     print(f"network {parameters / 1e9:.2f} G parameters; a pass {operations / TERA:.4g} TFLOP; ", end="")
-    print(f"matmul peak {peak / TERA:.4g} TFLOP/s")
+    print(f"matmul peak {peak / TERA:.4g} TFLOP/s, ", end="")
+    print(f"attention alone {machine.attention_rate(network, tokens) / TERA:.4g} TFLOP/s")
 
     clock = Clock(machine)
     watch_stages(clock, parts)
