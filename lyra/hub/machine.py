@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import warp as wp
 
+import lyra.geometry  # noqa: F401  quietens Warp before its first launch
 from lyra.hub.packages import missing_packages
 
 CPU_SIZE, CUDA_SIZE = 768, 8192
