@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from lyra import depth as depth_estimators
-from lyra.engines import create_engine, engine_info
-from lyra.engines.base import DEFAULT_OPTIONS, EngineOptions, SeedView
+from lyra.engines import check_options, create_engine, engine_info
+from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, SeedView
 from lyra.errors import InvalidInputError
 from lyra.files import require_space, whole_file
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
@@ -194,7 +194,7 @@ def extend_world(
     path, notes = prepare_path(world, trajectory, pose_scale)
     texts = captions if captions else {0: prompt}
     seed = world.settings.seed if seed is None else seed
-    plan = Plan(path, len(world.chunks), texts, seed, options.checked())
+    plan = Plan(path, len(world.chunks), texts, seed, check_options(world.engine, options))
     # Before the space is asked for: what does not fit now can be resumed when there is room.
     world.save_plan(plan)
     require_space(world.folder, path.chunks * CHUNK_FRAMES * world.height * world.width * BYTES_PER_PIXEL)
@@ -214,25 +214,32 @@ def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) 
     """Makes the chunks of a plan that are still missing; returns what the engine has to say about them."""
     total = plan.trajectory.chunks
     done = len(world.chunks) - plan.first_chunk
-    notes: list[str] = []
     progress.update("start", 0.0)
     with contextlib.closing(create_engine(world.engine, device, plan.options)) as engine:
         engine.announce([caption_for(plan.captions, plan.first_chunk + n) for n in range(done, total)])
-        state = engine.restore(world)
-        for number in range(done, total):
-            share = progress.part(0.95 * number / total, 0.95 * (number + 1) / total)
-            index = plan.first_chunk + number
-            prompt, seed = caption_for(plan.captions, index), plan.seed + index
-            cameras = plan.trajectory[1 + CHUNK_FRAMES * number : 1 + CHUNK_FRAMES * (number + 1)]
-            started = time.monotonic()
-            chunk = engine.extend(state, cameras, prompt, seed, share.part(0, 0.95))
-            share.update("saving", 0.95, chunk.frames[-1])
-            world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started)
-            notes += [note for note in chunk.notes if note not in notes]
+        notes = _add_chunks(world, plan, engine, range(done, total), progress)
     progress.update("video", 0.95)
     world.write_walkthrough()
     world.clear_plan()
     progress.update("done", 1.0)
+    return notes
+
+
+def _add_chunks(world: World, plan: Plan, engine: Engine, numbers: range, progress: Progress) -> list[str]:
+    """Makes the plan's chunks `numbers`. The engine's state ends with this call, before the engine is closed."""
+    state = engine.restore(world)
+    notes: list[str] = []
+    for number in numbers:
+        total = plan.trajectory.chunks
+        share = progress.part(0.95 * number / total, 0.95 * (number + 1) / total)
+        index = plan.first_chunk + number
+        prompt, seed = caption_for(plan.captions, index), plan.seed + index
+        cameras = plan.trajectory[1 + CHUNK_FRAMES * number : 1 + CHUNK_FRAMES * (number + 1)]
+        started = time.monotonic()
+        chunk = engine.extend(state, cameras, prompt, seed, share.part(0, 0.95))
+        share.update("saving", 0.95, chunk.frames[-1])
+        world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started)
+        notes += [note for note in chunk.notes if note not in notes]
     return notes
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import warp as wp
 
 from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
+from lyra.engines.ranges import RANGES
 from lyra.errors import EngineNotReadyError, InvalidInputError
 
 FREE_LICENSE = "Made by geometry from your own image; no model licence applies."
@@ -74,6 +75,20 @@ def engine_info(engine_id: str, device: str | None = None) -> EngineInfo:
     return info
 
 
+def check_options(engine_id: str, options: EngineOptions) -> EngineOptions:
+    """The options. Raises InvalidInputError for a value out of range, or for one that this engine does not have."""
+    options.checked()
+    chosen = set(RANGES.get(engine_id, {})) | (
+        set() if engine_id == "preview" else {"memory_mode", "compile"}
+    )
+    for name, value in asdict(options).items():
+        if value not in (None, False) and name not in chosen:
+            raise InvalidInputError(
+                f"{name} is {value}, but the engine {engine_id!r} has none to choose; leave it out, or use 'lyra2'."
+            )
+    return options
+
+
 def create_engine(
     engine_id: str, device: str | None = None, options: EngineOptions = DEFAULT_OPTIONS
 ) -> Engine:
@@ -83,7 +98,7 @@ def create_engine(
     cannot run here.
     """
     engine_info(engine_id, device)
-    options.checked()
+    check_options(engine_id, options)
     device = device or default_device()
     if engine_id == "preview":
         from lyra.engines.preview import PreviewEngine

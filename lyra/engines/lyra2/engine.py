@@ -83,6 +83,7 @@ class Lyra2Engine:
             self.layout, self.device, components.transformer.dtype, self.settings.retrieval_views
         )
         self.sampler = self.settings.make_sampler()
+        self.shows_previews = True
         self.aligner = DepthAligner() if self.settings.depth_alignment == "memory" else None
 
     def start(
@@ -244,17 +245,29 @@ class Lyra2Engine:
         """The history with its caches where they are not in the network's way."""
         return history if self.models.placement.together else history.caches_on("cpu")
 
-    def _preview(self, clean: torch.Tensor) -> np.ndarray:
-        """The middle of a chunk as its clean latents (1, 16, 20, h, w) are estimated, (H, W, 3) uint8."""
+    def _preview(self, clean: torch.Tensor) -> np.ndarray | None:
+        """The middle of a chunk as its clean latents (1, 16, 20, h, w) are estimated, (H, W, 3) uint8.
+
+        None once memory did not suffice for it: the network needs what there is.
+        """
+        if not self.shows_previews:
+            return None
         middle = clean.shape[2] // 2
-        frames, _ = self.parts.vae.decode(clean[:, :, middle : middle + 1])
+        try:
+            frames, _ = self.parts.vae.decode(clean[:, :, middle : middle + 1])
+        except torch.OutOfMemoryError:
+            self.shows_previews = False
+            self.models.notes.append(
+                f"The memory of {self.device} has no room for previews beside the network."
+            )
+            return None
         return to_uint8(frames)[0]
 
 
 class _Watch:
     """Tells the user how far a chunk is, with a preview now and then, and stops it when asked to."""
 
-    def __init__(self, progress: Progress, passes: int, preview: Callable[[torch.Tensor], np.ndarray]):
+    def __init__(self, progress: Progress, passes: int, preview: Callable[[torch.Tensor], np.ndarray | None]):
         self.progress, self.preview = progress, preview
         self.total = BEFORE + passes + DECODING
         self.done = 0.0

@@ -7,7 +7,6 @@ from typing import Literal
 
 from lyra.engines.base import EngineOptions
 from lyra.engines.lyra2.samplers import DistilledSampler, Sampler, UniPCSampler
-from lyra.errors import InvalidInputError
 
 FAST_ENGINE = "lyra2-fast"
 
@@ -34,19 +33,9 @@ class Lyra2Settings:
 
     @classmethod
     def of(cls, engine_id: str, options: EngineOptions) -> Lyra2Settings:
-        """Settings of "lyra2" or "lyra2-fast" as the user wants them.
-
-        Raises InvalidInputError for options that the distilled model does not have.
-        """
+        """Settings of "lyra2" or "lyra2-fast" as the user wants them; the options are those of that engine."""
         common = {"memory_mode": options.memory_mode, "compile": options.compile}
         if engine_id == FAST_ENGINE:
-            for name in ("steps", "guidance"):
-                value = getattr(options, name)
-                if value is not None:
-                    raise InvalidInputError(
-                        f"{name} is {value:g}, but {FAST_ENGINE} has neither steps nor guidance to choose; "
-                        "leave it out, or use the engine 'lyra2'."
-                    )
             return cls(sampler="dmd", **common)
         defaults = cls()
         return cls(

@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
 
+from lyra.engines import check_options  # noqa: E402
 from lyra.engines.base import EngineOptions  # noqa: E402
 from lyra.engines.lyra2.engine import Lyra2Engine, to_uint8  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
@@ -149,8 +150,9 @@ def test_settings_of_options(engine_id, options, passes):
 
 
 def test_options_that_an_engine_lacks_are_refused():
-    with pytest.raises(InvalidInputError, match=r"steps is 20.*lyra2-fast"):
-        Lyra2Settings.of("lyra2-fast", EngineOptions(steps=20))
+    for engine_id in ("lyra2-fast", "preview"):
+        with pytest.raises(InvalidInputError, match=rf"steps is 20.*{engine_id}"):
+            check_options(engine_id, EngineOptions(steps=20))
     for bad, says in ((EngineOptions(steps=0), "steps is 0"), (EngineOptions(guidance=float("nan")), "nan")):
         with pytest.raises(InvalidInputError, match=says):
             bad.checked()

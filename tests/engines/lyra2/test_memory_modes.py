@@ -105,6 +105,23 @@ def test_offload_alone_gives_the_same_frames(undisturbed):
     torch.testing.assert_close(latents(chunk_of(engine)), latents(undisturbed), atol=1e-4, rtol=1e-4)
 
 
+def test_without_room_for_previews_the_chunk_goes_on(undisturbed, monkeypatch):
+    monkeypatch.setattr("lyra.engines.lyra2.engine.PREVIEW_SECONDS", 0.0)
+    engine = Lyra2Engine(tiny_parts(), GUIDED)
+    state, vae = engine.seed(seed_view()), engine.parts.vae
+    decode = vae.decode
+
+    def without_room(latents, *cache):
+        if latents.shape[2] == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return decode(latents, *cache)
+
+    monkeypatch.setattr(vae, "decode", without_room)
+    chunk = engine.extend(state, path()[1:81], "a wall", 5, SILENT)
+    assert chunk.notes == ("The memory of cpu has no room for previews beside the network.",)
+    assert torch.equal(latents(chunk), latents(undisturbed))
+
+
 def test_nothing_smaller_is_a_failure_that_says_what_to_do():
     engine = Lyra2Engine(tiny_parts(placement=LADDER[-1]), GUIDED)
     Scarce(engine, lambda placement: False)

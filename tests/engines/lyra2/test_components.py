@@ -1,0 +1,96 @@
+"""The engine as the product makes it: from a weights folder in the published layouts, in miniature."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
+
+from PIL import Image  # noqa: E402
+
+from lyra.builder import create_world, extend_world, resume_world  # noqa: E402
+from lyra.engines import available_engines, create_engine  # noqa: E402
+from lyra.engines.base import EngineOptions  # noqa: E402
+from lyra.engines.lyra2.components import load_components, network_folder  # noqa: E402
+from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
+from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
+from lyra.errors import CancelledError, EngineNotReadyError, InvalidInputError  # noqa: E402
+from lyra.hub import LICENCES, AcceptedLicences, Weights  # noqa: E402
+from lyra.progress import Progress  # noqa: E402
+from lyra.world import World  # noqa: E402
+from tests.engines.lyra2.parts import path  # noqa: E402
+from tests.miniature import install_miniature, write_miniature  # noqa: E402
+
+SIZE = (64, 64)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A weights folder in miniature."""
+    folder = tmp_path_factory.mktemp("lyra2")
+    return install_miniature(folder / "weights", write_miniature(folder / "mirror"), folder / "settings")
+
+
+@pytest.fixture
+def ready(installed, tmp_path, monkeypatch):
+    """The weights folder is the user's, and all licences are accepted."""
+    monkeypatch.setenv("LYRA_WEIGHTS", str(installed))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for licence in LICENCES:
+        AcceptedLicences().accept(licence)
+    return Weights()
+
+
+def seeded(folder, engine):
+    picture = folder.parent / f"{folder.name}.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(picture)
+    return create_world(
+        folder, picture, engine=engine, depth="builtin", size=SIZE, lens=path(), seed=3, device="cpu"
+    )
+
+
+def test_a_cancelled_world_goes_on_with_its_options(ready, tmp_path):
+    whole, broken = (seeded(tmp_path / name, "lyra2") for name in ("whole", "broken"))
+    assert "research and development" in whole.settings.license
+    options = EngineOptions(steps=1, guidance=2.0)
+    texts = {0: "a wall", 81: "a hall"}
+    extend_world(whole, path(), captions=texts, options=options, device="cpu")
+    cancelled = Progress(cancelled=lambda: len(World.open(broken.folder).chunks) == 1)
+    with pytest.raises(CancelledError):
+        extend_world(broken, path(), captions=texts, options=options, device="cpu", progress=cancelled)
+    again = World.open(broken.folder)
+    assert again.load_plan().options == options and again.frames == 81
+    assert resume_world(again, device="cpu")
+    for mine, other in zip(again.chunks, whole.chunks, strict=True):
+        assert mine.prompt == other.prompt
+        np.testing.assert_array_equal(mine.load_frames(), other.load_frames())
+        np.testing.assert_array_equal(mine.load_depth(), other.load_depth())
+
+
+def test_the_distilled_engine_has_the_distillation_merged(ready):
+    plain = load_components(Lyra2Settings(), CPU, ready).transformer.state_dict()
+    distilled = load_components(Lyra2Settings("dmd"), CPU, ready).transformer.state_dict()
+    changed = {key for key in plain if not torch.equal(plain[key], distilled[key])}
+    assert changed and all("blocks" in key or "embed" in key or "proj" in key for key in changed)
+
+
+def test_modes_as_they_are_chosen(ready):
+    for mode in ("fp8", "offload"):
+        parts = load_components(Lyra2Settings(memory_mode=mode), CPU, ready)
+        assert parts.placement == Placement(mode)
+        types = {parameter.dtype for parameter in parts.transformer.parameters()}
+        assert (torch.float8_e4m3fn in types) == (mode == "fp8")
+    # Without its own conversion, eight bits are made of the sixteen.
+    assert network_folder(ready, "fp8", distilled=False) == ready.path("lyra2-bf16")
+
+
+def test_engines_say_whether_they_are_ready(ready):
+    states = {info.id: info for info in available_engines("cpu")}
+    assert states["lyra2"].ready and states["lyra2-fast"].ready and not states["lyra2"].reason
+    with pytest.raises(InvalidInputError, match=r"steps is 9.*'lyra2-fast'"):
+        create_engine("lyra2-fast", "cpu", EngineOptions(steps=9))
+    with pytest.raises(InvalidInputError, match=r"memory_mode is fp8.*'preview'"):
+        create_engine("preview", "cpu", EngineOptions(memory_mode="fp8"))
+    AcceptedLicences().withdraw("nvidia-lyra-2.0")
+    with pytest.raises(EngineNotReadyError, match=r"Engine 'lyra2' is not ready.*lyra models licence"):
+        create_engine("lyra2", "cpu")
