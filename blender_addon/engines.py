@@ -13,6 +13,8 @@ _LACKS = {
     "needs_packages": "packages missing",
 }
 FETCHABLE = {"needs_download", "needs_conversion"}
+# What the panel has buttons for; of anything else the backend's own words say what to do.
+MENDABLE = FETCHABLE | {"needs_licence"}
 
 
 def find(engine_id: str) -> dict | None:
@@ -21,10 +23,10 @@ def find(engine_id: str) -> dict | None:
 
 
 def missing(engine_id: str) -> str:
-    """Why an engine cannot work, as the backend says; empty while it can, or is not known yet."""
+    """Why an engine cannot work; empty while it can, or is not known yet."""
     engine = find(engine_id)
     if engine is not None:
-        return "" if engine["ready"] else engine["reason"].rstrip(".")
+        return "" if engine["ready"] else f"{engine['label']}: {obstacle(engine) or lack(engine)}".rstrip(".")
     if session.current.engines:
         return f"The engine '{engine_id}' is unknown to the running service; choose another"
     return ""
@@ -44,9 +46,19 @@ def lack(engine: dict) -> str:
     return words.format(download=size(now.get("download_bytes")))
 
 
+def obstacle(engine: dict) -> str:
+    """What the backend says of an engine that the panel's buttons cannot make ready; else empty."""
+    now = state(engine)
+    if engine["ready"] or now.get("status") in MENDABLE:
+        return ""
+    return now.get("text") or engine["reason"]
+
+
 def open_licences(engine: dict) -> list[dict]:
-    """The licences that must still be accepted."""
-    return [licence for licence in state(engine).get("licences", ()) if not licence["accepted"]]
+    """The licences that are to be accepted now."""
+    if state(engine).get("status") != "needs_licence":
+        return []
+    return [licence for licence in state(engine)["licences"] if not licence["accepted"]]
 
 
 def has_weights(engine_id: str) -> bool:

@@ -71,9 +71,6 @@ class LYRA_OT_download_weights(bpy.types.Operator):
         if engine is None or engines.state(engine).get("status") not in engines.FETCHABLE:
             cls.poll_message_set("The chosen engine has nothing to download")
             return False
-        if engines.open_licences(engine):
-            cls.poll_message_set("Accept the licence first")
-            return False
         if engines.state(engine)["status"] == "needs_download" and not bpy.app.online_access:
             cls.poll_message_set(
                 "Switch on Allow Online Access in Preferences, System: the weights are downloaded"

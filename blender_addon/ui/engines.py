@@ -31,8 +31,8 @@ def draw(layout, settings) -> None:
 
 
 def _draw_chosen(layout, engine: dict) -> None:
-    if not engine["ready"]:
-        say(layout, engines.state(engine).get("text") or engine["reason"], "INFO")
+    if obstacle := engines.obstacle(engine):
+        say(layout, obstacle, "INFO")
     for licence in engines.open_licences(engine):
         operator = layout.operator("lyra.accept_licence", text="Read and Accept Licence", icon="TEXT")
         operator.engine, operator.licence = engine["id"], licence["id"]

@@ -15,7 +15,7 @@ LICENCE = {
     "id": "nvidia-lyra-2.0",
     "title": "NVIDIA",
     "text": "Research only.\n  - No sale.",
-    "url_hint": "page",
+    "where": "page",
 }
 
 
@@ -32,14 +32,14 @@ class Service:
             "id": "lyra2", "label": "Lyra 2.0", "ready": there, "reason": "Weights are missing.", "needs": "a GPU",
             "license": "research", "default": False,
             "state": {"status": status, "text": f"It {status}.", "download_bytes": 98_000_000_000,
-                      "gpu_bytes": 24_000_000_000, "licences": [LICENCE | {"accepted": self.accepted}]},
+                      "licences": [LICENCE | {"accepted": self.accepted}]},
             "options": {"steps": {"default": 35, "min": 1, "max": 100},
                         "guidance": {"default": 5.0, "min": 1.0, "max": 15.0}},
         }  # fmt: skip
         preview = {
             "id": "preview", "label": "Preview", "ready": True, "reason": "", "needs": "", "license": "",
             "default": True, "options": {"steps": None, "guidance": None},
-            "state": {"status": "ready", "text": "", "download_bytes": 0, "gpu_bytes": 0, "licences": []},
+            "state": {"status": "ready", "text": "", "download_bytes": 0, "licences": []},
         }  # fmt: skip
         return [preview, lyra]
 
@@ -105,6 +105,8 @@ def check_licence_and_download(service):
     texts = panel("LYRA_PT_image")
     assert "Lyra 2.0: licence not accepted" in texts and "Read and Accept Licence" in texts, texts
     assert "lyra.download_weights" not in texts
+    settings.image = __file__
+    refused(bpy.ops.lyra.start_world, "Lyra 2.0: licence not accepted")
     refused(bpy.ops.lyra.download_weights, "nothing to download")
     assert bpy.ops.lyra.accept_licence(engine="lyra2", licence=LICENCE["id"]) == {"FINISHED"}
     until(lambda: engines.find("lyra2")["state"]["status"] == "needs_download")
@@ -112,6 +114,7 @@ def check_licence_and_download(service):
     refused(bpy.ops.lyra.accept_licence, "no licence", engine="lyra2", licence=LICENCE["id"])
     texts = panel("LYRA_PT_image")
     assert "Lyra 2.0: 98 GB to download" in texts and "Download 98 GB" in texts, texts
+    assert "It needs_download." not in texts, "that is for the command line"
     refused(bpy.ops.lyra.download_weights, "Allow Online Access")
     bpy.context.preferences.system.use_online_access = True
     assert bpy.ops.lyra.download_weights() == {"FINISHED"}
@@ -134,6 +137,20 @@ def check_found_again(service):
     service.job["state"] = "done"
     until(lambda: engines.find("lyra2")["ready"])
     assert panel("LYRA_PT_image").count("Lyra 2.0") == 1
+
+
+def check_what_no_button_mends():
+    lyra = engines.find("lyra2")
+    lyra["ready"], lyra["state"]["status"], lyra["state"]["text"] = (
+        False,
+        "needs_gpu",
+        "Needs a GPU with 24 GB.",
+    )
+    lyra["state"]["licences"][0]["accepted"] = False
+    texts = panel("LYRA_PT_image")
+    assert "Lyra 2.0: needs a GPU" in texts and "Needs a GPU with 24 GB." in texts, texts
+    assert "lyra.accept_licence" not in texts and "lyra.download_weights" not in texts
+    refused(bpy.ops.lyra.start_world, "Lyra 2.0: Needs a GPU with 24 GB")
 
 
 def check_settings_and_prompts(folder):
@@ -193,6 +210,7 @@ def main():
     until(lambda: session.current.engines)
     check_licence_and_download(service)
     check_found_again(service)
+    check_what_no_button_mends()
     check_settings_and_prompts(folder)
     uninstall()
 
