@@ -1,8 +1,9 @@
 """How well the depth aligner keeps one scale: what `lyra eval depth` prints of it.
 
-A flight of several chunks through a scene with true depth. Every frame's depth is disturbed by a random scale and by
+Flights of several chunks through scenes with true depth. Every frame's depth is disturbed by a random scale and by
 noise, then aligned chunk by chunk to what is remembered, as the engines do it: frame 0 is remembered as it is, every
-eighth frame is aligned and remembered. One chunk of the flight only turns.
+eighth frame is aligned and remembered. Two flights have five chunks, of which one only turns; the third goes round
+twice in twelve.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SIZE = (240, 416)
 # Of 80 frames in a chunk every eighth gets depth.
 PER_CHUNK = 10
 # Motions (x, y, z, yaw, pitch) at the chunk's ends: forward, a turn on the spot, aside and up, back round, onward.
-FLIGHTS = {
+STOPS = {
     "street": (
         (0, 0, 0, 0, 0),
         (0.5, 0, 7, 4, 0),
@@ -43,6 +44,43 @@ FLIGHTS = {
         (0, -0.3, 12, -6, 1),
     ),
 }
+ROUND_CHUNKS = 12
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A way through a scene: the `cameras` of frames 0, 8, 16, ... of whole chunks."""
+
+    name: str
+    scene: PaintedScene
+    cameras: Trajectory
+
+
+def flights(size: tuple[int, int] = SIZE) -> list[Flight]:
+    """The flights at frames of `size` (height, width)."""
+    scenes = (hall(size), street(size))
+    ways = [Flight(scene.name, scene, _along(scene, _between_stops(STOPS[scene.name]))) for scene in scenes]
+    return [*ways, Flight("round", scenes[0], _along(scenes[0], _twice_round()))]
+
+
+def _along(scene: PaintedScene, motions: np.ndarray) -> Trajectory:
+    return path(motions, scene.intrinsics, scene.size)
+
+
+def _between_stops(stops: Sequence[Sequence[float]]) -> np.ndarray:
+    """Motions of PER_CHUNK frames from stop to stop, each starting and ending gently."""
+    share = (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, PER_CHUNK + 1)))[1:, None]
+    ends = itertools.pairwise(np.array(stops, np.float64))
+    return np.concatenate([np.zeros((1, 5)), *(a + share * (b - a) for a, b in ends)])
+
+
+def _twice_round() -> np.ndarray:
+    """Motions through the hall and back, turning all the while, twice in all directions."""
+    turn = np.linspace(0, 4 * np.pi, ROUND_CHUNKS * PER_CHUNK + 1)
+    along = 6 - 6 * np.cos(turn / 2)
+    return np.stack(
+        [1.5 * np.sin(turn), -0.5 * np.sin(turn / 2), along, np.degrees(turn), 5 * np.sin(turn)], 1
+    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +128,7 @@ class AlignmentRow:
     neighbours; `drift`: how far the last chunk's scale is off; `seconds`: for ten frames.
     """
 
-    scene: str
+    flight: str
     disturbance: str
     before: float
     median: float
@@ -101,35 +139,26 @@ class AlignmentRow:
     seconds: float
 
 
-def flight(scene: PaintedScene) -> Trajectory:
-    """Cameras of frames 0, 8, 16, ... of a flight of five chunks."""
-    stops = np.array(FLIGHTS[scene.name], np.float64)
-    share = (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, PER_CHUNK + 1)))[1:, None]
-    motions = [stops[:1], *(a + share * (b - a) for a, b in itertools.pairwise(stops))]
-    return path(np.concatenate(motions), scene.intrinsics, scene.size)
-
-
 def evaluate_flight(
-    scene: PaintedScene,
+    flight: Flight,
     disturbances: Sequence[Disturbance] = DISTURBANCES,
     seed: int = 0,
     aligner: DepthAligner | None = None,
     progress: Progress = SILENT,
 ) -> list[AlignmentRow]:
     """Flies through a scene, disturbs and aligns every frame's depth, and compares with the truth."""
-    aligner = aligner or DepthAligner()
-    cameras = flight(scene)
+    aligner, cameras = aligner or DepthAligner(), flight.cameras
     truth = []
     for n, w2c in enumerate(cameras.w2c):
         progress.update("depth", 0.5 * n / len(cameras.w2c))
-        truth.append(scene.view(w2c)[1])
+        truth.append(flight.scene.view(w2c)[1])
     rows = []
     for n, disturbance in enumerate(disturbances):
         progress.update("alignment", 0.5 + 0.5 * n / len(disturbances))
         rng = np.random.default_rng(seed)
         given = np.stack([truth[0], *(disturbance.applied(depth, rng) for depth in truth[1:])])
         aligned, seconds = _aligned(aligner, cameras, given)
-        rows.append(_figures(scene, disturbance, np.stack(truth), given, aligned, seconds))
+        rows.append(_figures(flight.name, disturbance, np.stack(truth), given, aligned, seconds))
     return rows
 
 
@@ -149,7 +178,7 @@ def _aligned(aligner: DepthAligner, cameras: Trajectory, given: np.ndarray) -> t
     return np.concatenate(aligned), 10 * seconds / (len(given) - 1)
 
 
-def _figures(scene, disturbance, truth, given, aligned, seconds) -> AlignmentRow:
+def _figures(name, disturbance, truth, given, aligned, seconds) -> AlignmentRow:
     surface = np.isfinite(truth)
     surface[0] = False
     with np.errstate(invalid="ignore"):
@@ -161,7 +190,7 @@ def _figures(scene, disturbance, truth, given, aligned, seconds) -> AlignmentRow
     border = np.zeros(len(jumps), bool)
     border[::PER_CHUNK] = True
     return AlignmentRow(
-        scene.name,
+        name,
         disturbance.name,
         float(np.median(before[surface])),
         float(np.median(errors[surface])),
@@ -180,11 +209,11 @@ def evaluate_alignment(
     progress: Progress = SILENT,
 ) -> list[AlignmentRow]:
     """The figures of every flight under every disturbance, at frames of `size` (height, width)."""
-    scenes = (hall(size), street(size))
+    ways = flights(size)
     rows: list[AlignmentRow] = []
-    for n, scene in enumerate(scenes):
-        share = progress.part(n / len(scenes), (n + 1) / len(scenes))
-        rows += evaluate_flight(scene, disturbances, seed, progress=share)
+    for n, flight in enumerate(ways):
+        share = progress.part(n / len(ways), (n + 1) / len(ways))
+        rows += evaluate_flight(flight, disturbances, seed, progress=share)
     return rows
 
 
@@ -196,7 +225,7 @@ def alignment_table(rows: Sequence[AlignmentRow]) -> str:
     )
     goal = f"{'goal':<31}{'':>8}{'<= 3%':>8}{'':>8}{'<= 1%':>8}"
     lines = [
-        f"{row.scene:<9}{row.disturbance:<22}{row.before:>8.2%}{row.median:>8.2%}{row.worst:>8.2%}"
+        f"{row.flight:<9}{row.disturbance:<22}{row.before:>8.2%}{row.median:>8.2%}{row.worst:>8.2%}"
         f"{row.border:>8.2%}{row.inside:>8.2%}{row.drift:>8.2%}{row.seconds:>8.2f}"
         for row in rows
     ]
