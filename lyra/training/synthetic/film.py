@@ -111,14 +111,14 @@ def _sensor(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Softness or sharpening, then noise."""
     draw = rng.random()
     height, width = picture.shape[:2]
-    if draw < 0.2:
-        size = rng.uniform(0.3, 0.9) * width / 160
+    if draw < 0.17:
+        size = rng.uniform(0.3, 0.8) * width / 160
         picture = gaussian_filter(picture, (size, size, 0))
     elif draw < 0.45:
         soft = gaussian_filter(picture, (1, 1, 0))
         picture = picture + rng.uniform(0.2, 0.9) * (picture - soft)
     if rng.random() < 0.5:
-        strength = min(rng.exponential(0.012), 0.05)
+        strength = min(rng.exponential(0.009), 0.035)
         picture = picture + strength * rng.standard_normal((height, width, 1), np.float32)
         if rng.random() < 0.5:
             picture = picture + 0.7 * strength * rng.standard_normal(picture.shape, np.float32)

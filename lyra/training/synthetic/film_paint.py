@@ -18,7 +18,7 @@ def by_hand(
         picture = wobbled(picture, rng)
     draw = rng.random()
     if draw < 0.45:
-        picture = brushed(picture, int(rng.integers(1, 4)))
+        picture = brushed(picture, max(1, round(rng.uniform(0.6, 2.2) * picture.shape[1] / 160)))
     elif draw < 0.6:
         picture = flattened(picture, int(rng.integers(4, 9)))
     if rng.random() < 0.35:
@@ -90,7 +90,7 @@ def on_paper(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = picture.shape[:2]
     fine = gaussian_filter(rng.standard_normal((height, width)), 0.6)
     broad = gaussian_filter(rng.standard_normal((height, width)), 0.06 * width)
-    texture = rng.uniform(0.01, 0.04) * fine / fine.std() + rng.uniform(0.0, 0.06) * broad / broad.std()
+    texture = rng.uniform(0.005, 0.025) * fine / fine.std() + rng.uniform(0.0, 0.06) * broad / broad.std()
     return picture * (1 + texture[..., None])
 
 

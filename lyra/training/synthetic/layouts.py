@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lyra.training.synthetic import layouts_city as city
 from lyra.training.synthetic import layouts_indoor as indoor
+from lyra.training.synthetic import layouts_mixed as mixed
 from lyra.training.synthetic import layouts_nature as nature
 from lyra.training.synthetic import layouts_objects as objects
 from lyra.training.synthetic import layouts_old as old
@@ -35,6 +36,10 @@ LAYOUTS: dict[str, tuple[Callable[[Scene], None], float]] = {
     "desert": (wide.desert, 1.0),
     "cloud sea": (wide.cloud_sea, 1.0),
     "path": (wide.path, 1.5),
+    "stairs": (mixed.stairs, 1.2),
+    "pavilion": (mixed.pavilion, 1.2),
+    "village": (mixed.village, 1.5),
+    "hangar": (mixed.hangar, 1.2),
     "forest": (nature.forest, 2.0),
 }
 KINDS = tuple(LAYOUTS)

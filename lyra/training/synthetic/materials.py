@@ -242,7 +242,7 @@ def water(scene: Scene) -> int:
         scene.uniform(0.4, 3.0),
         grain=0.05,
         dirt=0.0,
-        relief=scene.pick([0.0, 0.01, 0.03, 0.06, 0.12]),
+        relief=scene.pick([0.0, 0.06, 0.2, 0.4, 0.8]),
         gloss=scene.uniform(0.1, 0.45),
         cover=0.0,
     )

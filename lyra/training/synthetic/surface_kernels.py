@@ -190,5 +190,7 @@ def surface(
         broad - wp.vec3(0.5, 0.5, 0.5)
     )
     bump = bump + 0.5 * joint * wp.vec3(tint - 0.5, 0.0, 0.5 - tint)
-    look.normal = wp.normalize(n + 2.0 * material.relief * bump)
+    # What mirrors is polished or still.
+    rough = 2.0 * material.relief * (1.0 - 0.85 * wp.min(8.0 * look.gloss, 1.0))
+    look.normal = wp.normalize(n + rough * bump)
     return look
