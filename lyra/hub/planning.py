@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,24 +58,29 @@ class Plan:
     def lines(self) -> list[str]:
         """What the user reads."""
         height, width = self.frame_hw
+        conversion = "done"
+        if self.conversion:
+            conversion = (
+                f"{bytes_text(self.conversion)} written once; the checkpoint can be deleted afterwards"
+            )
         device = f"{self.machine.name}, {_known(self.machine.memory, bytes_text)}"
         rows = [
             ("device", device),
             ("download", bytes_text(self.download)),
-            ("conversion", f"{bytes_text(self.conversion)} written once"),
+            ("conversion", conversion),
             ("disk free", bytes_text(self.disk_free)),
             ("RAM", f"{bytes_text(self.ram)} of {_known(self.machine.ram, bytes_text)}"),
-            ("memory mode", _known(self.memory_mode, str)),
-            ("memory", f"about {_known(self.memory, bytes_text)}"),
-            ("time", f"about {_known(self.seconds, seconds_text)} per 80 frames of {width}x{height}"),
+            ("memory mode", self.memory_mode or "unknown"),
+            ("memory", _known(self.memory, bytes_text, "about ")),
+            ("time", f"{_known(self.seconds, seconds_text, 'about ')} per 80 frames of {width}x{height}"),
             ("depth", self.depth),
             ("licences", ", ".join(LICENCES[i].label for i in self.licences)),
         ]  # fmt: skip
         return [f"{name:<12} {value}" for name, value in rows] + [f"note: {note}" for note in self.notes]
 
 
-def _known(value, text) -> str:
-    return "unknown" if value is None else text(value)
+def _known(value: float | None, text: Callable[[float], str], before: str = "") -> str:
+    return "unknown" if value is None else before + text(value)
 
 
 def plan(
@@ -174,7 +180,7 @@ def _obstacles(
         )
     if machine.ram is not None and ram > machine.ram:
         notes.append(f"{bytes_text(ram)} of RAM are needed and this machine has {bytes_text(machine.ram)}.")
-    if memory is not None and machine.memory is not None and memory > machine.memory:
+    if machine.device == "cuda" and memory is not None and memory > machine.memory:
         notes.append(f"{machine.name} has {bytes_text(machine.memory)}, and {bytes_text(memory)} are needed.")
     return tuple(notes)
 

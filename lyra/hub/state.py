@@ -89,7 +89,7 @@ def engine_state(
     missing = wanted_items(engine_id, weights, depth)
     size = sum(weights.missing_bytes(i) for i in missing)
     unaccepted = licences.missing((*wanted.licences, *needs(depth).licences))
-    packages = missing_packages((*wanted.packages, *needs(depth).packages))
+    packages = missing_packages(dict.fromkeys((*wanted.packages, *needs(depth).packages)))
     config = network_config(weights)
 
     def state(status: Status, text: str) -> EngineState:
@@ -97,14 +97,14 @@ def engine_state(
             engine_id, status, text, size, missing, tuple(entry.id for entry in unaccepted), depth
         )
 
+    obstacle = _gpu_obstacle(config, machine, device)
+    if obstacle:
+        return state("needs_gpu", obstacle)
     if packages:
         return state(
             "needs_packages",
             f"Needs {', '.join(packages)}, not installed here; install with: pip install 'lyra-worlds[{wanted.extra}]'",
         )
-    obstacle = _gpu_obstacle(config, machine, device)
-    if obstacle:
-        return state("needs_gpu", obstacle)
     if unaccepted:
         names = " ".join(entry.id for entry in unaccepted)
         return state(

@@ -81,9 +81,9 @@ def test_a_small_network_runs_on_a_cpu(weights, licences, with_packages):
     assert engine_state("lyra2", None, weights, licences, CPU).status == "needs_conversion"
 
 
-def test_missing_packages_come_first(empty, licences, monkeypatch):
+def test_missing_packages_come_before_downloads(empty, licences, monkeypatch):
     monkeypatch.setattr(module, "missing_packages", lambda modules: ("diffusers",))
-    state = engine_state("lyra2", None, empty, licences, CPU)
+    state = engine_state("lyra2", None, empty, licences, H200)
     assert state.status == "needs_packages"
     assert "diffusers" in state.text and "pip install 'lyra-worlds[lyra2]'" in state.text
 
