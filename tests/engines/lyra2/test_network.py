@@ -212,3 +212,21 @@ def test_offloaded_modules_do_not_lie_in_each_other():
         assert not chosen & {
             path.split(".")[-1] for path, _ in getattr(network, name).named_modules() if path
         }
+
+
+def test_shapes_of_the_published_size():
+    with torch.device("meta"):
+        network = Lyra2Transformer3DModel(num_layers=1).bfloat16()
+        sizes = {"history": (16, 25), "condition": (20, 45), "rays": (384, 45), "correspondence": (1280, 45)}
+        inputs = {name: torch.empty(1, *size, 60, 104) for name, size in sizes.items()}
+        text, image, latents = (
+            torch.empty(2, 512, 4096),
+            torch.empty(1, 257, 1280),
+            torch.empty(1, 16, 20, 60, 104),
+        )
+        timestep = torch.empty(())
+    prepared = network.prepare(**inputs)
+    assert prepared.history.shape == (1, 7046, 5120)
+    assert prepared.squeezed[0].shape == (1, 38246, 256)
+    velocity = network(latents, timestep, prepared, network.encode_context(text, image))
+    assert velocity.shape == (2, 16, 20, 60, 104) and velocity.dtype == torch.float32
