@@ -11,7 +11,7 @@ from lyra.training.synthetic import KINDS, MOTIONS, flight, generate
 from lyra.training.synthetic.film_paint import brushed
 from lyra.training.synthetic.generate import best_shots, build_scene
 from lyra.training.synthetic.render import Stage, intrinsics_of
-from lyra.training.synthetic.shape_kernels import FAR
+from lyra.training.synthetic.span_kernels import FAR
 
 SIZE = (48, 80)
 

@@ -12,7 +12,7 @@ from lyra.training.synthetic.film import develop
 from lyra.training.synthetic.layouts import KINDS, LAYOUTS
 from lyra.training.synthetic.render import Shot, Stage, intrinsics_of
 from lyra.training.synthetic.scene import Scene
-from lyra.training.synthetic.shape_kernels import FAR
+from lyra.training.synthetic.span_kernels import FAR
 
 PROBE = (12, 20)
 CLOSEST = 0.25

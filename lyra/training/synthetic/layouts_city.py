@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from lyra.training.synthetic import houses, monuments, parts, vessels
 from lyra.training.synthetic import materials as paint
-from lyra.training.synthetic import monuments, parts, vessels
 from lyra.training.synthetic.air import outdoors
 from lyra.training.synthetic.scene import Scene
 
@@ -41,7 +41,7 @@ def street(scene: Scene) -> None:
             if scene.chance(0.92):
                 x = side * (width + 0.5 * deep + scene.uniform(0, 1.5)) + bend * y * y
                 size = (deep, long * scene.uniform(0.85, 1.0), tall * scene.uniform(0.6, 1.4))
-                parts.house(
+                houses.house(
                     scene,
                     (x, y + 0.5 * long, 0.0),
                     size,
@@ -59,7 +59,7 @@ def street(scene: Scene) -> None:
             )
     if scene.chance(0.6):
         at = (bend * 4900 + scene.uniform(-6, 6), scene.uniform(60, 130), 0.0)
-        parts.tower(
+        houses.tower(
             scene, at, scene.uniform(15, 45), scene.uniform(3, 6), paint.masonry(scene), scene.pick(roofs)
         )
     _clutter(scene, width, night)
@@ -132,7 +132,7 @@ def square(scene: Scene) -> None:
             wide = scene.uniform(0.25, 0.7) * half
             spot = parts.around((0, 0, 0), yaw, (at + 0.5 * wide, half + 4, 0.0))
             if scene.chance(0.9):
-                parts.house(
+                houses.house(
                     scene,
                     spot,
                     (wide * 0.97, scene.uniform(6, 8), tall * scene.uniform(0.7, 1.3)),
@@ -146,7 +146,7 @@ def square(scene: Scene) -> None:
             parts.arcade(scene, start, yaw, 6, half / 3, scene.uniform(4, 6), 0.4, fronts[3])
     if scene.chance(0.7):
         spot = (scene.uniform(-1, 1) * half, half + scene.uniform(5, 30), 0.0)
-        parts.tower(scene, spot, scene.uniform(1.5, 4) * tall, scene.uniform(2, 5), fronts[3], roofs[0])
+        houses.tower(scene, spot, scene.uniform(1.5, 4) * tall, scene.uniform(2, 5), fronts[3], roofs[0])
     monuments.monument(
         scene,
         (scene.uniform(-0.3, 0.3) * half, scene.uniform(-0.3, 0.4) * half, 0.0),
@@ -193,12 +193,12 @@ def rooftops(scene: Scene) -> None:
             if temple and scene.chance(0.5):
                 monuments.pagoda(scene, at, 0.42 * step, int(scene.uniform(1, 4)))
             else:
-                parts.house(
+                houses.house(
                     scene, at, size, scene.uniform(-0.2, 0.2), scene.pick(fronts), scene.pick(roofs), style
                 )
     for _ in range(int(scene.uniform(0, 4))):
         at = (scene.uniform(-30, 30), scene.uniform(25, 110), 0.0)
-        parts.tower(
+        houses.tower(
             scene, at, scene.uniform(15, 45), scene.uniform(2.5, 5), paint.masonry(scene), scene.pick(roofs)
         )
     scene.fov = math.radians(scene.uniform(35, 80))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from lyra.training.synthetic import furniture, parts
 from lyra.training.synthetic import materials as paint
-from lyra.training.synthetic import parts
 from lyra.training.synthetic import shape_kernels as shapes
 from lyra.training.synthetic.air import indoors
 from lyra.training.synthetic.scene import Scene
@@ -96,9 +96,9 @@ def _furniture(scene: Scene, at, x: float, y: float, material: int) -> None:
     )
     yaw = scene.pick([0.0, 0.5, 1.0, 1.5]) * math.pi + scene.uniform(-0.15, 0.15)
     if piece == "table":
-        parts.table(scene, at, yaw, material)
+        furniture.table(scene, at, yaw, material)
     elif piece == "chair":
-        parts.chair(scene, at, scene.uniform(0, 6.3), material)
+        furniture.chair(scene, at, scene.uniform(0, 6.3), material)
     elif piece == "cupboard":
         side = scene.pick(["left", "right", "back"])
         spot, turned = {
@@ -106,12 +106,12 @@ def _furniture(scene: Scene, at, x: float, y: float, material: int) -> None:
             "right": ((x, at[1], 0.0), -0.5 * math.pi),
             "back": ((at[0], y, 0.0), 0.0),
         }[side]
-        parts.cupboard(scene, spot, turned, material)
+        furniture.cupboard(scene, spot, turned, material)
     elif piece == "bed":
         scene.box((at[0], at[1], 0.25), (0.8, 1.0, 0.25), material, yaw)
         scene.box((at[0], at[1], 0.5), (0.75, 0.95, 0.12), paint.make(scene, "pastel", size=0.5), yaw)
     elif piece == "trinket":
-        parts.trinket(scene, at, scene.uniform(0.15, 0.5))
+        furniture.trinket(scene, at, scene.uniform(0.15, 0.5))
     elif piece == "crate":
         parts.crate(scene, at, scene.uniform(0.4, 1.0))
     elif piece == "figure":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from lyra.training.synthetic import furniture, houses, monuments, parts, vessels
 from lyra.training.synthetic import materials as paint
-from lyra.training.synthetic import monuments, parts, vessels
 from lyra.training.synthetic import shape_kernels as shapes
 from lyra.training.synthetic import surface_kernels as patterns
 from lyra.training.synthetic.air import indoors, outdoors
@@ -43,7 +43,7 @@ def stairs(scene: Scene) -> None:
                 long = scene.uniform(3.5, 8)
                 spot = (side * (width + 3.5 + scene.uniform(0, 1)), y + 0.5 * long, -1.0)
                 tall = scene.uniform(4, 9) + at[2] * y / deep
-                parts.house(scene, spot, (6.0, long, tall), 0.0, front if scene.chance(0.5) else None, roof)
+                houses.house(scene, spot, (6.0, long, tall), 0.0, front if scene.chance(0.5) else None, roof)
                 y += long
     draw = scene.pick(["gate", "pagoda", "tower", "monument"])
     end = (at[0], at[1] + 3, at[2])
@@ -54,7 +54,7 @@ def stairs(scene: Scene) -> None:
     elif draw == "pagoda":
         monuments.pagoda(scene, end, 1.6 * width + 1, int(scene.uniform(1, 4)))
     elif draw == "tower":
-        parts.tower(scene, end, scene.uniform(10, 30), 1.2 * width, stone, paint.roofing(scene))
+        houses.tower(scene, end, scene.uniform(10, 30), 1.2 * width, stone, paint.roofing(scene))
     else:
         monuments.monument(scene, end, 0.5 * width)
     leaves = paint.foliage(scene)
@@ -119,7 +119,7 @@ def pavilion(scene: Scene) -> None:
         parts.rail(scene, (-x, y - 0.1, 0.0), (x, y - 0.1, 0.0), 1.0, post)
     for _ in range(int(scene.uniform(0, 6))):
         spot = (scene.uniform(-0.7, 0.7) * x, scene.uniform(2, y - 1), 0.0)
-        scene.pick([parts.crate, parts.trinket])(scene, spot, scene.uniform(0.3, 0.9))
+        scene.pick([parts.crate, furniture.trinket])(scene, spot, scene.uniform(0.3, 0.9))
     for _ in range(int(scene.uniform(0, 5))):
         spot = (scene.uniform(-20, 20), y + scene.uniform(4, 30), level)
         parts.boulder(scene, spot, scene.uniform(0.5, 3.5), paint.cliff(scene))
@@ -171,7 +171,7 @@ def village(scene: Scene) -> None:
             scene.column((at[0] + 0.5 * r, at[1], at[2] + 1.2 * r), r, 0.25, scene.pick(walls))
         else:
             size = (r * scene.uniform(1.4, 2.2), r * scene.uniform(1.4, 2.2), r * scene.uniform(0.9, 1.6))
-            parts.house(scene, at, size, scene.uniform(-0.6, 0.6), scene.pick(walls), scene.pick(roofs))
+            houses.house(scene, at, size, scene.uniform(-0.6, 0.6), scene.pick(walls), scene.pick(roofs))
     trunk, leaves = paint.bark(scene), paint.foliage(scene)
     for _ in range(int(scene.uniform(2, 9))):
         at = (scale * scene.rng.normal(0, 0.8), scale * scene.uniform(0.25, 2.5), -0.3)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from lyra.training.synthetic import houses, monuments, parts, vessels
 from lyra.training.synthetic import materials as paint
-from lyra.training.synthetic import monuments, parts, vessels
 from lyra.training.synthetic import shape_kernels as shapes
 from lyra.training.synthetic.air import outdoors
 from lyra.training.synthetic.layouts_nature import foreground, terrain
@@ -113,13 +113,13 @@ def _subject(scene: Scene, at: Vec, size: float, floating: bool) -> None:
         roof = paint.roofing(scene)
         for _ in range(int(scene.uniform(1, 4))):
             spot = (at[0] + size * scene.rng.normal(0, 0.2), at[1] + size * scene.rng.normal(0, 0.2), at[2])
-            parts.tower(
+            houses.tower(
                 scene, spot, size * scene.uniform(0.6, 1.2), size * scene.uniform(0.1, 0.2), material, roof
             )
     elif draw == "house":
         shape = (size * scene.uniform(0.5, 1), size * scene.uniform(0.5, 1), size * scene.uniform(0.3, 0.8))
-        parts.house(scene, at, shape, scene.uniform(-1, 1))
-        parts.house(
+        houses.house(scene, at, shape, scene.uniform(-1, 1))
+        houses.house(
             scene,
             (at[0] + 0.5 * size, at[1] + 0.3, at[2]),
             tuple(0.6 * s for s in shape),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from lyra.training.synthetic import houses, parts
 from lyra.training.synthetic import materials as paint
-from lyra.training.synthetic import parts
 from lyra.training.synthetic import shape_kernels as shapes
 from lyra.training.synthetic.air import outdoors
 from lyra.training.synthetic.layouts_nature import foreground, terrain
@@ -32,7 +32,7 @@ def castle(scene: Scene) -> None:
     for _ in range(int(scene.uniform(3, 10))):
         at = (size * scene.uniform(-1.1, 1.1), away + size * scene.uniform(-0.8, 0.8), base - 0.3 * size)
         tall = size * scene.uniform(0.7, 2.4)
-        parts.tower(scene, at, tall, size * scene.uniform(0.1, 0.3), walls, roof)
+        houses.tower(scene, at, tall, size * scene.uniform(0.1, 0.3), walls, roof)
     scene.box((0, away, base + 0.2 * size), (0.7 * size, 0.5 * size, 0.6 * size), paint.facade(scene))
     for side in (-1, 1):
         scene.box((side * 0.6 * size, away - 0.9 * size, base), (0.5 * size, 0.08 * size, 0.3 * size), walls)
@@ -50,7 +50,7 @@ def castle(scene: Scene) -> None:
         parts.tree(scene, at, away * scene.uniform(0.03, 0.1), trunk, leaves)
     for _ in range(int(scene.uniform(0, 6))):
         spot = (scene.uniform(-0.8, 0.8) * away, scene.uniform(0.4, 1.0) * away, -0.5)
-        parts.house(
+        houses.house(
             scene,
             spot,
             tuple(size * scene.uniform(0.2, 0.4) for _ in range(3)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from lyra.training.synthetic import houses, monuments, parts, vessels
 from lyra.training.synthetic import materials as paint
-from lyra.training.synthetic import monuments, parts, vessels
 from lyra.training.synthetic.air import outdoors
 from lyra.training.synthetic.layouts_nature import foreground, terrain
 from lyra.training.synthetic.scene import Scene
@@ -35,7 +35,7 @@ def coast(scene: Scene) -> None:
     if scene.chance(0.3):
         at = (scene.uniform(-0.3, 0.3) * scale, scene.uniform(0.4, 1.2) * scale, 0.0)
         scene.rock(at, (0.1 * scale, 0.1 * scale, 0.05 * scale), stone, 0.4)
-        parts.tower(scene, at, 0.25 * scale, 0.02 * scale, paint.masonry(scene), paint.roofing(scene), False)
+        houses.tower(scene, at, 0.25 * scale, 0.02 * scale, paint.masonry(scene), paint.roofing(scene), False)
     for _ in range(3):
         high = scene.uniform(1.0, 4.0) if scene.chance(0.6) else scale * scene.uniform(0.05, 0.4)
         pitch = -math.atan2(high, 0.6 * scale) * scene.uniform(0.0, 1.6) + scene.uniform(-0.08, 0.12)
@@ -118,7 +118,7 @@ def desert(scene: Scene) -> None:
         draw = scene.pick(["tower", "rock", "rock", "figure", "house", "monument"])
         size = scale * scene.uniform(0.02, 0.2)
         if draw == "tower":
-            parts.tower(scene, at, 2 * size, 0.3 * size, paint.masonry(scene), paint.roofing(scene))
+            houses.tower(scene, at, 2 * size, 0.3 * size, paint.masonry(scene), paint.roofing(scene))
         elif draw == "rock":
             parts.boulder(scene, at, size, paint.cliff(scene))
         elif draw == "figure":
@@ -126,7 +126,7 @@ def desert(scene: Scene) -> None:
                 scene, (0.2 * at[0], 0.3 * at[1], 0.12 * scale * scene.rng.random()), None, 0.03 * scale + 1
             )
         elif draw == "house":
-            parts.house(scene, at, (size, size, size), scene.uniform(0, 3))
+            houses.house(scene, at, (size, size, size), scene.uniform(0, 3))
         else:
             monuments.monument(scene, at, 0.4 * size)
     for _ in range(3):
@@ -169,7 +169,7 @@ def cloud_sea(scene: Scene) -> None:
             if scene.chance(0.3):
                 monuments.pagoda(scene, (at[0], at[1], 0.75 * half[2]), 0.5 * size, int(scene.uniform(1, 4)))
         else:
-            parts.tower(
+            houses.tower(
                 scene, at, size * scene.uniform(2, 6), 0.4 * size, paint.masonry(scene), paint.roofing(scene)
             )
     for _ in range(3):
@@ -229,7 +229,7 @@ def path(scene: Scene) -> None:
                 (x, y, -0.2), yaw, (scene.pick([-1, 1]) * (width + scene.uniform(4, 9)), 3.0, 0.0)
             )
             size = (scene.uniform(4, 7), scene.uniform(4, 7), scene.uniform(2.5, 5))
-            parts.house(scene, at, size, yaw + scene.uniform(-0.3, 0.3))
+            houses.house(scene, at, size, yaw + scene.uniform(-0.3, 0.3))
         x, y, yaw = nx, ny, yaw + bend
     for _ in range(2):
         scene.see_from(

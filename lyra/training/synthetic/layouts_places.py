@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from lyra.training.synthetic import houses, monuments, parts, vessels
 from lyra.training.synthetic import materials as paint
-from lyra.training.synthetic import monuments, parts, vessels
 from lyra.training.synthetic import shape_kernels as shapes
 from lyra.training.synthetic.air import outdoors
 from lyra.training.synthetic.layouts_nature import terrain
@@ -132,7 +132,7 @@ def bridge(scene: Scene) -> None:
     if scene.chance(0.5):
         monuments.pagoda(scene, end, scene.uniform(4, 9), int(scene.uniform(1, 6)))
     else:
-        parts.tower(
+        houses.tower(
             scene,
             (end[0], end[1], end[2] - drop),
             drop + scene.uniform(8, 25),
@@ -142,7 +142,7 @@ def bridge(scene: Scene) -> None:
         )
     for _ in range(int(scene.uniform(0, 8))):
         spot = (scene.pick([-1, 1]) * scene.uniform(12, 60), scene.uniform(20, 120), -drop)
-        parts.tower(
+        houses.tower(
             scene, spot, scene.uniform(0.5, 2.5) * drop, scene.uniform(2, 6), side_wall, paint.roofing(scene)
         )
     if scene.chance(0.3):
@@ -290,7 +290,7 @@ def harbour(scene: Scene) -> None:
     roofs = [paint.roofing(scene) for _ in range(2)]
     for k in range(int(scene.uniform(3, 12))):
         spot = (-side * (width + 6 + scene.uniform(0, 5)), 4 + 6.5 * k, level - 0.5)
-        parts.house(
+        houses.house(
             scene, spot, (scene.uniform(6, 9), 6.2, scene.uniform(4, 10)), 0.0, None, scene.pick(roofs)
         )
     for _ in range(2):

@@ -9,12 +9,12 @@ import warp as wp
 
 import lyra.geometry  # noqa: F401  quietens Warp before its first launch
 from lyra.training.synthetic import render_kernels as kernels
-from lyra.training.synthetic import shape_kernels, surface_kernels, terrain_kernels
+from lyra.training.synthetic import shape_kernels, surface_kernels, terrain_kernels, tracing_kernels
 from lyra.training.synthetic.noise import noise_table
 from lyra.training.synthetic.scene import LAMP, MATERIAL, SOLID, Camera, Scene
 
-WORLD = np.dtype(kernels.World.numpy_dtype())
-VIEW = np.dtype(kernels.View.numpy_dtype())
+WORLD = np.dtype(tracing_kernels.World.numpy_dtype())
+VIEW = np.dtype(tracing_kernels.View.numpy_dtype())
 TILE = 16
 GRID = 160
 
@@ -38,14 +38,14 @@ class Stage:
         self._bounds = [np.array(s.bounds, np.float32).reshape(-1, 4) for s in scenes]
         self._first = np.cumsum([0, *(len(s.solids) for s in scenes)])
         worlds, terrains = self._worlds()
-        arrays = kernels.Arrays()
-        arrays.worlds = self._array(worlds, kernels.World)
+        arrays = tracing_kernels.Arrays()
+        arrays.worlds = self._array(worlds, tracing_kernels.World)
         arrays.solids = self._array(self._solids(), shape_kernels.Solid)
         arrays.bounds = self._array(np.concatenate([*self._bounds, np.zeros((1, 4), np.float32)]), wp.vec4)
         arrays.materials = self._array(
             _rows([m for s in scenes for m in s.materials], MATERIAL), surface_kernels.Material
         )
-        arrays.lamps = self._array(_rows([m for s in scenes for m in s.lamps], LAMP), kernels.Lamp)
+        arrays.lamps = self._array(_rows([m for s in scenes for m in s.lamps], LAMP), tracing_kernels.Lamp)
         arrays.noise = self._array(noise_table(), wp.vec3)
         arrays.grids = wp.zeros((max(len(terrains), 1), GRID, GRID), dtype=float, device=self.device)
         arrays.tile = TILE
@@ -100,7 +100,7 @@ class Stage:
             if layer >= 0:
                 world["terrain"]["lowest"] = grids[layer].min()
                 world["terrain"]["highest"] = grids[layer].max()
-        self.arrays.worlds = self._array(worlds, kernels.World)
+        self.arrays.worlds = self._array(worlds, tracing_kernels.World)
 
     def _views(self, shots: list[Shot], height: int, width: int) -> np.ndarray:
         views = np.zeros(len(shots), VIEW)
@@ -116,12 +116,12 @@ class Stage:
     def _aim(self, shots: list[Shot], height: int, width: int) -> None:
         views = self._views(shots, height, width)
         starts, listed = _tile_lists(views, self._bounds, self._first, height, width)
-        self.arrays.views = self._array(views, kernels.View)
+        self.arrays.views = self._array(views, tracing_kernels.View)
         self.arrays.tile_starts = self._array(starts, wp.int32)
         self.arrays.tile_solids = self._array(listed, wp.int32)
 
     def probe(self, shots: list[Shot], height: int, width: int) -> np.ndarray:
-        """Z-depth (V, H, W) float32 of the shots, shape_kernels.FAR for the sky."""
+        """Z-depth (V, H, W) float32 of the shots, span_kernels.FAR for the sky."""
         self._aim(shots, height, width)
         depth = wp.empty((len(shots), height, width), dtype=float, device=self.device)
         wp.launch(kernels.probe, depth.shape, [self.arrays], [depth], device=self.device)

@@ -15,9 +15,9 @@ import numpy as np
 
 import lyra.geometry  # noqa: F401  quietens Warp before its first launch
 from lyra.training.synthetic import shape_kernels as shapes
-from lyra.training.synthetic.render_kernels import Lamp
 from lyra.training.synthetic.shape_kernels import Solid
 from lyra.training.synthetic.surface_kernels import Material
+from lyra.training.synthetic.tracing_kernels import Lamp
 
 SOLID = np.dtype(Solid.numpy_dtype())
 MATERIAL = np.dtype(Material.numpy_dtype())

@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from lyra.training.synthetic.shape_kernels import turbulence, unit_hash
+from lyra.training.synthetic.noise_kernels import turbulence, unit_hash
 
 wp.set_module_options({"max_unroll": 4, "enable_backward": False, "fast_math": True})
 

@@ -2,7 +2,8 @@
 
 import warp as wp
 
-from lyra.training.synthetic.shape_kernels import FAR, turbulence
+from lyra.training.synthetic.noise_kernels import turbulence
+from lyra.training.synthetic.span_kernels import FAR
 
 wp.set_module_options({"max_unroll": 4, "enable_backward": False, "fast_math": True})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from lyra.training.synthetic import houses, parts
 from lyra.training.synthetic import materials as paint
-from lyra.training.synthetic import parts
 from lyra.training.synthetic import shape_kernels as shapes
 from lyra.training.synthetic.scene import Scene, Vec
 
@@ -87,7 +87,7 @@ def machine(scene: Scene, at: Vec, size: float) -> None:
                 shape=(scene.uniform(0.5, 1),),
             )
         elif draw == "house":
-            parts.house(scene, spot, (half, half, 1.2 * half), scene.uniform(0, 3), scene.pick(skins), roof)
+            houses.house(scene, spot, (half, half, 1.2 * half), scene.uniform(0, 3), scene.pick(skins), roof)
         else:
             scene.column(spot, 2.5 * half, 0.15 * half, scene.pick(skins), 0.8)
     for _ in range(int(scene.uniform(0, 5))):
