@@ -24,7 +24,7 @@ SCALES = 4
 class Weights:
     """How much each term counts."""
 
-    direct: float = 0.25
+    direct: float = 0.6
     aligned: float = 1.0
     invariant: float = 0.7
     gradient: float = 0.5
@@ -68,10 +68,11 @@ def terms(
     error = torch.where(target.sky, error.clamp(min=0), error)
     seen = ~target.sky
     offset = masked_median(error.detach(), seen)[:, None, None]
-    freed = torch.where(seen, error - offset, error)
+    # Without the sky, which would pull all of the picture down with it.
+    freed = (error - offset).abs() * seen
     return {
         "direct": error.abs().mean(),
-        "aligned": freed.abs().mean(),
+        "aligned": freed.sum() / seen.sum().clamp(min=1),
         "invariant": _invariant(log_inverse, target.log_inverse),
         "gradient": _gradient(error),
         "ranking": _ranking(log_inverse, target.log_inverse),
