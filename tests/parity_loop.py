@@ -26,8 +26,6 @@ from tests.parity_network import tiny_network
 
 CACHED_FRAME_STRIDE = 8
 SMOOTHING, GAIN = 5, 3
-# The recipe's network has two heads of 48 / 2.
-TINY_HEAD_DIM = 24
 # The goldens hold every 64th ray channel and every 37th channel of the correspondence buffer, as float16.
 RAY_STRIDE, BUFFER_STRIDE = 64, 37
 CONDITIONING_TOLERANCE = 2e-3
@@ -163,7 +161,7 @@ def run_loop(folder: Folder, case: str) -> dict[str, np.ndarray]:
     count, (height, width) = len(golden[f"{case}_frame_means"]), golden[f"{case}_frames"].shape[2:]
     inputs = golden_recipe.loop_inputs(seed, height, width, count)
     parts = Lyra2Components(
-        transformer=tiny_network(folder, TINY_HEAD_DIM),
+        transformer=tiny_network(folder, head_dim(folder)),
         vae=StreamingVae(tiny_vae(folder)),
         text_encoder=LoopText(inputs["text"], inputs["negative"]),
         image_encoder=LoopClip(inputs["clip"]),
@@ -192,6 +190,12 @@ def run_loop(folder: Folder, case: str) -> dict[str, np.ndarray]:
         f"{case}_history_latents": torch.cat(latents, 1).numpy(),
         f"{case}_cached_ids": np.array(made.remembered),
     }
+
+
+def head_dim(folder: Folder) -> int:
+    """How wide a head of the folder's network is, which its weights do not say."""
+    case = next(iter(folder.meta["net_cases"]))
+    return 2 * folder.arrays(f"net_{case}")["rope_angles"].shape[1]
 
 
 def check_loop(folder: Folder) -> Deviation:

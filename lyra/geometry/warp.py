@@ -111,12 +111,14 @@ def splat(
     settings: SplatSettings | None = None,
     size: tuple[int, int] | None = None,
     out: WarpedViews | None = None,
+    farthest: np.ndarray | None = None,
 ) -> WarpedViews:
     """Splats into T cameras: `target_w2c` (T, 4, 4), `target_intrinsics` (T, 3, 3), images of `size` (H, W).
 
     The source has one group, which goes into every target, or T groups, the t-th of which goes into target t.
     The size is by default the source's. `out`: an earlier result of the same shape to write into, which saves more
-    than half of the time on the CPU, where half a gigabyte of new memory is slow to get.
+    than half of the time on the CPU, where half a gigabyte of new memory is slow to get. `farthest` (T,) is the depth
+    that each target's weights refer to, where it is known from `farthest_depths` of more targets than these.
     """
     settings = settings or SplatSettings()
     targets, groups = len(target_w2c), len(source.points_world)
@@ -136,8 +138,19 @@ def splat(
     )
     check_shape("out.values", out.values, targets, height, width, channels)
     with space.stream():
-        _Launches(space, source, target_w2c, target_intrinsics, out, settings).run()
+        launches = _Launches(space, source, target_w2c, settings)
+        launches.run(target_intrinsics, out, launches.farthest() if farthest is None else farthest)
     return out
+
+
+def farthest_depths(
+    source: SplatSource, target_w2c: Array, settings: SplatSettings | None = None
+) -> np.ndarray:
+    """The greatest z (T,) float32 of the source in each target `target_w2c` (T, 4, 4) or in others of its batch."""
+    check_shape("target_w2c", target_w2c, None, 4, 4)
+    space = ArraySpace(source.points_world)
+    with space.stream():
+        return _Launches(space, source, target_w2c, settings or SplatSettings()).farthest()
 
 
 def forward_warp(
@@ -160,49 +173,45 @@ def forward_warp(
 class _Launches:
     """The kernels of one splat call over its targets: a thread per core on the CPU, large launches on a GPU."""
 
-    def __init__(
-        self, space, source: SplatSource, w2c, intrinsics, out: WarpedViews, settings: SplatSettings
-    ):
-        self.settings, self.device = settings, space.device
-        self.targets, self.height, self.width, channels = out.values.shape
-        self.groups, self.points = source.valid.shape
-        self.source_width = source.width
+    def __init__(self, space: ArraySpace, source: SplatSource, w2c: Array, settings: SplatSettings):
+        self.space, self.settings, self.device = space, settings, space.device
+        self.targets, self.source_width = len(w2c), source.width
+        self.groups, self.points, channels = source.values.shape
         self.kernels: SplatKernels = splat_kernels(channels)
         self.kernels.load(self.device)
         self.points_world = space.wrap(source.points_world).view(wp.vec3)
         self.valid = space.wrap(space.as_bytes(source.valid), wp.uint8)
         self.values = space.wrap(source.values)
         self.w2c = space.upload(to_numpy(w2c), wp.mat44)
-        self.intrinsics = space.upload(to_numpy(intrinsics), wp.mat33)
-        pixels = self.height * self.width
-        self.out = [
-            space.wrap(out.values.reshape(self.targets, pixels, channels)),
-            space.wrap(out.depth.reshape(self.targets, pixels)),
-            space.wrap(space.as_bytes(out.mask).reshape(self.targets, pixels), wp.uint8),
-        ]
-        self.farthest = wp.zeros(self.targets, dtype=wp.float32, device=self.device)
-
-    def run(self) -> None:
         share = CANVAS_TARGETS if self.device.is_cuda else 1
-        parts = [(first, min(share, self.targets - first)) for first in range(0, self.targets, share)]
-        workers = 1 if self.device.is_cuda else min(_usable_cores(), len(parts))
-        _in_threads([lambda part=part: self._find_farthest(*part) for part in parts], workers)
-        self.exponent_scale = self._exponent_scale()
+        self.parts = [(first, min(share, self.targets - first)) for first in range(0, self.targets, share)]
+        self.workers = 1 if self.device.is_cuda else min(_usable_cores(), len(self.parts))
+
+    def farthest(self) -> np.ndarray:
+        """The greatest z (targets,) of all points, the largest of each batch of targets."""
+        each = wp.zeros(self.targets, dtype=wp.float32, device=self.device)
+        _in_threads([lambda part=part: self._find_farthest(*part, each) for part in self.parts], self.workers)
+        batch = self.settings.batch
+        largest = np.maximum.reduceat(each.numpy(), np.arange(0, self.targets, batch))
+        return np.repeat(largest, batch)[: self.targets]
+
+    def run(self, intrinsics: Array, out: WarpedViews, farthest: np.ndarray) -> None:
+        """Splats into cameras with `intrinsics`; `farthest` (targets,) is what their weights refer to."""
+        self.height, self.width, channels = out.values.shape[1:]
+        pixels = self.height * self.width
+        self.intrinsics = self.space.upload(to_numpy(intrinsics), wp.mat33)
+        self.out = [
+            self.space.wrap(out.values.reshape(self.targets, pixels, channels)),
+            self.space.wrap(out.depth.reshape(self.targets, pixels)),
+            self.space.wrap(self.space.as_bytes(out.mask).reshape(self.targets, pixels), wp.uint8),
+        ]
+        scale = self.settings.sharpness / (np.log1p(farthest) + np.float32(1e-7))
+        self.exponent_scale = wp.array(scale.astype(np.float32), dtype=wp.float32, device=self.device)
         # Worker i takes every workers-th part with a canvas of its own.
-        _in_threads([lambda i=i: self._splat_parts(parts[i::workers]) for i in range(workers)], workers)
+        workers = self.workers
+        _in_threads([lambda i=i: self._splat_parts(self.parts[i::workers]) for i in range(workers)], workers)
 
-    def _exponent_scale(self) -> wp.array:
-        """sharpness / (max log1p(z) + 1e-7) for each target, the maximum being that of its batch."""
-        zeta = np.log1p(self.farthest.numpy())
-        starts = np.arange(0, self.targets, self.settings.batch)
-        largest = np.repeat(np.maximum.reduceat(zeta, starts), self.settings.batch)[: self.targets]
-        return wp.array(
-            (self.settings.sharpness / (largest + np.float32(1e-7))).astype(np.float32),
-            dtype=wp.float32,
-            device=self.device,
-        )
-
-    def _find_farthest(self, first: int, count: int) -> None:
+    def _find_farthest(self, first: int, count: int, farthest: wp.array) -> None:
         if self.device.is_cuda:
             threads = GPU_REDUCTION_THREADS
             chunk, step, step_of_chunk = -(-self.points // threads), threads, 1
@@ -212,7 +221,7 @@ class _Launches:
             farthest_z,
             dim=(count, threads),
             inputs=[self.points_world, self.w2c, first, self.groups, chunk, step, step_of_chunk],
-            outputs=[self.farthest],
+            outputs=[farthest],
             device=self.device,
         )
 

@@ -7,11 +7,13 @@ A buffer has `slots` blocks, the best frame's first, of four components (x, y, s
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lyra.geometry.arrays import Array, ArraySpace, to_numpy
 from lyra.geometry.rays import space_to_depth
-from lyra.geometry.warp import SplatSettings, splat, splat_source
+from lyra.geometry.warp import SplatSettings, farthest_depths, splat, splat_source
 from lyra.memory.cache import GeometryCache
 
 SLOTS = 5
@@ -80,7 +82,9 @@ def warped_correspondences(
     for component, value in enumerate(EMPTY_BLOCK):
         buffer[..., component] = value
     coordinates = canonical_coordinates(height, width, slots)
-    warped, lowest, highest = None, np.inf, -np.inf
+    rest = np.setdiff1d(np.arange(len(target_w2c)), np.arange(len(target_w2c))[kept])
+    warped = unseen = None
+    lowest, highest = np.inf, -np.inf
     for block, frame_id in enumerate(reversed(frame_ids)):
         entry = cache[frame_id]
         source = splat_source(
@@ -90,10 +94,19 @@ def warped_correspondences(
             space.bring(entry.intrinsics)[None, None],
             pixel_offset=settings.pixel_offset,
         )
-        warped = splat(source, target_w2c, target_intrinsics, settings, out=warped)
-        buffer[..., block, :3] = warped.values[kept]
-        buffer[..., block, 3] = warped.depth[kept]
-        lowest, highest = min(lowest, float(warped.depth.min())), max(highest, float(warped.depth.max()))
+        farthest = farthest_depths(source, target_w2c, settings)
+        warped = splat(
+            source, target_w2c[kept], target_intrinsics[kept], settings, out=warped, farthest=farthest[kept]
+        )
+        # Of the targets between, only the range of depth is asked for.
+        bare = replace(source, values=source.values[..., :0])
+        unseen = splat(
+            bare, target_w2c[rest], target_intrinsics[rest], settings, out=unseen, farthest=farthest[rest]
+        )
+        buffer[..., block, :3] = warped.values
+        buffer[..., block, 3] = warped.depth
+        for depth in (warped.depth, unseen.depth):
+            lowest, highest = min(lowest, float(depth.min())), max(highest, float(depth.max()))
     if frame_ids:
         depth = buffer[..., : len(frame_ids), 3]
         buffer[..., : len(frame_ids), 3] = 2 * (depth - lowest) / max(highest - lowest, 1e-6) - 1

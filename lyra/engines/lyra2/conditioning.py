@@ -69,6 +69,7 @@ class Conditioner:
         self.layout = layout
         self.device, self.dtype = torch.device(device), dtype
         self.retrieval_views = retrieval_views
+        self._own: dict[tuple[int, int], torch.Tensor] = {}
 
     def build(self, history: History, memory: GeometryCache, cameras: Cameras, vae: Vae) -> Conditioning:
         """The conditioning of the frames that follow `history`, whose `cameras` reach to the end of the chunk.
@@ -147,7 +148,13 @@ class Conditioner:
         )
         channels, h, w = generated.shape[1:]
         buffer = torch.zeros((self.layout.slots, channels, h, w), dtype=self.dtype, device=self.device)
-        own = torch.from_numpy(history_correspondences(memory.height, memory.width, slots))
-        buffer[list(self.layout.spatial_slots)] = own.to(buffer)
+        buffer[list(self.layout.spatial_slots)] = self._own_correspondences(memory.height, memory.width)
         buffer[self.layout.history_slots :] = generated.to(buffer)
         return buffer.permute(1, 0, 2, 3)[None]
+
+    def _own_correspondences(self, height: int, width: int) -> torch.Tensor:
+        """What the spatial slots see of themselves, which is the same in every chunk."""
+        if (height, width) not in self._own:
+            own = history_correspondences(height, width, len(self.layout.spatial_slots))
+            self._own = {(height, width): torch.from_numpy(own).to(self.device, self.dtype)}
+        return self._own[height, width]
