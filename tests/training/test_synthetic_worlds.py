@@ -100,7 +100,7 @@ def test_culling_loses_nothing():
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_flights_agree_with_their_own_depth(motion):
-    """Points of the first frame, carried by the trajectory into another, lie where that frame's depth says."""
+    """Points of the first frame, carried by the trajectory into another, lie where its depth says, or are hidden."""
     path = flight(2, "street", 5, 64, 96, motion)
     assert path.motion == motion
     assert path.images.shape == (5, 64, 96, 3)
@@ -108,10 +108,13 @@ def test_flights_agree_with_their_own_depth(motion):
     Trajectory.checked(path.trajectory.w2c, path.trajectory.intrinsics, 64, 96)
     moved = np.abs(path.trajectory.w2c[-1] - np.eye(4)).max()
     assert moved > 0.01
-    error, share = _carried_error(path, 0, 4)
-    assert share > 0.3
-    assert np.median(error) < 0.002
-    assert (error < 0.05).mean() > 0.7
+    for target in (1, 2, 4):
+        nearness, share = _carried(path, 0, target)
+        assert share > (0.02 if motion == "turn" else 0.15)
+        # Nothing is seen through a known surface; foliage and edges are let off.
+        assert (nearness < 0.97).mean() < 0.08
+    nearness, _ = _carried(path, 0, 1)
+    assert (np.abs(nearness - 1) < 0.01).mean() > 0.6
 
 
 def test_flights_keep_off_surfaces():
@@ -158,8 +161,8 @@ def _rays(intrinsics):
     return np.stack(np.broadcast_arrays(x[:, None, :], y[:, :, None], 1.0), -1)
 
 
-def _carried_error(path, source, target):
-    """Relative depth differences of the source's points at the pixels of the target they fall on, and how many do."""
+def _carried(path, source, target):
+    """Depth of the source's points over what the target sees where they fall (above 1: hidden), and how many do."""
     height, width = path.depth.shape[1:]
     k = path.trajectory.intrinsics[source]
     rows, columns = np.mgrid[:height, :width] + 0.5
@@ -174,4 +177,4 @@ def _carried_error(path, source, target):
     inside = ((at >= 0) & (at < (width - 1, height - 1))).all(1)
     # Inverse depth is linear over a plane's pixels.
     inverse = map_coordinates(1 / path.depth[target], at[inside, ::-1].T, order=1)
-    return np.abs(inverse * there[inside, 2] - 1), inside.sum() / solid.sum()
+    return inverse * there[inside, 2], inside.sum() / solid.sum()

@@ -87,7 +87,7 @@ def _clutter(scene: Scene, width: float, night: bool) -> None:
         elif draw == "crate":
             parts.crate(scene, at, scene.uniform(0.5, 1.2))
         elif draw == "awning":
-            cloth = paint.make(scene, scene.pick(["red", "paint", "pastel", "white"]), 4, 0.6)
+            cloth = paint.cloth(scene, "red", "paint", "pastel", "white")
             scene.box((at[0], at[1], 2.4), (1.0, 1.6, 0.05), cloth, roll=scene.uniform(-0.4, 0.4))
             scene.box((at[0], at[1], 0.45), (0.6, 1.3, 0.45), paint.timber(scene))
         elif draw == "cart":

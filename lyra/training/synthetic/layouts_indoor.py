@@ -74,13 +74,13 @@ def room(scene: Scene) -> None:
         _furniture(scene, at, x, y, material)
     for _ in range(int(scene.uniform(0, 4))):
         side = scene.pick([-1, 1])
-        picture = paint.make(scene, "paint", scene.pick([0, 7, 10, 9]), 0.4)
+        picture = paint.cloth(scene, "paint")
         low, long = scene.uniform(1.0, 1.6), scene.uniform(1, y - 1)
         scene.block(
             (side * (x - 0.04), long, low), (side * x, long + scene.uniform(0.4, 1.5), low + 0.8), picture
         )
     if scene.chance(0.6):
-        rug = paint.make(scene, scene.pick(["red", "paint", "pastel"]), scene.pick([0, 1, 4, 10]), 0.5)
+        rug = paint.cloth(scene, "red", "paint", "pastel")
         scene.block((-0.5 * x, 0.2 * y, 0), (0.5 * x, 0.8 * y, 0.015), rug)
     _lamps(scene, x, y, z)
     for _ in range(3):
@@ -234,7 +234,7 @@ def hall(scene: Scene) -> None:
     end = parts.stairs(scene, (0, y - 6, 0.0), 0.0, int(scene.uniform(1, 6)), 1.4 * nave, 0.2, 0.4, stone)
     _altar(scene, (0.0, y - 2.0, end[2]))
     for k in range(int(scene.uniform(0, 6))):
-        banner = paint.make(scene, scene.pick(["red", "paint", "gold"]), scene.pick([0, 4, 9]), 1.0)
+        banner = paint.cloth(scene, "red", "paint", "gold")
         at = (scene.pick([-1, 1]) * nave, -1 + (k + 0.5) * bay, 0.6 * top)
         scene.box(at, (0.5, 0.03, 0.2 * top), banner, 0.5 * math.pi)
     for _ in range(int(scene.uniform(0, 4))):

@@ -195,15 +195,7 @@ def strange(scene: Scene) -> None:
     )
     outdoors(scene, scene.pick(["strange", "strange", None]), haze=15 / scale)
     stems = [scene.pick([paint.bark, paint.metal, paint.cliff])(scene) for _ in range(2)]
-    caps = [
-        paint.make(
-            scene,
-            scene.pick(["alien", "autumn", "red", "white", "pastel"]),
-            scene.pick([0, 8, 10, 7]),
-            0.1 * scale,
-        )
-        for _ in range(3)
-    ]
+    caps = [paint.fantastic(scene, 0.1 * scale) for _ in range(3)]
     style = scene.pick(["mushrooms", "spires", "domes", "stones", "mixed", "mixed"])
     for k in range(int(scene.uniform(8, 26))):
         y = scale * (0.35 + 3.5 * (k / 26) ** 1.3 + scene.uniform(0, 0.4))

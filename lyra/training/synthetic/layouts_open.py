@@ -148,16 +148,7 @@ def cloud_sea(scene: Scene) -> None:
         ridged=0.0,
         roughness=0.45,
     )
-    puff = paint.make(
-        scene,
-        scene.pick(["snow", "snow", "pastel", "white"]),
-        0,
-        0.03 * scale,
-        grain=0.06,
-        soft=0.5,
-        dirt=0.0,
-        relief=0.3,
-    )
+    puff = paint.mist(scene, 0.03 * scale)
     scene.terrain |= {"low_material": puff, "steep_material": puff, "high_material": puff}
     stone = paint.cliff(scene)
     for _ in range(int(scene.uniform(3, 14))):

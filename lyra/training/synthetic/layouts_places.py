@@ -83,7 +83,7 @@ def bridge(scene: Scene) -> None:
         floor=-drop - 2,
     )
     if scene.chance(0.6):
-        below = paint.water(scene) if scene.chance(0.7) else paint.make(scene, "snow", 8, 20.0, soft=0.5)
+        below = paint.water(scene) if scene.chance(0.7) else paint.mist(scene, 20.0)
         scene.block((-9e3, -9e3, -drop - 9), (9e3, 9e3, -drop), below)
     deck = scene.pick([paint.timber, paint.paving, paint.masonry])(scene)
     long = scene.uniform(15, 60)
@@ -176,7 +176,7 @@ def terrace(scene: Scene) -> None:
         rise=scale,
         floor=-drop - 3,
     )
-    low = paint.water(scene) if scene.chance(0.7) else paint.make(scene, "snow", 8, 25.0, soft=0.6)
+    low = paint.water(scene) if scene.chance(0.7) else paint.mist(scene, 25.0)
     scene.block((-9e3, -9e3, -drop - 9), (9e3, 9e3, -drop), low)
     deck = scene.pick([paint.timber, paint.paving])(scene)
     long = scene.uniform(12, 40)

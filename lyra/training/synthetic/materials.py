@@ -182,8 +182,13 @@ def paving(scene: Scene, inside: bool = False) -> int:
     return make(scene, family, pattern, size, cell=cell, gloss=gloss, relief=scene.uniform(0.0, 0.2), **more)
 
 
+def planks(scene: Scene, *families: str) -> int:
+    cell = (scene.uniform(1, 4), scene.uniform(0.12, 0.35))
+    return make(scene, scene.pick(families), patterns.PLANKS, 0.4, cell=cell)
+
+
 def timber(scene: Scene) -> int:
-    return make(scene, "wood", patterns.PLANKS, 0.4, cell=(scene.uniform(1, 4), scene.uniform(0.12, 0.35)))
+    return planks(scene, "wood")
 
 
 def ground(scene: Scene, family: str | None = None) -> int:
@@ -224,6 +229,35 @@ def foliage(scene: Scene, family: str | None = None) -> int:
         soft=0.5,
         relief=scene.uniform(0.6, 1.2),
         grain=scene.uniform(0.3, 0.6),
+    )
+
+
+def cloth(scene: Scene, *families: str) -> int:
+    """Banners, rugs, awnings and pictures: plain, striped, checked, shaded or brushed."""
+    pattern = scene.pick(
+        [
+            patterns.PLAIN,
+            patterns.STRIPES,
+            patterns.CHECKS,
+            patterns.GRADIENT,
+            patterns.STROKES,
+            patterns.MARBLE,
+        ]
+    )
+    return make(scene, scene.pick(families), pattern, scene.uniform(0.3, 1.0), soft=0.2)
+
+
+def mist(scene: Scene, size: float) -> int:
+    """The top of a layer of cloud."""
+    family = scene.pick(["snow", "snow", "pastel", "white"])
+    return make(scene, family, patterns.PLAIN, size, grain=0.06, soft=0.5, dirt=0.0, relief=0.3)
+
+
+def fantastic(scene: Scene, size: float) -> int:
+    """Caps of mushrooms, skins of things that never grew."""
+    family = scene.pick(["alien", "autumn", "red", "white", "pastel"])
+    return make(
+        scene, family, scene.pick([patterns.PLAIN, patterns.LEAVES, patterns.STROKES, patterns.MARBLE]), size
     )
 
 

@@ -54,7 +54,7 @@ def monument(scene: Scene, at, size: float) -> None:
 def pagoda(scene: Scene, at, size: float, storeys: int) -> None:
     """A temple of stacked roofs with wide eaves."""
     walls, roof = (
-        paint.make(scene, scene.pick(["red", "wood", "white", "dark"]), 5, 1.0, cell=(2.0, 0.4)),
+        paint.planks(scene, "red", "wood", "white", "dark"),
         paint.roofing(scene),
     )
     z = at[2]
