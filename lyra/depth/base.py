@@ -24,6 +24,11 @@ class DepthEstimate:
     confidence: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def sky(self) -> np.ndarray:
+        """Where there is sky, bool (H, W)."""
+        return np.isinf(self.depth)
+
 
 class DepthEstimator(Protocol):
     """Says how far everything in an image is."""

@@ -144,10 +144,9 @@ class DepthAnything:
         depth, only_sky = self._depth(source, image, seen_sky)
         notes = [note] if note else []
         notes += [self.variant.notice] if self.variant.notice else []
-        sky = np.isinf(depth)
-        if sky.any():
+        if np.isinf(depth).any():
             notes.append(
-                f"{sky.mean():.0%} of the picture was taken as sky: far, and joined to the upper edge."
+                f"{np.isinf(depth).mean():.0%} of the picture was taken as sky: far, and joined to the upper edge."
             )
         if only_sky:
             notes.append("Nearly all of the picture looks like sky; it was given a depth all the same.")

@@ -38,7 +38,7 @@ def estimator(package, folder):
 
 def test_one_picture(estimator, package):
     estimate = sanitise(estimator.estimate(PICTURE))
-    sky = np.isinf(estimate.depth)
+    sky = estimate.sky
     assert sky[:15, :46].all() and not sky[17:].any() and not sky[:, 50:].any()
     assert np.allclose(estimate.depth[~sky], 4, rtol=1e-2) and estimate.metric
     # The stand-in's lens is as wide as its picture.
@@ -89,6 +89,13 @@ def test_nothing_but_sky(estimator):
     assert np.isfinite(estimate.depth).any() and any("nothing but sky" in note for note in estimate.notes)
     window = estimator.estimate_window(white[None], CURVE[:1], LENSES[:1])
     assert np.isinf(window.depth).all()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 1664), (1664, 64)])
+def test_any_size_gets_sane_depth(estimator, size):
+    estimate = estimator.estimate(np.full((*size, 3), 90, np.uint8))
+    assert np.array_equal(sanitise(estimate).depth, estimate.depth) and estimate.depth.shape == size
+    assert np.isfinite(estimate.depth).any() and estimate.confidence.shape == size
 
 
 def test_random_numbers_are_the_same_each_time_and_the_caller_keeps_its_own(estimator):
