@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lyra.depth.base import DepthEstimator
+from lyra.errors import InvalidInputError
 from lyra.evaluation.depth_metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.evaluation.depth_pairs import found_images, ordinal_errors
 
@@ -24,6 +26,7 @@ class Limits:
 
     pairs: float = 0.12
     synthetic_abs_rel: float = 0.12
+    rendered_abs_rel: float = 0.18
     fov_degrees: float = 8.0
     seconds: float = 1.5
 
@@ -46,46 +49,77 @@ def evaluate_pairs(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
 def evaluate_synthetic(
     estimator: DepthEstimator, count: int = 32, size: tuple[int, int] = (240, 416), device: str = "cpu"
 ) -> dict[str, float]:
-    """Figures on `count` held-out worlds, pictures of `size` (height, width), means unless said otherwise.
-
-    "abs_rel" after scale and shift, "ordinal" over random pairs, "sky_iou", "fov" the median error in degrees over the
-    longer side, "seconds" the median time of one picture.
-    """
+    """Figures on `count` held-out worlds, pictures of `size` (height, width), as `_summary` names them."""
     from lyra.training.synthetic import generate
 
     samples = generate(HELD_OUT_SEED, count, *size, device=device)
-    rows = [
-        _figures(estimator, image, depth, intrinsics[0, 0] / max(size))
-        for image, depth, intrinsics in zip(samples.images, samples.depth, samples.intrinsics, strict=True)
-        if np.isfinite(depth).any()
-    ]
+    pictures = zip(samples.images, samples.depth, samples.intrinsics, strict=True)
+    return _summary(estimator, pictures)
+
+
+def evaluate_files(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
+    """Figures on the pictures of a folder, such as `lyra.training.blender_scenes` renders, as `_summary` names them.
+
+    Each .npz holds `image` (H, W, 3) uint8, `depth` (H, W) z-depth with inf for sky, and `intrinsics` (3, 3).
+    Raises InvalidInputError when there is none.
+    """
+    files = sorted(folder.glob("*.npz"))
+    if not files:
+        raise InvalidInputError(f"{folder} holds no .npz of a picture with its depth; give another folder.")
+
+    def pictures() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for path in files:
+            with np.load(path, allow_pickle=False) as stored:
+                yield stored["image"], stored["depth"], stored["intrinsics"]
+
+    return _summary(estimator, pictures())
+
+
+def _summary(
+    estimator: DepthEstimator, pictures: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
+) -> dict[str, float]:
+    """Means over pictures (image, depth, intrinsics) that are not all sky, unless said otherwise.
+
+    "abs_rel" after scale and shift, "ordinal" over random pairs, "sky_iou", "fov" the median error in degrees over the
+    longer side, "seconds" the median time of one picture, "pictures" their number.
+    """
+    rows = [_figures(estimator, *picture) for picture in pictures if np.isfinite(picture[1]).any()]
     means = {name: float(np.mean([row[name] for row in rows])) for name in ("abs_rel", "ordinal", "sky_iou")}
     medians = {name: float(np.median([row[name] for row in rows])) for name in ("fov", "seconds")}
-    return means | medians
+    return means | medians | {"pictures": float(len(rows))}
 
 
 def _figures(
-    estimator: DepthEstimator, image: np.ndarray, truth: np.ndarray, focal: float
+    estimator: DepthEstimator, image: np.ndarray, truth: np.ndarray, intrinsics: np.ndarray
 ) -> dict[str, float]:
     started = time.perf_counter()
     estimate = estimator.estimate(image)
     seconds = time.perf_counter() - started
-    told = estimate.intrinsics[0, 0] / max(image.shape[:2])
+    longer = max(image.shape[:2])
     return {
         "abs_rel": absolute_relative(1 / estimate.depth, truth),
         "ordinal": sampled_ordinal_error(1 / estimate.depth, truth),
         "sky_iou": overlap(np.isinf(estimate.depth), np.isinf(truth)),
-        "fov": float(np.abs(field_of_view(told) - field_of_view(focal))),
+        "fov": float(
+            np.abs(
+                field_of_view(estimate.intrinsics[0, 0] / longer) - field_of_view(intrinsics[0, 0] / longer)
+            )
+        ),
         "seconds": seconds,
     }
 
 
 def evaluate_depth(
-    estimator: DepthEstimator, images: Path | None = None, count: int = 32, device: str = "cpu"
+    estimator: DepthEstimator,
+    images: Path | None = None,
+    rendered: Path | None = None,
+    count: int = 32,
+    device: str = "cpu",
 ) -> dict[str, dict[str, float]]:
-    """All figures of an estimator: "synthetic", and "marked" where a folder of marked pictures is given."""
+    """All figures of an estimator: "synthetic" on `count` worlds; "marked" and "rendered" for the folders given."""
     figures = {"synthetic": evaluate_synthetic(estimator, count, device=device)}
-    return figures | ({"marked": evaluate_pairs(estimator, images)} if images else {})
+    figures |= {"marked": evaluate_pairs(estimator, images)} if images else {}
+    return figures | ({"rendered": evaluate_files(estimator, rendered)} if rendered else {})
 
 
 def missed(figures: dict[str, dict[str, float]], limits: Limits | None = None) -> list[str]:
@@ -99,6 +133,9 @@ def missed(figures: dict[str, dict[str, float]], limits: Limits | None = None) -
     ]
     if "marked" in figures:
         table.append(("ordinal error on marked pairs", figures["marked"]["pairs"], limits.pairs))
+    if "rendered" in figures:
+        error = figures["rendered"]["abs_rel"]
+        table.append(("absolute relative error on rendered worlds", error, limits.rendered_abs_rel))
     return [
         f"{name}: {value:.3f}, at most {limit:g} is wanted" for name, value, limit in table if value > limit
     ]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lyra.depth.base import DepthEstimate
 from lyra.errors import InvalidInputError
 from lyra.evaluation.depth_metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.evaluation.depth_pairs import (
@@ -16,7 +17,7 @@ from lyra.evaluation.depth_pairs import (
     ordinal_error,
     ordinal_errors,
 )
-from lyra.evaluation.depth_quality import Limits, evaluate_pairs, missed
+from lyra.evaluation.depth_quality import Limits, evaluate_files, evaluate_pairs, missed
 
 
 def test_the_marked_pairs_are_enough_and_each_is_a_step():
@@ -92,6 +93,29 @@ def test_lens_and_masks():
     assert field_of_view(0.5) == pytest.approx(90)
     half = np.arange(10) < 5
     assert overlap(half, half) == overlap(half & False, half & False) == 1 and overlap(half, ~half) == 0
+
+
+def test_files_with_depth_are_measured_and_those_of_nothing_but_sky_left_out(tmp_path):
+    truth = np.random.default_rng(0).uniform(2, 9, (48, 64)).astype(np.float32)
+    truth[:10] = np.inf
+    lens = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
+    for name, depth in (("a", truth), ("b", np.full_like(truth, np.inf))):
+        np.savez(
+            tmp_path / f"{name}.npz", image=np.zeros((48, 64, 3), np.uint8), depth=depth, intrinsics=lens
+        )
+
+    class Truth:
+        id = "truth"
+
+        def estimate(self, image, intrinsics=None):
+            return DepthEstimate(3 * truth, lens * [[2], [2], [1]], False, "the truth, thrice")
+
+    figures = evaluate_files(Truth(), tmp_path)
+    assert figures["pictures"] == figures["sky_iou"] == 1 and figures["abs_rel"] < 1e-6
+    assert figures["fov"] == pytest.approx(np.degrees(2 * np.arctan(32 / 60) - 2 * np.arctan(32 / 120)))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInputError, match=r"holds no \.npz"):
+        evaluate_files(Truth(), tmp_path / "empty")
 
 
 def test_what_is_missed_is_told_with_its_limit():
