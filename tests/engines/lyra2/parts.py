@@ -45,7 +45,7 @@ class MeanImage:
     """Embeds a frame by its mean."""
 
     def encode(self, frame: torch.Tensor) -> torch.Tensor:
-        return frame.float().mean() * torch.linspace(-1, 1, IMAGE_DIM).expand(1, 257, IMAGE_DIM)
+        return float(frame.mean()) * torch.linspace(-1, 1, IMAGE_DIM).expand(1, 257, IMAGE_DIM)
 
 
 class WallDepth:

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]"
 from lyra.engines import check_options  # noqa: E402
 from lyra.engines.base import EngineOptions  # noqa: E402
 from lyra.engines.lyra2.engine import Lyra2Engine, to_uint8  # noqa: E402
+from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
 from lyra.errors import CancelledError, InvalidInputError  # noqa: E402
 from lyra.progress import SILENT, Progress  # noqa: E402
@@ -126,6 +127,20 @@ def test_seeds_and_prompts_make_a_difference(engine, whole):
     for prompt, seed in (("a wall", 6), ("a hall", 5)):
         made = engine.make_chunk(state, cameras.w2c, cameras.intrinsics, prompt, seed)
         assert not np.array_equal(made.sampled[0].numpy(), whole[1][0].state["sampled"])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("mode", ["resident", "offload"])
+def test_a_gpu_gives_the_same_chunk_as_a_cpu(whole, monkeypatch, mode):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    parts = tiny_parts(placement=Placement(mode))
+    parts.vae.to("cuda")
+    engine = Lyra2Engine(parts, FAST, device="cuda")
+    chunk = engine.extend(engine.seed(seed_view()), path()[1:81], PROMPTS[0], 5, SILENT)
+    expected = whole[1][0]
+    # Accumulated in another order, splats by atomics.
+    np.testing.assert_allclose(chunk.state["sampled"], expected.state["sampled"], atol=2e-3)
+    assert np.abs(chunk.frames.astype(int) - expected.frames.astype(int)).max() <= 2
 
 
 def test_frames_are_cut_off_for_people_and_rounded_for_depth():
