@@ -1,8 +1,8 @@
 """Robust fits between two readings of the same inverse depths: scale, scale and shift, and a smooth field on top.
 
 Residuals are differences of logarithms, so a tenth too near counts the same at every distance. Many scales (or lines
-through two pairs) are tried and the one that most pairs agree with is kept, by the truncated squares of Torr and
-Zisserman 2000, "MLESAC"; it is then refined by least squares in which outliers (things that only one of the two
+through two pairs) are tried and the one that the pairs agree with best is kept, by Cauchy's error, to which a few
+outliers are not worse than far ones; it is then refined by least squares in which outliers (things that only one of the two
 shows) have no weight, by Tukey's biweight (Holland and Welsch 1977, "Robust regression using iteratively reweighted
 least-squares"). A wall that fills the picture cannot vote the floor out, as it could with medians.
 """
@@ -16,12 +16,12 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 ITERATIONS = 8
-# Pairs that differ by more than this do not agree.
+# Where pairs stop to agree: beyond, the error of a trial grows slowly.
 AGREEMENT = 0.1
 # Tukey's width in deviations: 95 % efficient on normal noise.
 WIDTH = 4.685
-# Residuals are never taken to be better known than this.
-FINEST = 0.01
+# Residuals are never taken to be better or worse known than this.
+FINEST, COARSEST = 0.01, 0.3
 # The field first listens to residuals up to WIDTH times this.
 LOCAL_START = 0.06
 # The shift may take at most this share of any inverse depth away, and add at most MOST_ADDED of the middle one: else a
@@ -69,11 +69,8 @@ def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
 
 
 def spread(residual: np.ndarray, weight: np.ndarray) -> float:
-    """Deviation about 0 of the residuals that agree, from their median size, as of a normal distribution."""
-    agreeing = np.abs(residual) < 3 * AGREEMENT
-    if not weight[agreeing].any():
-        return AGREEMENT
-    return max(weighted_median(np.abs(residual[agreeing]), weight[agreeing]) / 0.6745, FINEST)
+    """Deviation of residuals about 0, from their median size, as of a normal distribution; FINEST to COARSEST."""
+    return float(np.clip(weighted_median(np.abs(residual), weight) / 0.6745, FINEST, COARSEST))
 
 
 def biweight(residual: np.ndarray, deviation: float) -> np.ndarray:
@@ -82,8 +79,8 @@ def biweight(residual: np.ndarray, deviation: float) -> np.ndarray:
 
 
 def disagreement(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Mean square of residuals (..., n) in units of AGREEMENT, each at most 1."""
-    return np.minimum((residual / AGREEMENT) ** 2, 1) @ weight / weight.sum()
+    """Mean of log(1 + (r / AGREEMENT)^2) over residuals (..., n), which grows ever more slowly with r (Cauchy)."""
+    return np.log1p((residual / AGREEMENT) ** 2) @ weight / weight.sum()
 
 
 def fit_scale(
@@ -209,8 +206,8 @@ def fit_field(
 ) -> SmoothField:
     """The smooth field through `residual` (n,) at `pixels` (n, 2) as x, y of an image of `size` (H, W).
 
-    The most likely field under normal noise (its deviation is measured) and normal differences between neighbouring
-    nodes; far from every pair it runs out toward 0.
+    The most likely field under normal noise and normal differences between neighbouring nodes, both at least as
+    large as measured; far from every pair it runs out toward 0.
     """
     height, width = size
     step = max(settings.spacing * height, 2.0)
@@ -218,7 +215,10 @@ def fit_field(
     across, down = _hats(pixels[:, 0], width, columns), _hats(pixels[:, 1], height, rows)
     basis = _products(down, across)
     smooth = _differences(rows, columns)
-    prior = (smooth.T @ smooth) / settings.roughness**2 + sparse.identity(rows * columns) / settings.size**2
+    # An estimator that is far off needs a field that is large.
+    more = max(1.0, spread(residual, weight) / settings.size)
+    prior = (smooth.T @ smooth) / (more * settings.roughness) ** 2
+    prior = prior + sparse.identity(rows * columns) / (more * settings.size) ** 2
     nodes = np.zeros(rows * columns)
     for turn in range(settings.rounds):
         away = residual - basis @ nodes

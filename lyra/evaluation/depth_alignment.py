@@ -116,6 +116,7 @@ DISTURBANCES = (
     Disturbance("scale"),
     Disturbance("scale, smooth noise", patch=0.25),
     Disturbance("scale, shift", shift=0.15),
+    Disturbance("poor estimate", noise=0.3, patch=0.5),
 )
 
 

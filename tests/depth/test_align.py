@@ -11,8 +11,11 @@ from lyra.depth.align import (
     DepthAligner,
     without_speckle,
 )
+from lyra.depth.builtin import BuiltinDepth
 from lyra.depth.fit import InverseFit
+from lyra.depth.frames import FrameByFrame
 from lyra.errors import InvalidInputError
+from lyra.evaluation.scenes import RenderedScene
 from lyra.memory import GeometryCache, MemorySettings
 
 from .views import INTRINSICS, SIZE, camera, true_depth
@@ -93,6 +96,22 @@ def test_what_the_memory_does_not_know_does_not_mislead():
     result = aligned(memory(camera()), cameras, depth)
     for frame, w2c in zip(result.depth, cameras, strict=True):
         assert np.median(np.abs(frame / true_depth(w2c) - 1)[:, 32:]) < 0.02
+
+
+def test_a_guess_becomes_useful_where_it_was_seen_before(request):
+    """The layout prior on true frames of the example, brought to the seed's true depth."""
+    example = RenderedScene(request.config.rootpath / "examples" / "courtyard")
+    frames = example.frames[:2]
+    images, truth = zip(*(example.truth(frame) for frame in frames), strict=True)
+    w2c, lenses = example.trajectory.w2c[frames], example.trajectory.intrinsics[frames]
+    guess = FrameByFrame(BuiltinDepth()).estimate_window(np.stack(images), w2c, lenses)
+    cache = GeometryCache(*truth[0].shape)
+    cache.add(0, example.seed.depth, np.eye(4), example.seed.intrinsics)
+    result = DepthAligner().align(cache, guess.depth, w2c, lenses)
+    for before, after, true in zip(guess.depth, result.depth, truth, strict=True):
+        solid = np.isfinite(before) & np.isfinite(true)
+        off = [np.median(np.abs(depth[solid] / true[solid] - 1)) for depth in (before, after)]
+        assert off[0] > 0.15 and off[1] < 0.08
 
 
 def test_confidence_rules_out_what_is_wrong():
