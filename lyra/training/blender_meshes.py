@@ -15,7 +15,7 @@ from lyra.training.synthetic.scene import SOLID
 
 SEGMENTS = 28
 LEAVES_PER_METRE2 = 60.0
-MAX_LEAVES = 1500
+MAX_LEAVES = 3000
 ASINH_REACH = 6.2
 
 Faces = tuple[np.ndarray, list]
@@ -218,7 +218,7 @@ def _bars(half: np.ndarray, size: float, share: float, lattice: bool) -> Faces:
 def _leaves(half: np.ndarray, kind: int, solid: dict, rng: np.random.Generator) -> Faces:
     """Leaves scattered through the outer part of a crown."""
     area = 4 * np.pi * np.mean([half[0] * half[1], half[0] * half[2], half[1] * half[2]])
-    leaf = float(np.clip(1.2 * solid["cut_size"], 0.04, 0.5))
+    leaf = float(np.clip(0.7 * solid["cut_size"], 0.03, 0.25))
     count = int(np.clip(LEAVES_PER_METRE2 * area * (0.15 / leaf) ** 2, 60, MAX_LEAVES))
     points = rng.standard_normal((count, 3))
     points /= np.linalg.norm(points, axis=1, keepdims=True)

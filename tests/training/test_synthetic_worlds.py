@@ -8,6 +8,7 @@ from scipy.ndimage import map_coordinates
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.training.synthetic import KINDS, MOTIONS, flight, generate
+from lyra.training.synthetic.__main__ import sheet
 from lyra.training.synthetic.film_paint import brushed
 from lyra.training.synthetic.generate import best_shots, build_scene
 from lyra.training.synthetic.render import Stage, intrinsics_of
@@ -122,6 +123,13 @@ def test_flights_keep_off_surfaces():
         path = flight(4, kind, 5, 32, 48, "forward")
         nearest = path.depth.min((1, 2))
         assert (nearest > 0.02).all()
+
+
+def test_a_sheet_shows_every_picture_over_its_depth(samples):
+    shown = sheet(samples, 5)
+    assert shown.shape == (5 * 2 * SIZE[0], 5 * SIZE[1], 3)
+    np.testing.assert_array_equal(shown[: SIZE[0], : SIZE[1]], samples.images[0])
+    assert (shown[SIZE[0] : 2 * SIZE[0], : SIZE[1]][samples.sky[0]] == 0).all()
 
 
 def test_bad_requests_name_what_is_wrong():

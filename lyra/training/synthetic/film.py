@@ -26,7 +26,7 @@ def develop(
         light = _lens(_expose(linear[k], rng), rng)
         picture = _grade(_tone(light, rng), rng)
         picture = film_paint.by_hand(picture, depth[k], normals[k], rng)
-        picture = _sensor(picture, rng)
+        picture = _sensor(picture, rng, outdoors=bool(np.isinf(depth[k]).mean() > 0.05))
         images[k] = _file(np.rint(255 * picture.clip(0, 1)).astype(np.uint8), rng)
     return images
 
@@ -107,8 +107,8 @@ def _grade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return picture.astype(np.float32)
 
 
-def _sensor(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Softness or sharpening, then noise."""
+def _sensor(picture: np.ndarray, rng: np.random.Generator, outdoors: bool) -> np.ndarray:
+    """Softness or sharpening, then noise, and under the sky now and then snow or rain before the lens."""
     draw = rng.random()
     height, width = picture.shape[:2]
     if draw < 0.17:
@@ -122,7 +122,7 @@ def _sensor(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         picture = picture + strength * rng.standard_normal((height, width, 1), np.float32)
         if rng.random() < 0.5:
             picture = picture + 0.7 * strength * rng.standard_normal(picture.shape, np.float32)
-    if rng.random() < 0.04:
+    if rng.random() < 0.06 and outdoors:
         picture = picture + _flakes(height, width, rng)
     return picture
 
