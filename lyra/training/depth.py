@@ -28,7 +28,7 @@ from lyra.evaluation.depth_metrics import (
 )
 from lyra.evaluation.depth_quality import HELD_OUT_SEED
 from lyra.evaluation.depth_sheet import shaded
-from lyra.training.depth_data import Pool, Shard, make_shard, recoloured, start_generators
+from lyra.training.depth_data import Pool, Shard, load_pictures, make_shard, recoloured, start_generators
 from lyra.training.depth_losses import Weights, target_from, terms, total
 from lyra.training.depth_network import DepthNet, export, inputs_from
 from lyra.training.depth_report import append_row, draw_curve, draw_sheet
@@ -208,16 +208,19 @@ def train(
     settings: Settings | None = None,
     device: str = "cpu",
     seed: int = 0,
+    extra: Path | None = None,
 ) -> dict[str, float]:
     """Trains into the folder `out` until the budget is used; the newest row of its curve.
 
     `out` then holds depth.safetensors (what ships), the checkpoint, curve.csv, curve.png, sheet.png and the pool of
-    pictures. `seed` is where the pictures' seeds begin. Ctrl-C stops at a step and keeps what was learned.
+    pictures. `seed` is where the pictures' seeds begin, `extra` a folder of rendered pictures to learn from besides.
+    Ctrl-C stops at a step and keeps what was learned.
     Raises InvalidInputError when `out` cannot be gone on with, or is a run already and `resume` is not set.
     """
     settings = settings or Settings()
     if not resume and (out / "state.json").exists():
         raise InvalidInputError(f"{out} holds a run already; go on with --resume or choose another folder.")
+    rendered = load_pictures(extra) if extra else None
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(out, settings, device, seed)
     if resume:
@@ -228,7 +231,8 @@ def train(
         out / "pool", settings.sizes, first_seed, settings.shards, device, settings.workers
     )
     try:
-        return _run(trainer, Pool(out / "pool", settings.shards), budget, first_seed, generators)
+        pool = Pool(out / "pool", settings.shards, rendered)
+        return _run(trainer, pool, budget, first_seed, generators)
     finally:
         for process in generators:
             process.terminate()

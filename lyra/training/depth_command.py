@@ -34,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument(
+        "--extra",
+        type=Path,
+        metavar="DIR",
+        help="pictures of lyra.training.blender_scenes to learn from besides",
+    )
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="pictures of 96x160 per step (16)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes making pictures (1)")
     parser.add_argument(
@@ -76,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
         settings=settings,
         device=options.device,
         seed=options.seed,
+        extra=options.extra,
     )
     return 0
 

@@ -17,7 +17,13 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from lyra.depth.network_file import NetworkShape
+from lyra.errors import InvalidInputError
+
 SHARD = 64
+# Share of the batches that are of the extra pictures, where there are some.
+EXTRA_SHARE = 0.15
+STRIDE = NetworkShape().stride
 # More shards than one process makes in a run.
 SEEDS_APART = 10_000_000
 # Share of the pictures that another one's fine detail is laid over.
@@ -86,11 +92,35 @@ def start_generators(
     return processes
 
 
-class Pool:
-    """The newest shards of a folder in memory."""
+def load_pictures(folder: Path) -> list[Shard]:
+    """The pictures of a folder as shards, one for each size: .npz files as `lyra.training.blender_scenes` writes them.
 
-    def __init__(self, folder: Path, keep: int):
-        self.folder, self.keep = folder, keep
+    Raises InvalidInputError when there is none.
+    """
+    by_size: dict[tuple[int, ...], list[tuple[np.ndarray, np.ndarray, float]]] = {}
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as stored:
+            image, depth, intrinsics = stored["image"], stored["depth"], stored["intrinsics"]
+        # Sizes in whole strides of the network, cut about the middle, where the axis is.
+        top, left = (side % STRIDE // 2 for side in depth.shape)
+        height, width = (side // STRIDE * STRIDE for side in depth.shape)
+        cut = np.s_[top : top + height, left : left + width]
+        focal = intrinsics[0, 0] / max(height, width)
+        by_size.setdefault((height, width), []).append((image[cut], depth[cut], focal))
+    if not by_size:
+        raise InvalidInputError(f"{folder} holds no .npz of a picture with its depth; give another folder.")
+    columns = [tuple(zip(*pictures, strict=True)) for pictures in by_size.values()]
+    return [
+        Shard(np.stack(images), np.stack(depths).astype(np.float16), np.array(focals, np.float32))
+        for images, depths, focals in columns
+    ]
+
+
+class Pool:
+    """The newest shards of a folder in memory, and `extra` ones that stay."""
+
+    def __init__(self, folder: Path, keep: int, extra: list[Shard] | None = None):
+        self.folder, self.keep, self.extra = folder, keep, extra or []
         self._shards: deque[Shard] = deque(maxlen=keep)
         self._newest = ""
 
@@ -104,8 +134,9 @@ class Pool:
 
     def draw(self, rng: np.random.Generator, pixels: int) -> Shard:
         """A batch of about `pixels` pixels, of one size, from several shards, turned left to right at random."""
-        shape = self._shards[rng.integers(len(self._shards))].images.shape[1:3]
-        alike = [shard for shard in self._shards if shard.images.shape[1:3] == shape]
+        shards = self.extra if self.extra and rng.random() < EXTRA_SHARE else list(self._shards)
+        shape = shards[rng.integers(len(shards))].images.shape[1:3]
+        alike = [shard for shard in shards if shard.images.shape[1:3] == shape]
         count = max(2, round(pixels / (shape[0] * shape[1])))
         chosen = [(alike[i], rng.integers(len(alike[i].focal))) for i in rng.integers(len(alike), size=count)]
         images = np.stack([shard.images[i] for shard, i in chosen])

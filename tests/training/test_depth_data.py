@@ -1,8 +1,10 @@
 """Shards and the pool that a training run draws from."""
 
 import numpy as np
+import pytest
 
-from lyra.training.depth_data import Pool, Shard, recoloured
+from lyra.errors import InvalidInputError
+from lyra.training.depth_data import Pool, Shard, load_pictures, recoloured
 
 
 def shard(value: int, size=(16, 32), count=4) -> Shard:
@@ -42,6 +44,26 @@ def test_a_batch_has_one_size_and_as_many_pixels_as_asked(tmp_path):
         batch.images.shape[1:3]: len(batch.focal) for batch in (pool.draw(rng, 6 * 1024) for _ in range(20))
     }
     assert counts == {(16, 32): 12, (32, 32): 6}
+
+
+def test_rendered_pictures_are_cut_to_strides_and_mixed_in(tmp_path):
+    depth = np.broadcast_to(np.arange(70, dtype=np.float32) + 1, (36, 70))
+    lens = np.array([[64.0, 0, 35], [0, 64, 18], [0, 0, 1]])
+    (tmp_path / "rendered").mkdir()
+    with pytest.raises(InvalidInputError, match=r"holds no \.npz"):
+        load_pictures(tmp_path / "rendered")
+    for index in range(3):
+        image = np.full((36, 70, 3), 200 + index, np.uint8)
+        np.savez(tmp_path / "rendered" / f"{index}.npz", image=image, depth=depth, intrinsics=lens)
+    (extra,) = load_pictures(tmp_path / "rendered")
+    assert extra.images.shape == (3, 32, 64, 3) and extra.focal.tolist() == [1, 1, 1]
+    assert extra.depth[0, 0, 0] == 4  # the middle is kept
+    shard(0).save(tmp_path / "a.npz")
+    pool = Pool(tmp_path, 1, [extra])
+    pool.refresh()
+    rng = np.random.default_rng(0)
+    sizes = [pool.draw(rng, 4 * 16 * 32).images.shape[1] for _ in range(200)]
+    assert set(sizes) == {16, 32} and 10 < sizes.count(32) < 60
 
 
 def test_turning_keeps_picture_and_depth_together(tmp_path):
