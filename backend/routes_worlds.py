@@ -19,7 +19,7 @@ from backend.service import Backend
 from backend.store import Job
 from backend.task import TRAJECTORY_FILE
 from backend.uploads import check_world_inputs, store_upload
-from backend.validation import check_captions, checked_path, require_engine, validation_message
+from backend.validation import check_captions, check_options, checked_path, require_engine, validation_message
 from backend.worlds import resource
 from lyra.errors import InvalidInputError
 from lyra.files import disk_full_explained
@@ -141,6 +141,7 @@ def world_routes(backend: Backend) -> APIRouter:
         """Adds the frames along a path of 1 + 80k cameras, then splats and mesh when asked for."""
         world = await opened(world_id)
         await run_in_threadpool(require_engine, world.engine, backend.config.device)
+        await run_in_threadpool(check_options, world.engine, body.options)
         path = await run_in_threadpool(checked_path, body, world)
         if body.captions is not None:
             await run_in_threadpool(check_captions, body.captions, body.prompt, world.frames + len(path) - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.schemas import ExtendSettings
+from backend.schemas import ExtendSettings, Options
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import MAX_FRAMES, Trajectory
 from lyra.world import World
@@ -30,6 +30,14 @@ def require_engine(engine: str, device: str | None) -> None:
     from lyra.engines import engine_info
 
     engine_info(engine, device)
+
+
+def check_options(engine: str, options: Options) -> None:
+    """Raises InvalidInputError for a setting that the engine does not have."""
+    from lyra import engines
+    from lyra.engines.base import EngineOptions
+
+    engines.check_options(engine, EngineOptions(**options.model_dump()))
 
 
 def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:

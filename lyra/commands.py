@@ -23,7 +23,7 @@ def run_generate(options: argparse.Namespace) -> None:
 
     require_device(options.device)
     path, captions = load_path(options, frames_before=0)
-    chosen = engine_options(options)
+    chosen = engine_options(options.engine, options)
     with progress_bar() as progress:
         world = create_world(
             options.out,
@@ -85,11 +85,13 @@ def load_path(options: argparse.Namespace, frames_before: int) -> tuple[Trajecto
     return path, {start: text for start, text in captions.items() if start not in beyond}
 
 
-def engine_options(options: argparse.Namespace) -> EngineOptions:
-    """What the user chose of the engine."""
+def engine_options(engine_id: str, options: argparse.Namespace) -> EngineOptions:
+    """What the user chose of the engine. Raises InvalidInputError for what it does not have."""
+    from lyra.engines import check_options
     from lyra.engines.base import EngineOptions
 
-    return EngineOptions(options.steps, options.guidance, options.memory_mode, options.compile).checked()
+    chosen = EngineOptions(options.steps, options.guidance, options.memory_mode, options.compile)
+    return check_options(engine_id, chosen)
 
 
 def run_extend(options: argparse.Namespace) -> None:
@@ -100,7 +102,7 @@ def run_extend(options: argparse.Namespace) -> None:
     require_device(options.device)
     world = World.open(options.world)
     path, captions = load_path(options, frames_before=world.frames - 1)
-    chosen = engine_options(options)
+    chosen = engine_options(world.engine, options)
     with progress_bar() as progress:
         notes = extend_world(
             world,

@@ -78,7 +78,9 @@ def test_there_is_nothing_to_download_for_other_engines(fresh, engine):
     assert answer.status_code == 400 and engine in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"guidance": 0.5}, {"memory_mode": "much"}, {"step": 4}])
+@pytest.mark.parametrize(
+    "options", [{"steps": 5}, {"steps": 0}, {"guidance": 0.5}, {"memory_mode": "much"}, {"step": 4}]
+)
 def test_bad_options_are_refused(fresh, options):
     world = fresh.new_world()
     answer = fresh.extend(world["id"], options=options)
