@@ -17,8 +17,8 @@ from pathlib import Path
 from .process import clean_environment, detached_options, kill, last_line
 
 MARKER = "lyra_engine.json"
-# About how many packages the base install brings, for the bar only.
-EXPECTED_PACKAGES = 30
+# About how many packages an install brings, for the bar only; by the extra of the wheel that is asked for.
+EXPECTED_PACKAGES = {"": 30, "depth": 60, "lyra2": 75}
 _CHECK = "import sys, venv, ensurepip; assert sys.version_info >= (3, 11), sys.version"
 _REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1])"
 _PIP_LINE = re.compile(rb"^(?:Collecting|Requirement already satisfied)", re.MULTILINE)
@@ -47,6 +47,14 @@ def installed_version(environment: Path) -> str | None:
         return None
 
 
+def installed_extra(environment: Path) -> str:
+    """The extra that the engine was installed with, "" for none."""
+    try:
+        return str(json.loads((environment / MARKER).read_text("utf-8")).get("extra", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
 def bundled_wheel(folder: Path) -> Path | None:
     """The engine's wheel beside the extension's code; None in the thin zip."""
     return next(iter(sorted(folder.glob("lyra_worlds-*.whl"))), None)
@@ -57,12 +65,18 @@ def wheel_version(wheel: Path) -> str:
 
 
 class Installation:
-    """One run of the installer. Read `label`, `progress`, `line`; it is over when `done` or `error` is set."""
+    """One run of the installer. Read `label`, `progress`, `line`; it is over when `done` or `error` is set.
 
-    def __init__(self, python: Path, wheel: Path, constraints: Path, environment: Path, log: Path):
+    `extra` names what of the wheel's optional parts comes along (a key of EXPECTED_PACKAGES).
+    """
+
+    def __init__(
+        self, python: Path, wheel: Path, constraints: Path, environment: Path, log: Path, extra: str = ""
+    ):
         self.done = False
         self.error = ""
         self.version = wheel_version(wheel)
+        self._extra = extra
         self._environment = environment
         self._log = log
         self._child: subprocess.Popen | None = None
@@ -95,7 +109,7 @@ class Installation:
             Step(
                 "Installing the Engine",
                 0.06,
-                [*pip_install, "-c", str(constraints), str(wheel)],
+                [*pip_install, "-c", str(constraints), f"{wheel}[{extra}]" if extra else str(wheel)],
                 "pip could not install the engine. Check the connection and the space on the disk.",
             ),
             Step(
@@ -128,7 +142,7 @@ class Installation:
         log = self._log.read_bytes()
         if b"Installing collected packages" in log:
             return 0.85
-        return step.progress + 0.75 * min(1.0, len(_PIP_LINE.findall(log)) / EXPECTED_PACKAGES)
+        return step.progress + 0.75 * min(1.0, len(_PIP_LINE.findall(log)) / EXPECTED_PACKAGES[self._extra])
 
     @property
     def active(self) -> bool:
@@ -149,7 +163,7 @@ class Installation:
             self._next()
         else:
             marker = self._environment / MARKER
-            marker.write_text(json.dumps({"version": self.version}), "utf-8")
+            marker.write_text(json.dumps({"version": self.version, "extra": self._extra}), "utf-8")
             self.done = True
 
     def cancel(self) -> None:

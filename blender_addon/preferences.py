@@ -37,6 +37,16 @@ class LYRA_AP_preferences(bpy.types.AddonPreferences):
         description="The Python, 3.11 or newer, from which the engine's environment is made; empty: Blender's own",
         subtype="FILE_PATH",
     )
+    packages: EnumProperty(
+        name="Packages",
+        description="What the engine's environment holds",
+        items=[
+            ("BASE", "Preview", "The preview engine: a few hundred megabytes to download"),
+            ("DEPTH", "Preview and Learned Depth", "With PyTorch: up to some gigabytes to download"),
+            ("LYRA2", "Lyra 2.0", "With all that the engines of Lyra 2.0 need, except their weights"),
+        ],
+        default="BASE",
+    )
     engine_python: StringProperty(
         name="Engine Python",
         description="The Python that has the package lyra-worlds installed",
@@ -71,6 +81,7 @@ class LYRA_AP_preferences(bpy.types.AddonPreferences):
         layout.prop(self, "source")
         if self.source == "INSTALLED":
             layout.prop(self, "base_python", placeholder=sys.executable)
+            layout.prop(self, "packages")
         elif self.source == "PYTHON":
             layout.prop(self, "engine_python")
         else:
@@ -104,6 +115,12 @@ def environment() -> Path:
 def bundled_wheel() -> Path | None:
     """The engine's wheel in the extension's zip; None in the thin one."""
     return installer.bundled_wheel(_BUNDLE)
+
+
+def wanted_extra() -> str:
+    """The optional part of the engine's wheel that is to be installed, "" for none."""
+    chosen = get().packages
+    return "" if chosen == "BASE" else chosen.lower()
 
 
 def constraints() -> Path:

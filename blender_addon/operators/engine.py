@@ -18,7 +18,7 @@ def _installing() -> bool:
 class LYRA_OT_install_engine(bpy.types.Operator):
     bl_idname = "lyra.install_engine"
     bl_label = "Install Engine"
-    bl_description = "Install the engine into an environment of its own; it downloads a few hundred megabytes"
+    bl_description = "Install the engine with the chosen packages into an environment of its own"
     bl_options = {"REGISTER"}
 
     @classmethod
@@ -47,6 +47,7 @@ class LYRA_OT_install_engine(bpy.types.Operator):
             constraints=preferences.constraints(),
             environment=preferences.environment(),
             log=preferences.user_folder("logs") / "install.log",
+            extra=preferences.wanted_extra(),
         )
         session.wake()
         return {"FINISHED"}

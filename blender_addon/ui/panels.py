@@ -245,6 +245,8 @@ def _draw_installed(layout, current) -> None:
     wheel = preferences.bundled_wheel()
     if current.installation and current.installation.error:
         say(layout, current.installation.error, "ERROR")
+    if wheel is not None:
+        layout.prop(preferences.get(), "packages")
     if wheel is None:
         say(
             layout, "This extension came without the engine. Install the full zip, or connect to one.", "INFO"
@@ -259,6 +261,9 @@ def _draw_installed(layout, current) -> None:
             "INFO",
         )
         layout.operator("lyra.install_engine", text="Update Engine", icon="IMPORT")
+    elif installer.installed_extra(preferences.environment()) != preferences.wanted_extra():
+        layout.label(text=f"Engine {installed} has other packages", icon="INFO")
+        layout.operator("lyra.install_engine", text="Change Packages", icon="IMPORT")
     else:
         layout.label(text=f"Engine {installed} is installed", icon="CHECKMARK")
 

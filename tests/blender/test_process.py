@@ -22,7 +22,10 @@ def fake_wheel(folder, code="print('usage: backend')"):
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("backend/__init__.py", "")
         wheel.writestr("backend/__main__.py", code)
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: lyra-worlds\nVersion: 9.9\n")
+        wheel.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: lyra-worlds\nVersion: 9.9\nProvides-Extra: lyra2\n",
+        )
         wheel.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
@@ -31,7 +34,7 @@ def fake_wheel(folder, code="print('usage: backend')"):
     return path
 
 
-def install(tmp_path, **options):
+def install(tmp_path, extra="", **options):
     wheel = fake_wheel(tmp_path / "bundle", **options)
     return installer.Installation(
         python=installer.Path(sys.executable),
@@ -39,6 +42,7 @@ def install(tmp_path, **options):
         constraints=wheel.with_name("constraints.txt"),
         environment=tmp_path / "engine",
         log=tmp_path / "install.log",
+        extra=extra,
     )
 
 
@@ -59,9 +63,19 @@ def test_installs_into_an_environment_of_its_own(tmp_path):
     assert installation.done and not installation.error
     assert [progress for _, progress in seen] == sorted(progress for _, progress in seen)
     assert installer.installed_version(tmp_path / "engine") == "9.9"
+    assert installer.installed_extra(tmp_path / "engine") == ""
     python = installer.environment_python(tmp_path / "engine")
     told = subprocess.run([python, "-I", "-m", "backend"], capture_output=True, text=True, check=True)
     assert told.stdout == "usage: backend\n"
+
+
+def test_the_chosen_extra_comes_along_and_is_remembered(tmp_path):
+    installation = install(tmp_path, extra="lyra2")
+    finish(installation)
+    assert installation.done, installation.error
+    assert "does not provide" not in (tmp_path / "install.log").read_text()
+    assert installer.installed_extra(tmp_path / "engine") == "lyra2"
+    assert installer.installed_extra(tmp_path / "nowhere") == ""
 
 
 def test_engine_that_does_not_start_counts_as_not_installed(tmp_path):

@@ -42,6 +42,8 @@ def check_refusals_before_anything(image):
     refused(bpy.ops.lyra.start_world, "Choose an image first")
     refused(bpy.ops.lyra.generate, "Start a world first")
     refused(bpy.ops.lyra.install_engine, "Allow Online Access")
+    texts = drawn(bpy.types.LYRA_PT_engine, bpy.context)
+    assert "packages" in texts and "lyra.install_engine" in texts, texts
     settings().image = str(image.with_name("gone.png"))
     refused(bpy.ops.lyra.start_world, "There is no file")
     settings().image = str(image)
