@@ -1,10 +1,10 @@
 """Robust fits between two readings of the same inverse depths: scale, scale and shift, and a smooth field on top.
 
 Residuals are differences of logarithms, so a tenth too near counts the same at every distance. Many scales (or lines
-through two pairs) are tried and the one that the pairs agree with best is kept, by Cauchy's error, to which a few
-outliers are not worse than far ones; it is then refined by least squares in which outliers (things that only one of the two
-shows) have no weight, by Tukey's biweight (Holland and Welsch 1977, "Robust regression using iteratively reweighted
-least-squares"). A wall that fills the picture cannot vote the floor out, as it could with medians.
+through two pairs) are tried and the one that the pairs agree with best is kept, by Cauchy's error, to which far
+outliers are hardly worse than near ones. It is then refined by least squares in which outliers (things that only one
+of the two shows) have no weight, by Tukey's biweight (Holland and Welsch 1977, "Robust regression using iteratively
+reweighted least-squares"). A wall that fills the picture cannot vote the floor out, as it could with medians.
 """
 
 from __future__ import annotations

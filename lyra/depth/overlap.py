@@ -22,8 +22,9 @@ SKY_DEPTH = 1e4
 BEND, LEAN = 0.06, 0.25
 # Bends of this many deviations of the noise are still taken for noise.
 NOISE_MARGIN = 4.0
-# A remembered point this share behind the nearest one of its cell is hidden by it.
-HIDDEN = 0.1
+# A remembered point this share behind the nearest one of its cell is hidden by it. Less would prefer, of several
+# memories of one surface, the one that errs to the near side, and depth would shrink from chunk to chunk.
+HIDDEN = 0.3
 # Cells in which points hide each other, in blocks: wide enough that a near surface has no gaps after a step forward.
 HIDING_CELL = 2
 

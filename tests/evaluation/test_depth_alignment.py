@@ -29,7 +29,7 @@ def test_one_scale_over_five_chunks(rows):
 def test_twice_round_the_scale_comes_back():
     """Twelve chunks with turns, columns close by and views that nobody had before."""
     row = evaluate_flight(FLIGHTS["round"], DISTURBANCES[:1])[0]
-    assert row.median < 0.02 and row.worst < 0.03 and row.border < 0.01 and row.drift < 0.01
+    assert row.median < 0.02 and row.worst < 0.03 and row.border < 0.01 and row.drift < 0.02
 
 
 def test_table_names_every_flight(rows):
