@@ -7,6 +7,7 @@ camera path on a curve, generates, imports, renders and saves.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import ctypes
 import os
@@ -192,5 +193,13 @@ def quiet() -> Iterator[None]:
             os.close(saved)
 
 
+def leave(code: int) -> None:
+    """Ends the process. Blender 4.5's own teardown waits at times for a thread that never ends."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
