@@ -23,7 +23,7 @@ class WorldSettings(Body):
     name: str | None = Field(None, min_length=1, max_length=64)
     engine: str = Field("preview", max_length=64)
     seed: Seed = 0
-    depth: Literal["auto", "builtin", "depth-anything-v2"] = "auto"
+    depth: str = Field("auto", max_length=64, description="an id of lyra.depth.CHOICES")
     depth_blend: bool = Field(False, description="the depth file leaves pixels unknown; estimate those")
     allow_download: bool = False
     intrinsics: Matrix | None = Field(None, description="3x3, pixels of the given image")

@@ -110,6 +110,9 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
             ("auto", "Automatic", "The best estimator that is ready on the engine's machine"),
             ("builtin", "Built In", "Needs no weights"),
             ("depth-anything-v2", "Depth Anything V2", "Metric depth by a learned model"),
+            ("depth-anything-v2-large", "Depth Anything V2 Large", "The same, larger; non-commercial"),
+            ("depth-anything-3", "Depth Anything 3", "The strongest, on a GPU; non-commercial"),
+            ("layout", "Layout", "Ground, horizon and sky guessed from the picture; the plainest"),
         ],
         default="auto",
     )

@@ -105,7 +105,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="the depth file leaves pixels unknown (NaN); the depth model fills them in",
     )
     sub.add_argument(
-        "--depth-model", default="auto", metavar="NAME", help="auto (default), builtin or depth-anything-v2"
+        "--depth-model",
+        default="auto",
+        metavar="NAME",
+        help="auto (default), builtin, layout, depth-anything-v2, depth-anything-v2-large or depth-anything-3",
     )
     sub.add_argument(
         "--allow-download", action="store_true", help="let the depth model's weights be downloaded"
