@@ -22,7 +22,7 @@ from lyra.geometry.cameras import Trajectory
 from lyra.memory import GeometryCache
 from lyra.progress import SILENT, Progress
 
-SIZE = (240, 416)
+SIZE = (120, 208)
 # Of 80 frames in a chunk every eighth gets depth.
 PER_CHUNK = 10
 # Motions (x, y, z, yaw, pitch) at the chunk's ends: forward, a turn on the spot, aside and up, back round, onward.
