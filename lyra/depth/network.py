@@ -80,8 +80,7 @@ class DepthNetwork:
             x = relu(self._conv(f"down.{level}", x, 2))
         for index in range(self.shape.token_blocks):
             x = self._token_block(f"tokens.{index}", x)
-        pooled = layer_norm(x.mean((0, 1)), *self._named("camera_norm"))
-        camera = self._linear("camera2", relu(self._linear("camera1", pooled)))
+        camera = self._linear("camera2", relu(self._linear("camera1", x.mean((0, 1)))))
         for level in reversed(range(len(kept))):
             x = raised(self._conv(f"up.{level}", x))
             x += self._conv(f"skip.{level}", kept[level])

@@ -61,6 +61,9 @@ class TokenBlock(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.expand = nn.Linear(channels, 4 * channels)
         self.shrink = nn.Linear(4 * channels, channels)
+        for layer in (self.place, self.proj, self.shrink):  # blocks begin as the identity
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         count, channels, height, width = x.shape
@@ -106,7 +109,8 @@ class DepthNet(nn.Module):
         with torch.no_grad():
             self.maps.weight.copy_(self.maps.weight[::4].repeat_interleave(4, 0))
             self.maps.bias.zero_()
-        self.camera_norm = nn.LayerNorm(shape.token_width)
+        # Over the batch: what sets pictures apart is small beside what all of them share.
+        self.camera_norm = nn.BatchNorm1d(shape.token_width, momentum=0.03)
         self.camera1 = nn.Linear(shape.token_width, 64)
         self.camera2 = nn.Linear(64, 2)
 
@@ -122,7 +126,8 @@ class DepthNet(nn.Module):
             x = blocks(x)
             kept.append(x)
             x = functional.relu(down(x))
-        x = self.tokens(x)
+        # What the blocks add up stays in float32: in bfloat16 small differences would be lost on large sums.
+        x = self.tokens(x.float())
         camera = self.camera2(functional.relu(self.camera1(self.camera_norm(x.mean((2, 3))))))
         for level in reversed(range(len(kept))):
             raised = functional.interpolate(self.up[level](x), scale_factor=2, mode="nearest")
@@ -142,7 +147,9 @@ def exported(model: DepthNet) -> dict[str, np.ndarray]:
     """The weights as `lyra.depth.network` reads them: folded, convolutions (kh, kw, in, out), matrices (in, out)."""
     tensors: dict[str, torch.Tensor] = {}
     for name, module in model.named_modules():
-        if isinstance(module, ConvNorm):
+        if name == "camera1":
+            tensors |= _folded_before(model.camera_norm, module)
+        elif isinstance(module, ConvNorm):
             tensors |= {f"{name}.{key}": value for key, value in module.folded().items()}
         elif isinstance(module, nn.Linear):
             tensors |= {f"{name}.weight": module.weight.T, f"{name}.bias": module.bias}
@@ -151,6 +158,14 @@ def exported(model: DepthNet) -> dict[str, np.ndarray]:
         elif isinstance(module, nn.Conv2d) and module.bias is not None:
             tensors |= {f"{name}.weight": module.weight.permute(2, 3, 1, 0), f"{name}.bias": module.bias}
     return {key: np.ascontiguousarray(value.detach().cpu().float().numpy()) for key, value in tensors.items()}
+
+
+def _folded_before(norm: nn.BatchNorm1d, linear: nn.Linear) -> dict[str, torch.Tensor]:
+    """`linear` that does what `norm` did before it as well."""
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    weight = linear.weight * gain
+    offset = linear.weight @ (norm.bias - norm.running_mean * gain)
+    return {"camera1.weight": weight.T, "camera1.bias": linear.bias + offset}
 
 
 def export(model: DepthNet, path: Path, facts: dict[str, str]) -> None:

@@ -25,6 +25,8 @@ def twin():
                 value.copy_(value + 0.1 * torch.rand_like(value) if "running_var" in name else value)
                 if "norm" in name and "var" not in name:
                     value.add_(0.2 * torch.randn_like(value))
+                if name.startswith("tokens."):
+                    value.add_(0.1 * torch.randn_like(value))
     return model
 
 
