@@ -60,27 +60,19 @@ def check_world_inputs(
 
 def _check(image: Path, depth: Path | None, settings: WorldSettings, device: str | None) -> tuple[int, int]:
     # Imported here: the service's port answers before these are loaded.
-    from lyra.depth import create_estimator
+    from lyra.depth import DepthFile, create_estimator
     from lyra.images import fit, load_image
 
     require_engine(settings.engine, device)
     size = None if settings.size is None else (settings.size[1], settings.size[0])
     fitted = fit(load_image(image), size=size)
     height, width = fitted.image.shape[:2]
-    known = None
     if settings.intrinsics is not None:
-        lens = Trajectory.checked(np.eye(4)[None], [settings.intrinsics], *fitted.source_hw)
-        known = lens.fitted(height, width).intrinsics[0]
+        Trajectory.checked(np.eye(4)[None], [settings.intrinsics], *fitted.source_hw)
     if depth is not None and depth.suffix.lower() not in DEPTH_SUFFIXES:
         raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
-    estimator = create_estimator(
-        settings.depth,
-        depth,
-        settings.allow_download,
-        "cpu",
-        source_hw=fitted.source_hw,
-        blend=settings.depth_blend,
-    )
+    if depth is None or settings.depth_blend:
+        create_estimator(settings.depth, allow_download=settings.allow_download)
     if depth is not None:
-        estimator.estimate(fitted.image, known)
+        DepthFile(depth, fitted.source_hw, blend=settings.depth_blend).known((height, width))
     return height, width

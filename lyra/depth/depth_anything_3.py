@@ -45,7 +45,7 @@ SEED = 0
 
 def obstacle(folder: str | Path | None = None) -> str | None:
     """Why the model cannot run here and what to do about it, or None when it can."""
-    lacking = missing_packages(LABEL, PACKAGES, "gpu")
+    lacking = missing_packages(LABEL, PACKAGES, "da3")
     if lacking:
         return lacking
     if folder is not None:

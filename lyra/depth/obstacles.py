@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+
+from lyra.hub.packages import missing_packages as packages_not_here
 
 
 def missing_packages(label: str, packages: Sequence[str], extra: str) -> str | None:
     """The remark that names the extra when a package is not installed, or None."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    missing = packages_not_here(packages)
     if not missing:
         return None
     return (

@@ -218,7 +218,7 @@ DEPTH_MODELS: dict[str, Needs] = {
             "Depth Anything 3",
             ("depth-anything-3",),
             (*_TORCH, "depth_anything_3"),
-            "gpu",
+            "da3",
         ),
         Needs(
             "depth-anything-v2-large",

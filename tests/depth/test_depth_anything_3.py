@@ -117,7 +117,7 @@ def test_release_leaves_the_device(estimator):
 
 
 def test_what_is_missing_is_said(monkeypatch, tmp_path, folder):
-    assert "depth_anything_3" in obstacle(folder) and "lyra-worlds[gpu]" in obstacle(folder)
+    assert "depth_anything_3" in obstacle(folder) and "lyra-worlds[da3]" in obstacle(folder)
     package_3.install(monkeypatch)
     assert obstacle(folder) is None
     monkeypatch.setenv("LYRA_WEIGHTS", str(tmp_path / "weights"))
