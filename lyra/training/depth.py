@@ -87,7 +87,7 @@ class Trainer:
         """Matrices and kernels decay, offsets and gains do not; attention learns at its share of the rate."""
         groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
         for name, parameter in self.model.named_parameters():
-            share = self.settings.token_share if name.startswith(("tokens.", "camera")) else 1.0
+            share = self.settings.token_share if name.startswith("tokens.") else 1.0
             decay = self.settings.decay if parameter.ndim > 1 else 0.0
             groups.setdefault((share, decay), []).append(parameter)
         return [
