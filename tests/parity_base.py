@@ -1,13 +1,16 @@
-"""A folder of golden tensors and what a check of it says."""
+"""A folder of golden tensors, and what a check of one of its files says."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+
+from lyra.geometry.arrays import Array
 
 # Files that hold inputs, not results; so do the lists of tensor names, *_keys_*.json.
 INPUTS = {"meta", "geometry_inputs"}
@@ -15,7 +18,7 @@ INPUTS = {"meta", "geometry_inputs"}
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far a result is from its golden, and how far it may be. Exact goldens count what differs."""
+    """How far a result is from its golden, and how far it may be; both in the golden's units."""
 
     largest: float
     tolerance: float
@@ -23,6 +26,13 @@ class Deviation:
     @property
     def passes(self) -> bool:
         return self.largest <= self.tolerance
+
+    @property
+    def severity(self) -> float:
+        """In units of the tolerance; of two deviations the worse one has more."""
+        if self.tolerance == 0:
+            return np.inf if self.largest > 0 else 0.0
+        return self.largest / self.tolerance
 
 
 class Folder:
@@ -32,9 +42,19 @@ class Folder:
         self.path = path
         self.meta = json.loads((path / "meta.json").read_text())
 
+    @property
+    def seed(self) -> int:
+        return self.meta["seed"]
+
     def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of a file; a JSON file is an object of lists of whole numbers."""
+        if (self.path / f"{name}.json").is_file():
+            return {key: np.array(value, np.int64) for key, value in self.json(name).items()}
         with np.load(self.path / f"{name}.npz", allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
+
+    def json(self, name: str) -> dict:
+        return json.loads((self.path / f"{name}.json").read_text())
 
     def geometry_inputs(self) -> dict[str, torch.Tensor]:
         """Depth, cameras and images as float32 tensors."""
@@ -46,9 +66,60 @@ class Folder:
         return sorted(stem for stem in stems if "_keys_" not in stem)
 
 
-def largest_deviation(result, golden: np.ndarray) -> float:
-    """Largest absolute deviation; infinite for another shape or where one is not a number."""
+# Of the golden only names and shapes are read: they say which cases and sizes are wanted.
+Results = Callable[[Folder, Mapping[str, np.ndarray]], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """How the arrays of one golden file are made again, and how far off they may be.
+
+    `results` gives arrays under the golden's names. `tolerance` is absolute and holds for every array but those in
+    `tolerances`.
+    """
+
+    golden: str
+    results: Results
+    tolerance: float
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+
+    def deviations(self, folder: Folder) -> dict[str, Deviation | None]:
+        """By name of the array; None where nothing makes it."""
+        golden = folder.arrays(self.golden)
+        results = self.results(folder, golden)
+        return {
+            name: self._deviation(name, results[name], expected) if name in results else None
+            for name, expected in golden.items()
+        }
+
+    def __call__(self, folder: Folder) -> Deviation:
+        """That of the array which is worst in units of its tolerance."""
+        return worst(self.deviations(folder).values(), self.tolerance)
+
+    def _deviation(self, name: str, result: Array, golden: np.ndarray) -> Deviation:
+        tolerance = self.tolerances.get(name, self.tolerance)
+        return Deviation(largest_deviation(result, golden, tolerance), tolerance)
+
+
+def worst(deviations, tolerance: float) -> Deviation:
+    """The most severe of `deviations`, leaving out None; none at all is infinitely far off."""
+    known = [deviation for deviation in deviations if deviation is not None]
+    return max(known, key=lambda deviation: deviation.severity, default=Deviation(np.inf, tolerance))
+
+
+def largest_deviation(result: Array, golden: np.ndarray, tolerance: float = 0.0) -> float:
+    """Largest absolute deviation; infinite for another shape or where one of the two is not a number.
+
+    Of a golden in float16, numbers so large that their storing alone may exceed `tolerance` are allowed half their
+    last digit, which nothing could do without.
+    """
     result = np.asarray(result, np.float64)
-    if result.shape != golden.shape or np.isnan(result).any():
+    if result.shape != golden.shape:
         return np.inf
-    return float(np.abs(result - golden).max())
+    exact = golden.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = np.where(result == exact, 0.0, np.abs(result - exact))
+    if golden.dtype == np.float16:
+        rounding = np.abs(np.spacing(golden)).astype(np.float64) / 2
+        difference = np.where(rounding > tolerance, np.maximum(difference - rounding, 0), difference)
+    return float(np.where(np.isnan(difference), np.inf, difference).max(initial=0.0))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 
 from lyra.depth.base import WindowDepth
 from lyra.engines.lyra2.components import Lyra2Components
-from lyra.engines.lyra2.conditioning import Cameras, Conditioner, Conditioning
+from lyra.engines.lyra2.conditioning import MASK_CHANNELS, Cameras, Conditioner, Conditioning
 from lyra.engines.lyra2.engine import Lyra2Engine
 from lyra.engines.lyra2.framepack import FramePackLayout
 from lyra.engines.lyra2.history import LATENT_FRAMES, History, encoded_alone
@@ -20,15 +21,14 @@ from lyra.engines.lyra2.vae import StreamingVae
 from lyra.geometry.cameras import CHUNK_FRAMES
 from lyra.memory import GeometryCache, MemorySettings
 from tests import golden_recipe
-from tests.parity_base import Deviation, Folder, largest_deviation
+from tests.parity_base import Check, Folder
 from tests.parity_encoders import tiny_vae
-from tests.parity_network import tiny_network
+from tests.parity_network import head_dim, text_inputs, tiny_network
 
 CACHED_FRAME_STRIDE = 8
 SMOOTHING, GAIN = 5, 3
-# The goldens hold every 64th ray channel and every 37th channel of the correspondence buffer, as float16.
+# The goldens hold every 64th ray channel and every 37th channel of the correspondence buffer.
 RAY_STRIDE, BUFFER_STRIDE = 64, 37
-CONDITIONING_TOLERANCE = 2e-3
 
 
 class StandInVae:
@@ -56,7 +56,7 @@ def smooth_noise(raw: np.ndarray) -> torch.Tensor:
 
 def conditioning_of_step(folder: Folder, step: int) -> Conditioning:
     """The conditioning of one autoregressive step, whose past is that of the recipe."""
-    case, seed = folder.meta["conditioning"], folder.meta["seed"]
+    case, seed = folder.meta["conditioning"], folder.seed
     height, width, frames_per_step = case["height"], case["width"], case["step"]
     w2c, k, raw, mix = golden_recipe.conditioning_inputs(seed, height, width, case["chunks"], frames_per_step)
     video = smooth_noise(raw)
@@ -79,23 +79,18 @@ def conditioning_of_step(folder: Folder, step: int) -> Conditioning:
     )
 
 
-def check_conditioning(folder: Folder, step: int) -> Deviation:
-    golden, ours = folder.arrays(f"cond_ar{step}"), conditioning_of_step(folder, step)
-    mask, latents = ours.condition[:, :4], ours.condition[:, 4:]
-    compared = [
-        (ours.history, golden["latents"]),
-        (latents, golden["cond"]),
-        (ours.rays.mean((3, 4)), golden["plucker_mean"]),
-        (ours.rays[:, ::RAY_STRIDE], golden["plucker_c0"]),
-        (ours.correspondence.mean((3, 4)), golden["buffer_mean"]),
-        (ours.correspondence[:, ::BUFFER_STRIDE], golden["buffer_sub"]),
-        (mask.sum(), golden["mask_sum"]),
-    ]
-    return Deviation(max(largest_deviation(*pair) for pair in compared), CONDITIONING_TOLERANCE)
-
-
-def _check_of_step(step: int) -> Callable[[Folder], Deviation]:
-    return lambda folder: check_conditioning(folder, step)
+def conditioning_results(folder: Folder, golden: Mapping[str, np.ndarray], step: int) -> dict:
+    ours = conditioning_of_step(folder, step)
+    mask, latents = ours.condition[:, :MASK_CHANNELS], ours.condition[:, MASK_CHANNELS:]
+    return {
+        "latents": ours.history,
+        "cond": latents,
+        "plucker_mean": ours.rays.mean((3, 4)),
+        "plucker_c0": ours.rays[:, ::RAY_STRIDE],
+        "buffer_mean": ours.correspondence.mean((3, 4)),
+        "buffer_sub": ours.correspondence[:, ::BUFFER_STRIDE],
+        "mask_sum": mask.sum(),
+    }
 
 
 class LoopText:
@@ -151,15 +146,15 @@ LOOP_SETTINGS = {
     "unipc": Lyra2Settings("unipc", steps=4, shift=5.0, guidance=5.0, depth_alignment="cameras"),
     "dmd": Lyra2Settings("dmd", depth_alignment="cameras"),
 }
-LOOP_SEED, GLOBAL_SEED, FRAME_STEP, LOOP_TOLERANCE = 1, 7, 10, 5e-3
+LOOP_SEED, GLOBAL_SEED, FRAME_STEP = 1, 7, 10
 
 
-def run_loop(folder: Folder, case: str) -> dict[str, np.ndarray]:
-    """Two chunks by the engine class, its parts swapped for the recipe's; arrays as in loop.npz."""
-    seed, chunk = folder.meta["seed"], CHUNK_FRAMES
-    golden = folder.arrays("loop")
-    count, (height, width) = len(golden[f"{case}_frame_means"]), golden[f"{case}_frames"].shape[2:]
-    inputs = golden_recipe.loop_inputs(seed, height, width, count)
+def run_loop(folder: Folder, case: str, frames: int, height: int, width: int) -> dict[str, np.ndarray]:
+    """Chunks by the engine class, its parts swapped for the recipe's; arrays as in loop.npz."""
+    seed, chunk = folder.seed, CHUNK_FRAMES
+    inputs = golden_recipe.loop_inputs(seed, height, width, frames)
+    inputs["text"] = text_inputs(folder, "loop.text", 1, frames // chunk)
+    inputs["negative"] = text_inputs(folder, "loop.negative", 1)
     parts = Lyra2Components(
         transformer=tiny_network(folder, head_dim(folder)),
         vae=StreamingVae(tiny_vae(folder)),
@@ -174,16 +169,16 @@ def run_loop(folder: Folder, case: str) -> dict[str, np.ndarray]:
     w2c, intrinsics = inputs["w2c"], inputs["intrinsics"]
     first_depth = golden_recipe.depth_map(seed, "loop.depth0", height, width)
     state = engine.start(image, first_depth, w2c[0], intrinsics[0])
-    frames, latents, made = [image[0, :, None]], [], None
-    for n, start in enumerate(range(1, count, chunk)):
+    views, latents, made = [image[0, :, None]], [], None
+    for n, start in enumerate(range(1, frames, chunk)):
         # The published run leaves out what follows the last chunk.
         if made is not None:
             engine.take_in(state, made)
         cameras = slice(start, start + chunk)
         made = engine.make_chunk(state, w2c[cameras], intrinsics[cameras], str(n), LOOP_SEED + n)
-        frames.append(made.frames[0])
+        views.append(made.frames[0])
         latents.append(made.latents[0])
-    video = torch.cat(frames, 1)
+    video = torch.cat(views, 1)
     return {
         f"{case}_frames": video[:, ::FRAME_STEP].numpy(),
         f"{case}_frame_means": video.mean((0, 2, 3)).numpy(),
@@ -192,22 +187,22 @@ def run_loop(folder: Folder, case: str) -> dict[str, np.ndarray]:
     }
 
 
-def head_dim(folder: Folder) -> int:
-    """How wide a head of the folder's network is, which its weights do not say."""
-    case = next(iter(folder.meta["net_cases"]))
-    return 2 * folder.arrays(f"net_{case}")["rope_angles"].shape[1]
-
-
-def check_loop(folder: Folder) -> Deviation:
-    golden = folder.arrays("loop")
-    largest = 0.0
+def loop_results(folder: Folder, golden: Mapping[str, np.ndarray]) -> dict:
+    """Of every sampler whose frames the golden holds."""
+    results = {}
     for case in LOOP_SETTINGS:
-        for name, ours in run_loop(folder, case).items():
-            largest = max(largest, largest_deviation(ours, golden[name]))
-    return Deviation(largest, LOOP_TOLERANCE)
+        if f"{case}_frames" in golden:
+            height, width = golden[f"{case}_frames"].shape[2:]
+            results |= run_loop(folder, case, len(golden[f"{case}_frame_means"]), height, width)
+    return results
 
 
-CHECKS: dict[str, Callable[[Folder], Deviation]] = {
-    **{f"cond_ar{step}": _check_of_step(step) for step in range(3)},
-    "loop": check_loop,
-}
+def checks(folder: Folder) -> list[Check]:
+    """The conditioning of every step of the folder's case, and the loop."""
+    return [
+        *(
+            Check(f"cond_ar{step}", partial(conditioning_results, step=step), 2e-3)
+            for step in range(folder.meta["conditioning"]["chunks"])
+        ),
+        Check("loop", loop_results, 5e-3, {f"{case}_cached_ids": 0.0 for case in LOOP_SETTINGS}),
+    ]
