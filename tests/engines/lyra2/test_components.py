@@ -49,22 +49,23 @@ def seeded(folder, engine):
     )
 
 
-def test_a_cancelled_world_goes_on_with_its_options(ready, tmp_path):
-    whole, broken = (seeded(tmp_path / name, "lyra2") for name in ("whole", "broken"))
-    assert "research and development" in whole.settings.license
-    options = EngineOptions(steps=1, guidance=2.0)
+def test_a_world_cancelled_resumed_reverted_and_extended_again(ready, tmp_path):
+    world = seeded(tmp_path / "world", "lyra2")
+    assert "research and development" in world.settings.license
+    chosen = {"options": EngineOptions(steps=1, guidance=2.0), "device": "cpu"}
     texts = {0: "a wall", 81: "a hall"}
-    extend_world(whole, path(), captions=texts, options=options, device="cpu")
-    cancelled = Progress(cancelled=lambda: len(World.open(broken.folder).chunks) == 1)
+    after_one = Progress(cancelled=lambda: len(World.open(world.folder).chunks) == 1)
     with pytest.raises(CancelledError):
-        extend_world(broken, path(), captions=texts, options=options, device="cpu", progress=cancelled)
-    again = World.open(broken.folder)
-    assert again.load_plan().options == options and again.frames == 81
-    assert resume_world(again, device="cpu")
-    for mine, other in zip(again.chunks, whole.chunks, strict=True):
-        assert mine.prompt == other.prompt
-        np.testing.assert_array_equal(mine.load_frames(), other.load_frames())
-        np.testing.assert_array_equal(mine.load_depth(), other.load_depth())
+        extend_world(world, path(), captions=texts, progress=after_one, **chosen)
+    world = World.open(world.folder)
+    assert world.load_plan().options == chosen["options"] and world.frames == 81
+    assert resume_world(world, device="cpu")
+    assert [chunk.prompt for chunk in world.chunks] == ["a wall", "a hall"]
+    frames, depth = world.chunks[1].load_frames(), world.chunks[1].load_depth()
+    world.revert(1)
+    extend_world(world, path()[80:], captions=texts, **chosen)
+    np.testing.assert_array_equal(world.chunks[1].load_frames(), frames)
+    np.testing.assert_array_equal(world.chunks[1].load_depth(), depth)
 
 
 def test_the_distilled_engine_has_the_distillation_merged(ready):

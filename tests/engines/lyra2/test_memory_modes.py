@@ -1,5 +1,6 @@
 """Memory modes: which is chosen, and what happens when memory runs out in the middle of a chunk."""
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
@@ -62,53 +63,56 @@ class Scarce:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
-def chunk_of(engine):
-    return engine.extend(engine.seed(seed_view()), path()[1:81], "a wall", 5, SILENT)
+@pytest.fixture(scope="module")
+def begun():
+    """A world of one frame; making a chunk leaves it as it is."""
+    return Lyra2Engine(tiny_parts(), GUIDED).seed(seed_view())
+
+
+def latents_by(engine, state):
+    cameras = path()[1:81]
+    return engine.make_chunk(state, cameras.w2c, cameras.intrinsics, "a wall", 5).sampled
 
 
 @pytest.fixture(scope="module")
-def undisturbed():
-    return chunk_of(Lyra2Engine(tiny_parts(), GUIDED))
+def undisturbed(begun):
+    return latents_by(Lyra2Engine(tiny_parts(), GUIDED), begun)
 
 
-def latents(chunk):
-    return torch.from_numpy(chunk.state["sampled"])
-
-
-def test_one_branch_at_a_time_gives_the_same_frames(undisturbed):
+def test_one_branch_at_a_time_gives_the_same_frames(begun, undisturbed):
     engine = Lyra2Engine(tiny_parts(), GUIDED)
     scarce = Scarce(engine, lambda placement: not placement.batched)
-    chunk = chunk_of(engine)
+    latents = latents_by(engine, begun)
     assert scarce.failures == 1
     assert engine.models.placement == Placement("resident", True, False)
-    assert len(chunk.notes) == 1 and "one branch of guidance at a time" in chunk.notes[0]
-    torch.testing.assert_close(latents(chunk), latents(undisturbed), atol=1e-4, rtol=1e-4)
+    (note,) = engine.models.taken_notes()
+    assert "one branch of guidance at a time" in note
+    torch.testing.assert_close(latents, undisturbed, atol=1e-4, rtol=1e-4)
     # Said once.
     assert engine.models.taken_notes() == ()
 
 
 @pytest.mark.parametrize("mode", ["fp8", "offload"])
-def test_the_next_mode_takes_over_within_the_chunk(undisturbed, mode):
+def test_the_next_mode_takes_over_within_the_chunk(begun, undisturbed, mode):
     engine = Lyra2Engine(tiny_parts(), GUIDED)
     scarce = Scarce(engine, lambda placement: placement.mode == mode)
-    chunk = chunk_of(engine)
+    latents = latents_by(engine, begun)
     assert engine.models.placement == Placement(mode, True, True)
     assert scarce.failures == LADDER.index(engine.models.placement)
-    assert mode != "fp8" or "8 bits" in chunk.notes[-1]
+    assert mode != "fp8" or "8 bits" in engine.models.taken_notes()[-1]
     # Weights in eight bits are coarser; nothing else is different.
-    off = (latents(chunk) - latents(undisturbed)).abs().mean()
-    assert 0 < off < 0.1 * latents(undisturbed).std()
+    assert 0 < (latents - undisturbed).abs().mean() < 0.1 * undisturbed.std()
 
 
-def test_offload_alone_gives_the_same_frames(undisturbed):
+def test_offload_alone_gives_the_same_frames(begun, undisturbed):
     engine = Lyra2Engine(tiny_parts(placement=Placement("offload", False, True)), GUIDED)
-    torch.testing.assert_close(latents(chunk_of(engine)), latents(undisturbed), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(latents_by(engine, begun), undisturbed, atol=1e-4, rtol=1e-4)
 
 
-def test_without_room_for_previews_the_chunk_goes_on(undisturbed, monkeypatch):
+def test_without_room_for_previews_the_chunk_goes_on(begun, undisturbed, monkeypatch):
     monkeypatch.setattr("lyra.engines.lyra2.engine.PREVIEW_SECONDS", 0.0)
     engine = Lyra2Engine(tiny_parts(), GUIDED)
-    state, vae = engine.seed(seed_view()), engine.parts.vae
+    vae = engine.parts.vae
     decode = vae.decode
 
     def without_room(latents, *cache):
@@ -117,16 +121,16 @@ def test_without_room_for_previews_the_chunk_goes_on(undisturbed, monkeypatch):
         return decode(latents, *cache)
 
     monkeypatch.setattr(vae, "decode", without_room)
-    chunk = engine.extend(state, path()[1:81], "a wall", 5, SILENT)
+    chunk = engine.extend(engine.seed(seed_view()), path()[1:81], "a wall", 5, SILENT)
     assert chunk.notes == ("The memory of cpu has no room for previews beside the network.",)
-    assert torch.equal(latents(chunk), latents(undisturbed))
+    assert np.array_equal(chunk.state["sampled"], undisturbed[0].numpy())
 
 
-def test_nothing_smaller_is_a_failure_that_says_what_to_do():
+def test_nothing_smaller_is_a_failure_that_says_what_to_do(begun):
     engine = Lyra2Engine(tiny_parts(placement=LADDER[-1]), GUIDED)
     Scarce(engine, lambda placement: False)
     with pytest.raises(EngineNotReadyError, match=r"memory of cpu is not enough.*2\.00 GiB.*'preview'"):
-        chunk_of(engine)
+        latents_by(engine, begun)
 
 
 def test_the_way_down_skips_what_needs_as_much():
