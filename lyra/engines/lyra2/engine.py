@@ -191,7 +191,7 @@ class Lyra2Engine:
         progress.update(STAGE, (1 + share) / 2, frames[-1])
         known = {newest: before, **dict(zip(record.remembered, record.depth, strict=True))}
         new = range(newest + 1, newest + 1 + len(trajectory))
-        depth = depth_between(known, new, made.cameras, self.device.type)
+        depth = self.models.attempt(lambda: depth_between(known, new, made.cameras, self.device.type))
         return ChunkFrames(frames, depth, record.arrays(), (*self.models.taken_notes(), *notes))
 
     def restore(self, world) -> Lyra2State:
@@ -205,9 +205,11 @@ class Lyra2Engine:
                     f"{chunk.folder} has no state.npz, without which no chunk can follow it; restore it from a copy, "
                     f"or revert the world to {chunk.index - 1} chunks."
                 )
-            record = ChunkRecord.of(arrays, self.parts.vae.dtype)
             trajectory = chunk.load_trajectory()
             cameras = state.cameras.followed_by(trajectory.w2c, trajectory.intrinsics)
+            known = range(len(state.cameras), len(cameras))
+            size = (world.height, world.width)
+            record = ChunkRecord.of(arrays, self.parts.vae.dtype, chunk.folder / "state.npz", known, size)
             _remember(state, state.history, cameras, record)
             sampled.append(record.sampled)
         vae = self.models.use("vae")

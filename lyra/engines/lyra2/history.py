@@ -77,7 +77,9 @@ class History:
     def continued(self, frames: torch.Tensor, latents: torch.Tensor) -> History:
         """With more frames (1, 3, 4k, H, W) and their latents, the caches left as they are."""
         recent = torch.cat([self.recent, latents.to(self.recent)], 2)[:, :, -self.recent.shape[2] :]
-        return replace(self, recent=recent, newest=frames[:, :, -1], frames=self.frames + frames.shape[2])
+        # A copy: a view would keep all the frames of the chunk on the device, 190 MB at 832x480.
+        newest = frames[:, :, -1].clone()
+        return replace(self, recent=recent, newest=newest, frames=self.frames + frames.shape[2])
 
     def replayed(self, vae: Vae, chunks: Sequence[torch.Tensor]) -> History:
         """The past after `chunks` of sampled latents (1, 16, k, h, w) that were made before, bit for bit.

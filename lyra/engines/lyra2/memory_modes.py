@@ -30,6 +30,8 @@ DESCRIPTIONS = {
 }
 # Of the device's free memory, this share is planned with: allocators lose some to fragments.
 PLANNED_SHARE = 0.92
+# How Warp and cuBLAS say that they found no memory; torch has a class for it.
+OUT_OF_MEMORY = ("Failed to allocate ", "CUBLAS_STATUS_ALLOC_FAILED")
 # Blocks that are on the device at once when they are brought one by one: one computes, one comes, one goes.
 OFFLOADED_BLOCKS = 3
 GB = 1e9
@@ -125,6 +127,15 @@ def stores_float8(module: torch.nn.Module) -> bool:
     return any(parameter.dtype is torch.float8_e4m3fn for parameter in module.parameters())
 
 
+def pin(module: torch.nn.Module) -> None:
+    """Pins the weights, which lie on the CPU, one after the other, so that they reach a GPU while it computes.
+
+    diffusers would do it for all blocks before it lets go of the first: twice the network in the computer's memory.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.pin_memory()
+
+
 class DeviceMemory:
     """Moves the models of one engine. `models` are by name, "transformer" among them; what cannot move stays.
 
@@ -160,13 +171,22 @@ class DeviceMemory:
 
         Raises EngineNotReadyError when there is no smaller one.
         """
+        given_back = False
         while True:
             try:
                 return work()
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                of_torch = isinstance(error, torch.OutOfMemoryError)
+                if not of_torch and not any(words in str(error) for words in OUT_OF_MEMORY):
+                    raise
                 reason = str(error).splitlines()[0] if str(error) else "no more memory"
             # Only here: while the error is handled, its traceback keeps the tensors of the failed work alive.
-            self.step_down(reason)
+            if of_torch or given_back:
+                self.step_down(reason)
+            else:
+                # What torch holds for later use only torch itself can take.
+                self._clear()
+                given_back = True
 
     def step_down(self, reason: str) -> None:
         """Enters the next placement that needs less. Raises EngineNotReadyError when there is none."""
@@ -208,6 +228,8 @@ class DeviceMemory:
             self._casting = True
         if placement.mode == "offload" and not self._offloading:
             transformer.to("cpu")
+            if self.device.type == "cuda":
+                pin(transformer)
             transformer.enable_group_offload(
                 onload_device=self.device,
                 offload_device=torch.device("cpu"),

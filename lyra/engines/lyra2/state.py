@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from lyra.depth.fit import InverseFit
 from lyra.engines.lyra2.conditioning import Cameras
-from lyra.engines.lyra2.history import History
+from lyra.engines.lyra2.history import LATENT_FRAMES, History
+from lyra.engines.lyra2.vae import LATENT_CHANNELS, PIXELS_PER_LATENT
+from lyra.errors import InvalidInputError
 from lyra.memory import GeometryCache
 
 
@@ -51,8 +54,19 @@ class ChunkRecord:
         }
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], dtype: torch.dtype) -> ChunkRecord:
-        """The record in the arrays of a chunk; `dtype` is the type of latents."""
+    def of(
+        cls,
+        arrays: Mapping[str, np.ndarray],
+        dtype: torch.dtype,
+        place: Path,
+        frames: range,
+        frame_hw: tuple[int, int],
+    ) -> ChunkRecord:
+        """The record in the arrays of a chunk of `frames`; `dtype` is the type of latents.
+
+        Raises InvalidInputError, naming the file `place`, for arrays that are not of a chunk of frames of `frame_hw`.
+        """
+        _check(arrays, place, frames, frame_hw)
         remembered = tuple(arrays["remembered"].tolist())
         stills = torch.from_numpy(arrays["stills"]).to(dtype)[:, None, :, None]
         fit = InverseFit(*arrays["depth_fit"].tolist()) if len(arrays["depth_fit"]) else None
@@ -62,4 +76,31 @@ class ChunkRecord:
             arrays["depth"],
             dict(zip(remembered, stills, strict=True)),
             fit,
+        )
+
+
+def _check(arrays: Mapping[str, np.ndarray], place: Path, frames: range, frame_hw: tuple[int, int]) -> None:
+    ids = arrays.get("remembered", np.empty(0))
+    count, latent = len(ids) if ids.ndim else 0, tuple(side // PIXELS_PER_LATENT for side in frame_hw)
+    fit = arrays.get("depth_fit", np.empty(0))
+    expected = {
+        "sampled": (np.float32, (LATENT_CHANNELS, len(frames) // LATENT_FRAMES, *latent)),
+        "remembered": (np.int64, (count,)),
+        "depth": (np.float32, (count, *frame_hw)),
+        "stills": (np.float32, (count, LATENT_CHANNELS, *latent)),
+        "depth_fit": (np.float64, (2,) if fit.size else (0,)),
+    }
+    for name, (dtype, shape) in expected.items():
+        found = arrays.get(name)
+        if found is None or found.dtype != dtype or found.shape != shape:
+            there = "missing" if found is None else f"{found.dtype} {found.shape}"
+            raise InvalidInputError(
+                f"{place} is not what the engine left: {name} is {there} and should be {np.dtype(dtype)} {shape}. "
+                "Restore it from a copy, or revert the world to the chunk before."
+            )
+    # The newest frame is where the next chunk begins.
+    if len(set(ids.tolist())) != count or not set(ids.tolist()) <= set(frames) or frames[-1] not in ids:
+        raise InvalidInputError(
+            f"{place} is not what the engine left: it remembers the frames {ids.tolist()} of {frames[0]} to "
+            f"{frames[-1]}. Restore it from a copy, or revert the world to the chunk before."
         )

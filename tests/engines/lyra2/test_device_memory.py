@@ -1,0 +1,95 @@
+"""Memory that others than torch ask for, and weights that wait in the computer's memory."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
+
+from lyra.engines.lyra2 import memory_modes  # noqa: E402
+from lyra.engines.lyra2.history import History  # noqa: E402
+from lyra.engines.lyra2.memory_modes import LADDER, DeviceMemory, pin  # noqa: E402
+
+
+class Failing:
+    """Fails so many times with an error, then succeeds."""
+
+    def __init__(self, times, error):
+        self.left, self.error = times, error
+
+    def __call__(self):
+        if self.left:
+            self.left -= 1
+            raise self.error
+        return "done"
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    memory = DeviceMemory({"transformer": torch.nn.Linear(1, 1)}, torch.device("cpu"))
+    memory.emptied = 0
+    monkeypatch.setattr(memory, "_clear", lambda: setattr(memory, "emptied", memory.emptied + 1))
+    return memory
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Failed to allocate 134217728 bytes on device 'cuda:0'",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_others_first_get_what_torch_keeps(memory, words):
+    assert memory.attempt(Failing(1, RuntimeError(words))) == "done"
+    assert (memory.emptied, memory.placement, memory.notes) == (1, LADDER[0], [])
+    assert memory.attempt(Failing(2, RuntimeError(words))) == "done"
+    assert memory.placement == LADDER[1]
+    assert "ran out" in memory.notes[0]
+
+
+def test_torch_has_given_back_already(memory):
+    assert memory.attempt(Failing(1, torch.OutOfMemoryError("CUDA out of memory."))) == "done"
+    assert memory.placement == LADDER[1]
+
+
+def test_other_errors_pass_through(memory):
+    with pytest.raises(RuntimeError, match="sizes of tensors"):
+        memory.attempt(Failing(1, RuntimeError("The sizes of tensors must match.")))
+    assert memory.placement == LADDER[0]
+
+
+def test_the_words_are_those_of_warp():
+    import warp as wp
+
+    wp.init()
+    with pytest.raises(RuntimeError) as caught:
+        wp.empty((1 << 30, 1 << 20), dtype=wp.uint8, device="cpu")
+    assert any(words in str(caught.value) for words in memory_modes.OUT_OF_MEMORY)
+
+
+def test_weights_are_pinned_one_by_one(monkeypatch):
+    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    places = {tensor.data_ptr() for tensor in network.state_dict().values()}
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    pin(network)
+    after = network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not places & {tensor.data_ptr() for tensor in after.values()}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_what_is_pinned_is_not_copied_again():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 4))
+    pin(network)
+    weight = network[0].weight
+    assert weight.is_pinned()
+    assert weight.data.cpu().pin_memory().data_ptr() == weight.data_ptr()
+
+
+def test_the_newest_frame_does_not_hold_its_chunk():
+    latents = torch.zeros(1, 16, 19, 2, 2)
+    history = History(latents[:, :, :1], latents, torch.zeros(1, 3, 16, 16), 1, {}, None, None)
+    frames = torch.rand(1, 3, 80, 16, 16)
+    after = history.continued(frames, torch.zeros(1, 16, 20, 2, 2))
+    assert torch.equal(after.newest, frames[:, :, -1])
+    assert after.newest.untyped_storage().nbytes() == after.newest.nbytes
