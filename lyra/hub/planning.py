@@ -163,10 +163,26 @@ def _placement(
         return needed, "all models in RAM, in float32", PROGRAM_RAM + needed
     placement = choose_placement(footprint, machine.memory)
     needed = footprint.needed(placement)
-    network = config.bytes_as("lyra2-bf16")
     # What takes turns with other models on the GPU, or comes block by block, waits in RAM.
-    waiting = 0 if placement.together and placement.mode != "offload" else network
+    waiting = 0 if placement.together else config.bytes_as("lyra2-bf16")
+    if placement.mode == "offload":
+        waiting = pinned_bytes(config)
     return needed, str(placement), max(loading, PROGRAM_RAM + waiting)
+
+
+def pinned_bytes(config: NetworkConfig) -> int:
+    """RAM of the network in bfloat16 where it waits to be brought to the GPU block by block.
+
+    torch pins memory in powers of two unless PYTORCH_ALLOC_CONF says otherwise, which makes a half more of the
+    published network; what is not in a block's large projections is counted plain.
+    """
+    square, wide = config.dim**2, config.dim * config.ffn_dim
+    projections = config.num_layers * (10 * _power_of_two(2 * square) + 2 * _power_of_two(2 * wide))
+    return projections + 2 * (config.parameters - config.block_matrices)
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << (number - 1).bit_length()
 
 
 def _obstacles(

@@ -7,6 +7,8 @@ from lyra.errors import InvalidInputError
 from lyra.hub import AcceptedLicences, Weights, engine_state, plan
 from lyra.hub import state as module
 from lyra.hub.machine import Machine, matmul_rate, this_machine
+from lyra.hub.network import NetworkConfig
+from lyra.hub.planning import pinned_bytes
 from lyra.hub.units import bytes_text, seconds_text
 
 H200 = Machine("cuda", "NVIDIA H200", 150_000_000_000, 128_000_000_000)
@@ -152,3 +154,13 @@ def test_units():
     assert [seconds_text(n) for n in (4, 45, 300, 9000, 1e6)] == [
         "4.0 seconds", "45 seconds", "5 minutes", "2 hours", "12 days",
     ]  # fmt: skip
+
+
+def test_a_network_that_waits_in_pinned_memory_takes_more_of_it(empty, monkeypatch):
+    """Of the published one, matrices of 52 and 142 MB take 67 and 268 MB."""
+    pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
+    monkeypatch.setattr("lyra.hub.planning.matmul_rate", lambda device: None)
+    assert pinned_bytes(NetworkConfig()) == pytest.approx(50e9, rel=0.02)
+    made = plan("lyra2", weights=empty, machine=Machine("cuda", "GPU", 24 * 10**9, 48 * 10**9))
+    assert made.ram > 50e9
+    assert any("RAM" in note for note in made.notes)
