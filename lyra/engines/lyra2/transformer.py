@@ -195,9 +195,10 @@ class Lyra2Transformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attenti
             )
             hidden = self._gradient_checkpointing_func(block, *inputs) if checkpoint else block(*inputs)
 
-        generated = hidden[:, prepared.history.shape[1] :].float()
+        # Published: the head computes in float32 from a norm that is rounded like those of the blocks.
+        generated = self.norm_out(hidden[:, prepared.history.shape[1] :])
         shift, scale = (self.scale_shift_table.float() + embedding[:, None]).chunk(2, dim=1)
-        velocity = self.proj_out(torch.addcmul(shift, self.norm_out(generated), 1 + scale))
+        velocity = self.proj_out(torch.addcmul(shift, generated, 1 + scale))
         frames, height, width = latents.shape[2:]
         return tokens.unpatchify(velocity, (frames, height // tokens.BASE_PATCH, width // tokens.BASE_PATCH))
 

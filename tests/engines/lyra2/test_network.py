@@ -101,6 +101,19 @@ def test_float32_islands_of_a_bfloat16_network():
     assert_close(velocity, case.velocity(rounded), atol=0.1, rtol=0)
 
 
+def test_the_head_rounds_its_norm_and_nothing_else():
+    network = case.tiny_network().bfloat16()
+    given = []
+    network.norm_out.register_forward_hook(lambda module, inputs, output: given.append(output))
+    network.proj_out.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    case.velocity(network)
+    normed, modulated = given
+    assert normed.dtype == torch.bfloat16 and modulated.dtype == torch.float32
+    embedding, _ = network.condition_embedder("time", torch.tensor(700.5))
+    shift, scale = (network.scale_shift_table.float() + embedding[:, None]).unbind(1)
+    assert_close(modulated, normed.float() * (1 + scale) + shift)
+
+
 def test_rms_norm_rounds_before_its_weight():
     norm = RMSNorm(32, 1e-6).bfloat16()
     torch.nn.init.normal_(norm.weight)
