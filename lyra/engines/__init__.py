@@ -11,9 +11,6 @@ from lyra.engines.ranges import RANGES
 from lyra.errors import EngineNotReadyError, InvalidInputError
 
 FREE_LICENSE = "Made by geometry from your own image; no model licence applies."
-LYRA2_LICENSE = (
-    "NVIDIA Lyra 2.0 weights: research and development only, no commercial use of weights or outputs."
-)
 
 
 @dataclass(frozen=True)
@@ -42,12 +39,19 @@ def available_engines(device: str | None = None) -> list[EngineInfo]:
 
 
 def _lyra2_info(engine_id: str, label: str, steps: str, device: str | None) -> EngineInfo:
-    from lyra.hub import engine_state
+    from lyra.hub import LICENCES, engine_state
+    from lyra.hub.catalog import needs
 
-    needs = f"a CUDA GPU with 24 to 80 GB, about 100 GB of disk and the Lyra 2.0 weights ({steps} per chunk)"
+    takes = (
+        "a CUDA GPU from 16 GB (better 24 to 80), about 130 GB of disk and the Lyra 2.0 weights "
+        f"({steps} per chunk)"
+    )
     state = engine_state(engine_id, device)
     reason = "" if state.ready else f"Engine '{engine_id}' is not ready. {state.text}"
-    return EngineInfo(engine_id, label, state.ready, reason, needs, LYRA2_LICENSE)
+    # Of the depth model, too: its weights are in everything that is made.
+    licences = dict.fromkeys((*needs(engine_id).licences, *needs(state.depth).licences))
+    notices = " ".join(filter(None, (LICENCES[licence].notice for licence in licences)))
+    return EngineInfo(engine_id, label, state.ready, reason, takes, notices)
 
 
 def default_device() -> str:
