@@ -1,4 +1,4 @@
-"""Who says how far everything is: a given file, a learned model, or a plain layout prior."""
+"""Who says how far everything is: a given file, a model of others, our own network, or a plain layout prior."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from lyra.depth.depth_anything import VARIANTS, DepthAnything, Scene
 from lyra.depth.depth_anything_3 import DepthAnything3
 from lyra.depth.file import DepthFile
 from lyra.depth.frames import FrameByFrame
+from lyra.depth.learned import LearnedDepth
 from lyra.errors import EngineNotReadyError, InvalidInputError
 
-CHOICES = ("auto", "builtin", *VARIANTS, depth_anything_3.ID)
+CHOICES = ("auto", "builtin", "layout", *VARIANTS, depth_anything_3.ID)
 SCENES = ("auto", "outdoor", "indoor")
 # For windows of generated frames the best that is on the machine.
 WINDOW_ORDER = (depth_anything_3.ID, depth_anything.LARGE.id, depth_anything.SMALL.id)
@@ -31,6 +32,7 @@ __all__ = [
     "DepthEstimator",
     "DepthFile",
     "FrameByFrame",
+    "LearnedDepth",
     "WindowDepth",
     "WindowDepthEstimator",
     "create_estimator",
@@ -54,10 +56,11 @@ def create_estimator(
     """The estimator for a choice; a depth file goes before every choice, or with `blend` together with it.
 
     "auto" takes Depth Anything V2 Small when it is installed and its weights are on the machine (or may be
-    downloaded), otherwise the built-in prior, and says why. `source_hw` is the (height, width) of the picture as it
-    was given, so that a depth file of that size can be cropped like it. `weights` is a local folder of the chosen
-    model's weights. `scene` says which weights of Depth Anything V2 to take, "outdoor" or "indoor"; "auto" looks for
-    sky. With `blend` the depth file may leave pixels unknown, which the choice fills in.
+    downloaded), otherwise the built-in network, and says why; "layout" is the prior that needs no network. `source_hw`
+    is the (height, width) of the picture as it was given, so that a depth file of that size can be cropped like it.
+    `weights` is a local folder of the chosen model's weights. `scene` says which weights of Depth Anything V2 to take,
+    "outdoor" or "indoor"; "auto" looks for sky. With `blend` the depth file may leave pixels unknown, which the choice
+    fills in.
     Raises InvalidInputError for an unknown choice or unusable file, EngineNotReadyError when a model was asked for and
     cannot run.
     """
@@ -114,13 +117,15 @@ def _obstacle(choice: str, allow_download: bool, weights: str | Path | None, sce
 
 def _model(
     choice: str, allow_download: bool, device: str, weights: str | Path | None, scene: Scene
-) -> BuiltinDepth | DepthAnything | DepthAnything3:
+) -> LearnedDepth | BuiltinDepth | DepthAnything | DepthAnything3:
     if choice == "auto":
         reason = _obstacle(depth_anything.SMALL.id, allow_download, weights, scene)
         if reason:
-            return BuiltinDepth(notes=(reason,))
+            return LearnedDepth(notes=(reason,))
         choice = depth_anything.SMALL.id
     if choice == "builtin":
+        return LearnedDepth()
+    if choice == "layout":
         return BuiltinDepth()
     if choice == depth_anything_3.ID:
         return DepthAnything3(weights, device)

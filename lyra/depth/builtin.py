@@ -24,9 +24,9 @@ CONTACT = 0.5
 
 
 class BuiltinDepth:
-    """The depth that everyone has: no weights, no download, under a second. A guess at the scene's layout."""
+    """Depth from a guess at the scene's layout: no weights, under a second."""
 
-    id = "builtin"
+    id = "layout"
 
     def __init__(self, notes: tuple[str, ...] = ()):
         """`notes` are handed to the user with every estimate, such as why nothing better was taken."""

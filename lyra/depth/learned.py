@@ -41,7 +41,7 @@ class LearnedDepth:
 
     id = "builtin"
 
-    def __init__(self, weights: Path = WEIGHTS, notes: tuple[str, ...] = ()):
+    def __init__(self, notes: tuple[str, ...] = (), weights: Path = WEIGHTS):
         """`notes` are handed to the user with every estimate, such as why nothing better was taken.
 
         Raises EngineNotReadyError when the file `weights` is missing or cannot be used.

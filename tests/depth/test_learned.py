@@ -99,4 +99,4 @@ def test_specks_of_either_kind_go_and_pieces_stay():
 
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(EngineNotReadyError, match="install lyra-worlds again"):
-        LearnedDepth(tmp_path / "depth.safetensors")
+        LearnedDepth(weights=tmp_path / "depth.safetensors")
