@@ -7,7 +7,7 @@ from dataclasses import asdict
 from backend.errors import NotFoundError
 from lyra.errors import InvalidInputError
 
-SETTINGS = ("steps", "guidance")
+SETTINGS = ("steps", "guidance", "styles")
 
 
 def engine_resources(device: str | None) -> list[dict]:

@@ -42,6 +42,7 @@ class Options(Body):
 
     steps: int | None = Field(None, ge=1, le=200)
     guidance: float | None = Field(None, ge=1, le=30, allow_inf_nan=False)
+    styles: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     memory_mode: Literal["resident", "fp8", "offload"] | None = None
 
 

@@ -197,6 +197,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--steps", type=int, metavar="N", help="denoising steps of lyra2 (35)")
     group.add_argument("--guidance", type=float, metavar="G", help="how strongly lyra2 follows the text (5)")
     group.add_argument(
+        "--styles", type=float, metavar="S", help="strength of the published style LoRAs, 0 to 1 (0)"
+    )
+    group.add_argument(
         "--memory-mode",
         metavar="MODE",
         help="resident, fp8 or offload; by default the first that fits the GPU's memory",

@@ -90,7 +90,9 @@ def engine_options(engine_id: str, options: argparse.Namespace) -> EngineOptions
     from lyra.engines import check_options
     from lyra.engines.base import EngineOptions
 
-    chosen = EngineOptions(options.steps, options.guidance, options.memory_mode, options.compile)
+    chosen = EngineOptions(
+        options.steps, options.guidance, options.styles, options.memory_mode, options.compile
+    )
     return check_options(engine_id, chosen)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 200
 MAX_GUIDANCE = 30.0
+MAX_STYLES = 1.0
 MEMORY_MODES = ("resident", "fp8", "offload")
 
 
@@ -25,12 +26,14 @@ class EngineOptions:
     """What a user may choose of an engine; None leaves it to the engine. The preview engine has nothing to choose.
 
     `steps`: how many steps the sampler takes. `guidance`: how strongly the text leads, 1 being not at all.
+    `styles`: strength of the published style LoRAs, realism and detail; 0 leaves them out.
     `memory_mode`: one of MEMORY_MODES; by default the first that fits the GPU. `compile`: compile the network first,
     which takes minutes and makes every later step faster.
     """
 
     steps: int | None = None
     guidance: float | None = None
+    styles: float | None = None
     memory_mode: str | None = None
     compile: bool = False
 
@@ -42,6 +45,10 @@ class EngineOptions:
         if self.guidance is not None and not 1 <= self.guidance <= MAX_GUIDANCE:
             raise InvalidInputError(
                 f"guidance is {self.guidance}; choose 1 (the text leads nothing) to {MAX_GUIDANCE:g}, or leave it out."
+            )
+        if self.styles is not None and not 0 <= self.styles <= MAX_STYLES:
+            raise InvalidInputError(
+                f"styles is {self.styles}; choose 0 (without) to {MAX_STYLES:g}, or leave it out."
             )
         if self.memory_mode is not None and self.memory_mode not in MEMORY_MODES:
             raise InvalidInputError(

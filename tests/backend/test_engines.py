@@ -30,13 +30,14 @@ def accept_all(service: Service, engine_id: str) -> None:
 def test_engines_say_their_state_and_what_can_be_set(fresh):
     found = engines(fresh)
     assert found["preview"]["state"]["status"] == "ready" and found["preview"]["default"]
-    assert found["preview"]["options"] == {"steps": None, "guidance": None}
+    assert found["preview"]["options"] == {"steps": None, "guidance": None, "styles": None}
     lyra2 = found["lyra2"]
     # The service was told to use the CPU, so no GPU is asked for.
     assert lyra2["state"]["status"] in ("needs_licence", "needs_download")
     assert lyra2["state"]["download_bytes"] > 50e9
     assert lyra2["options"]["steps"] == {"default": 35, "min": 1, "max": 200}
-    assert found["lyra2-fast"]["options"] == {"steps": None, "guidance": None}
+    fast = found["lyra2-fast"]["options"]
+    assert fast == {"steps": None, "guidance": None, "styles": {"default": 0, "min": 0, "max": 1}}
 
 
 def test_a_licence_is_shown_and_accepted_once(fresh):

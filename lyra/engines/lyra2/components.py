@@ -67,14 +67,16 @@ def load_components(
     weights.path("wan-tokenizer")
     negative = weights.path("lyra2-negative-prompt")
     loras = {weights.path("lyra2-distillation"): DISTILLATION_STRENGTH} if distilled else {}
+    if settings.styles:
+        loras |= {weights.path(item): settings.styles for item in needs("lyra2-styles").items}
     depth = create_window_estimator(device=device.type)
     depth_bytes = sum(weights.size(item) for item in needs(depth.id).items)
-    footprint = footprint_of(weights, network_folder(weights, None, distilled), depth_bytes, PLANNED_HW)
+    footprint = footprint_of(weights, network_folder(weights, None, bool(loras)), depth_bytes, PLANNED_HW)
     placement = Placement(settings.memory_mode or "resident")
     if cuda:
         placement = choose_placement(footprint, torch.cuda.mem_get_info(device)[0], settings.memory_mode)
     transformer = load_transformer(
-        network_folder(weights, placement.mode, distilled),
+        network_folder(weights, placement.mode, bool(loras)),
         dtype,
         "cpu" if placement.mode == "offload" else device,
         loras,
@@ -94,12 +96,12 @@ def load_components(
     )
 
 
-def network_folder(weights: Weights, mode: str | None, distilled: bool) -> Path:
-    """The converted network that a memory mode starts from; LoRA files only merge into bfloat16.
+def network_folder(weights: Weights, mode: str | None, merges: bool) -> Path:
+    """The converted network that a memory mode starts from; one that LoRA files are merged into is in bfloat16.
 
     Raises EngineNotReadyError when there is none.
     """
-    if not distilled and (mode == "fp8" or not weights.has("lyra2-bf16")) and weights.has("lyra2-fp8"):
+    if not merges and (mode == "fp8" or not weights.has("lyra2-bf16")) and weights.has("lyra2-fp8"):
         return weights.path("lyra2-fp8")
     return weights.path("lyra2-bf16")
 

@@ -16,16 +16,18 @@ class Lyra2Settings:
     """The published values are the defaults.
 
     `sampler`: "unipc" takes `steps` with `shift`, led by the text with `guidance`; "dmd" is the distilled model's four
-    steps, which know neither. `retrieval_views`: how many of a chunk's cameras decide which frames are remembered to
-    the network. `depth_alignment`: "memory" fits the depth of new frames to that of remembered ones, "cameras" takes
-    it as the estimator scaled it (published). `memory_mode`: see `lyra.engines.lyra2.memory_modes`; None chooses by
-    free memory. `compile`: the network's blocks go through torch.compile.
+    steps, which know neither. `styles` is the strength of the published style LoRAs. `retrieval_views`: how many of a
+    chunk's cameras decide which frames are remembered to the network. `depth_alignment`: "memory" fits the depth of
+    new frames to that of remembered ones, "cameras" takes it as the estimator scaled it (published). `memory_mode`:
+    see `lyra.engines.lyra2.memory_modes`; None chooses by free memory. `compile`: the network's blocks go through
+    torch.compile.
     """
 
     sampler: Literal["unipc", "dmd"] = "unipc"
     steps: int = 35
     shift: float = 5.0
     guidance: float = 5.0
+    styles: float = 0.0
     retrieval_views: int = 1
     depth_alignment: Literal["memory", "cameras"] = "memory"
     memory_mode: str | None = None
@@ -34,7 +36,11 @@ class Lyra2Settings:
     @classmethod
     def of(cls, engine_id: str, options: EngineOptions) -> Lyra2Settings:
         """Settings of "lyra2" or "lyra2-fast" as the user wants them; the options are those of that engine."""
-        common = {"memory_mode": options.memory_mode, "compile": options.compile}
+        common = {
+            "styles": options.styles or 0.0,
+            "memory_mode": options.memory_mode,
+            "compile": options.compile,
+        }
         if engine_id == FAST_ENGINE:
             return cls(sampler="dmd", **common)
         defaults = cls()

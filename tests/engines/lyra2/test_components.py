@@ -14,7 +14,8 @@ from lyra.engines.lyra2.components import load_components, network_folder  # noq
 from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
 from lyra.errors import CancelledError, EngineNotReadyError, InvalidInputError  # noqa: E402
-from lyra.hub import LICENCES, AcceptedLicences, Weights  # noqa: E402
+from lyra.hub import LICENCES, AcceptedLicences, MirrorSource, Weights, download  # noqa: E402
+from lyra.hub.catalog import needs  # noqa: E402
 from lyra.progress import Progress  # noqa: E402
 from lyra.world import World  # noqa: E402
 from tests.engines.lyra2.parts import path  # noqa: E402
@@ -75,6 +76,16 @@ def test_the_distilled_engine_has_the_distillation_merged(ready):
     assert changed and all("blocks" in key or "embed" in key or "proj" in key for key in changed)
 
 
+def test_style_files_are_merged_when_they_are_asked_for_and_there(ready):
+    settings = Lyra2Settings.of("lyra2", EngineOptions(styles=0.4))
+    with pytest.raises(EngineNotReadyError, match="lyra models download"):
+        load_components(settings, CPU, ready)
+    download(needs("lyra2-styles").items, ready, MirrorSource(ready.root.parent / "mirror"))
+    plain = load_components(Lyra2Settings(), CPU, ready).transformer.state_dict()
+    styled = load_components(settings, CPU, ready).transformer.state_dict()
+    assert any(not torch.equal(plain[key], styled[key]) for key in plain)
+
+
 def test_modes_as_they_are_chosen(ready):
     for mode in ("fp8", "offload"):
         parts = load_components(Lyra2Settings(memory_mode=mode), CPU, ready)
@@ -82,7 +93,7 @@ def test_modes_as_they_are_chosen(ready):
         types = {parameter.dtype for parameter in parts.transformer.parameters()}
         assert (torch.float8_e4m3fn in types) == (mode == "fp8")
     # Without its own conversion, eight bits are made of the sixteen.
-    assert network_folder(ready, "fp8", distilled=False) == ready.path("lyra2-bf16")
+    assert network_folder(ready, "fp8", merges=False) == ready.path("lyra2-bf16")
 
 
 def test_engines_say_whether_they_are_ready(ready):

@@ -12,6 +12,7 @@ from lyra.engines.base import EngineOptions  # noqa: E402
 from lyra.engines.lyra2.engine import Lyra2Engine, to_uint8  # noqa: E402
 from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
+from lyra.engines.ranges import RANGES  # noqa: E402
 from lyra.errors import CancelledError, InvalidInputError  # noqa: E402
 from lyra.progress import SILENT, Progress  # noqa: E402
 from lyra.world import World, WorldSettings, now  # noqa: E402
@@ -162,6 +163,15 @@ def test_settings_of_options(engine_id, options, passes):
     assert settings.make_sampler().passes == passes
     assert settings.memory_mode == options.memory_mode
     assert settings.guided == (engine_id == "lyra2")
+
+
+def test_what_users_are_shown_is_what_the_engine_does():
+    defaults = Lyra2Settings.of("lyra2", EngineOptions())
+    for name, shown in RANGES["lyra2"].items():
+        assert getattr(defaults, name) == shown.default
+        for value in (shown.min, shown.max):
+            check_options("lyra2", EngineOptions(**{name: value}))
+    assert Lyra2Settings.of("lyra2-fast", EngineOptions(styles=0.5)).styles == 0.5
 
 
 def test_options_that_an_engine_lacks_are_refused():
