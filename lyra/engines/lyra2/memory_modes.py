@@ -211,9 +211,13 @@ class DeviceMemory:
             model.release()
 
     def close(self) -> None:
-        """Lets go of all models and gives the device's memory back."""
+        """Lets go of all models and gives the device's memory back, and what was pinned of the computer's."""
         self.models.clear()
         self._clear()
+        # torch keeps pinned memory for later, too: 50 GB after blocks were brought one by one. Older ones cannot give
+        # it back.
+        if self.device.type == "cuda" and hasattr(torch.accelerator, "empty_host_cache"):
+            torch.accelerator.empty_host_cache()
 
     def taken_notes(self) -> tuple[str, ...]:
         """The notes since the last call."""

@@ -76,6 +76,16 @@ def test_weights_are_pinned_one_by_one(monkeypatch):
     assert not places & {tensor.data_ptr() for tensor in after.values()}
 
 
+def test_pinned_memory_is_given_back_in_the_end(monkeypatch):
+    emptied = []
+    monkeypatch.setattr(torch.accelerator, "empty_host_cache", lambda: emptied.append(True), raising=False)
+    for device in ("cpu", "cuda"):
+        memory = DeviceMemory({"transformer": torch.nn.Linear(1, 1)}, torch.device(device))
+        memory.close()
+        assert not memory.models
+    assert emptied == [True]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_what_is_pinned_is_not_copied_again():
