@@ -67,6 +67,10 @@ def has_weights(engine_id: str) -> bool:
     return engine is not None and bool(state(engine).get("licences"))
 
 
+# What an artist may take over, with its label; an engine has some of them.
+SETTINGS = (("steps", "Steps"), ("guidance", "Guidance"), ("styles", "Styles"))
+
+
 def setting(engine_id: str, name: str) -> dict | None:
     """Default, min and max of a setting of an engine; None where it has no such setting."""
     engine = find(engine_id)

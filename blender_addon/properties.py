@@ -210,6 +210,18 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     guidance: FloatProperty(
         name="Guidance", description="How strictly the prompt is followed", default=5.0, min=0.0, max=100.0
     )
+    use_styles: BoolProperty(
+        name="Own Styles",
+        description="Merge the published style files into the network",
+        update=_own("styles"),
+    )
+    styles: FloatProperty(
+        name="Styles",
+        description="Strength of the published style files, realism and detail; they are a download of their own",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+    )
     memory_mode: EnumProperty(
         name="Memory",
         description="Where the network lies while it works",

@@ -85,9 +85,7 @@ def _payload(context, empty) -> dict:
 
 
 def _own_settings(settings) -> dict[str, float]:
-    return {
-        name: getattr(settings, name) for name in ("steps", "guidance") if getattr(settings, f"use_{name}")
-    }
+    return {name: getattr(settings, name) for name, _ in engines.SETTINGS if getattr(settings, f"use_{name}")}
 
 
 class _OnJob:

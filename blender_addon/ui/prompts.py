@@ -59,7 +59,7 @@ class LYRA_PT_engine_settings(_OfGenerate, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         engine_id = worlds.description(settings.world)["engine"]
-        for name, label in (("steps", "Steps"), ("guidance", "Guidance")):
+        for name, label in engines.SETTINGS:
             if limits := engines.setting(engine_id, name):
                 _draw_own(layout, settings, name, label, f"{limits['default']:g}")
         if engines.has_weights(engine_id):

@@ -34,7 +34,8 @@ class Service:
             "state": {"status": status, "text": f"It {status}.", "download_bytes": 98_000_000_000,
                       "licences": [LICENCE | {"accepted": self.accepted}]},
             "options": {"steps": {"default": 35, "min": 1, "max": 100},
-                        "guidance": {"default": 5.0, "min": 1.0, "max": 15.0}},
+                        "guidance": {"default": 5.0, "min": 1.0, "max": 15.0},
+                        "styles": {"default": 0.0, "min": 0.0, "max": 1.0}},
         }  # fmt: skip
         preview = {
             "id": "preview", "label": "Preview", "ready": True, "reason": "", "needs": "", "license": "",
@@ -173,6 +174,9 @@ def check_settings_and_prompts(folder):
     settings.camera, settings.chunks, settings.prompt = camera, 2, "a valley"
     plain = generate._payload(bpy.context, settings.world)
     assert plain["options"] == {"guidance": 5.0} and plain["prompt"] == "a valley" and "seed" not in plain
+    settings.use_styles, settings.styles = True, 0.25
+    assert generate._payload(bpy.context, settings.world)["options"] == {"guidance": 5.0, "styles": 0.25}
+    settings.use_styles = False
     settings.use_steps, settings.steps, settings.use_new_seed, settings.new_seed = True, 20, True, 3
     bpy.ops.lyra.add_prompt()
     settings.world.lyra.prompts[0].text = "a bridge"
