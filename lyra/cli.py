@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lyra import commands, models_cli
 from lyra.errors import CancelledError, LyraError
+from lyra.training import depth_command
 from lyra.version import VERSION
 
 EXAMPLES = """\
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0 done, 2 input that cannot be used, 130 stopped by the user."""
     parser = build_parser()
     options, others = parser.parse_known_args(arguments)
-    if options.run in commands.WITH_OWN_OPTIONS:
+    if options.run is commands.run_serve:
         options.passed = others
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
@@ -168,12 +169,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--images", type=Path, metavar="DIR", help="for depth: pictures; those with marked pairs are scored"
     )
     sub.add_argument(
+        "--rendered", type=Path, metavar="DIR", help="for depth: .npz pictures with depth, as Blender renders"
+    )
+    sub.add_argument(
         "--sheet", type=Path, metavar="FILE.png", help="for depth: picture, depth and points of --images"
     )
 
-    # Its options need torch to be told, so they are its own.
-    sub = command("train", commands.run_train, "Train what this project ships.", add_help=False)
-    sub.add_argument("subject", choices=["depth"])
+    text = "Train what this project ships."
+    train = subcommands.add_parser("train", help=text, description=text)
+    depth_command.add_parser(train.add_subparsers(metavar="WHAT", required=True))
     return parser
 
 

@@ -222,7 +222,7 @@ def eval_depth(options: argparse.Namespace) -> int:
         draw_depth_sheet(estimator, options.images, options.sheet)
     with progress_bar() as progress:
         rows = evaluate_alignment(progress=progress)
-    figures = evaluate_depth(estimator, options.images)
+    figures = evaluate_depth(estimator, options.images, options.rendered)
     for part, values in figures.items():
         for name, value in values.items():
             print(f"{part:<12}{name:<24}{value:10.4f}")
@@ -231,18 +231,6 @@ def eval_depth(options: argparse.Namespace) -> int:
     for line in not_reached:
         note(line)
     return 1 if not_reached else 0
-
-
-def run_train(options: argparse.Namespace) -> None:
-    from lyra.hub.packages import require_packages
-
-    require_packages(["torch", "safetensors"], "depth", "Training")
-    sys.argv = [f"lyra train {options.subject}", *options.passed]
-    runpy.run_module(f"lyra.training.{options.subject}", run_name="__main__")
-
-
-# Commands whose further options are told by the module they run.
-WITH_OWN_OPTIONS = (run_serve, run_train)
 
 
 def run_demo(options: argparse.Namespace) -> int:
