@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tests import parity_encoders, parity_geometry, parity_loop, parity_network
 from tests.parity_base import Check, Deviation, Folder, worst
@@ -76,4 +77,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # The tensors are so small that threads would only wait for each other: minutes on a busy machine.
+    torch.set_num_threads(1)
     sys.exit(main())

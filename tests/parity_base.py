@@ -46,6 +46,16 @@ class Folder:
     def seed(self) -> int:
         return self.meta["seed"]
 
+    @property
+    def net_cases(self) -> dict[str, list[int]]:
+        """Name -> rows and columns of the latents of each case of the network."""
+        return self.meta.get("net_cases", {})
+
+    @property
+    def chunks(self) -> int:
+        """How many steps the conditioning case has."""
+        return self.meta.get("conditioning", {}).get("chunks", 0)
+
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a file; a JSON file is an object of lists of whole numbers."""
         if (self.path / f"{name}.json").is_file():

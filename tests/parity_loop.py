@@ -202,7 +202,7 @@ def checks(folder: Folder) -> list[Check]:
     return [
         *(
             Check(f"cond_ar{step}", partial(conditioning_results, step=step), 2e-3)
-            for step in range(folder.meta["conditioning"]["chunks"])
+            for step in range(folder.chunks)
         ),
         Check("loop", loop_results, 5e-3, {f"{case}_cached_ids": 0.0 for case in LOOP_SETTINGS}),
     ]

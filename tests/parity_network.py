@@ -60,7 +60,7 @@ def network_config(shapes: dict[str, list[int]], framepack: str, head_dim: int) 
 
 def head_dim(folder: Folder) -> int:
     """How wide a head of the folder's network is: a head has an angle per pair of its channels."""
-    cases = [case for case in folder.meta["net_cases"] if (folder.path / f"net_{case}.npz").is_file()]
+    cases = [case for case in folder.net_cases if (folder.path / f"net_{case}.npz").is_file()]
     if cases:
         return 2 * folder.arrays(f"net_{cases[0]}")["rope_angles"].shape[1]
     return folder.json("net_keys_tiny")["patch_embedding.weight"][0] // HEADS
@@ -77,7 +77,7 @@ def network_results(folder: Folder, golden: Mapping[str, np.ndarray], case: str)
     """Velocities and, on the way there, tokens, cameras, correspondences and angles."""
     width = 2 * golden["rope_angles"].shape[1]
     network = tiny_network(folder, width)
-    inputs = recipe.net_inputs(folder.seed, case, folder.meta["net_cases"][case])
+    inputs = recipe.net_inputs(folder.seed, case, folder.net_cases[case])
     inputs["text"] = text_inputs(folder, f"net.{case}.text", 1)
     x, mask, cond, rays, buffer, text, image = (torch.from_numpy(value) for value in inputs.values())
     slots = network.layout.history_slots
@@ -122,7 +122,4 @@ def correspondence_summary(
 
 def checks(folder: Folder) -> list[Check]:
     """One for every case that the folder names."""
-    return [
-        Check(f"net_{case}", partial(network_results, case=case), TOLERANCE)
-        for case in folder.meta["net_cases"]
-    ]
+    return [Check(f"net_{case}", partial(network_results, case=case), TOLERANCE) for case in folder.net_cases]
