@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from lyra.engines.base import EngineOptions
@@ -9,9 +10,14 @@ from lyra.engines.base import EngineOptions
 if TYPE_CHECKING:
     from lyra.engines.lyra2.engine import Lyra2Engine
 
+# PyTorch's limit of what cuDNN may take for one convolution.
+CUDNN_WORKSPACE_MB = "2048"
+
 
 def create_lyra2(engine_id: str, device: str, options: EngineOptions) -> Lyra2Engine:
     """The engine "lyra2" or "lyra2-fast" with the weights of the weights folder; torch is imported here."""
+    # Before torch is first used: convolutions of whole frames otherwise take workspaces of many GB.
+    os.environ.setdefault("CUDNN_CONV_WSCAP_DBG", CUDNN_WORKSPACE_MB)
     import torch
 
     from lyra.engines.lyra2.components import load_components
