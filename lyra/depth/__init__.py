@@ -7,12 +7,12 @@ from pathlib import Path
 from lyra.depth import depth_anything, depth_anything_3
 from lyra.depth.base import DepthEstimate, DepthEstimator, WindowDepth, WindowDepthEstimator
 from lyra.depth.blend import BlendedDepth, join_depth
-from lyra.depth.builtin import BuiltinDepth
 from lyra.depth.checks import sanitise
 from lyra.depth.depth_anything import VARIANTS, DepthAnything, Scene
 from lyra.depth.depth_anything_3 import DepthAnything3
 from lyra.depth.file import DepthFile
 from lyra.depth.frames import FrameByFrame
+from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.learned import LearnedDepth
 from lyra.errors import EngineNotReadyError, InvalidInputError
 
@@ -25,13 +25,13 @@ __all__ = [
     "CHOICES",
     "SCENES",
     "BlendedDepth",
-    "BuiltinDepth",
     "DepthAnything",
     "DepthAnything3",
     "DepthEstimate",
     "DepthEstimator",
     "DepthFile",
     "FrameByFrame",
+    "LayoutPrior",
     "LearnedDepth",
     "WindowDepth",
     "WindowDepthEstimator",
@@ -117,7 +117,7 @@ def _obstacle(choice: str, allow_download: bool, weights: str | Path | None, sce
 
 def _model(
     choice: str, allow_download: bool, device: str, weights: str | Path | None, scene: Scene
-) -> LearnedDepth | BuiltinDepth | DepthAnything | DepthAnything3:
+) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3:
     if choice == "auto":
         reason = _obstacle(depth_anything.SMALL.id, allow_download, weights, scene)
         if reason:
@@ -126,7 +126,7 @@ def _model(
     if choice == "builtin":
         return LearnedDepth()
     if choice == "layout":
-        return BuiltinDepth()
+        return LayoutPrior()
     if choice == depth_anything_3.ID:
         return DepthAnything3(weights, device)
     return DepthAnything(weights, allow_download, device, variant=VARIANTS[choice], scene=scene)

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from lyra.depth.base import DepthEstimate, WindowDepth
-from lyra.depth.builtin import BuiltinDepth
 from lyra.depth.checks import assumed_intrinsics
+from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.obstacles import missing_files, missing_packages
 from lyra.depth.similarity import fit_similarity_robustly
 from lyra.errors import EngineNotReadyError
@@ -88,7 +88,7 @@ class DepthAnything3:
         notes = [LICENCES[ITEMS[ID].licence].notice]
         seen = self._inference(image[None])
         if seen is None:
-            prior = BuiltinDepth().estimate(image, intrinsics)
+            prior = LayoutPrior().estimate(image, intrinsics)
             notes.append(f"{LABEL} saw nothing but sky; its depth is that of {prior.source}.")
             return DepthEstimate(
                 prior.depth, prior.intrinsics, False, prior.source, None, (*notes, *prior.notes)

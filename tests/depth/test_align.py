@@ -11,9 +11,9 @@ from lyra.depth.align import (
     DepthAligner,
     without_speckle,
 )
-from lyra.depth.builtin import BuiltinDepth
 from lyra.depth.fit import InverseFit
 from lyra.depth.frames import FrameByFrame
+from lyra.depth.layout_prior import LayoutPrior
 from lyra.errors import InvalidInputError
 from lyra.evaluation.scenes import RenderedScene
 from lyra.memory import GeometryCache, MemorySettings
@@ -104,7 +104,7 @@ def test_a_guess_becomes_useful_where_it_was_seen_before(request):
     frames = example.frames[:2]
     images, truth = zip(*(example.truth(frame) for frame in frames), strict=True)
     w2c, lenses = example.trajectory.w2c[frames], example.trajectory.intrinsics[frames]
-    guess = FrameByFrame(BuiltinDepth()).estimate_window(np.stack(images), w2c, lenses)
+    guess = FrameByFrame(LayoutPrior()).estimate_window(np.stack(images), w2c, lenses)
     cache = GeometryCache(*truth[0].shape)
     cache.add(0, example.seed.depth, np.eye(4), example.seed.intrinsics)
     result = DepthAligner().align(cache, guess.depth, w2c, lenses)

@@ -23,7 +23,7 @@ STREET_HALF_WIDTH = 7.0
 CONTACT = 0.5
 
 
-class BuiltinDepth:
+class LayoutPrior:
     """Depth from a guess at the scene's layout: no weights, under a second."""
 
     id = "layout"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lyra.depth import CHOICES, BuiltinDepth, DepthEstimate, create_estimator, depth_anything, sanitise
+from lyra.depth import CHOICES, DepthEstimate, LayoutPrior, create_estimator, depth_anything, sanitise
 from lyra.depth.layout import guided, read_layout, sky_mask
 from lyra.errors import InvalidInputError
 from lyra.images import load_image
@@ -23,7 +23,7 @@ def landscape(height: int = 240, width: int = 416) -> tuple[np.ndarray, np.ndarr
 
 def test_sky_ground_and_a_wall_that_stands_on_it():
     image, sky, wall = landscape()
-    estimate = BuiltinDepth().estimate(image)
+    estimate = LayoutPrior().estimate(image)
     depth = estimate.depth
     found = np.isinf(depth)
     assert (found & sky).sum() / (found | sky).sum() > 0.95
@@ -38,7 +38,7 @@ def test_sky_ground_and_a_wall_that_stands_on_it():
 
 def test_depth_edges_lie_on_picture_edges():
     image, _, _ = landscape()
-    log_depth = np.log(np.minimum(BuiltinDepth().estimate(image).depth, 200))
+    log_depth = np.log(np.minimum(LayoutPrior().estimate(image).depth, 200))
     jump = np.abs(np.diff(log_depth[80:115], axis=1)) > 0.5
     at = np.nonzero(jump)[1] + 1
     assert len(at) > 30
@@ -61,7 +61,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_contract_holds_for_any_picture(name):
     image = CASES[name]
-    estimate = BuiltinDepth().estimate(image)
+    estimate = LayoutPrior().estimate(image)
     assert estimate.depth.shape == image.shape[:2] and estimate.depth.dtype == np.float32
     finite = np.isfinite(estimate.depth)
     assert not np.isnan(estimate.depth).any() and (estimate.depth > 0.5).all() and finite.mean() > 0.2
@@ -72,7 +72,7 @@ def test_contract_holds_for_any_picture(name):
 
 def test_same_picture_same_depth():
     image, _, _ = landscape()
-    assert np.array_equal(BuiltinDepth().estimate(image).depth, BuiltinDepth().estimate(image).depth)
+    assert np.array_equal(LayoutPrior().estimate(image).depth, LayoutPrior().estimate(image).depth)
 
 
 def test_example_is_read_well_enough(request):
@@ -81,7 +81,7 @@ def test_example_is_read_well_enough(request):
     image = load_image(folder / "image.png").pixels
     with np.load(folder / "depth.npz") as data:
         truth, intrinsics = data["depth"].astype(np.float32), data["intrinsics"]
-    depth = BuiltinDepth().estimate(image, intrinsics).depth
+    depth = LayoutPrior().estimate(image, intrinsics).depth
     sky, found = np.isinf(truth), np.isinf(depth)
     assert (sky & found).sum() / (sky | found).sum() > 0.7
     both = ~sky & ~found
@@ -134,7 +134,7 @@ def test_auto_without_weights_says_why(monkeypatch):
 def test_known_lens_is_used():
     image, _, _ = landscape()
     known = np.array([[500.0, 0, 208], [0, 500, 120], [0, 0, 1]])
-    estimate = BuiltinDepth().estimate(image, known)
+    estimate = LayoutPrior().estimate(image, known)
     assert np.array_equal(estimate.intrinsics, known) and not any("lens" in note for note in estimate.notes)
 
 
