@@ -56,7 +56,7 @@ def create_estimator(
     """The estimator for a choice; a depth file goes before every choice, or with `blend` together with it.
 
     "auto" takes Depth Anything V2 Small when it is installed and its weights are on the machine (or may be
-    downloaded), otherwise the built-in network, and says why; "layout" is the prior that needs no network. `source_hw`
+    downloaded), otherwise the layout prior, and says why; "builtin" is the network that is shipped. `source_hw`
     is the (height, width) of the picture as it was given, so that a depth file of that size can be cropped like it.
     `weights` is a local folder of the chosen model's weights. `scene` says which weights of Depth Anything V2 to take,
     "outdoor" or "indoor"; "auto" looks for sky. With `blend` the depth file may leave pixels unknown, which the choice
@@ -121,7 +121,8 @@ def _model(
     if choice == "auto":
         reason = _obstacle(depth_anything.SMALL.id, allow_download, weights, scene)
         if reason:
-            return LearnedDepth(notes=(reason,))
+            # The network orders things better, but its surfaces are still too rough to walk past.
+            return LayoutPrior(notes=(reason,))
         choice = depth_anything.SMALL.id
     if choice == "builtin":
         return LearnedDepth()
