@@ -58,7 +58,7 @@ def evaluate_synthetic(
 
 
 def evaluate_files(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
-    """Figures on the pictures of a folder, such as `lyra.training.blender_scenes` renders, as `_summary` names them.
+    """Figures on the pictures of a folder, such as `scripts.blender_scenes` renders, as `_summary` names them.
 
     Each .npz holds `image` (H, W, 3) uint8, `depth` (H, W) z-depth with inf for sky, and `intrinsics` (3, 3).
     Raises InvalidInputError when there is none.

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--extra",
         type=Path,
         metavar="DIR",
-        help="pictures of lyra.training.blender_scenes to learn from besides",
+        help="pictures of scripts.blender_scenes to learn from besides",
     )
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="pictures of 96x160 per step (16)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes making pictures (1)")

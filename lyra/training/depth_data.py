@@ -93,7 +93,7 @@ def start_generators(
 
 
 def load_pictures(folder: Path) -> list[Shard]:
-    """The pictures of a folder as shards, one for each size: .npz files as `lyra.training.blender_scenes` writes them.
+    """The pictures of a folder as shards, one for each size: .npz files as `scripts.blender_scenes` writes them.
 
     Raises InvalidInputError when there is none.
     """

@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("bpy", reason="Blender's Python module is not installed")
 
-from lyra.training.blender_scenes import render
 from lyra.training.synthetic.generate import best_shots, build_scene
 from lyra.training.synthetic.render import Stage
+from scripts.blender_scenes.render import render
 
 SIZE = (40, 64)
 

@@ -1,6 +1,6 @@
 """Pictures of synthetic scenes rendered by Blender's Cycles: soft light, real leaves, real materials. Needs bpy.
 
-    python -m lyra.training.blender_scenes OUT --count 100
+    python -m scripts.blender_scenes OUT --count 100
 
 writes OUT/SEED.npz with `image` (H, W, 3) uint8 sRGB, `depth` (H, W) float32 z-depth in metres with inf for sky,
 `intrinsics` (3, 3) and `kind`. Pictures that are there already are left alone, so that a run can be continued.
@@ -19,12 +19,12 @@ from mathutils import Matrix
 
 from lyra.errors import InvalidInputError
 from lyra.exr import read_channels
-from lyra.training.blender_materials import light, material
-from lyra.training.blender_meshes import add_solid, add_terrain
 from lyra.training.synthetic.film import develop
 from lyra.training.synthetic.generate import best_shots, build_scene, require_kinds
 from lyra.training.synthetic.layouts import KINDS, LAYOUTS
 from lyra.training.synthetic.render import Shot, Stage, intrinsics_of
+from scripts.blender_scenes.materials import light, material
+from scripts.blender_scenes.meshes import add_solid, add_terrain
 
 SKY = 1e9
 FLIP = np.diag([1.0, -1.0, -1.0])
@@ -106,7 +106,9 @@ def _misted(linear: np.ndarray, depth: np.ndarray, air: dict) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.blender_scenes", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="seed of the first picture")
@@ -138,7 +140,3 @@ def main() -> None:
             )
         part.replace(file)
         print(f"{file.name}: {kind}, {time.perf_counter() - started:.1f} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""The synthetic scenes of lyra.training.synthetic, built in Blender and rendered by Cycles."""

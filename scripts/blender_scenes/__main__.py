@@ -1,0 +1,3 @@
+from scripts.blender_scenes.render import main
+
+main()
