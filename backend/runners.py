@@ -69,7 +69,9 @@ def _add_chunks(task: Task, world: World, progress: Progress) -> None:
     request = task.request
     trajectory = Trajectory.load(task.folder / TRAJECTORY_FILE)
     if task.resumed_from is not None:
-        if builder.resume_world(world, device=task.device, progress=progress):
+        notes = builder.resume_world(world, device=task.device, progress=progress)
+        if notes is not None:
+            task.notes(notes)
             return
         added = len(world.chunks) - task.resumed_from
         if added == trajectory.chunks:

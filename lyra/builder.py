@@ -201,13 +201,10 @@ def extend_world(
     return notes + _run_plan(world, plan, device, progress)
 
 
-def resume_world(world: World, *, device: str | None = None, progress: Progress = SILENT) -> bool:
-    """Goes on with the path that an interrupted run left; False when there is none."""
+def resume_world(world: World, *, device: str | None = None, progress: Progress = SILENT) -> list[str] | None:
+    """Goes on with the path that an interrupted run left; returns notes for the user, None when there is no path."""
     plan = world.load_plan()
-    if plan is None:
-        return False
-    _run_plan(world, plan, device, progress)
-    return True
+    return None if plan is None else _run_plan(world, plan, device, progress)
 
 
 def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) -> list[str]:

@@ -133,9 +133,8 @@ def run_resume(options: argparse.Namespace) -> None:
     world = World.open(options.world)
     with progress_bar() as progress:
         # A run that was stopped at its splats has all its frames, and no results yet.
-        if not resume_world(world, device=options.device, progress=progress.part(0, 0.5)) and (
-            world.reconstructed or not world.chunks
-        ):
+        notes = resume_world(world, device=options.device, progress=progress.part(0, 0.5))
+        if notes is None and (world.reconstructed or not world.chunks):
             raise InvalidInputError(
                 f"{options.world} has no unfinished path; `lyra reconstruct {options.world}` makes splats and mesh "
                 "again."
@@ -143,6 +142,8 @@ def run_resume(options: argparse.Namespace) -> None:
         reconstruct_world(
             world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
         )
+    for line in notes or []:
+        note(line)
     tell_results(world)
 
 
