@@ -1,5 +1,11 @@
 """A small picture with depth and a path, shared by the tests that go the whole way."""
 
+import os
+
+# Before torch is loaded, for the processes that tests start as well: tensors this small take several times longer on
+# more threads, and much longer beside other work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from PIL import Image

@@ -18,7 +18,7 @@ from lyra.geometry.cameras import Trajectory, intrinsics_from_fov
 from lyra.world import World
 from tests.backend.service import Service, picture
 
-torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
+pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
 from tests.miniature import install_miniature, write_miniature  # noqa: E402
 
 HEIGHT, WIDTH = 64, 96
@@ -44,14 +44,9 @@ def studio(tmp_path_factory):
         patch.setenv("LYRA_WEIGHTS", str(folder / "weights"))
         patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        # Tensors this small are several times slower on more threads, in the processes started here as well.
-        patch.setenv("OMP_NUM_THREADS", "1")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         mirror = write_miniature(folder / "mirror")
         install_miniature(folder / "weights", mirror, folder / "config" / "lyra-worlds")
         yield folder
-        torch.set_num_threads(threads)
 
 
 def generate(studio, out: str) -> list[str]:

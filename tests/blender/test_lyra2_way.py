@@ -27,8 +27,6 @@ def service(tmp_path):
         "LYRA_WEIGHTS": str(tmp_path / "weights"),
         "LYRA_MIRROR": str(tmp_path / "mirror"),
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
-        # Several times quicker for tensors this small, above all beside other work.
-        "OMP_NUM_THREADS": "1",
     }
     state = tmp_path / "backend.json"
     command = [ENGINE_PYTHON, "-m", "backend", "--device", "cpu", "--state-file", str(state)]
