@@ -19,7 +19,7 @@ from lyra.world import World
 from tests.backend.service import Service, picture
 
 pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
-from tests.miniature import install_miniature, write_miniature  # noqa: E402
+from tests.miniature import install_miniature, write_miniature
 
 HEIGHT, WIDTH = 64, 96
 FRAMES = 161
