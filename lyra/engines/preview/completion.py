@@ -65,7 +65,11 @@ def complete_view(
     if hole.sum() <= negligible(height, width):
         return None
     witnesses = scene.witnesses(w2c, intrinsics)
-    image, disparity, side = _with_mirrored(scene, seen, rasterizer, w2c, intrinsics, witnesses)
+    # What lies beyond the source picture's sides reaches the view's; other holes are gaps between things.
+    beyond = hole[:, [0, -1]].any()
+    image, disparity, side = (
+        _with_mirrored(scene, seen, rasterizer, w2c, intrinsics, witnesses) if beyond else seen
+    )
     gap = find_gap(disparity, side == NEAR_SIDE, max(3, width // 130))
     space = scene.space
     full = fill_depth(disparity, gap, w2c, intrinsics, space.ground, space.far, witnesses, scene.device)
