@@ -18,10 +18,11 @@ from scipy import ndimage
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.checks import assumed_intrinsics
 from lyra.depth.layout import sky_mask
-from lyra.depth.obstacles import missing_files, missing_packages
+from lyra.depth.obstacles import missing_files
 from lyra.errors import EngineNotReadyError
 from lyra.hub.catalog import ITEMS
 from lyra.hub.licences import LICENCES
+from lyra.hub.packages import packages_remark
 from lyra.hub.weights import Weights
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def obstacle(
     allow_download: bool, folder: str | Path | None = None, variant: Variant = SMALL, scene: Scene = "auto"
 ) -> str | None:
     """Why the model cannot run here and what to do about it, or None when it can."""
-    lacking = missing_packages(variant.label, PACKAGES, "depth")
+    lacking = packages_remark(PACKAGES, "depth", variant.label)
     if lacking:
         return lacking
     if folder is not None:

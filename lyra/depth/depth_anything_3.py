@@ -21,11 +21,12 @@ from PIL import Image
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.checks import assumed_intrinsics
 from lyra.depth.layout_prior import LayoutPrior
-from lyra.depth.obstacles import missing_files, missing_packages
+from lyra.depth.obstacles import missing_files
 from lyra.depth.similarity import fit_similarity_robustly
 from lyra.errors import EngineNotReadyError
 from lyra.hub.catalog import DEPTH_ANYTHING_3, ITEMS
 from lyra.hub.licences import LICENCES
+from lyra.hub.packages import packages_remark
 from lyra.hub.weights import Weights
 
 ID = "depth-anything-3"
@@ -45,7 +46,7 @@ SEED = 0
 
 def obstacle(folder: str | Path | None = None) -> str | None:
     """Why the model cannot run here and what to do about it, or None when it can."""
-    lacking = missing_packages(LABEL, PACKAGES, "da3")
+    lacking = packages_remark(PACKAGES, "da3", LABEL)
     if lacking:
         return lacking
     if folder is not None:

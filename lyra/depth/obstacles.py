@@ -5,19 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lyra.hub.packages import missing_packages as packages_not_here
-
-
-def missing_packages(label: str, packages: Sequence[str], extra: str) -> str | None:
-    """The remark that names the extra when a package is not installed, or None."""
-    missing = packages_not_here(packages)
-    if not missing:
-        return None
-    return (
-        f"{label} needs {', '.join(missing)}, not installed here; "
-        f"install the extra with: pip install 'lyra-worlds[{extra}]'."
-    )
-
 
 def missing_files(label: str, folder: str | Path, files: Sequence[str]) -> str | None:
     """The remark that names what a weights folder lacks, or None."""

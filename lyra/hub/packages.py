@@ -13,11 +13,19 @@ def missing_packages(modules: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in modules if importlib.util.find_spec(name) is None)
 
 
-def require_packages(modules: Iterable[str], extra: str, purpose: str) -> None:
-    """Raises EngineNotReadyError that names what is missing and the extra that brings it."""
+def packages_remark(modules: Iterable[str], extra: str, purpose: str) -> str | None:
+    """What the user reads when some of `modules` are not installed: which, and the extra that brings them."""
     missing = missing_packages(modules)
-    if missing:
-        raise EngineNotReadyError(
-            f"{purpose} needs {', '.join(missing)}, not installed here; install it with: "
-            f"pip install 'lyra-worlds[{extra}]'"
-        )
+    if not missing:
+        return None
+    return (
+        f"{purpose} needs {', '.join(missing)}, not installed here; "
+        f"install the extra with: pip install 'lyra-worlds[{extra}]'."
+    )
+
+
+def require_packages(modules: Iterable[str], extra: str, purpose: str) -> None:
+    """Raises EngineNotReadyError with the remark of `packages_remark` when something is not installed."""
+    remark = packages_remark(modules, extra, purpose)
+    if remark:
+        raise EngineNotReadyError(remark)

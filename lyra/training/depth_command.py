@@ -10,12 +10,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import signal
 import sys
 from pathlib import Path
 
 from lyra.errors import EngineNotReadyError, InvalidInputError
+from lyra.hub.packages import require_packages
 
 ABOUT = "Train the built-in depth network on worlds made on the way; Ctrl-C stops and keeps what was learned."
 
@@ -59,10 +59,7 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidInputError(
             f"--batch is {options.batch} and --workers is {options.workers}; at least 2 and 1 are needed."
         )
-    if importlib.util.find_spec("torch") is None:
-        raise EngineNotReadyError(
-            "Training needs torch; install the extra with: pip install 'lyra-worlds[depth]'."
-        )
+    require_packages(["torch"], "depth", "Training")
     import torch
 
     if options.device != "cpu" and not torch.cuda.is_available():
