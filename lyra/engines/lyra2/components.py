@@ -22,13 +22,8 @@ from lyra.engines.lyra2.weights import load_transformer
 from lyra.hub import Weights
 from lyra.hub.catalog import needs
 from lyra.hub.network import CONFIG, NetworkConfig
+from lyra.hub.planning import FRAME_HW, model_bytes
 
-# Sizes are planned for the frames that worlds have by default.
-PLANNED_HW = (480, 832)
-# What the VAE holds beside its weights while it decodes four frames, per pixel.
-DECODING_BYTES_PER_PIXEL = 8_000
-# The caches of a session: two frames before every causal convolution.
-CACHE_BYTES_PER_PIXEL = 8_000
 DISTILLATION_STRENGTH = 1.0
 
 
@@ -71,7 +66,7 @@ def load_components(
         loras |= {weights.path(item): settings.styles for item in needs("lyra2-styles").items}
     depth = create_window_estimator(device=device.type)
     depth_bytes = sum(weights.size(item) for item in needs(depth.id).items)
-    footprint = footprint_of(weights, network_folder(weights, None, bool(loras)), depth_bytes, PLANNED_HW)
+    footprint = footprint_of(weights, network_folder(weights, None, bool(loras)), depth_bytes, FRAME_HW)
     placement = Placement(settings.memory_mode or "resident")
     if cuda:
         placement = choose_placement(footprint, torch.cuda.mem_get_info(device)[0], settings.memory_mode)
@@ -107,20 +102,15 @@ def network_folder(weights: Weights, mode: str | None, merges: bool) -> Path:
 
 
 def footprint_of(weights: Weights, network: Path, depth_bytes: int, frame_hw: tuple[int, int]) -> Footprint:
-    """What the published parts need for frames of `frame_hw`; the depth model has `depth_bytes` of weights.
-
-    Text encoder and VAE are stored in float32 and used in bfloat16.
-    """
+    """What the published parts need for frames of `frame_hw`; the depth model has `depth_bytes` of weights."""
     config = NetworkConfig.read(network / CONFIG)
-    text, vae = (weights.size(item) // 2 for item in ("wan-text-encoder", "wan-vae"))
-    pixels = frame_hw[0] * frame_hw[1]
-    kept = vae + CACHE_BYTES_PER_PIXEL * pixels
+    others, stage = model_bytes(weights, depth_bytes, frame_hw)
     return Footprint.of_network(
         config.parameters,
         config.num_layers,
         config.dim,
         config.ffn_dim,
         config.tokens(*frame_hw),
-        others=kept + weights.size("wan-image-encoder") + depth_bytes,
-        stage=max(text, kept + DECODING_BYTES_PER_PIXEL * pixels, depth_bytes),
+        others=others,
+        stage=stage,
     )
