@@ -14,15 +14,21 @@ from lyra.progress import Progress
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar on stderr; Ctrl-C cancels at the next update instead of tearing the work apart."""
+    """A bar on stderr; Ctrl-C or SIGTERM cancels at the next update instead of tearing the work apart."""
     stopped = False
 
     def stop(number, frame):
         nonlocal stopped
         stopped = True
 
-    previous = signal.signal(signal.SIGINT, stop)
-    bar = tqdm(total=100, bar_format="{desc:<10} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", leave=True)
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    bar = tqdm(
+        total=100,
+        bar_format="{desc:<10} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
+        leave=True,
+        # A log need not have every step.
+        mininterval=0.1 if sys.stderr.isatty() else 10,
+    )
 
     def show(stage, fraction, frame):
         bar.set_description_str(stage, refresh=False)
@@ -32,7 +38,8 @@ def progress_bar() -> Iterator[Progress]:
         yield Progress(show, lambda: stopped)
     finally:
         bar.close()
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def note(text: str) -> None:

@@ -18,8 +18,8 @@ from lyra.depth.network import EPSILON, DepthNetwork, Prediction
 from lyra.depth.network_detail import drawn_to_edges, resized
 
 WEIGHTS = Path(__file__).with_name("weights") / "depth.safetensors"
-# Pixels that the network sees, about 192 x 336, and the shortest and longest side it is given.
-WORKING_PIXELS = 64_000
+# Pixels that the network sees, about 128 x 224, and the shortest and longest side it is given.
+WORKING_PIXELS = 28_672
 SHORTEST, LONGEST = 64, 640
 # Steps in log depth, and in the probability of sky, from which edges are drawn.
 EDGE_STEP, SKY_STEP = 0.15, 0.3

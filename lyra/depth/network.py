@@ -47,13 +47,28 @@ def network_input(image: np.ndarray) -> np.ndarray:
     x and y are measured from the middle in halves of the longer side, so that they say the aspect too.
     """
     height, width = image.shape[:2]
-    half = max(height, width) / 2
     result = np.empty((height, width, 5), np.float32)
     np.divide(image, 63.75, out=result[..., :3], casting="unsafe")
     result[..., :3] -= 2
-    result[..., 3] = (np.arange(width) + 0.5 - width / 2) / half
-    result[..., 4] = ((np.arange(height) + 0.5 - height / 2) / half)[:, None]
+    result[..., 3], result[..., 4] = places(height, width)
     return result
+
+
+def places(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """x (width,) and y (height, 1) of the pixels' middles from the picture's, in halves of the longer side."""
+    half = max(height, width) / 2
+    across = (np.arange(width) + 0.5 - width / 2) / half
+    return across, ((np.arange(height) + 0.5 - height / 2) / half)[:, None]
+
+
+def _pooled(x: np.ndarray) -> np.ndarray:
+    """(3 C,) of x (H, W, C): the mean, and how it changes from left to right and from top to bottom.
+
+    A lens shows in how fast directions change across the picture.
+    """
+    across, down = places(*x.shape[:2])
+    moments = [x.mean((0, 1)), across @ x.mean(0) / x.shape[1], down[:, 0] @ x.mean(1) / x.shape[0]]
+    return np.concatenate(moments).astype(np.float32)
 
 
 class DepthNetwork:
@@ -80,7 +95,7 @@ class DepthNetwork:
             x = relu(self._conv(f"down.{level}", x, 2))
         for index in range(self.shape.token_blocks):
             x = self._token_block(f"tokens.{index}", x)
-        camera = self._linear("camera2", relu(self._linear("camera1", x.mean((0, 1)))))
+        camera = self._linear("camera2", relu(self._linear("camera1", _pooled(x))))
         for level in reversed(range(len(kept))):
             x = raised(self._conv(f"up.{level}", x))
             x += self._conv(f"skip.{level}", kept[level])
@@ -108,8 +123,10 @@ class DepthNetwork:
     def _token_block(self, name: str, x: np.ndarray) -> np.ndarray:
         height, width, channels = x.shape
         heads = self.shape.heads
-        tokens = (x + depthwise(x, *self._named(f"{name}.place"))).reshape(-1, channels)
-        qkv = self._linear(f"{name}.qkv", layer_norm(tokens, *self._named(f"{name}.norm1")))
+        normal = layer_norm(x, *self._named(f"{name}.norm1"))
+        normal = normal + depthwise(normal, *self._named(f"{name}.place"))
+        tokens = x.reshape(-1, channels)
+        qkv = self._linear(f"{name}.qkv", normal.reshape(-1, channels))
         query, key, value = qkv.reshape(-1, 3, heads, channels // heads).transpose(1, 2, 0, 3)
         mixed = attention(query, key, value).transpose(1, 0, 2).reshape(-1, channels)
         tokens = tokens + self._linear(f"{name}.proj", mixed)

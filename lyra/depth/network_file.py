@@ -10,7 +10,7 @@ import numpy as np
 
 from lyra.errors import EngineNotReadyError
 
-FORMAT = "lyra-depth-1"
+FORMAT = "lyra-depth-2"
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
 from lyra.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub.packages import require_packages
+from lyra.terminal import progress_bar
 
 ABOUT = "Train the built-in depth network on worlds made on the way; Ctrl-C stops and keeps what was learned."
 
@@ -43,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="pictures of 96x160 per step (16)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes making pictures (1)")
     parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that learn together on the CPU, each with a batch of its own: one for every core (1)",
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="where the pictures' seeds begin (0)"
     )
 
@@ -55,10 +62,10 @@ def run(options: argparse.Namespace) -> int:
     wanted = (options.steps, options.minutes)
     if not any(wanted) or any(value is not None and value <= 0 for value in wanted):
         raise InvalidInputError(f"--steps is {wanted[0]} and --minutes is {wanted[1]}; give one, above 0.")
-    if options.batch < 2 or options.workers < 1:
-        raise InvalidInputError(
-            f"--batch is {options.batch} and --workers is {options.workers}; at least 2 and 1 are needed."
-        )
+    least = {"batch": 2, "workers": 1, "processes": 1}
+    for name, count in least.items():
+        if getattr(options, name) < count:
+            raise InvalidInputError(f"--{name} is {getattr(options, name)}; at least {count} is needed.")
     require_packages(["torch"], "depth", "Training")
     import torch
 
@@ -66,21 +73,22 @@ def run(options: argparse.Namespace) -> int:
         raise EngineNotReadyError(
             f"--device is {options.device!r} but torch sees no CUDA device; leave it out."
         )
-    from lyra.training.depth import Budget, Settings, train
+    from lyra.training.depth import Budget, train
+    from lyra.training.depth_trainer import Settings
 
-    # A run in the background is ended by SIGTERM; it keeps what it learned as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     budget = Budget(options.steps, options.minutes)
-    settings = Settings(pixels=options.batch * 96 * 160, workers=options.workers)
-    train(
-        options.out,
-        budget,
-        resume=options.resume,
-        settings=settings,
-        device=options.device,
-        seed=options.seed,
-        extra=options.extra,
-    )
+    settings = Settings(pixels=options.batch * 96 * 160, workers=options.workers, processes=options.processes)
+    with progress_bar() as progress:
+        train(
+            options.out,
+            budget,
+            resume=options.resume,
+            settings=settings,
+            device=options.device,
+            seed=options.seed,
+            extra=options.extra,
+            progress=progress,
+        )
     return 0
 
 

@@ -22,7 +22,7 @@ from lyra.errors import InvalidInputError
 
 SHARD = 64
 # Share of the batches that are of the extra pictures, where there are some.
-EXTRA_SHARE = 0.15
+EXTRA_SHARE = 0.08
 STRIDE = NetworkShape().stride
 # More shards than one process makes in a run.
 SEEDS_APART = 10_000_000
@@ -32,23 +32,25 @@ FOREIGN_DETAIL = 0.3
 
 @dataclass(frozen=True)
 class Shard:
-    """`images` (N, H, W, 3) uint8, `depth` (N, H, W) float16 z-depth with inf for sky, `focal` (N,) / longer side."""
+    """`images` (N, H, W, 3) uint8, `depth` (N, H, W) float16 z-depth with inf for sky, `focal` (N,) / longer side,
+    `up` (N, 3) float32 the unit vector against gravity in camera axes (OpenCV)."""
 
     images: np.ndarray
     depth: np.ndarray
     focal: np.ndarray
+    up: np.ndarray
 
     def save(self, path: Path) -> None:
         """Written under a temporary name and renamed, so that no reader meets half a shard."""
         temporary = path.with_name(f".{path.name}.tmp")
         with temporary.open("wb") as file:
-            np.savez(file, images=self.images, depth=self.depth, focal=self.focal)
+            np.savez(file, images=self.images, depth=self.depth, focal=self.focal, up=self.up)
         temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Shard:
         with np.load(path, allow_pickle=False) as stored:
-            return cls(stored["images"], stored["depth"], stored["focal"])
+            return cls(*(stored[name] for name in ("images", "depth", "focal", "up")))
 
 
 def make_shard(seed: int, count: int, size: tuple[int, int], device: str = "cpu") -> Shard:
@@ -62,14 +64,14 @@ def make_shard(seed: int, count: int, size: tuple[int, int], device: str = "cpu"
     focal = samples.intrinsics[:, 0, 0] / max(size)
     good = np.isfinite(samples.depth).mean((1, 2)) > 0.05
     depth = np.where(samples.depth > 6e4, np.inf, samples.depth).astype(np.float16)
-    return Shard(samples.images[good], depth[good], focal[good].astype(np.float32))
+    return Shard(samples.images[good], depth[good], focal[good].astype(np.float32), samples.up[good])
 
 
 def _fill(folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int, device: str) -> None:
     """Makes shards for ever, the sizes in turn; the oldest beyond `keep` are removed."""
     parent = os.getppid()
     if hasattr(os, "nice"):
-        os.nice(5)  # where cores are short the trainer comes first: it can draw a picture twice
+        os.nice(3)  # where cores are short the trainer comes first: it can draw a picture twice
     while os.getppid() == parent:
         size = sizes[seed % len(sizes)]
         shard = make_shard(seed, SHARD, size, device)
@@ -97,22 +99,24 @@ def load_pictures(folder: Path) -> list[Shard]:
 
     Raises InvalidInputError when there is none.
     """
-    by_size: dict[tuple[int, ...], list[tuple[np.ndarray, np.ndarray, float]]] = {}
+    by_size: dict[tuple[int, ...], list[tuple]] = {}
     for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=False) as stored:
-            image, depth, intrinsics = stored["image"], stored["depth"], stored["intrinsics"]
+            image, depth, intrinsics, up = (stored[n] for n in ("image", "depth", "intrinsics", "up"))
         # Sizes in whole strides of the network, cut about the middle, where the axis is.
         top, left = (side % STRIDE // 2 for side in depth.shape)
         height, width = (side // STRIDE * STRIDE for side in depth.shape)
         cut = np.s_[top : top + height, left : left + width]
         focal = intrinsics[0, 0] / max(height, width)
-        by_size.setdefault((height, width), []).append((image[cut], depth[cut], focal))
+        by_size.setdefault((height, width), []).append((image[cut], depth[cut], focal, up))
     if not by_size:
         raise InvalidInputError(f"{folder} holds no .npz of a picture with its depth; give another folder.")
     columns = [tuple(zip(*pictures, strict=True)) for pictures in by_size.values()]
     return [
-        Shard(np.stack(images), np.stack(depths).astype(np.float16), np.array(focals, np.float32))
-        for images, depths, focals in columns
+        Shard(
+            np.stack(images), np.stack(depths).astype(np.float16), np.array(focals, np.float32), np.stack(ups)
+        )
+        for images, depths, focals, ups in columns
     ]
 
 
@@ -132,18 +136,25 @@ class Pool:
                 self._newest = path.name
         return len(self._shards)
 
-    def draw(self, rng: np.random.Generator, pixels: int) -> Shard:
-        """A batch of about `pixels` pixels, of one size, from several shards, turned left to right at random."""
+    def draw(self, rng: np.random.Generator, pixels: int, share_used: float = 0.5) -> Shard:
+        """A batch of about `pixels` pixels, of one size, from several shards, turned left to right at random.
+
+        While `share_used` of the run is small, small pictures come more often, toward its end large ones.
+        """
         shards = self.extra if self.extra and rng.random() < EXTRA_SHARE else list(self._shards)
-        shape = shards[rng.integers(len(shards))].images.shape[1:3]
+        areas = np.array([np.prod(shard.images.shape[1:3]) for shard in shards], np.float64)
+        chances = areas ** (4 * share_used - 2)
+        shape = shards[rng.choice(len(shards), p=chances / chances.sum())].images.shape[1:3]
         alike = [shard for shard in shards if shard.images.shape[1:3] == shape]
         count = max(2, round(pixels / (shape[0] * shape[1])))
         chosen = [(alike[i], rng.integers(len(alike[i].focal))) for i in rng.integers(len(alike), size=count)]
         images = np.stack([shard.images[i] for shard, i in chosen])
         depth = np.stack([shard.depth[i] for shard, i in chosen])
         turned = rng.random(count) < 0.5
+        up = np.stack([shard.up[i] for shard, i in chosen])
         images[turned], depth[turned] = images[turned, :, ::-1], depth[turned, :, ::-1]
-        return Shard(images, depth, np.array([shard.focal[i] for shard, i in chosen]))
+        up[turned, 0] *= -1
+        return Shard(images, depth, np.array([shard.focal[i] for shard, i in chosen]), up)
 
 
 def recoloured(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

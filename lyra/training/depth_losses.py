@@ -3,7 +3,9 @@
 Target is t = log(1/z + EPSILON), z in units of the picture's median depth; the sky is t = log(EPSILON). Terms: the
 difference in t as it is and freed of the picture's median error; the scale-and-shift-invariant difference of inverse
 depth and the gradients at several scales of MiDaS (Ranftl et al. 2020, eqs. 5 to 7 and 11); a logistic ranking of
-random pairs (after Chen et al. 2016, "Single-Image Depth Perception in the Wild"); cross-entropy for the sky.
+random pairs (after Chen et al. 2016, "Single-Image Depth Perception in the Wild"); cross-entropy for the sky; the
+angle between surface normals; and the gravity field, which the lens follows from (after Jin et al. 2023, "Perspective
+Fields for Single Image Camera Calibration").
 """
 
 from __future__ import annotations
@@ -14,10 +16,14 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from lyra.depth.network import EPSILON
+from lyra.depth.network import EPSILON, places
 
 SKY_LOG = math.log(EPSILON)
 SCALES = 4
+# Pixels to either side over which normals are taken.
+REACHES = (1, 3)
+# Relative bend of inverse depth over that reach, above which it is no surface but an edge.
+BEND = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,40 +33,48 @@ class Weights:
     direct: float = 0.6
     aligned: float = 1.0
     invariant: float = 0.7
-    gradient: float = 0.5
+    gradient: float = 0.7
     ranking: float = 0.6
+    normal: float = 0.3
     sky: float = 0.3
-    focal: float = 0.5
+    focal: float = 1.0
     median: float = 0.05
+    gravity: float = 0.5
 
 
 @dataclass(frozen=True)
 class Target:
-    """Truth of a batch: `log_inverse` (N, H, W) as t above, `sky` (N, H, W) bool, `camera` (N, 2) as the network's."""
+    """Truth of a batch: `log_inverse` (N, H, W) as t above, `sky` (N, H, W) bool, `camera` (N, 2) as the network's,
+    `up` (N, 3) the unit vector against gravity in camera axes."""
 
     log_inverse: torch.Tensor
     sky: torch.Tensor
     camera: torch.Tensor
+    up: torch.Tensor
 
 
-def target_from(depth: torch.Tensor, focal: torch.Tensor) -> Target:
-    """The target for z-depth (N, H, W), inf where the sky is, and `focal` (N,) over the longer side."""
+def target_from(depth: torch.Tensor, focal: torch.Tensor, up: torch.Tensor) -> Target:
+    """The target for z-depth (N, H, W), inf where the sky is, `focal` (N,) over the longer side, `up` as above."""
     sky = ~torch.isfinite(depth)
     median = masked_median(depth, ~sky)
     normalised = depth / median[:, None, None]
     inverse = torch.where(sky, 0.0, 1 / normalised.clamp(min=1e-2))
     camera = torch.stack([focal.log(), median.log()], 1)
-    return Target(torch.log(inverse + EPSILON), sky, camera)
+    return Target(torch.log(inverse + EPSILON), sky, camera, up)
 
 
 def masked_median(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Median of values (N, H, W) where mask holds, (N,); 1 where it holds nowhere."""
-    flat = torch.where(mask, values, torch.nan).flatten(1)
+    """Median of every fourth of values (N, H, W) where mask holds, (N,); 1 where it holds nowhere."""
+    flat = torch.where(mask, values, torch.nan)[:, ::2, ::2].flatten(1)
     return flat.nanmedian(1).values.nan_to_num(1.0)
 
 
 def terms(
-    log_inverse: torch.Tensor, sky_logit: torch.Tensor, camera: torch.Tensor, target: Target
+    log_inverse: torch.Tensor,
+    sky_logit: torch.Tensor,
+    camera: torch.Tensor,
+    gravity: torch.Tensor,
+    target: Target,
 ) -> dict[str, torch.Tensor]:
     """Each term, by its name in `Weights`, of a prediction as `DepthNet.forward` returns it."""
     error = log_inverse - target.log_inverse
@@ -76,9 +90,11 @@ def terms(
         "invariant": _invariant(log_inverse, target.log_inverse),
         "gradient": _gradient(error),
         "ranking": _ranking(log_inverse, target.log_inverse),
+        "normal": _normal(log_inverse, target),
         "sky": functional.binary_cross_entropy_with_logits(sky_logit, target.sky.float()),
         "focal": (camera[:, 0] - target.camera[:, 0]).abs().mean(),
         "median": (camera[:, 1] - target.camera[:, 1]).abs().mean(),
+        "gravity": (gravity - gravity_field(target, *gravity.shape[2:])).abs().mean(),
     }
 
 
@@ -88,16 +104,79 @@ def total(parts: dict[str, torch.Tensor], weights: Weights) -> torch.Tensor:
 
 
 def _invariant(log_inverse: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean difference of inverse depth, each freed of its median and mean deviation, the worst fifth left out."""
-    predicted = _standardised((log_inverse.clamp(max=5).exp() - EPSILON).flatten(1))
-    truth = _standardised((target.exp() - EPSILON).flatten(1))
-    difference = (predicted - truth).abs().sort(1).values
-    return difference[:, : int(0.8 * difference.shape[1])].mean()
+    """Mean difference of inverse depth, each freed of its median and mean deviation.
+
+    The truth has no outliers, so that none are trimmed.
+    """
+    return (_standardised(inverse_of(log_inverse)) - _standardised(inverse_of(target))).abs().mean()
+
+
+def inverse_of(log_inverse: torch.Tensor) -> torch.Tensor:
+    """Inverse depth in units of the median's, of t."""
+    return log_inverse.clamp(max=5).exp() - EPSILON
 
 
 def _standardised(values: torch.Tensor) -> torch.Tensor:
-    centred = values - values.median(1, keepdim=True).values
+    middle = values.detach()[:, ::2, ::2].flatten(1).median(1).values
+    centred = (values - middle[:, None, None]).flatten(1)
     return centred / (centred.abs().mean(1, keepdim=True) + 1e-2)
+
+
+def _normal(log_inverse: torch.Tensor, target: Target) -> torch.Tensor:
+    """Mean of 1 - cos of the angle between normals of what is seen and of the truth, where the truth is smooth."""
+    inverse, truth = inverse_of(log_inverse), inverse_of(target.log_inverse)
+    focal = target.camera[:, 0].exp() * max(truth.shape[1:])
+    sum_ = inverse.new_zeros(())
+    for reach in REACHES:
+        bends = (before + after - 2 * middle for middle, before, after in _around(truth, reach))
+        limit = BEND * truth[:, reach:-reach:2, reach:-reach:2]
+        solid = ~target.sky[:, reach:-reach:2, reach:-reach:2]
+        smooth = torch.stack([bend.abs() < limit for bend in bends]).all(0) & solid
+        cosine = (_normals(inverse, focal, reach) * _normals(truth, focal, reach)).sum(0)
+        sum_ = sum_ + ((1 - cosine) * smooth).sum() / smooth.sum().clamp(min=1)
+    return sum_ / len(REACHES)
+
+
+def _around(values: torch.Tensor, reach: int) -> tuple[tuple[torch.Tensor, ...], ...]:
+    """For columns, then rows: every second pixel of values (N, H, W), and what is `reach` before and after it."""
+    height, width = values.shape[1:]
+    rows, columns = (range(reach, side - reach, 2) for side in (height, width))
+
+    def at(down: int, across: int) -> torch.Tensor:
+        return values[
+            :, rows.start + down : rows.stop + down : 2, columns.start + across : columns.stop + across : 2
+        ]
+
+    middle = at(0, 0)
+    return (middle, at(0, -reach), at(0, reach)), (middle, at(-reach, 0), at(reach, 0))
+
+
+def _normals(inverse: torch.Tensor, focal: torch.Tensor, reach: int) -> torch.Tensor:
+    """Unit normals (3, N, h, w) in camera axes of every second pixel, `focal` (N,) in pixels.
+
+    On a plane n P = d inverse depth is linear in the pixel: 1/z = (n_x x + n_y y) / (f d) + n_z / d.
+    """
+    across, down = ((after - before) / (2 * reach) for _, before, after in _around(inverse, reach))
+    height, width = inverse.shape[1:]
+    x = torch.arange(reach, width - reach, 2, device=inverse.device) + 0.5 - width / 2
+    y = (torch.arange(reach, height - reach, 2, device=inverse.device) + 0.5 - height / 2)[:, None]
+    middle = inverse[:, reach:-reach:2, reach:-reach:2]
+    scale = focal[:, None, None]
+    normal = torch.stack([across * scale, down * scale, middle - x * across - y * down])
+    return normal / (normal.square().sum(0) + 1e-8).sqrt()
+
+
+def gravity_field(target: Target, height: int, width: int) -> torch.Tensor:
+    """(N, 3, height, width): sine of a ray's angle over the horizon; x and y of where up is there in the picture."""
+    across, down = (torch.as_tensor(p, dtype=torch.float32) for p in places(height, width))
+    double = 2 * target.camera[:, 0].exp()[:, None, None]
+    x, y = across.to(double) / double, down.to(double) / double
+    x, y = torch.broadcast_tensors(x, y)
+    up = target.up[:, :, None, None]
+    sine = (x * up[:, 0] + y * up[:, 1] + up[:, 2]) / (x**2 + y**2 + 1).sqrt()
+    way = torch.stack([up[:, 0] - x * up[:, 2], up[:, 1] - y * up[:, 2]], 1)
+    way = way / (way.square().sum(1, keepdim=True) + 1e-6).sqrt()
+    return torch.cat([sine[:, None], way], 1)
 
 
 def _gradient(error: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lyra.depth.network import network_input
+from lyra.depth.network import network_input, places
 from lyra.depth.network_file import NetworkShape, save_weights
 
 
@@ -67,9 +67,11 @@ class TokenBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         count, channels, height, width = x.shape
-        x = x + self.place(x)
         tokens = x.flatten(2).transpose(1, 2)
-        qkv = self.qkv(self.norm1(tokens)).view(count, height * width, 3, self.heads, channels // self.heads)
+        # Within the normalised branch: on the sum itself a convolution would multiply it from block to block.
+        normal = self.norm1(tokens).transpose(1, 2).reshape(x.shape)
+        normal = (normal + self.place(normal)).flatten(2).transpose(1, 2)
+        qkv = self.qkv(normal).view(count, height * width, 3, self.heads, channels // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value)
         tokens = tokens + self.proj(mixed.transpose(1, 2).flatten(2))
@@ -110,17 +112,22 @@ class DepthNet(nn.Module):
             self.maps.weight.copy_(self.maps.weight[::4].repeat_interleave(4, 0))
             self.maps.bias.zero_()
         # Over the batch: what sets pictures apart is small beside what all of them share.
-        self.camera_norm = nn.BatchNorm1d(shape.token_width, momentum=0.03)
-        self.camera1 = nn.Linear(shape.token_width, 64)
+        self.camera_norm = nn.BatchNorm1d(3 * shape.token_width, momentum=0.03)
+        self.camera1 = nn.Linear(3 * shape.token_width, 64)
         self.camera2 = nn.Linear(64, 2)
         with torch.no_grad():  # a usual lens, and a dozen metres
             self.camera2.bias.copy_(torch.tensor([-0.3, 2.5]))
+        # Asked for in training alone: who knows where the horizon is at every place knows the lens.
+        self.gravity = nn.Sequential(
+            nn.BatchNorm2d(shape.token_width, momentum=0.03), nn.Conv2d(shape.token_width, 3, 1)
+        )
 
-    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """`inputs` (N, 5, H, W) from `network_input`.
 
-        Returns the log of normalised inverse depth (N, H, W), the logit of sky (N, H, W), and (N, 2): log of the focal
-        length over the longer side, log of the median depth in metres.
+        Returns the log of normalised inverse depth (N, H, W), the logit of sky (N, H, W), (N, 2): log of the focal
+        length over the longer side, log of the median depth in metres, and the gravity field (N, 3, H/16, W/16) as
+        `depth_losses.gravity_field` has it.
         """
         x = functional.relu(self.stem(inputs))
         kept = []
@@ -130,12 +137,19 @@ class DepthNet(nn.Module):
             x = functional.relu(down(x))
         # What the blocks add up stays in float32: in bfloat16 small differences would be lost on large sums.
         x = self.tokens(x.float())
-        camera = self.camera2(functional.relu(self.camera1(self.camera_norm(x.mean((2, 3))))))
+        camera = self.camera2(functional.relu(self.camera1(self.camera_norm(_pooled(x)))))
+        gravity = self.gravity(x).float()
         for level in reversed(range(len(kept))):
             raised = functional.interpolate(self.up[level](x), scale_factor=2, mode="nearest")
             x = self.decoder[level](functional.relu(raised + self.skip[level](kept[level])))
         maps = functional.pixel_shuffle(self.maps(functional.relu(self.head(x))), 2).float()
-        return maps[:, 0], maps[:, 1], camera.float()
+        return maps[:, 0], maps[:, 1], camera.float(), gravity
+
+
+def _pooled(x: torch.Tensor) -> torch.Tensor:
+    """(N, 3 C) of x (N, C, H, W): the mean, and how it changes from left to right and from top to bottom."""
+    across, down = (torch.as_tensor(p, dtype=x.dtype, device=x.device) for p in places(*x.shape[2:]))
+    return torch.cat([x.mean((2, 3)), (x * across).mean((2, 3)), (x * down).mean((2, 3))], 1)
 
 
 def inputs_from(images: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
@@ -149,6 +163,8 @@ def exported(model: DepthNet) -> dict[str, np.ndarray]:
     """The weights as `lyra.depth.network` reads them: folded, convolutions (kh, kw, in, out), matrices (in, out)."""
     tensors: dict[str, torch.Tensor] = {}
     for name, module in model.named_modules():
+        if name.startswith("gravity"):
+            continue
         if name == "camera1":
             tensors |= _folded_before(model.camera_norm, module)
         elif isinstance(module, ConvNorm):

@@ -33,7 +33,7 @@ FLIP = np.diag([1.0, -1.0, -1.0])
 def render(
     seed: int, kind: str, height: int, width: int, samples: int, threads: int = 0
 ) -> dict[str, np.ndarray]:
-    """One picture with truth: `image`, `depth`, `intrinsics` and `kind`, as they are saved."""
+    """One picture with truth: `image`, `depth`, `intrinsics`, `up` and `kind`, as they are saved."""
     rng = np.random.default_rng(seed)
     scene = build_scene(rng, kind)
     stage = Stage([scene])
@@ -54,6 +54,7 @@ def render(
         "image": image,
         "depth": depth,
         "intrinsics": intrinsics_of([shot], height, width)[0],
+        "up": shot.camera.up.astype(np.float32),
         "kind": np.array(kind),
     }
 

@@ -37,7 +37,7 @@ def test_numpy_equals_torch(twin, size):
     image = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     ours = DepthNetwork(exported(twin), SMALL).predict(image)
     with torch.no_grad():
-        log_inverse, sky, camera = (value[0].numpy() for value in twin(inputs_from(image[None])))
+        log_inverse, sky, camera, _ = (value[0].numpy() for value in twin(inputs_from(image[None])))
     assert np.ptp(log_inverse) > 0.1
     np.testing.assert_allclose(ours.log_inverse, log_inverse, atol=2e-4)
     np.testing.assert_allclose(ours.sky, 1 / (1 + np.exp(-sky)), atol=1e-4)
@@ -65,7 +65,7 @@ def test_unusable_files_are_named(tmp_path):
     with pytest.raises(EngineNotReadyError, match="cannot be read"):
         load_weights(tmp_path / "broken.safetensors")
     save_file({"a": np.zeros(2, np.float32)}, str(tmp_path / "other.safetensors"), {"format": "other-1"})
-    with pytest.raises(EngineNotReadyError, match="'other-1', not 'lyra-depth-1'"):
+    with pytest.raises(EngineNotReadyError, match="'other-1', not 'lyra-depth-2'"):
         load_weights(tmp_path / "other.safetensors")
 
 

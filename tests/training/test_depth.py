@@ -1,8 +1,11 @@
 """Training the depth network: rate, checkpoint, and that it learns."""
 
 import argparse
+import copy
 import csv
 import dataclasses
+import multiprocessing
+import threading
 
 import numpy as np
 import pytest
@@ -11,9 +14,13 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 
 from lyra.depth.network import DepthNetwork  # noqa: E402
 from lyra.errors import EngineNotReadyError, InvalidInputError  # noqa: E402
-from lyra.training.depth import Budget, Settings, Trainer, train  # noqa: E402
+from lyra.progress import Progress  # noqa: E402
+from lyra.training.depth import Budget, train  # noqa: E402
 from lyra.training.depth_command import add_parser, run  # noqa: E402
 from lyra.training.depth_data import Shard  # noqa: E402
+from lyra.training.depth_network import DepthNet  # noqa: E402
+from lyra.training.depth_together import Together  # noqa: E402
+from lyra.training.depth_trainer import MOST_LOST, Settings, Trainer  # noqa: E402
 
 SETTINGS = Settings(pixels=4 * 32 * 48, sizes=((32, 48),), report_every=3, held_out=2, warmup=2, shards=2)
 
@@ -34,7 +41,8 @@ def slopes() -> Shard:
     depth = np.broadcast_to(np.where(rows < 0, np.inf, 40 / np.maximum(rows + 1, 1)), (4, 32, 48))
     light = np.where(np.isinf(depth), 220, 60) + rng.integers(-20, 20, depth.shape)
     images = np.repeat(light[..., None], 3, -1).astype(np.uint8)
-    return Shard(images, depth.astype(np.float16), np.full(4, 0.9, np.float32))
+    up = np.tile(np.float32([0, -1, 0]), (4, 1))
+    return Shard(images, depth.astype(np.float16), np.full(4, 0.9, np.float32), up)
 
 
 def test_the_rate_warms_up_falls_slowly_and_cools_down(tmp_path):
@@ -71,6 +79,54 @@ def test_it_learns_and_a_resumed_run_is_the_same_run(tmp_path, slopes):
     assert shipped.facts["steps"] == "12" and shipped.predict(slopes.images[0]).sky.shape == (32, 48)
 
 
+def test_steps_without_a_finite_gradient_change_nothing_and_end_the_run(tmp_path, slopes):
+    trainer = Trainer(tmp_path, SETTINGS)
+    rng = np.random.default_rng(0)
+    trainer.learn(slopes, rng, 0.0)
+    broken = dataclasses.replace(slopes, focal=np.full(4, np.nan, np.float32))
+    before = {name: value.clone() for name, value in trainer.mean.state_dict().items()}
+    trainer.learn(broken, rng, 0.0)
+    assert all(value.equal(before[name]) for name, value in trainer.mean.state_dict().items())
+    assert np.isfinite(trainer.learn(slopes, rng, 0.0)["loss"]) and trainer.step == 3
+    with pytest.raises(FloatingPointError, match="not finite since step 3"):
+        for _ in range(MOST_LOST):
+            trainer.learn(broken, rng, 0.0)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one(tmp_path):
+    """The second ends with the first, and what both have seen is counted."""
+    settings = dataclasses.replace(SETTINGS, processes=2)
+    row = train(tmp_path / "run", Budget(steps=3), settings=settings, seed=3)
+    assert row["step"] == 3 and row["seen"] == 3 * 2 * 4
+    assert not [process for process in multiprocessing.active_children() if process.is_alive()]
+
+
+def test_processes_that_learn_together_take_the_step_of_the_mean(tmp_path, slopes):
+    """Two trainers, each in a thread, end with the same weights: those of one that saw both gradients."""
+    settings = dataclasses.replace(SETTINGS, processes=2)
+    together = Together(2, sum(p.numel() for p in DepthNet().parameters()) + 2)
+    # As every process has its own copy, with the same memory behind it.
+    trainers = [Trainer(tmp_path, settings, rank=rank, together=copy.copy(together)) for rank in range(2)]
+    halves = [
+        dataclasses.replace(
+            slopes, **{n: getattr(slopes, n)[k::2] for n in ("images", "depth", "focal", "up")}
+        )
+        for k in range(2)
+    ]
+    workers = [
+        threading.Thread(target=t.learn, args=(half, np.random.default_rng(k), 0.3 * (1 - k), k == 0))
+        for k, (t, half) in enumerate(zip(trainers, halves, strict=True))
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    first, second = (dict(trainer.model.named_parameters()) for trainer in trainers)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert all(trainer.over and trainer.share == pytest.approx(0.3) for trainer in trainers)
+
+
 @pytest.mark.slow
 def test_one_command_makes_weights_curve_and_sheet(tmp_path):
     pytest.importorskip("lyra.training.synthetic").generate  # noqa: B018
@@ -79,8 +135,11 @@ def test_one_command_makes_weights_curve_and_sheet(tmp_path):
     made = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"depth.safetensors", "curve.csv", "curve.png", "sheet.png", "state.json", "pool"} <= made
     train(tmp_path / "run", Budget(steps=2), resume=True, settings=SETTINGS)
+    asked = Progress(cancelled=lambda: True)
+    stopped = train(tmp_path / "run", Budget(minutes=9), resume=True, settings=SETTINGS, progress=asked)
+    assert stopped["step"] == 7  # the step at hand, then the end
     with (tmp_path / "run" / "curve.csv").open() as file:
-        assert [line["step"] for line in csv.DictReader(file)] == ["3", "4", "6"]
+        assert [line["step"] for line in csv.DictReader(file)] == ["3", "4", "6", "7"]
 
 
 def test_what_cannot_be_done_is_said(tmp_path):
@@ -102,6 +161,8 @@ def test_the_command_asks_how_long_and_on_what(tmp_path):
         run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "-3", "--minutes", "1"]))
     with pytest.raises(InvalidInputError, match="--batch is 1"):
         run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--batch", "1"]))
+    with pytest.raises(InvalidInputError, match="--processes is 0; at least 1"):
+        run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--processes", "0"]))
     if not torch.cuda.is_available():
         with pytest.raises(EngineNotReadyError, match="sees no CUDA device"):
             run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--device", "cuda"]))

@@ -11,7 +11,8 @@ def shard(value: int, size=(16, 32), count=4) -> Shard:
     """Pictures whose columns rise in brightness and depth alike."""
     columns = np.broadcast_to(np.arange(size[1]), (count, *size))
     images = np.repeat((columns + value)[..., None], 3, -1).astype(np.uint8)
-    return Shard(images, (columns + 1).astype(np.float16), np.full(count, 0.5 + value, np.float32))
+    up = np.tile(np.float32([0.6, -0.8, 0]), (count, 1))
+    return Shard(images, (columns + 1).astype(np.float16), np.full(count, 0.5 + value, np.float32), up)
 
 
 def test_shards_come_back_as_they_were_and_leave_no_temporary_file(tmp_path):
@@ -19,7 +20,7 @@ def test_shards_come_back_as_they_were_and_leave_no_temporary_file(tmp_path):
     first.depth[0, 0] = np.inf
     first.save(tmp_path / "a.npz")
     again = Shard.load(tmp_path / "a.npz")
-    for name in ("images", "depth", "focal"):
+    for name in ("images", "depth", "focal", "up"):
         np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
@@ -53,8 +54,9 @@ def test_rendered_pictures_are_cut_to_strides_and_mixed_in(tmp_path):
     with pytest.raises(InvalidInputError, match=r"holds no \.npz"):
         load_pictures(tmp_path / "rendered")
     for index in range(3):
+        up = np.float32([0, -1, 0])
         image = np.full((36, 70, 3), 200 + index, np.uint8)
-        np.savez(tmp_path / "rendered" / f"{index}.npz", image=image, depth=depth, intrinsics=lens)
+        np.savez(tmp_path / "rendered" / f"{index}.npz", image=image, depth=depth, intrinsics=lens, up=up)
     (extra,) = load_pictures(tmp_path / "rendered")
     assert extra.images.shape == (3, 32, 64, 3) and extra.focal.tolist() == [1, 1, 1]
     assert extra.depth[0, 0, 0] == 4  # the middle is kept

@@ -22,12 +22,14 @@ CLOSEST = 0.25
 class Samples:
     """Pictures with truth. `images` (N, H, W, 3) uint8 sRGB, `depth` (N, H, W) float32 z-depth in metres, inf for sky,
     `normals` (N, H, W, 3) float32 in OpenCV camera axes, facing the camera, 0 for sky, `intrinsics` (N, 3, 3) in
-    continuous pixels, `kinds` (N,) names of the layouts."""
+    continuous pixels, `up` (N, 3) float32 the unit vector against gravity in camera axes, `kinds` (N,) names of the
+    layouts."""
 
     images: np.ndarray
     depth: np.ndarray
     normals: np.ndarray
     intrinsics: np.ndarray
+    up: np.ndarray
     kinds: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -81,7 +83,8 @@ def generate(
     linear, depth, normals = stage.render(shots, height, width)
     images = develop(linear, depth, normals, [scene.rng for scene in scenes])
     intrinsics = intrinsics_of(shots, height, width)
-    return Samples(images, depth, normals, intrinsics, tuple(drawn))
+    up = np.array([shot.camera.up for shot in shots], np.float32)
+    return Samples(images, depth, normals, intrinsics, up, tuple(drawn))
 
 
 def best_shots(stage: Stage, aspect: float) -> list[Shot]:

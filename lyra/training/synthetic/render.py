@@ -59,8 +59,8 @@ class Stage:
     def _solids(self) -> np.ndarray:
         rows = [row for scene in self.scenes for row in scene.solids]
         solids = np.zeros(len(rows) + 1, SOLID)
-        for name, column in zip(SOLID.names, zip(*rows, strict=True), strict=True):
-            solids[name][:-1] = column
+        for place, name in enumerate(SOLID.names):
+            solids[name][: len(rows)] = [row[place] for row in rows] or 0
         offsets = np.cumsum([0, *(len(s.materials) for s in self.scenes)])[:-1]
         solids["material"][:-1] += np.repeat(offsets, np.diff(self._first)).astype(np.int32)
         return solids

@@ -55,6 +55,11 @@ class Camera:
         own = turn(self.yaw, self.pitch, self.roll)
         return np.stack([own[:, 0], -own[:, 2], own[:, 1]], 1)
 
+    @property
+    def up(self) -> np.ndarray:
+        """(3,) the unit vector against gravity, in OpenCV camera axes."""
+        return self.rotation[2]
+
 
 @dataclass
 class Scene:
