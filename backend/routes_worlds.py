@@ -125,7 +125,7 @@ def world_routes(backend: Backend) -> APIRouter:
 
     @router.put("/{world_id}", response_model=schemas.World)
     async def change(world_id: str, body: schemas.WorldChanges) -> dict:
-        """Sets the world's scale; its files stay as they are."""
+        """Sets the world's scale; its files stay as they are, what was packed at the old one goes."""
         world = await opened(world_id)
         await run_in_threadpool(world.rescale, body.scale)
         return await run_in_threadpool(resource, world)

@@ -107,7 +107,7 @@ def reconstruct(task: Task) -> None:
 
 def export(task: Task) -> None:
     world = World.open(task.world_folder)
-    builder.export_world(world, task.request["items"], world.results / "export.zip", task.progress)
+    builder.export_world(world, task.request["items"], world.packed, task.progress)
 
 
 def download(task: Task) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import time
 import zipfile
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from lyra.errors import InvalidInputError
 from lyra.files import require_space, whole_file
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.images import fit, load_image
+from lyra.metres import copy_in_metres
 from lyra.progress import SILENT, Progress
 from lyra.world import BYTES_PER_PIXEL, Plan, World, WorldSettings, new_id, now, require_new_folder
 
@@ -65,7 +65,7 @@ def create_world(
     known = None if lens is None else lens.fitted(height, width).intrinsics[0]
     progress.update("depth", 0.1, fitted.image)
     estimator = depth_estimators.create_estimator(
-        depth, depth_file, allow_download, device or "cpu", source_hw=fitted.source_hw, blend=depth_blend
+        depth, depth_file, allow_download, device, source_hw=fitted.source_hw, blend=depth_blend
     )
     estimate = depth_estimators.sanitise(estimator.estimate(fitted.image, known))
     progress.update("depth", 0.9)
@@ -286,7 +286,10 @@ def _item_path(world: World, item: str) -> Path:
 
 
 def export_world(world: World, items: Sequence[str], target: str | Path, progress: Progress = SILENT) -> Path:
-    """Packs `items` (of EXPORT_ITEMS) of a world into the zip file `target`."""
+    """Packs `items` (of EXPORT_ITEMS) of a world into the zip file `target`, which is whole or not there.
+
+    Splats, meshes and cameras are in metres there: the world's scale is applied.
+    """
     unknown = [item for item in items if item not in EXPORT_ITEMS]
     if unknown or not items:
         raise InvalidInputError(
@@ -308,9 +311,8 @@ def export_world(world: World, items: Sequence[str], target: str | Path, progres
             progress.update("export", done / len(sources))
             with archive.open(item, "w", force_zip64=True) as sink:
                 if item == "trajectory.npz":
-                    world.trajectory().save(sink)
+                    world.trajectory().scaled(world.settings.scale).save(sink)
                 else:
-                    with path.open("rb") as source:
-                        shutil.copyfileobj(source, sink, 1 << 20)
+                    copy_in_metres(path, sink, world.settings.scale)
     progress.update("done", 1.0)
     return target

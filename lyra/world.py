@@ -190,15 +190,24 @@ class World:
         return self.results / "results.json"
 
     @property
+    def packed(self) -> Path:
+        """Where the service packs what leaves this world, in metres."""
+        return self.results / "export.zip"
+
+    @property
     def reconstructed(self) -> bool:
         """Whether the results are whole and of all frames."""
         figures = read_json(self.figures, optional=True)
         return figures is not None and figures.get("frames") == self.frames
 
     def rescale(self, scale: float) -> None:
-        """Sets how many metres a unit of this world is; nothing else changes. Raises InvalidInputError."""
+        """Sets how many metres a unit of this world is; its files stay as they are. Raises InvalidInputError.
+
+        What was packed at the old scale is removed.
+        """
         if not (np.isfinite(scale) and 0 < scale < MAX_SCALE):
             raise InvalidInputError(f"The scale {scale} is not possible; give a positive number such as 1.0.")
+        self.packed.unlink(missing_ok=True)
         self.settings = replace(self.settings, scale=float(scale))
         with whole_file(self.folder / "world.json") as path:
             path.write_text(json.dumps(asdict(self.settings), indent=2), "utf-8")
