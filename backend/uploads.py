@@ -72,7 +72,8 @@ def _check(image: Path, depth: Path | None, settings: WorldSettings, device: str
     if depth is not None and depth.suffix.lower() not in DEPTH_SUFFIXES:
         raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
     if depth is None or settings.depth_blend:
-        create_estimator(settings.depth, allow_download=settings.allow_download)
+        # Only whether it can be had: the worker chooses its device, and PyTorch is not loaded for that here.
+        create_estimator(settings.depth, allow_download=settings.allow_download, device="cpu")
     if depth is not None:
         DepthFile(depth, fitted.source_hw, blend=settings.depth_blend).known((height, width))
     return height, width

@@ -46,7 +46,7 @@ def create_estimator(
     choice: str = "auto",
     depth_file: str | Path | None = None,
     allow_download: bool = False,
-    device: str = "cpu",
+    device: str | None = None,
     *,
     source_hw: tuple[int, int] | None = None,
     weights: str | Path | None = None,
@@ -58,9 +58,10 @@ def create_estimator(
     "auto" takes Depth Anything V2 Small when it is installed and its weights are on the machine (or may be
     downloaded), otherwise the layout prior, and says why; "builtin" is the network that is shipped. `source_hw`
     is the (height, width) of the picture as it was given, so that a depth file of that size can be cropped like it.
-    `weights` is a local folder of the chosen model's weights. `scene` says which weights of Depth Anything V2 to take,
-    "outdoor" or "indoor"; "auto" looks for sky. With `blend` the depth file may leave pixels unknown, which the choice
-    fills in.
+    `device` is "cpu", "cuda" or None for the best there is; a model for which PyTorch sees no GPU runs on the CPU and
+    says so. `weights` is a local folder of the chosen model's weights. `scene` says which weights of Depth Anything V2
+    to take, "outdoor" or "indoor"; "auto" looks for sky. With `blend` the depth file may leave pixels unknown, which
+    the choice fills in.
     Raises InvalidInputError for an unknown choice or unusable file, EngineNotReadyError when a model was asked for and
     cannot run.
     """
@@ -76,15 +77,16 @@ def create_estimator(
 
 def create_window_estimator(
     choice: str = "auto",
-    device: str = "cpu",
+    device: str | None = None,
     *,
     weights: str | Path | None = None,
     scene: Scene = "auto",
 ) -> WindowDepthEstimator:
     """The estimator of windows of frames with known cameras; nothing is downloaded.
 
-    "auto" takes the first of Depth Anything 3, V2 Large and V2 Small that can run here. Raises InvalidInputError for
-    an unknown choice, EngineNotReadyError when the chosen model, or with "auto" none of them, can run.
+    "auto" takes the first of Depth Anything 3, V2 Large and V2 Small that can run here; `device` as for
+    `create_estimator`. Raises InvalidInputError for an unknown choice, EngineNotReadyError when the chosen model, or
+    with "auto" none of them, can run.
     """
     _check_choice(choice, scene)
     if choice == "auto":
@@ -116,7 +118,7 @@ def _obstacle(choice: str, allow_download: bool, weights: str | Path | None, sce
 
 
 def _model(
-    choice: str, allow_download: bool, device: str, weights: str | Path | None, scene: Scene
+    choice: str, allow_download: bool, device: str | None, weights: str | Path | None, scene: Scene
 ) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3:
     if choice == "auto":
         reason = _obstacle(depth_anything.SMALL.id, allow_download, weights, scene)

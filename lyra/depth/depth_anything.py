@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.checks import assumed_intrinsics
+from lyra.depth.device import torch_device
 from lyra.depth.layout import sky_mask
 from lyra.depth.obstacles import missing_files
 from lyra.errors import EngineNotReadyError
@@ -121,20 +122,22 @@ class DepthAnything:
         self,
         folder: str | Path | None = None,
         allow_download: bool = False,
-        device: str = "cpu",
+        device: str | None = "cpu",
         *,
         variant: Variant = SMALL,
         scene: Scene = "auto",
     ):
         """`folder` holds weights in transformers' layout; otherwise they come from the weights folder or the cache.
 
+        `device` is "cpu", "cuda" or None for the best; without a GPU that PyTorch can use it is the CPU.
         Raises EngineNotReadyError when a package or the weights are missing.
         """
         reason = obstacle(allow_download, folder, variant, scene)
         if reason:
             raise EngineNotReadyError(f"{reason} Or choose the built-in depth.")
         self.id, self.variant, self.scene = variant.id, variant, scene
-        self.folder, self.device = folder, device
+        self.folder = folder
+        self.device, self.notes = torch_device(device)
         self.allow_download = allow_download and variant.may_be_fetched
         self._models: dict[str, DepthAnythingForDepthEstimation] = {}
 
@@ -143,7 +146,7 @@ class DepthAnything:
         seen_sky = sky_mask(image)
         source, note = self._source(self._kind(seen_sky))
         depth, only_sky = self._depth(source, image, seen_sky)
-        notes = [note] if note else []
+        notes = [*self.notes, note] if note else [*self.notes]
         notes += [self.variant.notice] if self.variant.notice else []
         if np.isinf(depth).any():
             notes.append(

@@ -20,6 +20,7 @@ from PIL import Image
 
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.checks import assumed_intrinsics
+from lyra.depth.device import torch_device
 from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.obstacles import missing_files
 from lyra.depth.similarity import fit_similarity_robustly
@@ -70,9 +71,10 @@ class DepthAnything3:
 
     id = ID
 
-    def __init__(self, folder: str | Path | None = None, device: str = "cpu"):
+    def __init__(self, folder: str | Path | None = None, device: str | None = "cpu"):
         """`folder` holds the weights; otherwise they come from the weights folder or the cache.
 
+        `device` is "cpu", "cuda" or None for the best; without a GPU that PyTorch can use it is the CPU.
         Raises EngineNotReadyError when the package or the weights are missing.
         """
         reason = obstacle(folder)
@@ -80,13 +82,14 @@ class DepthAnything3:
             raise EngineNotReadyError(f"{reason} Or choose the built-in depth.")
         if folder is None:
             folder = Weights().path(ID) if Weights().has(ID) else DEPTH_ANYTHING_3
-        self.source, self.device = str(folder), device
+        self.source = str(folder)
+        self.device, self.notes = torch_device(device)
         self._loaded: Any = None
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """z-depth of `image` (H, W, 3) uint8 sRGB. Raises EngineNotReadyError when loading fails."""
         height, width = image.shape[:2]
-        notes = [LICENCES[ITEMS[ID].licence].notice]
+        notes = [*self.notes, LICENCES[ITEMS[ID].licence].notice]
         seen = self._inference(image[None])
         if seen is None:
             prior = LayoutPrior().estimate(image, intrinsics)

@@ -1,0 +1,72 @@
+"""Depth models run where PyTorch can, whatever Warp sees, and the user reads what was taken."""
+
+import numpy as np
+import pytest
+import warp as wp
+
+from lyra.builder import create_world
+from lyra.depth import (
+    DepthAnything,
+    create_estimator,
+    create_window_estimator,
+    depth_anything,
+    depth_anything_3,
+)
+from lyra.depth.device import NO_GPU, torch_device
+
+from . import package_3
+from .test_depth_anything import tiny_model
+from .views import SIZE
+
+torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[depth]")
+
+PICTURE = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+
+
+@pytest.fixture(params=[False, True], ids=["torch for the CPU", "torch for a GPU"])
+def torch_sees(request, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param)
+    return request.param
+
+
+@pytest.fixture
+def weights(monkeypatch, tmp_path):
+    """Depth Anything 3 as a stand-in whose `to` is only written down."""
+    package_3.install(monkeypatch)
+    for name in depth_anything_3.FILES:
+        (tmp_path / name).write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize("asked", ["cpu", "cuda", None])
+@pytest.mark.parametrize("warp_sees", [False, True])
+def test_what_is_asked_and_what_there_is(torch_sees, monkeypatch, asked, warp_sees):
+    monkeypatch.setattr(wp, "is_cuda_available", lambda: warp_sees)
+    device, notes = torch_device(asked)
+    assert device == ("cuda" if torch_sees and asked != "cpu" else "cpu")
+    missed = not torch_sees and (asked == "cuda" or (asked is None and warp_sees))
+    assert notes == ((NO_GPU,) if missed else ())
+
+
+@pytest.mark.parametrize("create", [create_estimator, create_window_estimator])
+def test_nothing_asked_takes_the_gpu_that_torch_sees(torch_sees, weights, create):
+    assert create("depth-anything-3", weights=weights).device == ("cuda" if torch_sees else "cpu")
+
+
+def test_a_gpu_that_only_warp_sees_gives_a_world_all_the_same(monkeypatch, weights, small_scene, tmp_path):
+    """What the worker does on a machine with an NVIDIA card and PyTorch for the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(wp, "is_cuda_available", lambda: True)
+    monkeypatch.setattr(depth_anything_3, "_cached", lambda: True)
+    world = create_world(
+        tmp_path / "world", small_scene / "image.png", depth="depth-anything-3", size=SIZE, device="cuda"
+    )
+    assert NO_GPU in world.notes
+
+
+def test_version_2_runs_on_the_cpu_where_torch_sees_no_gpu(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(depth_anything, "SHORT_SIDE", 56)
+    tiny_model().save_pretrained(tmp_path)
+    estimate = DepthAnything(tmp_path, device="cuda").estimate(PICTURE)
+    assert NO_GPU in estimate.notes and (estimate.depth > 0).all()
