@@ -10,8 +10,9 @@ from .importers.camera import see_far
 
 # A point counts as under the mouse within so many pixels ...
 REACH = 14.0
-# ... and as part of the foremost surface there up to so much before and behind it.
-SAME_SURFACE = 1.05
+# ... and as part of the foremost surface there up to this much before and behind it: a part of its distance, or of
+# what an orthographic view shows from side to side.
+SAME_SURFACE = 0.05
 # Of the points under the mouse the foremost few are passed over: stray splats float before surfaces.
 STRAY = 0.1
 
@@ -27,24 +28,36 @@ def points_in_scene(empty: bpy.types.Object) -> np.ndarray:
 
 
 def under_mouse(
-    points: np.ndarray, perspective: np.ndarray, width: int, height: int, mouse: tuple[float, float]
+    points: np.ndarray,
+    view: np.ndarray,
+    projection: np.ndarray,
+    width: int,
+    height: int,
+    mouse: tuple[float, float],
 ) -> np.ndarray | None:
     """Of points (M, 3), the one (3,) that the mouse is on; None where there is none.
 
-    `perspective` (4, 4) leads from the scene to clip space, `mouse` is in pixels of a width x height region from its
+    `view` (4, 4) leads from the scene to the axes of a viewport, which looks along its -Z; `projection` (4, 4) from
+    there to clip space, in perspective or orthographic. `mouse` is in pixels of a width x height region from its
     lower left corner.
     """
-    clip = points @ perspective[:, :3].T + perspective[:, 3]
+    in_view = points @ view[:3, :3].T + view[:3, 3]
+    clip = in_view @ projection[:, :3].T + projection[:, 3]
     w = clip[:, 3]
-    before = np.flatnonzero(w > 1e-6)
-    at = (clip[before, :2] / w[before, None] * 0.5 + 0.5) * [width, height]
+    # The near plane has z = -w. What lies before it, behind the eye, is not shown.
+    shown = np.flatnonzero((w > 1e-6) & (clip[:, 2] >= -w))
+    at = (clip[shown, :2] / w[shown, None] * 0.5 + 0.5) * [width, height]
     away = np.linalg.norm(at - mouse, axis=1)
     near = away < REACH
     if not near.any():
         return None
-    candidates, away = before[near], away[near]
-    surface = np.quantile(w[candidates], STRAY, method="nearest")
-    on_it = np.abs(np.log(w[candidates] / surface)) < np.log(SAME_SURFACE)
+    candidates, away = shown[near], away[near]
+    # Not w, which is the same for all points in an orthographic view.
+    distance = -in_view[candidates, 2]
+    surface = np.quantile(distance, STRAY, method="nearest")
+    orthographic = not projection[3, :3].any()
+    reference = 2 / min(projection[0, 0], projection[1, 1]) if orthographic else surface
+    on_it = np.abs(distance - surface) < SAME_SURFACE * reference
     return points[candidates[np.where(on_it, away, np.inf).argmin()]]
 
 

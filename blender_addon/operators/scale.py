@@ -60,8 +60,14 @@ class LYRA_OT_pick_scale(bpy.types.Operator):
         inside = 0 <= mouse[0] < self._region.width and 0 <= mouse[1] < self._region.height
         if event.type != "LEFTMOUSE" or event.value != "PRESS" or not inside:
             return {"PASS_THROUGH"}
-        perspective = np.array(self._view.perspective_matrix)
-        point = scaling.under_mouse(self._points, perspective, self._region.width, self._region.height, mouse)
+        point = scaling.under_mouse(
+            self._points,
+            np.array(self._view.view_matrix),
+            np.array(self._view.window_matrix),
+            self._region.width,
+            self._region.height,
+            mouse,
+        )
         if point is None:
             self.report({"WARNING"}, "There is nothing of the world there; click on one of its surfaces")
             return {"RUNNING_MODAL"}
