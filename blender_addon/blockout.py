@@ -20,10 +20,15 @@ def surfaces(context, camera_c2w: np.ndarray) -> list[Surface]:
     viewport shows them; worlds, which are pictures already, and objects shown as wires do not.
     """
     camera_w2c = np.linalg.inv(camera_c2w)
+    # Objects whose collection is hidden by its eye are in the dependency graph all the same.
+    hidden = {obj for obj in context.view_layer.objects if not obj.visible_get(view_layer=context.view_layer)}
     known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     found = []
     for instance in context.evaluated_depsgraph_get().object_instances:
         obj = instance.object
+        # An instance is hidden with the object that makes it; its own object may stand in no scene at all.
+        if (instance.parent or obj).original in hidden:
+            continue
         if obj.type not in _WITH_SURFACE or obj.display_type in _SEE_THROUGH or worlds.ROLE in obj:
             continue
         # Many instances share one mesh: it is read once.

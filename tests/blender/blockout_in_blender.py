@@ -57,7 +57,27 @@ def block_out():
     bpy.context.scene.camera = camera
     for obj in (cutter, part):  # ray casts see these too
         obj.hide_set(False)
-    return camera, cutter, part
+    return camera, cutter, part, *block_out_unseen(source)
+
+
+def block_out_unseen(source):
+    """A cube and an instance right before the camera, in a collection whose eye is closed; an instance beside them
+    whose own objects stand in that collection counts.
+    """
+    unseen = bpy.data.collections.new("unseen")
+    bpy.context.scene.collection.children.link(unseen)
+    alone, instance = bpy.data.objects.new("alone", cube()), bpy.data.objects.new("made", None)
+    instance.instance_type, instance.instance_collection = "COLLECTION", source
+    for obj, x in ((alone, -0.5), (instance, 0.5)):
+        obj.location, obj.scale = (x, 2.2, 1.5), (0.4, 0.1, 0.4)
+        unseen.objects.link(obj)
+    shown = link("shown", None)
+    shown.instance_type, shown.instance_collection = "COLLECTION", bpy.data.collections.new("parts")
+    unseen.children.link(shown.instance_collection)
+    shown.instance_collection.objects.link(bpy.data.objects.new("in parts", cube()))
+    shown.location, shown.scale = (0.5, 5, 2.5), (0.6, 0.6, 0.6)
+    bpy.context.view_layer.layer_collection.children["unseen"].hide_viewport = True
+    return alone, instance
 
 
 def cast(camera, intrinsics):
