@@ -208,10 +208,10 @@ def eval_preview() -> int:
 
 
 def eval_depth(options: argparse.Namespace) -> int:
-    """Exit code 1 when a figure is not reached."""
+    """Exit code 1 when a figure that was measured is not reached; what was not measured is said."""
     from lyra.depth import create_estimator
-    from lyra.evaluation.depth_alignment import alignment_table, evaluate_alignment
-    from lyra.evaluation.depth_quality import evaluate_depth, missed
+    from lyra.evaluation.depth_alignment import alignment_table, evaluate_alignment, missed_alignment
+    from lyra.evaluation.depth_quality import evaluate_depth, missed, not_measured
     from lyra.evaluation.depth_sheet import draw_depth_sheet
 
     estimator = create_estimator(options.depth_model)
@@ -228,8 +228,8 @@ def eval_depth(options: argparse.Namespace) -> int:
         for name, value in values.items():
             print(f"{part:<12}{name:<24}{value:10.4f}")
     print(alignment_table(rows))
-    not_reached = missed(figures)
-    for line in not_reached:
+    not_reached = missed(figures) + missed_alignment(rows)
+    for line in [*not_reached, *not_measured(figures)]:
         note(line)
     return 1 if not_reached else 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lyra.errors import InvalidInputError
+from lyra.geometry.cameras import cover_transform
 
 MARKED = Path(__file__).with_name("depth_pairs.json")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -58,6 +59,19 @@ def found_images(folder: Path, marked: list[MarkedImage] | None = None) -> dict[
             f"None of the {len(files)} pictures in {folder} is a marked one; give the folder of those in {MARKED.name}."
         )
     return found
+
+
+def cropped_pairs(pairs: np.ndarray, source_hw: tuple[int, int], target_hw: tuple[int, int]) -> np.ndarray:
+    """Pairs (P, 4) on a whole picture as pairs (Q, 4) on its centre crop (lyra.images.fit); sizes (height, width).
+
+    A pair of which a point is cut off is left out.
+    """
+    scale, *offsets = cover_transform(source_hw, target_hw)
+    points = pairs.reshape(-1, 2, 2) * np.array(source_hw[::-1]) * scale - offsets
+    shares = (points / target_hw[::-1]).reshape(-1, 4)
+    # A mark on the very edge stays, however the division is rounded.
+    kept = ((shares >= -1e-9) & (shares <= 1 + 1e-9)).all(1)
+    return shares[kept].clip(0, 1)
 
 
 def ordinal_errors(depth: np.ndarray, pairs: np.ndarray) -> np.ndarray:

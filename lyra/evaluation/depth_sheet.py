@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from PIL import Image
 from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.errors import InvalidInputError
 from lyra.evaluation.depth_pairs import PICTURES
+from lyra.images import PORTRAIT_SIZE, fit, load_image, model_size
 
 # Degrees that the eye is led round the middle of the scene, and raised.
 ASIDE, ABOVE = 35.0, 12.0
 # Points farther than this, in medians of the depth, are left out: they are a backdrop.
 BACKDROP = 12.0
+# Of a picture that is wider than high; others lie on their side of it.
 SIZE = (288, 512)
 BEHIND = (28, 30, 36)
 
@@ -59,18 +62,31 @@ def seen_from_aside(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:
 def draw_depth_sheet(estimator: DepthEstimator, folder: Path, picture: Path) -> list[DepthEstimate]:
     """Writes `picture`, a row for every image of `folder`: image, depth, points from the side; the estimates.
 
-    Raises InvalidInputError when the folder holds no image.
+    Each is cropped as a world would be, to 512x288 or 288x512. Raises InvalidInputError when the folder holds no image.
     """
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
     if not files:
         raise InvalidInputError(f"{folder} holds no image ({', '.join(PICTURES)}); give another folder.")
     rows, estimates = [], []
     for path in files:
-        with Image.open(path) as opened:
-            image = np.asarray(opened.convert("RGB").resize(SIZE[::-1], Image.Resampling.LANCZOS))
+        loaded = load_image(path)
+        upright = model_size(loaded.pixels.shape[:2]) == PORTRAIT_SIZE
+        image = fit(loaded, SIZE[::-1] if upright else SIZE).image
         estimate = estimator.estimate(image)
         depth = shaded(1 / estimate.depth, np.isinf(estimate.depth))
         rows.append(np.concatenate([image, depth, seen_from_aside(image, estimate)], 1))
         estimates.append(estimate)
-    Image.fromarray(np.concatenate(rows)).save(picture)
+    Image.fromarray(stacked(rows)).save(picture)
     return estimates
+
+
+def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures (H, W, 3) uint8 under each other, narrower ones with a dark margin at the right."""
+    width = max(row.shape[1] for row in rows)
+    sheet = np.empty((sum(row.shape[0] for row in rows), width, 3), np.uint8)
+    sheet[:] = BEHIND
+    top = 0
+    for row in rows:
+        sheet[top : top + row.shape[0], : row.shape[1]] = row
+        top += row.shape[0]
+    return sheet

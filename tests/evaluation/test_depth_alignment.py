@@ -1,13 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lyra.evaluation.depth_alignment import (
     DISTURBANCES,
     PER_CHUNK,
+    AlignmentLimits,
     Disturbance,
     alignment_table,
     evaluate_flight,
     flights,
+    missed_alignment,
 )
 
 FLIGHTS = {flight.name: flight for flight in flights((56, 96))}
@@ -36,6 +40,17 @@ def test_table_names_every_flight(rows):
     lines = alignment_table(rows).splitlines()
     assert len(lines) == len(rows) + 2
     assert lines[1].startswith("street") and "smooth noise" in lines[2]
+
+
+def test_what_the_aligner_misses_is_told_and_what_is_not_asked_is_left(rows):
+    assert missed_alignment(rows) == []
+    (line,) = missed_alignment([replace(rows[0], median=0.04)])
+    assert "street" in line and "4.00%, at most 3.00%" in line
+    assert len(missed_alignment([replace(rows[1], border=0.02), replace(rows[0], border=float("nan"))])) == 2
+    assert len(missed_alignment(rows, AlignmentLimits(0, 1))) == 2
+    poor = replace(rows[0], median=0.5, asked=False)
+    assert missed_alignment([poor]) == [] and "(scale)" in alignment_table([poor])
+    assert [d.name for d in DISTURBANCES if not d.asked] == ["poor estimate"]
 
 
 def test_flight_has_five_chunks_and_one_only_turns():

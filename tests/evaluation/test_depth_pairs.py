@@ -9,15 +9,26 @@ from PIL import Image
 
 from lyra.depth.base import DepthEstimate
 from lyra.errors import InvalidInputError
+from lyra.evaluation import depth_quality
 from lyra.evaluation.depth_metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.evaluation.depth_pairs import (
     MarkedImage,
+    cropped_pairs,
     found_images,
     marked_images,
     ordinal_error,
     ordinal_errors,
 )
-from lyra.evaluation.depth_quality import Limits, evaluate_files, evaluate_pairs, missed
+from lyra.evaluation.depth_quality import (
+    FRAME,
+    TIMINGS,
+    Limits,
+    evaluate_files,
+    evaluate_pairs,
+    evaluate_speed,
+    missed,
+    not_measured,
+)
 
 
 def test_the_marked_pairs_are_enough_and_each_is_a_step():
@@ -118,8 +129,67 @@ def test_files_with_depth_are_measured_and_those_of_nothing_but_sky_left_out(tmp
         evaluate_files(Truth(), tmp_path / "empty")
 
 
+@pytest.mark.parametrize("size", [(300, 900), (900, 300), (480, 832)])
+def test_marks_stay_on_what_they_mark_and_those_cut_off_are_left_out(tmp_path, monkeypatch, size):
+    """The picture itself says how far: left and top near. A long one loses its ends."""
+    height, width = size
+    image = np.zeros((height, width, 3), np.uint8)
+    ramp = np.linspace(20, 220, max(size)).astype(np.uint8)
+    image[:] = ramp[None, :, None] if width >= height else ramp[:, None, None]
+    Image.fromarray(image).save(tmp_path / "ramp.png")
+    steps = np.array([[0.42, 0.5, 0.45, 0.5], [0.55, 0.1, 0.6, 0.9], [0.02, 0.5, 0.5, 0.5], [0.5, 0.5, 1, 1]])
+    pairs = steps if width >= height else steps[:, [1, 0, 3, 2]]
+    digest = hashlib.sha256((tmp_path / "ramp.png").read_bytes()).hexdigest()
+    found = {tmp_path / "ramp.png": MarkedImage(digest, "a ramp", pairs)}
+    monkeypatch.setattr(depth_quality, "found_images", lambda folder: found)
+
+    class Ramp:
+        id = "ramp"
+
+        def estimate(self, image, intrinsics=None):
+            assert image.shape[:2] in (FRAME, FRAME[::-1])
+            return DepthEstimate(image[..., 0].astype(np.float32), np.eye(3), False, "the ramp")
+
+    figures = evaluate_pairs(Ramp(), tmp_path)
+    assert figures["pairs"] == figures["ramp.png"] == 0
+    assert figures["pairs_cut"] == (2 if size != FRAME else 0)
+    kept = cropped_pairs(pairs, size, FRAME if width >= height else FRAME[::-1])
+    assert len(kept) == 4 - figures["pairs_cut"]
+    # The middle of the picture is the middle of its crop, and nothing is stretched.
+    middle = cropped_pairs(np.full((1, 4), 0.5), size, FRAME)
+    assert np.allclose(middle, 0.5)
+
+
+def test_seconds_are_those_of_a_world_s_picture():
+    seen = []
+
+    class Watched:
+        id = "watched"
+
+        def estimate(self, image, intrinsics=None):
+            seen.append(image.shape)
+
+    assert evaluate_speed(Watched())["seconds"] >= 0
+    assert seen == [(*FRAME, 3)] * (1 + TIMINGS)
+
+
 def test_what_is_missed_is_told_with_its_limit():
-    good = {"synthetic": {"abs_rel": 0.1, "fov": 5.0, "seconds": 1.0}, "marked": {"pairs": 0.11}}
+    good = {
+        "synthetic": {"abs_rel": 0.1, "fov": 5.0},
+        "speed": {"seconds": 1.0},
+        "marked": {"pairs": 0.11},
+    }
     assert missed(good) == []
+    assert len(missed(good | {"speed": {"seconds": 1.6}})) == 1
+    assert len(missed(good | {"speed": {"seconds": float("nan")}})) == 1
     bad = missed(good | {"marked": {"pairs": 0.2}}, Limits(fov_degrees=4))
     assert len(bad) == 2 and "0.200, at most 0.12" in bad[1]
+
+
+def test_what_was_left_out_is_told_with_its_option():
+    figures = {"synthetic": {"abs_rel": 0.1, "fov": 5.0}, "speed": {"seconds": 1.0}}
+    assert not_measured(figures) == [
+        "not measured: ordinal error on marked pairs, give --images DIR",
+        "not measured: absolute relative error on rendered worlds, give --rendered DIR",
+    ]
+    assert not_measured(figures | {"marked": {"pairs": 1}, "rendered": {"abs_rel": 1}}) == []

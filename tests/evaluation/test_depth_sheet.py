@@ -43,7 +43,30 @@ def test_a_sheet_has_a_row_for_every_image(tmp_path):
     with pytest.raises(InvalidInputError, match="holds no image"):
         draw_depth_sheet(Wall(), tmp_path, tmp_path / "sheet.png")
     for name in ("a.png", "b.jpg"):
-        Image.new("RGB", (64, 48), "teal").save(tmp_path / name)
+        Image.new("RGB", (96, 72), "teal").save(tmp_path / name)
     assert len(draw_depth_sheet(Wall(), tmp_path, tmp_path / "sheet.png")) == 2
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (3 * 512, 2 * 288)
+
+
+def test_pictures_are_cropped_and_stand_upright_as_they_are(tmp_path):
+    """A circle stays a circle; a sheet of both kinds is as wide as its widest row."""
+    circles = []
+
+    class Looking:
+        id = "looking"
+
+        def estimate(self, image, intrinsics=None):
+            rows, columns = np.nonzero(image[..., 0] > 128)
+            circles.append((image.shape[:2], np.ptp(columns) / np.ptp(rows)))
+            return DepthEstimate(np.ones(image.shape[:2], np.float32), LENS, False, "a wall")
+
+    for name, size in (("a.png", (400, 100)), ("b.png", (100, 300))):
+        y, x = np.mgrid[: size[1], : size[0]]
+        disc = np.hypot(x - size[0] / 2, y - size[1] / 2) < 30
+        Image.fromarray(np.uint8(255 * disc)).convert("RGB").save(tmp_path / name)
+    draw_depth_sheet(Looking(), tmp_path, tmp_path / "sheet.png")
+    assert [size for size, _ in circles] == [(288, 512), (512, 288)]
+    assert all(aspect == pytest.approx(1, abs=0.03) for _, aspect in circles)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (3 * 512, 288 + 512)
