@@ -86,7 +86,8 @@ def refined_mask(soft: np.ndarray, image: np.ndarray) -> np.ndarray:
     )
     radius = max(2, round(_RADIUS * max(image.shape[:2]) / 832))
     mask = guided(image.astype(np.float32).mean(-1) / 255, large, radius, 2e-4) > 0.5
-    return ndimage.binary_opening(mask, iterations=1, border_value=1) if mask.any() else mask
+    # The mask goes on beyond the picture; a border value would grow back into it from all four sides.
+    return ndimage.binary_opening(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
 
 
 def guided(guide: np.ndarray, values: np.ndarray, radius: int, smoothing: float) -> np.ndarray:

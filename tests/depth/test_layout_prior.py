@@ -109,6 +109,14 @@ def test_room_has_no_sky():
     assert not sky_mask(room.clip(0, 255).astype(np.uint8)).any()
 
 
+def test_sky_ends_at_its_rim_along_the_sides_too():
+    image, sky, _ = landscape()
+    found = sky_mask(image)
+    assert found[0].all() and not found[-1].any()
+    low = sky.any(1).nonzero()[0].max() + 4
+    assert not found[low:, :2].any() and not found[low:, -2:].any()
+
+
 def test_guided_filter_keeps_its_guide_s_edges():
     guide = np.zeros((40, 60))
     guide[:, 30:] = 1
