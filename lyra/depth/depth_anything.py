@@ -37,8 +37,10 @@ SHORT_SIDE = 518
 LONGEST_SIDE = 4 * SHORT_SIDE
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
-# The outdoor model puts the sky near the end of its range.
-SKY_SHARE_OF_RANGE = 0.75
+# What looks like sky is sky from this share of the model's range on. Where nothing looks like it, the outdoor weights
+# (whose range is 80 m, that of the indoor ones 20 m) are only believed to see it at the very end of their range.
+SEEN_SKY_FROM, UNSEEN_SKY_FROM = 0.4, 0.97
+INDOOR_RANGE = 20.0
 OUTDOOR_SKY = 0.02
 # Where more than this would be sky, there is nothing to stand on, and none of it is taken as sky.
 ALL_SKY = 0.97
@@ -115,7 +117,8 @@ def _present(variant: Variant, scene: str) -> bool:
 class DepthAnything:
     """Metric depth by Depth Anything V2.
 
-    Outdoor or indoor weights by `scene`; "auto" takes the outdoor ones for a picture that shows sky.
+    Outdoor or indoor weights by `scene`; "auto" takes the outdoor ones for a picture that shows sky. With "indoor"
+    nothing is sky.
     """
 
     def __init__(
@@ -192,7 +195,7 @@ class DepthAnything:
         """z-depth (H, W) float32, inf where the sky is; whether nearly all of it would be sky."""
         model = self._model(source)
         depth = _resized(self._predict(model, image), image.shape[:2])
-        sky = _sky(depth, seen_sky, float(model.config.max_depth))
+        sky = _sky(depth, seen_sky, float(model.config.max_depth), self.scene)
         only_sky = bool(sky.mean() > ALL_SKY)
         solid = np.maximum(depth, np.float32(NEAREST))
         return (solid if only_sky else np.where(sky, np.float32(np.inf), solid)), only_sky
@@ -242,8 +245,16 @@ def _resized(depth: np.ndarray, target_hw: tuple[int, int]) -> np.ndarray:
     return 1 / np.asarray(inverse.resize(target_hw[::-1], Image.Resampling.BILINEAR))
 
 
-def _sky(depth: np.ndarray, seen_sky: np.ndarray, farthest: float) -> np.ndarray:
-    """Sky as far values joined to the upper edge, or far-ish values where the picture itself looks like sky."""
-    far = (depth > SKY_SHARE_OF_RANGE * farthest) | (seen_sky & (depth > 0.4 * farthest))
+def _sky(depth: np.ndarray, seen_sky: np.ndarray, farthest: float, scene: Scene) -> np.ndarray:
+    """Sky as far values joined to the upper edge that look like sky, so that far scenery stays solid.
+
+    `farthest` is the end of the model's range. Nothing is sky indoors, nor where it is not seen and the range is short.
+    """
+    if scene == "indoor":
+        return np.zeros_like(seen_sky)
+    if seen_sky.any():
+        far = seen_sky & (depth > SEEN_SKY_FROM * farthest)
+    else:
+        far = (depth > UNSEEN_SKY_FROM * farthest) & (farthest > INDOOR_RANGE)
     regions, _ = ndimage.label(far)
     return far & np.isin(regions, np.setdiff1d(regions[0], [0]))

@@ -15,7 +15,7 @@ transformers = pytest.importorskip("transformers", reason="needs the extra lyra-
 PICTURE = np.random.default_rng(0).integers(0, 256, (96, 160, 3)).astype(np.uint8)
 
 
-def tiny_model(metric: bool = True):
+def tiny_model(metric: bool = True, farthest: float = 80):
     """The published architecture in small, with random weights."""
     torch.manual_seed(0)
     backbone = transformers.Dinov2Config(
@@ -24,7 +24,7 @@ def tiny_model(metric: bool = True):
     )  # fmt: skip
     config = transformers.DepthAnythingConfig(
         backbone_config=backbone, reassemble_hidden_size=32, neck_hidden_sizes=[8, 16, 24, 32], fusion_hidden_size=16,
-        head_hidden_size=8, depth_estimation_type="metric" if metric else "relative", max_depth=80 if metric else None,
+        head_hidden_size=8, depth_estimation_type="metric" if metric else "relative", max_depth=farthest if metric else None,
     )  # fmt: skip
     return transformers.DepthAnythingForDepthEstimation(config)
 
@@ -89,6 +89,43 @@ def test_far_values_at_the_upper_edge_become_sky(folder, monkeypatch):
     estimate = estimator.estimate(PICTURE)
     assert np.isinf(estimate.depth[:30]).all() and np.isfinite(estimate.depth[40:]).all()
     assert any("sky" in note for note in estimate.notes)
+
+
+def far_above(share: float):
+    """Depth that is this share of an outdoor range in the upper half, and near in the lower."""
+    depth = np.full((56, 98), 5.0, np.float32)
+    depth[:28] = share * 80
+    return depth
+
+
+def test_far_scenery_under_a_seen_sky_stays_solid(folder, monkeypatch):
+    """Sky in the uppermost quarter, then a mountain at nine tenths of the range, up to which depth runs on."""
+    estimator = DepthAnything(folder)
+    monkeypatch.setattr(estimator, "_predict", lambda model, image: far_above(0.9))
+    picture = np.full_like(PICTURE, (120, 170, 230))
+    picture[24:] = (60, 50, 40)
+    estimate = estimator.estimate(picture)
+    assert np.isinf(estimate.depth[:20]).all() and np.isfinite(estimate.depth[28:]).all()
+
+
+@pytest.mark.parametrize(("share", "sky"), [(0.9, False), (0.98, True)])
+def test_without_a_seen_sky_only_the_very_end_of_the_range_is_sky(folder, monkeypatch, share, sky):
+    estimator = DepthAnything(folder)
+    monkeypatch.setattr(estimator, "_predict", lambda model, image: far_above(share))
+    assert np.isinf(estimator.estimate(PICTURE).depth).any() == sky
+
+
+@pytest.mark.parametrize("scene", ["auto", "indoor"])
+def test_a_high_ceiling_is_no_sky(tmp_path, monkeypatch, scene):
+    """Indoor weights at the very end of their range; told so, not even a ceiling that looks like sky is."""
+    tiny_model(farthest=20).save_pretrained(tmp_path)
+    estimator = DepthAnything(tmp_path, scene=scene)
+    monkeypatch.setattr(estimator, "_predict", lambda model, image: np.full((56, 98), 19.9, np.float32))
+    picture = PICTURE.copy()
+    if scene == "indoor":
+        picture[:60] = (200, 220, 240)
+        assert depth_anything.sky_mask(picture).any()
+    assert np.isfinite(estimator.estimate(picture).depth).all()
 
 
 def test_relative_weights_are_refused(tmp_path):
