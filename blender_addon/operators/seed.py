@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
-from .. import conversion, engines, jobs, session
+from .. import conversion, engines, jobs, orientation, session
 
 EXTENSIONS = ".png;.jpg;.jpeg;.webp;.tif;.tiff;.bmp;.exr;.hdr"
 EYE_HEIGHT = 1.6
@@ -175,7 +175,7 @@ def _file(path: str) -> Path:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image. Raises OSError for a file that Blender cannot read."""
+    """Width and height of an image, upright. Raises OSError for a file that Blender cannot read."""
     image = bpy.data.images.load(str(path), check_existing=False)
     try:
         width, height = image.size
@@ -185,7 +185,7 @@ def image_size(path: Path) -> tuple[int, int]:
         raise OSError(
             f"{path} is no image that Blender can read. Choose a PNG, JPEG, WebP, TIFF or EXR file."
         )
-    return width, height
+    return (height, width) if orientation.is_on_its_side(path) else (width, height)
 
 
 classes = (LYRA_OT_choose_image, LYRA_FH_image, LYRA_OT_choose_engine, LYRA_OT_start_world)

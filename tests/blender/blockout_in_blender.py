@@ -147,6 +147,15 @@ def check_what_is_sent(image):
     assert not settings.depth_blend and "depth_blend" not in seed.new_world(bpy.context).settings
 
 
+def check_upright(photo):
+    """A camera held upright stores 120 x 90 pixels and how they are turned: the picture is 90 x 120."""
+    settings = bpy.context.scene.lyra
+    assert seed.image_size(photo) == (90, 120)
+    settings.size = "DRAFT"
+    assert seed.picture_size(settings, *seed.image_size(photo)) == (240, 416)
+    settings.size = "CUSTOM"
+
+
 def check_under_mouse():
     """Of two walls the front one is hit, also with a stray splat before it; beside them nothing."""
     rng = np.random.default_rng(0)
@@ -181,12 +190,13 @@ def check_under_mouse_without_perspective():
 
 
 def main():
-    zip_file, image = sys.argv[1:]
+    zip_file, image, photo = sys.argv[1:]
     install(zip_file)
     global scaling, seed, session
     scaling, seed, session = module("scaling"), module("operators.seed"), module("session")
     check_depth(Path(image))
     check_what_is_sent(Path(image))
+    check_upright(Path(photo))
     check_under_mouse()
     check_under_mouse_without_perspective()
     uninstall()
