@@ -25,6 +25,9 @@ class WorldSettings(Body):
     seed: Seed = 0
     depth: str = Field("auto", max_length=64, description="an id of lyra.depth.CHOICES")
     depth_blend: bool = Field(False, description="the depth file leaves pixels unknown; estimate those")
+    depth_scene: Literal["auto", "indoor", "outdoor"] = Field(
+        "auto", description="which weights of Depth Anything V2; auto looks for sky"
+    )
     allow_download: bool = False
     intrinsics: Matrix | None = Field(None, description="3x3, pixels of the given image")
     size: tuple[int, int] | None = Field(None, description="width, height; multiples of 16")

@@ -73,7 +73,12 @@ def _check(image: Path, depth: Path | None, settings: WorldSettings, device: str
         raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
     if depth is None or settings.depth_blend:
         # Only whether it can be had: the worker chooses its device, and PyTorch is not loaded for that here.
-        create_estimator(settings.depth, allow_download=settings.allow_download, device="cpu")
+        create_estimator(
+            settings.depth,
+            allow_download=settings.allow_download,
+            device="cpu",
+            scene=settings.depth_scene,
+        )
     if depth is not None:
         DepthFile(depth, fitted.source_hw, blend=settings.depth_blend).known((height, width))
     return height, width

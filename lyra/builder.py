@@ -37,6 +37,7 @@ def create_world(
     depth: str = "auto",
     depth_file: str | Path | None = None,
     depth_blend: bool = False,
+    depth_scene: depth_estimators.Scene = "auto",
     allow_download: bool = False,
     name: str | None = None,
     seed: int = 0,
@@ -52,6 +53,7 @@ def create_world(
     `intrinsics` (3, 3) are those of the given image in its own pixels; alternatively the first camera of
     `lens` says them for any image size. Without either the depth estimator's field of view is used. `size` is
     (height, width). With `depth_blend` the depth file may leave pixels unknown (NaN): the estimator fills them in.
+    `depth_scene` ("auto", "indoor", "outdoor") says which weights Depth Anything V2 takes.
     The folder is whole or not there. Raises LyraError for anything that cannot be used.
     """
     info = engine_info(engine, device)
@@ -65,7 +67,13 @@ def create_world(
     known = None if lens is None else lens.fitted(height, width).intrinsics[0]
     progress.update("depth", 0.1, fitted.image)
     estimator = depth_estimators.create_estimator(
-        depth, depth_file, allow_download, device, source_hw=fitted.source_hw, blend=depth_blend
+        depth,
+        depth_file,
+        allow_download,
+        device,
+        source_hw=fitted.source_hw,
+        scene=depth_scene,
+        blend=depth_blend,
     )
     estimate = depth_estimators.sanitise(estimator.estimate(fitted.image, known))
     progress.update("depth", 0.9)

@@ -112,6 +112,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="auto (default), builtin, layout, depth-anything-v2, depth-anything-v2-large or depth-anything-3",
     )
     sub.add_argument(
+        "--depth-scene",
+        choices=["auto", "indoor", "outdoor"],
+        default="auto",
+        help="which weights depth-anything-v2 takes; auto (default) looks for sky",
+    )
+    sub.add_argument(
         "--allow-download", action="store_true", help="let the depth model's weights be downloaded"
     )
     add_path(sub)

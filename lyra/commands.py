@@ -32,6 +32,7 @@ def run_generate(options: argparse.Namespace) -> None:
             depth=options.depth_model,
             depth_file=options.depth,
             depth_blend=options.depth_blend,
+            depth_scene=options.depth_scene,
             allow_download=options.allow_download,
             name=options.name,
             seed=options.seed or 0,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lyra.cli import main
 from lyra.engines import default_device
-from lyra.errors import DiskFullError
+from lyra.errors import DiskFullError, InvalidInputError
 from lyra.progress import Progress
 
 
@@ -107,6 +107,19 @@ def test_bad_input_gets_one_line_and_leaves_nothing(small_scene, tmp_path, capsy
     refused(capsys, main(["reconstruct", str(tmp_path)]), "no world folder")
     assert not out.exists()
     assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_choices_of_depth_reach_the_world(small_scene, tmp_path, capsys, monkeypatch):
+    given = {}
+
+    def create_world(*places, **options):
+        given.update(options)
+        raise InvalidInputError("far enough")
+
+    monkeypatch.setattr("lyra.builder.create_world", create_world)
+    options = {"--depth-scene": "indoor", "--depth-model": "layout"}
+    refused(capsys, generate(small_scene, tmp_path / "world", *sum(options.items(), ())), "far enough")
+    assert (given["depth_scene"], given["depth"], given["device"]) == ("indoor", "layout", None)
 
 
 def test_an_existing_folder_is_kept(small_scene, tmp_path, capsys):

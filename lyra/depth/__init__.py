@@ -18,6 +18,7 @@ from lyra.errors import EngineNotReadyError, InvalidInputError
 
 CHOICES = ("auto", "builtin", "layout", *VARIANTS, depth_anything_3.ID)
 SCENES = ("auto", "outdoor", "indoor")
+ONLY_VERSION_2 = "only Depth Anything V2 has weights of its own for outdoor and indoor"
 # For windows of generated frames the best that is on the machine.
 WINDOW_ORDER = (depth_anything_3.ID, depth_anything.LARGE.id, depth_anything.SMALL.id)
 
@@ -33,6 +34,7 @@ __all__ = [
     "FrameByFrame",
     "LayoutPrior",
     "LearnedDepth",
+    "Scene",
     "WindowDepth",
     "WindowDepthEstimator",
     "create_estimator",
@@ -120,16 +122,17 @@ def _obstacle(choice: str, allow_download: bool, weights: str | Path | None, sce
 def _model(
     choice: str, allow_download: bool, device: str | None, weights: str | Path | None, scene: Scene
 ) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3:
+    unused = () if scene == "auto" else (f"The scene ({scene}) was not used: {ONLY_VERSION_2}.",)
     if choice == "auto":
         reason = _obstacle(depth_anything.SMALL.id, allow_download, weights, scene)
         if reason:
             # The network orders things better, but its surfaces are still too rough to walk past.
-            return LayoutPrior(notes=(reason,))
+            return LayoutPrior((reason, *unused))
         choice = depth_anything.SMALL.id
     if choice == "builtin":
-        return LearnedDepth()
+        return LearnedDepth(unused)
     if choice == "layout":
-        return LayoutPrior()
+        return LayoutPrior(unused)
     if choice == depth_anything_3.ID:
-        return DepthAnything3(weights, device)
+        return DepthAnything3(weights, device, unused)
     return DepthAnything(weights, allow_download, device, variant=VARIANTS[choice], scene=scene)

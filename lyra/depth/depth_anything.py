@@ -149,7 +149,7 @@ class DepthAnything:
         seen_sky = sky_mask(image)
         source, note = self._source(self._kind(seen_sky))
         depth, only_sky = self._depth(source, image, seen_sky)
-        notes = [*self.notes, note] if note else [*self.notes]
+        notes = [*self.notes, *note]
         notes += [self.variant.notice] if self.variant.notice else []
         if np.isinf(depth).any():
             notes.append(
@@ -180,16 +180,21 @@ class DepthAnything:
             return self.scene
         return "outdoor" if seen_sky.mean() > OUTDOOR_SKY else "indoor"
 
-    def _source(self, kind: str) -> tuple[str, str | None]:
-        """Where the weights for a kind of scene are; the other kind's with a remark when only those are here."""
+    def _source(self, kind: str) -> tuple[str, tuple[str, ...]]:
+        """Where the weights for a kind of scene are, and which they are; the other kind's when only those are here."""
         if self.folder is not None:
-            return str(self.folder), None
+            return str(self.folder), ()
         other = "indoor" if kind == "outdoor" else "outdoor"
         taken = kind if self.allow_download or _present(self.variant, kind) else other
-        remark = f"The picture looks {kind} but only the {other} weights are on this machine."
         weights, item = Weights(), self.variant.item(taken)
         source = str(weights.path(item)) if weights.has(item) else self.variant.repository(taken)
-        return source, None if taken == kind else remark
+        if taken != kind:
+            return source, (f"The picture looks {kind} but only the {other} weights are on this machine.",)
+        if self.scene != "auto":
+            return source, (f"{self.variant.label} with its {taken} weights, as was chosen.",)
+        shows = "sky" if kind == "outdoor" else "no sky"
+        wrong = f"If that is wrong, choose the scene: {other}."
+        return source, (f"{self.variant.label} with its {taken} weights: the picture shows {shows}. {wrong}",)
 
     def _depth(self, source: str, image: np.ndarray, seen_sky: np.ndarray) -> tuple[np.ndarray, bool]:
         """z-depth (H, W) float32, inf where the sky is; whether nearly all of it would be sky."""

@@ -71,11 +71,14 @@ class DepthAnything3:
 
     id = ID
 
-    def __init__(self, folder: str | Path | None = None, device: str | None = "cpu"):
+    def __init__(
+        self, folder: str | Path | None = None, device: str | None = "cpu", notes: tuple[str, ...] = ()
+    ):
         """`folder` holds the weights; otherwise they come from the weights folder or the cache.
 
         `device` is "cpu", "cuda" or None for the best; without a GPU that PyTorch can use it is the CPU.
-        Raises EngineNotReadyError when the package or the weights are missing.
+        `notes` are handed to the user with every estimate. Raises EngineNotReadyError when the package or the weights
+        are missing.
         """
         reason = obstacle(folder)
         if reason:
@@ -83,7 +86,8 @@ class DepthAnything3:
         if folder is None:
             folder = Weights().path(ID) if Weights().has(ID) else DEPTH_ANYTHING_3
         self.source = str(folder)
-        self.device, self.notes = torch_device(device)
+        self.device, remarks = torch_device(device)
+        self.notes = (*notes, *remarks)
         self._loaded: Any = None
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:

@@ -57,6 +57,11 @@ def finished(real, small_scene, path):
     return real.client.get(f"/v1/worlds/{world['id']}").json(), job
 
 
+def test_choices_of_depth_reach_the_world(real):
+    world = real.new_world({"depth": "layout", "depth_scene": "indoor"})
+    assert any("(indoor) was not used" in note for note in world["notes"])
+
+
 def test_a_path_gives_frames_splats_mesh_and_video(real, finished, path):
     world, job = finished
     assert world["frames"] == 161

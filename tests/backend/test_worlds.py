@@ -167,6 +167,7 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(slow):
         ({"size": [100, 100]}, 400, "100x100"),
         ({"size": [100]}, 400, "size"),
         ({"depth": "psychic"}, 400, "'psychic'"),
+        ({"depth_scene": "cave"}, 400, "'cave'"),
         ({"seed": -1}, 400, "-1"),
         ({"seed": "x"}, 400, "'x'"),
         ({"name": "n" * 65}, 400, "64"),

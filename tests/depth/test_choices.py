@@ -50,6 +50,14 @@ def test_a_missing_model_says_what_to_do(bare, choice):
         create_window_estimator(choice)
 
 
+@pytest.mark.parametrize("choice", ["auto", "layout", "builtin"])
+def test_a_scene_that_is_of_no_use_is_said(bare, choice):
+    picture = np.full((*SIZE, 3), 90, np.uint8)
+    for scene, remarks in (("indoor", 1), ("auto", 0)):
+        notes = create_estimator(choice, scene=scene).estimate(picture).notes
+        assert sum("(indoor) was not used" in note for note in notes) == remarks
+
+
 def test_windows_take_the_best_there_is(bare, monkeypatch):
     pytest.importorskip("torch", reason="needs the extra lyra-worlds[depth]")
     with pytest.raises(EngineNotReadyError, match=r"No depth model.*lyra models download depth-anything-v2"):

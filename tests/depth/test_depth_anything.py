@@ -24,7 +24,8 @@ def tiny_model(metric: bool = True, farthest: float = 80):
     )  # fmt: skip
     config = transformers.DepthAnythingConfig(
         backbone_config=backbone, reassemble_hidden_size=32, neck_hidden_sizes=[8, 16, 24, 32], fusion_hidden_size=16,
-        head_hidden_size=8, depth_estimation_type="metric" if metric else "relative", max_depth=farthest if metric else None,
+        head_hidden_size=8, depth_estimation_type="metric" if metric else "relative",
+        max_depth=farthest if metric else None,
     )  # fmt: skip
     return transformers.DepthAnythingForDepthEstimation(config)
 
@@ -163,6 +164,15 @@ def test_weights_folder_is_looked_into_and_the_scene_decides(weights_root, small
     blue = np.full_like(PICTURE, (120, 170, 230))
     blue[60:] = (60, 50, 40)
     assert "Outdoor" in DepthAnything().estimate(blue).source
+
+
+@pytest.mark.parametrize(
+    ("scene", "says"),
+    [("auto", "indoor weights: the picture shows no sky"), ("outdoor", "outdoor weights, as was chosen")],
+)
+def test_which_weights_were_taken_is_said(weights_root, small_input, scene, says):
+    notes = create_estimator("depth-anything-v2", scene=scene).estimate(PICTURE).notes
+    assert sum(says in note for note in notes) == 1
 
 
 def test_other_weights_are_taken_with_a_remark(weights_root, small_input):
