@@ -8,6 +8,8 @@ difference fades within a short way.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
@@ -25,10 +27,22 @@ SPAN_FOR_SHIFT, SHIFT_GAIN = 1.5, 0.8
 FEWEST = 16
 SWEEPS, COARSEST = 30, 8
 DAMPING = 0.9
+NOTHING_IN_COMMON = (
+    "at a scale of its own: the file has no surface in common with it. Let the file know a part of the ground or of a "
+    "wall, or correct the scale with Set Scale."
+)
 
 
-def join_depth(known: np.ndarray, estimate: np.ndarray) -> np.ndarray:
-    """z-depth (H, W) float32: `known` where it is not NaN, `estimate` fitted to it elsewhere.
+@dataclass(frozen=True)
+class JoinedDepth:
+    """z-depth (H, W) float32, inf where the sky is. Where not `fitted`, the estimate is in it at its own scale."""
+
+    depth: np.ndarray
+    fitted: bool
+
+
+def join_depth(known: np.ndarray, estimate: np.ndarray) -> JoinedDepth:
+    """`known` where it is not NaN, `estimate` elsewhere, fitted to what both see at a finite depth, if anything.
 
     Both (H, W), positive, inf where the sky is; `estimate` has no NaN. Raises InvalidInputError when shapes differ.
     """
@@ -37,7 +51,7 @@ def join_depth(known: np.ndarray, estimate: np.ndarray) -> np.ndarray:
     given = ~np.isnan(known)
     both = np.isfinite(known) & np.isfinite(estimate)
     if not both.any() or given.all():
-        return np.where(given, known, estimate).astype(np.float32)
+        return JoinedDepth(np.where(given, known, estimate).astype(np.float32), bool(both.any()))
     inverse = np.where(np.isfinite(estimate), 1 / np.asarray(estimate, np.float64), 0.0)
     fit = _fit(1 / known[both].astype(np.float64), inverse[both])
     fitted = fit.applied(inverse)
@@ -53,7 +67,7 @@ def join_depth(known: np.ndarray, estimate: np.ndarray) -> np.ndarray:
     field += diffused(difference - usual, border, ~given, ODD_REACH * longer)
     with np.errstate(divide="ignore"):
         filled = np.where(inverse > 0, np.exp(log_depth + field), np.inf)
-    return np.where(given, known, filled).astype(np.float32)
+    return JoinedDepth(np.where(given, known, filled).astype(np.float32), True)
 
 
 def _fit(known: np.ndarray, seen: np.ndarray) -> InverseFit:
@@ -130,15 +144,11 @@ class BlendedDepth:
         confidence = guess.confidence
         if confidence is not None:
             confidence = np.where(unknown, confidence, np.float32(1))
-        notes += (
-            f"{unknown.mean():.0%} of the depth was filled in by {guess.source}, fitted to the file's.",
-        )
+        joined = join_depth(known, guess.depth)
+        share = f"{unknown.mean():.0%} of the depth was filled in by {guess.source}"
+        notes += (f"{share}, fitted to the file's." if joined.fitted else f"{share} {NOTHING_IN_COMMON}",)
         source = f"the file {self.file.path.name}, filled in by {guess.source}"
+        metric = joined.fitted or guess.metric
         return DepthEstimate(
-            join_depth(known, guess.depth),
-            guess.intrinsics,
-            True,
-            source,
-            confidence,
-            (*notes, *guess.notes),
+            joined.depth, guess.intrinsics, metric, source, confidence, (*notes, *guess.notes)
         )

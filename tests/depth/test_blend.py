@@ -49,7 +49,7 @@ def test_joined_without_a_step(part, kind):
         "bent": 1.2 * TRUTH * np.exp(0.2 * np.sin(np.arange(SIZE[1]) / 20)),
     }[kind]
     known = without(TRUTH, PARTS[part])
-    joined = join_depth(known, estimate.astype(np.float32))
+    joined = join_depth(known, estimate.astype(np.float32)).depth
     given = ~np.isnan(known)
     assert np.array_equal(joined[given], TRUTH[given]) and joined.dtype == np.float32
     assert (joined > 0).all()
@@ -63,7 +63,7 @@ def test_edges_of_the_estimate_stay_where_they_are():
     """The pillar stands half in the filled part: it keeps its silhouette there."""
     estimate = 1.4 * TRUTH
     known = without(TRUTH, (slice(0, 30), slice(None)))
-    joined = join_depth(known, estimate)
+    joined = join_depth(known, estimate).depth
     steps = np.abs(np.diff(np.log(joined[5:25]), axis=1)) > 0.3
     assert np.array_equal(steps, np.abs(np.diff(np.log(TRUTH[5:25]), axis=1)) > 0.3)
 
@@ -74,7 +74,7 @@ def test_two_different_things_meet_within_a_short_way():
     known[10:40, 30:60] = 2.0
     estimate = np.full(SIZE, 8.0, np.float32)
     known[50:] = 8.0
-    joined = join_depth(known, estimate)
+    joined = join_depth(known, estimate).depth
     assert np.all(joined[10:40, 30:60] == 2)
     assert np.median(joined[12:38, 70:]) > 7
     assert abs(np.log(joined[25, 60] / 2)) < 0.8
@@ -85,7 +85,7 @@ def test_sky_is_kept_on_both_sides():
     estimate[:15] = np.inf
     known = without(TRUTH, (slice(0, 40), slice(40, None)))
     known[:10, :30] = np.inf
-    joined = join_depth(known, estimate)
+    joined = join_depth(known, estimate).depth
     assert np.isinf(joined[:10, :30]).all() and np.isinf(joined[:15, 40:]).all()
     assert np.isfinite(joined[15:]).all() and not np.isnan(joined).any()
 
@@ -94,11 +94,13 @@ def test_nothing_in_common_takes_the_estimate_as_it_is():
     known = np.full(SIZE, np.nan, np.float32)
     known[:10] = np.inf
     joined = join_depth(known, TRUTH)
-    assert np.isinf(joined[:10]).all() and np.array_equal(joined[10:], TRUTH[10:])
+    assert np.isinf(joined.depth[:10]).all() and np.array_equal(joined.depth[10:], TRUTH[10:])
+    assert not joined.fitted
 
 
 def test_all_known_is_left_alone():
-    assert np.array_equal(join_depth(TRUTH, 3 * TRUTH), TRUTH)
+    joined = join_depth(TRUTH, 3 * TRUTH)
+    assert np.array_equal(joined.depth, TRUTH) and joined.fitted
 
 
 def test_another_shape_is_refused():
@@ -159,6 +161,23 @@ def test_a_blockout_is_filled_in(tmp_path):
     assert "blockout.npz, filled in by the wall" in estimate.source
     assert any("filled in" in note for note in estimate.notes) and "a guess" in estimate.notes
     assert estimate.confidence[0, 0] == 1 and estimate.confidence[30, 20] == pytest.approx(0.3)
+
+
+def test_a_blockout_of_what_the_estimate_does_not_see_says_so(tmp_path):
+    """The file knows a box where the estimator sees nothing but sky."""
+
+    class Sky(Wall):
+        def estimate(self, image, intrinsics=None):
+            estimate = super().estimate(image, intrinsics)
+            estimate.depth[:20] = np.inf
+            return estimate
+
+    depth = np.full(SIZE, np.nan, np.float32)
+    depth[:20] = 5.0
+    estimate = BlendedDepth(DepthFile(stored(tmp_path, depth), blend=True), Sky()).estimate(PICTURE)
+    assert np.array_equal(estimate.depth[20:], TRUTH[20:] / 2) and not estimate.metric
+    said = " ".join(estimate.notes)
+    assert "Set Scale" in said and "fitted" not in said
 
 
 def test_zero_is_unknown_too(tmp_path):
