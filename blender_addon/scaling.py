@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import bpy
 import numpy as np
 
@@ -15,6 +17,7 @@ REACH = 14.0
 SAME_SURFACE = 0.05
 # Of the points under the mouse the foremost few are passed over: stray splats float before surfaces.
 STRAY = 0.1
+_TRACKS = {"TRACK_TO", "DAMPED_TRACK"}
 
 
 def points_in_scene(empty: bpy.types.Object) -> np.ndarray:
@@ -76,24 +79,57 @@ def metres_per_unit(empty: bpy.types.Object) -> float:
 def apply(empty: bpy.types.Object, factor: float) -> float:
     """Scales a world about its first camera, and the camera paths made for it; returns its metres per unit.
 
-    Splats, mesh and points follow their empty. The cameras under it keep their own size.
+    Splats, mesh and points follow their empty. The cameras under it keep their own size. Raises
+    conversion.CameraError for a world that is scaled unevenly, before anything has changed.
     """
+    bpy.context.view_layer.update()
+    scale = factor * conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
+    paths = path_objects(empty)
+    cameras = [part for role in (worlds.CAMERA, worlds.SEED_CAMERA) if (part := worlds.part(empty, role))]
     empty.scale *= factor
-    for role in (worlds.CAMERA, worlds.SEED_CAMERA):
-        if camera := worlds.part(empty, role):
-            camera.scale /= factor
+    for camera in cameras:
+        camera.scale /= factor
     pivot = empty.matrix_world.translation.copy()
-    for obj in worlds.collection_of(empty).objects:
-        if obj.parent is None and obj != empty:
+    for obj in paths:
+        if obj.parent is None:
             _follow(obj, pivot, factor)
     bpy.context.view_layer.update()
-    depth = empty.lyra.depth * conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
-    for obj in worlds.collection_of(empty).objects:
+    for obj in (*cameras, *paths):
         if obj.type == "CAMERA":
-            see_far(obj.data, depth)
+            see_far(obj.data, empty.lyra.depth * scale)
     world = worlds.description(empty) | {"scale": metres_per_unit(empty)}
     worlds.describe(empty, world)
     return world["scale"]
+
+
+def path_objects(empty: bpy.types.Object) -> list[bpy.types.Object]:
+    """The curves, cameras and targets that Camera Path made for a world, wherever in its scene they are kept."""
+    world_id = empty.lyra.world_id
+    found = [obj for obj in worlds.scene_of(empty).objects if obj.get(worlds.PATH) == world_id]
+    for obj in worlds.collection_of(empty).objects:
+        if obj.type == "CAMERA" and worlds.PATH not in obj:
+            found += [part for part in _unmarked_path(obj) if part not in found]
+    return found
+
+
+def _unmarked_path(camera: bpy.types.Object) -> list[bpy.types.Object]:
+    """A path as Camera Path made it before it marked its objects: with its curve and its target if it has one.
+
+    Empty for a camera of the artist's own. Names tell, those of the data, which renaming an object leaves as they are.
+    """
+    follow = next((constraint for constraint in camera.constraints if constraint.type == "FOLLOW_PATH"), None)
+    if follow is None or follow.target is None or follow.target.type != "CURVE":
+        return []
+    name = _without_number(camera.data.name)
+    if _without_number(follow.target.data.name) != f"{name} Path":
+        return []
+    targets = [constraint.target for constraint in camera.constraints if constraint.type in _TRACKS]
+    return [camera, follow.target, *(t for t in targets if t and _without_number(t.name) == f"{name} Target")]
+
+
+def _without_number(name: str) -> str:
+    """A name without the .001 that Blender puts behind one that is taken."""
+    return re.sub(r"\.\d{3,}$", "", name)
 
 
 def _follow(obj: bpy.types.Object, pivot, factor: float) -> None:

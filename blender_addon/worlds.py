@@ -14,6 +14,8 @@ from mathutils import Matrix
 
 ROOT = "Lyra Worlds"
 ROLE = "lyra_role"
+# What Camera Path made carries the id of its world under this name.
+PATH = "lyra_path"
 POINTS, SPLATS, MESH, CAMERA, SEED_CAMERA = "points", "splats", "mesh", "camera", "seed_camera"
 _SHOWN = {"POINTS": {POINTS}, "SPLATS": {SPLATS}, "MESH": {MESH}, "ALL": {POINTS, SPLATS, MESH}}
 
@@ -73,6 +75,12 @@ def create(scene: bpy.types.Scene, world: dict, matrix: np.ndarray) -> bpy.types
     collection.objects.link(empty)
     describe(empty, world)
     return empty
+
+
+def add_to_path(empty: bpy.types.Object, obj: bpy.types.Object) -> None:
+    """Puts a new object of a camera path beside a world: it follows the world's scale, and nothing else of it."""
+    obj[PATH] = empty.lyra.world_id
+    collection_of(empty).objects.link(obj)
 
 
 def part(empty: bpy.types.Object, role: str) -> bpy.types.Object | None:

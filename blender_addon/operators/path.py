@@ -67,9 +67,7 @@ class LYRA_OT_add_path(bpy.types.Operator):
         start = Start.of_camera(matrix, empty.lyra.depth * scale)
         shape = preset.make(start, self.amount if self.use_amount else preset.amount)
         first, last = _frames(scene, empty, settings.chunks)
-        camera = _build(
-            worlds.collection_of(empty), f"{empty.name} {preset.label}", shape, matrix, start, first, last
-        )
+        camera = _build(empty, f"{empty.name} {preset.label}", shape, matrix, start, first, last)
         _copy_lens(worlds.part(empty, worlds.SEED_CAMERA), camera, start.depth)
         settings.camera, scene.camera = camera, camera
         settings.range, settings.first_frame, settings.last_frame = "PATH", first, last
@@ -130,12 +128,12 @@ def _frames(scene, empty, chunks: int) -> tuple[int, int]:
 
 
 def _build(
-    collection, name: str, shape: Shape, matrix, start: Start, first: int, last: int
+    empty: bpy.types.Object, name: str, shape: Shape, matrix, start: Start, first: int, last: int
 ) -> bpy.types.Object:
     curve = _curve(f"{name} Path", shape.points)
     camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
     for obj in (curve, camera):
-        collection.objects.link(obj)
+        worlds.add_to_path(empty, obj)
     rotation = Matrix(matrix.tolist()).to_quaternion()
     follow = camera.constraints.new("FOLLOW_PATH")
     follow.target = curve
@@ -153,7 +151,7 @@ def _build(
     else:
         camera.rotation_euler = rotation.to_euler()
     if shape.tracking:
-        _track(collection, camera, f"{name} Target", start)
+        _track(empty, camera, f"{name} Target", start)
     return camera
 
 
@@ -172,14 +170,14 @@ def _curve(name: str, points: np.ndarray) -> bpy.types.Object:
     return obj
 
 
-def _track(collection, camera, name: str, start: Start) -> None:
+def _track(empty: bpy.types.Object, camera: bpy.types.Object, name: str, start: Start) -> None:
     """Keeps the camera on an empty. Track To holds the horizon level; a camera that leans would jump upright with it
     at its first frame, so that one gets a Damped Track, which turns it no further than it must."""
     target = bpy.data.objects.new(name, None)
     target.empty_display_type = "SPHERE"
     target.empty_display_size = 0.05 * start.depth
     target.location = start.target
-    collection.objects.link(target)
+    worlds.add_to_path(empty, target)
     if abs(start.right[2]) < LEVEL and start.up[2] > LEVEL:
         track = camera.constraints.new("TRACK_TO")
         track.up_axis = "UP_Y"

@@ -1,4 +1,4 @@
-"""Run inside Blender: depth of a blockout against Blender's own ray casts, and points under the mouse."""
+"""Run inside Blender: depth of a blockout against Blender's own ray casts, and what is sent of it."""
 
 import math
 import sys
@@ -156,49 +156,14 @@ def check_upright(photo):
     settings.size = "CUSTOM"
 
 
-def check_under_mouse():
-    """Of two walls the front one is hit, also with a stray splat before it; beside them nothing."""
-    rng = np.random.default_rng(0)
-    front = np.concatenate([rng.uniform(-1, 1, (4000, 2)), np.full((4000, 1), -4.0)], 1)
-    back = front * [2, 2, 2]
-    stray = np.array([[0.001, 0.001, -1.0]])
-    points = np.concatenate([front, back, stray])
-    lens = np.array([[1.5, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, -1, -0.2], [0, 0, -1, 0]])
-    found = scaling.under_mouse(points, np.eye(4), lens, 800, 600, (400, 300))
-    assert found[2] == -4 and np.abs(found[:2]).max() < 0.1, found
-    assert scaling.under_mouse(points, np.eye(4), lens, 800, 600, (5, 300)) is None
-    behind = np.array([[0, 0, 4.0]])
-    assert scaling.under_mouse(behind, np.eye(4), lens, 800, 600, (400, 300)) is None
-
-
-def check_under_mouse_without_perspective():
-    """Orthographic: of two walls the front one too, though a point of the back one is closer to the mouse."""
-    view = np.array(
-        [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, -3.0], [0, 0, 0, 1]]
-    )  # from +X, 3 beyond the origin
-    across, deep = 4.0, 50.0
-    flat = np.diag([2 / across, 2 / across * 800 / 600, -2 / deep, 1.0])
-    front, back = np.array([0.5, 0.03, 0.0]), np.array([-2.0, 0.0, 0.0])
-    points = np.stack([back, front])
-    assert (scaling.under_mouse(points, view, flat, 800, 600, (400, 300)) == front).all()
-    # A viewport shows what lies behind its eye as well, up to the near plane; nothing beyond that.
-    points = np.stack([back, front, [10.0, 0.03, 0.0], [40.0, 0.0, 0.0]])
-    assert (scaling.under_mouse(points, view, flat, 800, 600, (400, 300)) == points[2]).all()
-    # What lies within a twentieth of the width seen is one surface: there the point closest to the mouse is taken.
-    points = np.stack([[0.1, 0.03, 0.0], [0.0, 0.0, 0.0]])
-    assert (scaling.under_mouse(points, view, flat, 800, 600, (400, 300)) == points[1]).all()
-
-
 def main():
     zip_file, image, photo = sys.argv[1:]
     install(zip_file)
-    global scaling, seed, session
-    scaling, seed, session = module("scaling"), module("operators.seed"), module("session")
+    global seed, session
+    seed, session = module("operators.seed"), module("session")
     check_depth(Path(image))
     check_what_is_sent(Path(image))
     check_upright(Path(photo))
-    check_under_mouse()
-    check_under_mouse_without_perspective()
     uninstall()
 
 

@@ -8,7 +8,7 @@ ORIENTATION, QUARTER_TURN = 274, 6
 
 
 @pytest.mark.blender
-def test_depth_of_a_blockout_and_points_under_the_mouse(tmp_path):
+def test_depth_of_a_blockout(tmp_path):
     image, photo = tmp_path / "image.png", tmp_path / "photo.jpg"
     Image.new("RGB", (100, 100)).save(image)
     exif = Image.Exif()
