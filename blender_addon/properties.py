@@ -13,7 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import engines, worlds
+from . import engines, scene_depth, worlds
 
 
 def _is_camera(_settings, candidate: bpy.types.Object) -> bool:
@@ -31,9 +31,15 @@ def _show(settings, _context) -> None:
             worlds.show_vertex_colors()
 
 
+def _other_image(settings, _context) -> None:
+    """Depth that the scene gave to one image is not that of another. A file the artist chose is left to them."""
+    if settings.depth_origin and not scene_depth.is_for_image(settings.depth_origin, settings.image):
+        settings.depth_file = ""
+
+
 def _other_depth(settings, _context) -> None:
     """What was said of one depth file does not hold for another."""
-    settings.depth_blend, settings.depth_known = False, 0.0
+    settings.depth_blend, settings.depth_known, settings.depth_origin = False, 0.0, ""
 
 
 def _own(name: str):
@@ -87,6 +93,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         description="The picture the world grows from",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
+        update=_other_image,
     )
     depth_file: StringProperty(
         name="Depth File",
@@ -102,6 +109,9 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     depth_known: FloatProperty(
         name="Known", description="The part of the picture in which the scene gave depth", default=0.0
+    )
+    depth_origin: StringProperty(
+        name="Origin", description="The image and the camera that the scene gave depth for"
     )
     depth: EnumProperty(
         name="Depth",

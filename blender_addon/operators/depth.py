@@ -8,8 +8,8 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import blockout, conversion, depth_raster, preferences, session, worlds
-from .seed import image_file, image_intrinsics, image_size, picture_size, standpoint
+from .. import blockout, conversion, depth_raster, preferences, scene_depth, session, worlds
+from .seed import image_file, image_size, picture_intrinsics, picture_size, standpoint
 
 
 class LYRA_OT_depth_from_scene(bpy.types.Operator):
@@ -36,18 +36,24 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
         try:
             size = image_size(image_file(scene.lyra))
             target = picture_size(scene.lyra, *size)
-            lens = image_intrinsics(scene.lyra, camera, *size)
+            intrinsics = picture_intrinsics(scene.lyra, camera, *size)
             c2w = conversion.opencv_from_blender(standpoint(context, camera))
         except (OSError, conversion.CameraError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        intrinsics = conversion.cropped_intrinsics(lens, size, target)
         surfaces = blockout.surfaces(context, c2w)
         if not surfaces:
             self.report({"ERROR"}, "There is no visible surface in the scene. Add boxes and planes first.")
             return {"CANCELLED"}
         session.current.tasks.append(
-            _rendering(scene.name, surfaces, intrinsics, target, camera.data.clip_start)
+            _rendering(
+                scene.name,
+                surfaces,
+                intrinsics,
+                target,
+                camera.data.clip_start,
+                scene_depth.origin(scene.lyra.image, c2w, intrinsics),
+            )
         )
         session.wake()
         self.report({"INFO"}, f"The depth of {len(surfaces):,} surfaces is being rendered")
@@ -60,6 +66,7 @@ def _rendering(
     intrinsics: np.ndarray,
     size: tuple[int, int],
     near: float,
+    origin: str,
 ) -> Iterator[None]:
     """Renders in short steps, then keeps the depth as a file and has the scene use it."""
     width, height = size
@@ -71,10 +78,16 @@ def _rendering(
     scene = bpy.data.scenes.get(scene_name)
     if scene is None:
         return  # another file was loaded meanwhile
+    settings = scene.lyra
+    if not scene_depth.is_for_image(origin, settings.image):
+        session.current.say(
+            "The image has changed while its depth was rendered. Press Depth from Scene again."
+        )
+        return
     file = _new_file()
     np.savez(file, depth=depth * np.float32(scene.unit_settings.scale_length), intrinsics=intrinsics)
-    settings = scene.lyra
-    settings.depth_file, settings.depth_blend, settings.depth_known = str(file), True, float(known)
+    settings.depth_file = str(file)  # which puts the others back to what holds for any file
+    settings.depth_blend, settings.depth_known, settings.depth_origin = True, float(known), origin
     worlds.push_undo("Depth from Scene")
 
 

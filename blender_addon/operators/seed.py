@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
-from .. import conversion, engines, jobs, orientation, session
+from .. import conversion, engines, jobs, orientation, scene_depth, session
 
 EXTENSIONS = ".png;.jpg;.jpeg;.webp;.tif;.tiff;.bmp;.exr;.hdr"
 EYE_HEIGHT = 1.6
@@ -38,7 +38,13 @@ class LYRA_OT_choose_image(bpy.types.Operator):
         if not path.is_file():
             self.report({"ERROR"}, f"There is no image at {path}. Choose another file.")
             return {"CANCELLED"}
-        context.scene.lyra.image = str(path)
+        settings = context.scene.lyra
+        had_depth = bool(settings.depth_file)
+        settings.image = str(path)
+        if had_depth and not settings.depth_file:
+            self.report(
+                {"INFO"}, "Depth File is empty again: the scene had given depth to the image before this one"
+            )
         return {"FINISHED"}
 
 
@@ -98,7 +104,7 @@ class LYRA_OT_start_world(bpy.types.Operator):
     def execute(self, context):
         try:
             new = new_world(context)
-        except (OSError, conversion.CameraError) as error:
+        except (OSError, conversion.CameraError, scene_depth.StaleDepthError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         session.current.ensure(lambda: jobs.start_world(new))
@@ -110,7 +116,11 @@ class LYRA_OT_start_world(bpy.types.Operator):
 
 
 def new_world(context) -> jobs.NewWorld:
-    """What Start World sends. Raises OSError for an image that is not there, CameraError for a camera of no use."""
+    """What Start World sends.
+
+    Raises OSError for an image that is not there, CameraError for a camera of no use, and StaleDepthError for depth
+    from the scene that belongs to another image or camera.
+    """
     scene, settings = context.scene, context.scene.lyra
     image = image_file(settings)
     depth = _file(settings.depth_file) if settings.depth_file else None
@@ -127,9 +137,17 @@ def new_world(context) -> jobs.NewWorld:
     if settings.size != "MODEL":
         asked["size"] = picture_size(settings, width, height)
     camera = scene.camera
+    stands = standpoint(context, camera)
+    if depth is not None and settings.depth_origin:
+        _check_scene_depth(settings, camera, stands, width, height)
     if settings.use_camera_lens:
         asked["intrinsics"] = image_intrinsics(settings, camera, width, height).tolist()
-    return jobs.NewWorld(image, depth, asked, scene.name, standpoint(context, camera))
+    return jobs.NewWorld(image, depth, asked, scene.name, stands)
+
+
+def _check_scene_depth(settings, camera, stands: np.ndarray, width: int, height: int) -> None:
+    lens = None if camera is None else picture_intrinsics(settings, camera, width, height)
+    scene_depth.check(settings.depth_origin, settings.image, conversion.opencv_from_blender(stands), lens)
 
 
 def image_intrinsics(settings, camera: bpy.types.Object, width: int, height: int) -> np.ndarray:
@@ -144,6 +162,12 @@ def image_intrinsics(settings, camera: bpy.types.Object, width: int, height: int
     target = picture_size(settings, width, height)
     seen = conversion.camera_intrinsics(camera.data, *target)
     return conversion.uncropped_intrinsics(seen, (width, height), target)
+
+
+def picture_intrinsics(settings, camera: bpy.types.Object, width: int, height: int) -> np.ndarray:
+    """Intrinsics (3, 3) in pixels of a world's pictures, made from an image of width x height that the camera saw."""
+    seen = image_intrinsics(settings, camera, width, height)
+    return conversion.cropped_intrinsics(seen, (width, height), picture_size(settings, width, height))
 
 
 def picture_size(settings, width: int, height: int) -> tuple[int, int]:

@@ -147,6 +147,64 @@ def check_what_is_sent(image):
     assert not settings.depth_blend and "depth_blend" not in seed.new_world(bpy.context).settings
 
 
+def render_depth():
+    assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
+    until(lambda: not session.current.tasks)
+
+
+def stale(says):
+    bpy.context.view_layer.update()
+    try:
+        seed.new_world(bpy.context)
+    except scene_depth.StaleDepthError as error:
+        assert says in str(error) and "Press Depth from Scene again, or clear Depth File" in str(error), error
+    else:
+        raise AssertionError(f"not refused; expected: {says}")
+
+
+def check_depth_of_another_time(image, photo):
+    """Depth from the scene is for one image and one camera; a file the artist chose is for whatever they say."""
+    scene, settings = bpy.context.scene, bpy.context.scene.lyra
+    camera = scene.camera
+    render_depth()
+    assert seed.new_world(bpy.context).depth == Path(settings.depth_file)
+    camera.location.x += 0.01
+    stale("does not stand where")
+    camera.location.x -= 0.01
+    camera.data.lens += 1
+    stale("The lens of the scene's camera or the size")
+    camera.data.lens -= 1
+    settings.width += 16
+    stale("The lens of the scene's camera or the size")
+    settings.width -= 16
+    scene.camera = None
+    stale("does not stand where")
+    scene.camera = other = link("other", camera.data)
+    stale("does not stand where")
+    other.matrix_world = camera.matrix_world
+    bpy.context.view_layer.update()
+    assert seed.new_world(bpy.context).depth
+    # The same image by another name for its path is the same image.
+    settings.image = str(image.parent / "." / image.name)
+    assert settings.depth_file and settings.depth_blend
+    kept = settings.depth_origin
+    assert bpy.ops.lyra.choose_image(filepath=str(photo)) == {"FINISHED"}
+    assert not settings.depth_file and not settings.depth_blend and not settings.depth_origin
+    assert seed.new_world(bpy.context).depth is None
+    settings.depth_file, settings.depth_origin = str(image), kept  # as a script that sets what no artist sees
+    stale("another image, image.png")
+    # The image changes while its depth is rendered.
+    settings.depth_file = ""
+    assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
+    settings.image = str(image)
+    until(lambda: not session.current.tasks)
+    assert not settings.depth_file and "The image has changed" in session.current.message
+    settings.depth_file = str(photo)
+    settings.image = str(photo)
+    camera.location.x += 1
+    assert settings.depth_file == str(photo) and seed.new_world(bpy.context).depth == photo
+
+
 def check_upright(photo):
     """A camera held upright stores 120 x 90 pixels and how they are turned: the picture is 90 x 120."""
     settings = bpy.context.scene.lyra
@@ -159,10 +217,11 @@ def check_upright(photo):
 def main():
     zip_file, image, photo = sys.argv[1:]
     install(zip_file)
-    global seed, session
-    seed, session = module("operators.seed"), module("session")
+    global scene_depth, seed, session
+    scene_depth, seed, session = module("scene_depth"), module("operators.seed"), module("session")
     check_depth(Path(image))
     check_what_is_sent(Path(image))
+    check_depth_of_another_time(Path(image), Path(photo))
     check_upright(Path(photo))
     uninstall()
 

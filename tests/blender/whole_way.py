@@ -289,6 +289,10 @@ def check_blockout():
     assert 0.02 < known.mean() < 0.5 and (depth > 0).all()
     np.testing.assert_allclose(depth[known], 4.5, rtol=1e-3)
     assert np.ptp(depth[~known & np.isfinite(depth)]) > 1
+    # The world's first camera sees what the artist's saw: another world may start from the same depth.
+    assert scene.camera == worlds.part(settings().world, worlds.SEED_CAMERA)
+    bpy.context.view_layer.update()
+    assert module("operators.seed").new_world(bpy.context).depth == Path(settings().depth_file)
 
 
 def check_end(state_file):
