@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
+  lyra models plan depth-anything-3          what a depth model takes
   lyra models plan lyra2                     disk, memory and time that the engine takes on this machine
   lyra models licence nvidia-lyra-2.0        read a licence; --accept accepts it
   lyra models download lyra2                 get what the engine needs; goes on where it was stopped
@@ -50,12 +51,19 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         return sub
 
     sub = action(
-        "list", run_list, "List all weights: size, licence, what needs them, and whether they are here."
+        "list",
+        run_list,
+        "List all weights: size, memory while they are used (GPU, or RAM without one; frames of 832x480), licence, "
+        "what needs them, and whether they are here.",
     )
     sub.add_argument("--json", action="store_true", help="print JSON")
 
-    sub = action("plan", run_plan, "Say what an engine takes on this machine, before anything is fetched.")
-    sub.add_argument("engine", metavar="ENGINE", help="lyra2 or lyra2-fast")
+    sub = action(
+        "plan",
+        run_plan,
+        "Say what an engine or a depth model takes on this machine, before anything is fetched.",
+    )
+    sub.add_argument("name", metavar="NAME", help="lyra2, lyra2-fast, or a depth model")
     sub.add_argument("--device", choices=["cpu", "cuda"], help="by default a GPU where there is one")
     sub.add_argument("--json", action="store_true", help="print JSON")
 
@@ -103,6 +111,7 @@ def stoppable(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Na
 def run_list(options: argparse.Namespace) -> int:
     from lyra.hub import ITEMS, AcceptedLicences, Weights
     from lyra.hub.catalog import CONVERSIONS, used_by
+    from lyra.hub.state import network_config
     from lyra.hub.units import bytes_text
 
     weights, accepted = Weights(options.weights), AcceptedLicences()
@@ -112,6 +121,7 @@ def run_list(options: argparse.Namespace) -> int:
             "label": entry.label,
             "repository": entry.repository,
             "size": weights.size(entry.id),
+            "memory": entry.memory,
             "missing": weights.missing_bytes(entry.id),
             "licence": entry.licence,
             "accepted": accepted.accepted(entry.licence),
@@ -120,30 +130,34 @@ def run_list(options: argparse.Namespace) -> int:
         for entry in ITEMS.values()
     ]
     converted = {name: weights.has(name) for name in CONVERSIONS}
+    config = network_config(weights)
     if options.json:
         print(json.dumps({"folder": str(weights.root), "items": rows, "converted": converted}, indent=1))
         return 0
     print(f"{weights.root}\n")
     for row in rows:
         state = "here" if not row["missing"] else f"{bytes_text(row['missing'])} to get"
-        print(f"{row['id']:<32} {bytes_text(row['size']):>8}  {state:<16} {', '.join(row['used_by'])}")
+        memory = f"{bytes_text(row['memory']):>8} in memory"
+        print(
+            f"{row['id']:<32} {bytes_text(row['size']):>8} {memory}  {state:<16} {', '.join(row['used_by'])}"
+        )
         mark = "" if row["accepted"] else " (not accepted)"
         print(f"  {row['label']}; {row['repository']}; {row['licence']}{mark}")
     for name, whole in converted.items():
-        print(f"{name:<32} {'':>8}  {'here' if whole else 'not converted'}")
+        size = bytes_text(config.bytes_as(name))
+        print(f"{name:<32} {size:>8} {size:>8} in memory  {'here' if whole else 'not converted'}")
     return 0
 
 
 def run_plan(options: argparse.Namespace) -> int:
     from lyra.engines import require_device
-    from lyra.hub import ENGINES, Weights, plan
+    from lyra.hub import DEPTH_MODELS, ENGINES, Weights, plan, plan_depth
 
     require_device(options.device)
-    if options.engine not in ENGINES:
-        raise InvalidInputError(
-            f"There is no plan for {options.engine!r}; choose one of {', '.join(ENGINES)}."
-        )
-    made = plan(options.engine, options.device, Weights(options.weights))
+    planned = dict.fromkeys(ENGINES, plan) | dict.fromkeys(DEPTH_MODELS, plan_depth)
+    if options.name not in planned:
+        raise InvalidInputError(f"There is no plan for {options.name!r}; choose one of {', '.join(planned)}.")
+    made = planned[options.name](options.name, options.device, Weights(options.weights))
     print(json.dumps(asdict(made), indent=1) if options.json else "\n".join(made.lines))
     return 0
 

@@ -3,7 +3,7 @@
 from lyra.hub.catalog import DEPTH_MODELS, ENGINES, ITEMS, Item, Needs
 from lyra.hub.downloads import download
 from lyra.hub.licences import LICENCES, AcceptedLicences, Licence
-from lyra.hub.planning import Plan, plan
+from lyra.hub.planning import DepthPlan, Plan, plan, plan_depth
 from lyra.hub.sources import HubSource, MirrorSource, choose_source
 from lyra.hub.state import EngineState, engine_state
 from lyra.hub.verification import Finding, verify
@@ -15,6 +15,7 @@ __all__ = [
     "ITEMS",
     "LICENCES",
     "AcceptedLicences",
+    "DepthPlan",
     "EngineState",
     "Finding",
     "HubSource",
@@ -28,5 +29,6 @@ __all__ = [
     "download",
     "engine_state",
     "plan",
+    "plan_depth",
     "verify",
 ]

@@ -2,6 +2,9 @@
 
 Sizes here are what the repositories held when this was written, rounded; they are for telling a user beforehand.
 What is downloaded and checked are the exact sizes and digests that the repository itself states.
+
+Memory is for frames of 832x480: what the weights take as they are used, and what the model needs beside them while it
+works. Where the figures come from stands beside each.
 """
 
 from __future__ import annotations
@@ -14,6 +17,24 @@ from lyra.errors import InvalidInputError
 GB = 10**9
 MB = 10**6
 
+FRAME_HW = (480, 832)
+_PIXELS = FRAME_HW[0] * FRAME_HW[1]
+
+# What the VAE holds beside its weights while it decodes four frames.
+DECODING_BYTES_PER_PIXEL = 8_000
+# The caches of its session: two frames before every causal convolution.
+CACHE_BYTES_PER_PIXEL = 8_000
+# Depth Anything V2 in float32, one picture of 832x480 read at 896x518: growth of a process's memory, measured with
+# networks of the published dimensions (transformers 5, torch 2.13, CPU).
+_V2_WORKING = {"Small": 390 * MB, "Large": 1_010 * MB}
+# Depth Anything 3, ten frames at once, as the engines ask for them. Its authors publish the peak on a GPU for windows
+# of 30 to 120 frames of 504x154 and 504x378 (da3_streaming/README.md of ByteDance-Seed/Depth-Anything-3): a
+# least-squares fit gives the weights' 6.8 GB, 44 kB for every pixel of a frame and 114 kB for every patch of 14x14 of
+# the window, to 0.5 GB.
+_V3_WORKING = 43_500 * _PIXELS + 114_000 * 10 * (FRAME_HW[0] // 14) * (FRAME_HW[1] // 14)
+# Converting reads the checkpoint a piece at a time (measured, benchmarks/RESULTS.md).
+_CONVERTING = 2_600 * MB
+
 LYRA2 = "nvidia/Lyra-2.0"
 WAN = "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
 DEPTH_ANYTHING_3 = "depth-anything/DA3NESTED-GIANT-LARGE-1.1"
@@ -25,7 +46,8 @@ class Item:
 
     `path` is the folder or the file, relative to the repository, that its user opens. `files` are patterns
     (fnmatch) of what belongs to it; `required` are patterns of which each must be met for it to be whole. `size` in
-    bytes is approximate.
+    bytes is approximate. In memory a byte of the files takes `loaded` bytes, and `working` bytes come on top while the
+    model works on frames of 832x480.
     """
 
     id: str
@@ -36,6 +58,13 @@ class Item:
     licence: str
     files: tuple[str, ...]
     required: tuple[str, ...]
+    loaded: float = 1.0
+    working: int = 0
+
+    @property
+    def memory(self) -> int:
+        """The most bytes that it takes where it is used, on the GPU or, without one, in RAM; about."""
+        return round(self.loaded * self.size) + self.working
 
     def holds(self, file: str) -> bool:
         """Whether `file`, a path relative to the repository, belongs to this item."""
@@ -50,12 +79,13 @@ def _file(item_id: str, label: str, repository: str, path: str, size: int, licen
     return Item(item_id, label, repository, path, size, licence, (path,), (path,))
 
 
-def _folder(item_id: str, label: str, path: str, size: int, *required: str) -> Item:
+def _folder(
+    item_id: str, label: str, path: str, size: int, *required: str, loaded: float = 1.0, working: int = 0
+) -> Item:
     """A subfolder of the Wan repository in diffusers' layout."""
     files = tuple(f"{path}/{pattern}" for pattern in ("*.json", "*.safetensors", "*.model", "*.txt"))
-    return Item(
-        item_id, label, WAN, path, size, "apache-2.0", files, tuple(f"{path}/{name}" for name in required)
-    )
+    needed = tuple(f"{path}/{name}" for name in required)
+    return Item(item_id, label, WAN, path, size, "apache-2.0", files, needed, loaded, working)
 
 
 def _depth_anything_v2(kind: str, size: str, bytes_: int, licence: str) -> Item:
@@ -63,7 +93,8 @@ def _depth_anything_v2(kind: str, size: str, bytes_: int, licence: str) -> Item:
     files = ("config.json", "model.safetensors")
     name = f"depth-anything-v2-{kind.lower()}-{size.lower()}"
     label = f"Depth Anything V2 {size}, metric, {kind.lower()}"
-    return Item(name, label, repository, ".", bytes_, licence, (*files, "preprocessor_config.json"), files)
+    patterns = (*files, "preprocessor_config.json")
+    return Item(name, label, repository, ".", bytes_, licence, patterns, files, working=_V2_WORKING[size])
 
 
 ITEMS: dict[str, Item] = {
@@ -78,6 +109,8 @@ ITEMS: dict[str, Item] = {
             "nvidia-lyra-2.0",
             ("model/model/*",),
             ("model/model/.metadata", "model/model/*.distcp"),
+            loaded=0,
+            working=_CONVERTING,
         ),
         _file(
             "lyra2-negative-prompt",
@@ -118,6 +151,8 @@ ITEMS: dict[str, Item] = {
             22_730 * MB,
             "config.json",
             "*.safetensors",
+            # Stored in float32, used in bfloat16, as is the VAE.
+            loaded=0.5,
         ),
         _folder(
             "wan-tokenizer",
@@ -136,7 +171,14 @@ ITEMS: dict[str, Item] = {
             "*.safetensors",
         ),
         _folder(
-            "wan-vae", "Causal video autoencoder of Wan 2.1", "vae", 508 * MB, "config.json", "*.safetensors"
+            "wan-vae",
+            "Causal video autoencoder of Wan 2.1",
+            "vae",
+            508 * MB,
+            "config.json",
+            "*.safetensors",
+            loaded=0.5,
+            working=(DECODING_BYTES_PER_PIXEL + CACHE_BYTES_PER_PIXEL) * _PIXELS,
         ),
         _depth_anything_v2("Outdoor", "Small", 99 * MB, "apache-2.0"),
         _depth_anything_v2("Indoor", "Small", 99 * MB, "apache-2.0"),
@@ -151,6 +193,7 @@ ITEMS: dict[str, Item] = {
             "cc-by-nc-4.0",
             ("config.json", "model.safetensors"),
             ("config.json", "model.safetensors"),
+            working=_V3_WORKING,
         ),
     )
 }
@@ -180,6 +223,11 @@ class Needs:
     @property
     def licences(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(ITEMS[item].licence for item in self.items))
+
+    @property
+    def working(self) -> int:
+        """Bytes that come on top of the weights of all items while one of them works."""
+        return max(ITEMS[item].working for item in self.items)
 
 
 _ENCODERS = ("wan-text-encoder", "wan-tokenizer", "wan-image-encoder", "wan-vae")

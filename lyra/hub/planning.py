@@ -1,13 +1,13 @@
-"""What an engine will take on this machine: disk, memory, and time per 80 frames, before anything is fetched."""
+"""What an engine or a depth model will take on this machine, before anything is fetched."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lyra.hub.catalog import needs
+from lyra.hub.catalog import CACHE_BYTES_PER_PIXEL, DECODING_BYTES_PER_PIXEL, FRAME_HW, item, needs
 from lyra.hub.licences import LICENCES
 from lyra.hub.machine import Machine, matmul_rate, this_machine
 from lyra.hub.network import NetworkConfig
@@ -24,11 +24,35 @@ UTILISATION = 0.7
 OTHER_STAGES = 1.5
 # The program with its libraries, frames and memory of a world.
 PROGRAM_RAM = 6_000_000_000
-# What the VAE holds beside its weights while it decodes four frames.
-DECODING_BYTES_PER_PIXEL = 8_000
-# The caches of its session: two frames before every causal convolution.
-CACHE_BYTES_PER_PIXEL = 8_000
-FRAME_HW = (480, 832)
+
+
+@dataclass(frozen=True)
+class DepthPlan:
+    """Bytes of a depth model: still to be fetched, free on the disk of the weights, needed on the machine's device and
+    in RAM while it works on frames of 832x480. `notes` are what stands in the way.
+    """
+
+    id: str
+    machine: Machine
+    download: int
+    disk_free: int
+    memory: int
+    ram: int
+    licences: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """What the user reads."""
+        rows = [
+            ("device", _device(self.machine)),
+            ("download", bytes_text(self.download)),
+            ("disk free", bytes_text(self.disk_free)),
+            ("RAM", f"{bytes_text(self.ram)} of {_known(self.machine.ram, bytes_text)}"),
+            ("memory", f"about {bytes_text(self.memory)} for frames of 832x480"),
+            ("licences", _labels(self.licences)),
+        ]
+        return [f"{name:<12} {value}" for name, value in rows] + [f"note: {note}" for note in self.notes]
 
 
 @dataclass(frozen=True)
@@ -63,9 +87,8 @@ class Plan:
             conversion = (
                 f"{bytes_text(self.conversion)} written once; the checkpoint can be deleted afterwards"
             )
-        device = f"{self.machine.name}, {_known(self.machine.memory, bytes_text)}"
         rows = [
-            ("device", device),
+            ("device", _device(self.machine)),
             ("download", bytes_text(self.download)),
             ("conversion", conversion),
             ("disk free", bytes_text(self.disk_free)),
@@ -74,13 +97,38 @@ class Plan:
             ("memory", _known(self.memory, bytes_text, "about ")),
             ("time", f"{_known(self.seconds, seconds_text, 'about ')} per 80 frames of {width}x{height}"),
             ("depth", self.depth),
-            ("licences", ", ".join(LICENCES[i].label for i in self.licences)),
+            ("licences", _labels(self.licences)),
         ]  # fmt: skip
         return [f"{name:<12} {value}" for name, value in rows] + [f"note: {note}" for note in self.notes]
 
 
 def _known(value: float | None, text: Callable[[float], str], before: str = "") -> str:
     return "unknown" if value is None else before + text(value)
+
+
+def _device(machine: Machine) -> str:
+    return f"{machine.name}, {_known(machine.memory, bytes_text)}"
+
+
+def _labels(licences: Sequence[str]) -> str:
+    return ", ".join(LICENCES[i].label for i in licences)
+
+
+def plan_depth(
+    depth: str, device: str | None = None, weights: Weights | None = None, machine: Machine | None = None
+) -> DepthPlan:
+    """The plan of a depth model, an id of DEPTH_MODELS, on `device` as in `plan`."""
+    weights = weights or Weights()
+    machine = machine or this_machine(device)
+    wanted = needs(depth)
+    kept = loaded_bytes(weights, *wanted.items)
+    memory = kept + wanted.working
+    download = sum(weights.missing_bytes(i) for i in wanted.items)
+    disk_free = shutil.disk_usage(_existing(weights.root)).free
+    # On the way to a GPU the weights go through RAM.
+    ram = PROGRAM_RAM + (memory if machine.device == "cpu" else kept)
+    notes = _obstacles(machine, weights.root, download, disk_free, ram, memory)
+    return DepthPlan(depth, machine, download, disk_free, memory, ram, wanted.licences, notes)
 
 
 def plan(
@@ -123,26 +171,31 @@ def plan(
     )
 
 
-def model_bytes(weights: Weights, depth_bytes: int, frame_hw: tuple[int, int]) -> tuple[int, int]:
+def loaded_bytes(weights: Weights, *items: str) -> int:
+    """What the weights of `items` take in memory as they are used."""
+    return sum(round(item(i).loaded * weights.size(i)) for i in items)
+
+
+def model_bytes(weights: Weights, depth: str, frame_hw: tuple[int, int]) -> tuple[int, int]:
     """What stays on the device beside the network when all models do, and the most that one of them needs at work.
 
-    Weights of text encoder and VAE are stored in float32 and used in bfloat16; `depth_bytes` are the depth model's.
+    `depth` is the id of the depth model.
     """
-    text, vae = (weights.size(i) // 2 for i in ("wan-text-encoder", "wan-vae"))
+    text, vae = (loaded_bytes(weights, i) for i in ("wan-text-encoder", "wan-vae"))
     pixels = frame_hw[0] * frame_hw[1]
     kept = vae + CACHE_BYTES_PER_PIXEL * pixels
-    others = kept + weights.size("wan-image-encoder") + depth_bytes
-    return others, max(text, kept + DECODING_BYTES_PER_PIXEL * pixels, depth_bytes)
+    depth_kept = loaded_bytes(weights, *needs(depth).items)
+    depth_working = needs(depth).working * pixels // (FRAME_HW[0] * FRAME_HW[1])
+    others = kept + loaded_bytes(weights, "wan-image-encoder") + depth_kept
+    return others, max(text, kept + DECODING_BYTES_PER_PIXEL * pixels, depth_kept + depth_working)
 
 
 def _placement(
     config: NetworkConfig, weights: Weights, depth: str, machine: Machine, frame_hw: tuple[int, int]
 ) -> tuple[int | None, str | None, int]:
     """Memory on the device, the memory mode as text, and RAM."""
-    depth_bytes = sum(weights.size(i) for i in needs(depth).items)
-    others, stage = model_bytes(weights, depth_bytes, frame_hw)
-    text = weights.size("wan-text-encoder") // 2
-    loading = PROGRAM_RAM + text
+    others, stage = model_bytes(weights, depth, frame_hw)
+    loading = PROGRAM_RAM + loaded_bytes(weights, "wan-text-encoder")
     # Memory modes are the engine's, which cannot be imported without torch.
     if missing_packages(["torch"]) or machine.memory is None:
         return None, None, loading

@@ -29,6 +29,27 @@ def test_the_engine_needs_about_93_gigabytes():
     assert sum(ITEMS[i].size for i in ENGINES["lyra2"].items) == pytest.approx(92.7e9, rel=0.01)
 
 
+def test_memory_of_every_item_is_known():
+    assert all(entry.memory > 0 for entry in ITEMS.values())
+    # Stored in float32 and used in bfloat16.
+    assert ITEMS["wan-text-encoder"].memory == ITEMS["wan-text-encoder"].size / 2
+    for entry in (ITEMS[i] for need in DEPTH_MODELS.values() for i in need.items):
+        assert entry.memory > entry.size
+    # Two sets of weights lie there, one of them works.
+    small = DEPTH_MODELS["depth-anything-v2"]
+    assert small.working == ITEMS["depth-anything-v2-indoor-small"].working
+
+
+def test_the_memory_of_depth_anything_3_is_near_what_its_authors_publish():
+    """504x378, 120 frames: 28.3 GB on a GPU; the same terms for another window."""
+    pixels, patches = 480 * 832, 34 * 59
+    working = ITEMS["depth-anything-3"].working
+    patch = 114_000
+    pixel = (working - 10 * patches * patch) / pixels
+    peak = ITEMS["depth-anything-3"].size + pixel * 504 * 378 + patch * 120 * 36 * 27
+    assert peak == pytest.approx(28.3e9, rel=0.03)
+
+
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(InvalidInputError, match=r"'lyra3'.*lyra2-fast"):
         needs("lyra3")

@@ -71,9 +71,30 @@ def test_list_as_json(capsys):
     listed = json.loads(capsys.readouterr().out)
     rows = {row["id"]: row for row in listed["items"]}
     assert rows["lyra2-checkpoint"]["missing"] == rows["lyra2-checkpoint"]["size"] > 68e9
+    assert rows["depth-anything-3"]["memory"] > rows["depth-anything-3"]["size"]
     assert rows["lyra2-checkpoint"]["licence"] == "nvidia-lyra-2.0"
     assert not rows["lyra2-checkpoint"]["accepted"] and rows["wan-vae"]["accepted"]
     assert listed["converted"] == {"lyra2-bf16": False, "lyra2-fp8": False}
+
+
+def test_the_list_says_size_and_memory(capsys):
+    assert models("list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("depth-anything-v2-outdoor-small"))
+    assert "99 MB" in line and "489 MB in memory" in line
+    (line,) = (line for line in lines if line.startswith("lyra2-bf16"))
+    assert "34 GB in memory" in line and "not converted" in line
+
+
+def test_a_depth_model_has_a_plan_too(capsys):
+    assert models("plan", "depth-anything-3", "--device", "cpu") == 0
+    shown = capsys.readouterr().out
+    assert "download     6.8 GB" in shown and "memory       about 26 GB" in shown
+    assert "RAM          32 GB of" in shown
+    assert models("plan", "depth-anything-v2", "--device", "cpu", "--json") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["licences"] == ["apache-2.0"]
+    assert made["download"] == 198_000_000 and made["memory"] == 588_000_000
 
 
 def test_plan(capsys):
@@ -81,7 +102,7 @@ def test_plan(capsys):
     assert "per 80 frames of 832x480" in capsys.readouterr().out
     assert models("plan", "lyra2-fast", "--device", "cpu", "--json") == 0
     assert json.loads(capsys.readouterr().out)["licences"] == ["nvidia-lyra-2.0", "apache-2.0"]
-    with pytest.raises(InvalidInputError, match="no plan for 'preview'"):
+    with pytest.raises(InvalidInputError, match=r"no plan for 'preview'.*depth-anything-v2-large"):
         models("plan", "preview")
 
 

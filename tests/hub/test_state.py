@@ -4,11 +4,11 @@ import json
 import pytest
 
 from lyra.errors import InvalidInputError
-from lyra.hub import AcceptedLicences, Weights, engine_state, plan
+from lyra.hub import DEPTH_MODELS, ITEMS, AcceptedLicences, Weights, engine_state, plan, plan_depth
 from lyra.hub import state as module
 from lyra.hub.machine import Machine, matmul_rate, this_machine
 from lyra.hub.network import NetworkConfig
-from lyra.hub.planning import pinned_bytes
+from lyra.hub.planning import model_bytes, pinned_bytes
 from lyra.hub.units import bytes_text, seconds_text
 
 H200 = Machine("cuda", "NVIDIA H200", 150_000_000_000, 128_000_000_000)
@@ -133,6 +133,23 @@ def test_smaller_gpus_get_smaller_modes(empty, monkeypatch):
         needed.append(made.memory)
     assert needed == sorted(needed, reverse=True)
     assert "block by block" in made.memory_mode
+
+
+def test_a_depth_model_that_does_not_fit_is_said(empty):
+    gpu = Machine("cuda", "GPU", 16 * 10**9, 64 * 10**9)
+    made = plan_depth("depth-anything-3", weights=empty, machine=gpu)
+    assert any(f"GPU has 16 GB, and {bytes_text(made.memory)} are needed" in note for note in made.notes)
+    # The weights alone go through RAM.
+    assert made.ram < made.memory
+    assert not plan_depth("depth-anything-v2-large", weights=empty, machine=gpu).notes
+
+
+def test_the_engine_s_plan_counts_what_the_depth_model_needs_at_work(empty):
+    sizes = {name: model_bytes(empty, name, (480, 832)) for name in DEPTH_MODELS}
+    others, stage = sizes["depth-anything-3"]
+    assert stage == ITEMS["depth-anything-3"].memory > sizes["depth-anything-v2"][1]
+    assert others - sizes["depth-anything-v2"][0] == 6_760_000_000 - 198_000_000
+    assert model_bytes(empty, "depth-anything-3", (240, 416))[1] < stage
 
 
 def test_the_plan_names_what_stands_in_the_way(empty, monkeypatch):

@@ -20,9 +20,9 @@ from lyra.engines.lyra2.text import Umt5TextEncoder
 from lyra.engines.lyra2.vae import load_vae
 from lyra.engines.lyra2.weights import load_transformer
 from lyra.hub import Weights
-from lyra.hub.catalog import needs
+from lyra.hub.catalog import FRAME_HW, needs
 from lyra.hub.network import CONFIG, NetworkConfig
-from lyra.hub.planning import FRAME_HW, model_bytes
+from lyra.hub.planning import model_bytes
 
 DISTILLATION_STRENGTH = 1.0
 
@@ -65,8 +65,7 @@ def load_components(
     if settings.styles:
         loras |= {weights.path(item): settings.styles for item in needs("lyra2-styles").items}
     depth = create_window_estimator(device=device.type)
-    depth_bytes = sum(weights.size(item) for item in needs(depth.id).items)
-    footprint = footprint_of(weights, network_folder(weights, None, bool(loras)), depth_bytes, FRAME_HW)
+    footprint = footprint_of(weights, network_folder(weights, None, bool(loras)), depth.id, FRAME_HW)
     placement = Placement(settings.memory_mode or "resident")
     if cuda:
         placement = choose_placement(footprint, torch.cuda.mem_get_info(device)[0], settings.memory_mode)
@@ -101,10 +100,10 @@ def network_folder(weights: Weights, mode: str | None, merges: bool) -> Path:
     return weights.path("lyra2-bf16")
 
 
-def footprint_of(weights: Weights, network: Path, depth_bytes: int, frame_hw: tuple[int, int]) -> Footprint:
-    """What the published parts need for frames of `frame_hw`; the depth model has `depth_bytes` of weights."""
+def footprint_of(weights: Weights, network: Path, depth: str, frame_hw: tuple[int, int]) -> Footprint:
+    """What the published parts need for frames of `frame_hw`, with the depth model `depth` (an id)."""
     config = NetworkConfig.read(network / CONFIG)
-    others, stage = model_bytes(weights, depth_bytes, frame_hw)
+    others, stage = model_bytes(weights, depth, frame_hw)
     return Footprint.of_network(
         config.parameters,
         config.num_layers,
