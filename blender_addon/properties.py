@@ -40,6 +40,7 @@ def _other_image(settings, _context) -> None:
 def _other_depth(settings, _context) -> None:
     """What was said of one depth file does not hold for another."""
     settings.depth_blend, settings.depth_known, settings.depth_origin = False, 0.0, ""
+    settings.depth_values = "metres"
 
 
 def _own(name: str):
@@ -97,10 +98,19 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     depth_file: StringProperty(
         name="Depth File",
-        description="Known depth of the picture (.npz, .exr or 16-bit .png); empty: it is estimated",
+        description="Known depth of the picture (.npz, .exr or .png); empty: it is estimated",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
         update=_other_depth,
+    )
+    depth_values: EnumProperty(
+        name="Values",
+        description="What the depth file holds",
+        items=[
+            ("metres", "Metres", "Distance along the view; a .png of 16 bits in millimetres"),
+            ("inverse", "Inverse", "Relative depth in which near is bright; its scale is estimated"),
+        ],
+        default="metres",
     )
     depth_blend: BoolProperty(
         name="Estimate the Rest",
@@ -123,6 +133,16 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
             ("depth-anything-v2-large", "Depth Anything V2 Large", "The same, larger; non-commercial"),
             ("depth-anything-3", "Depth Anything 3", "The strongest, on a GPU; non-commercial"),
             ("layout", "Layout", "Ground, horizon and sky guessed from the picture; the plainest"),
+        ],
+        default="auto",
+    )
+    depth_scene: EnumProperty(
+        name="Kind of Scene",
+        description="Which weights of Depth Anything V2 are taken",
+        items=[
+            ("auto", "Automatic", "Outdoor where the picture shows sky, else indoor"),
+            ("indoor", "Indoor", "For rooms"),
+            ("outdoor", "Outdoor", "For streets and landscapes"),
         ],
         default="auto",
     )
@@ -278,6 +298,21 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         default="POINTS",
         update=_show,
     )
+
+    @property
+    def depth_is_inverse(self) -> bool:
+        """Whether the depth file is a relative one. What the scene gave never is."""
+        return bool(self.depth_file) and not self.depth_origin and self.depth_values == "inverse"
+
+    @property
+    def estimates_depth(self) -> bool:
+        """Whether an estimator has a part in the depth: all of it, the rest of a file's, or the scale of a file."""
+        return not self.depth_file or self.depth_blend or self.depth_is_inverse
+
+    @property
+    def chooses_depth_scene(self) -> bool:
+        """Whether the estimator may be one with weights for indoor and outdoor."""
+        return self.estimates_depth and (self.depth == "auto" or self.depth.startswith("depth-anything-v2"))
 
 
 classes = (LYRA_PG_prompt, LYRA_PG_world, LYRA_PG_settings)

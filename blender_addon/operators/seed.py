@@ -124,16 +124,9 @@ def new_world(context) -> jobs.NewWorld:
     scene, settings = context.scene, context.scene.lyra
     image = image_file(settings)
     depth = _file(settings.depth_file) if settings.depth_file else None
-    blend = depth is not None and settings.depth_blend
     width, height = image_size(image)
     asked = {"engine": settings.engine, "seed": settings.seed, "name": (settings.name or image.stem)[:64]}
-    if depth is None or blend:
-        asked |= {
-            "depth": settings.depth,
-            "allow_download": settings.allow_download and bpy.app.online_access,
-        }
-    if blend:
-        asked["depth_blend"] = True
+    asked |= _asked_of_depth(settings)
     if settings.size != "MODEL":
         asked["size"] = picture_size(settings, width, height)
     camera = scene.camera
@@ -143,6 +136,24 @@ def new_world(context) -> jobs.NewWorld:
     if settings.use_camera_lens:
         asked["intrinsics"] = image_intrinsics(settings, camera, width, height).tolist()
     return jobs.NewWorld(image, depth, asked, scene.name, stands)
+
+
+def _asked_of_depth(settings) -> dict:
+    """The settings that have a part in the depth; the engine refuses some where they have none.
+
+    What is left as it is goes unsaid, so that an engine that does not know it yet has nothing to refuse.
+    """
+    asked = {}
+    if settings.estimates_depth:
+        asked["depth"] = settings.depth
+        asked["allow_download"] = settings.allow_download and bpy.app.online_access
+    if settings.chooses_depth_scene and settings.depth_scene != "auto":
+        asked["depth_scene"] = settings.depth_scene
+    if settings.depth_is_inverse:
+        asked["depth_values"] = settings.depth_values
+    elif settings.depth_file and settings.depth_blend:
+        asked["depth_blend"] = True
+    return asked
 
 
 def _check_scene_depth(settings, camera, stands: np.ndarray, width: int, height: int) -> None:

@@ -57,12 +57,17 @@ class LYRA_PT_image_options(_Panel, bpy.types.Panel):
         layout.operator("lyra.depth_from_scene", icon="VIEW_CAMERA")
         layout.prop(settings, "depth_file")
         if settings.depth_file:
-            layout.prop(settings, "depth_blend")
+            if not settings.depth_origin:
+                layout.prop(settings, "depth_values")
+            if not settings.depth_is_inverse:
+                layout.prop(settings, "depth_blend")
             if settings.depth_blend and settings.depth_known:
                 layout.label(text=f"The scene covers {settings.depth_known:.0%} of the picture", icon="INFO")
         column = layout.column()
-        column.active = not settings.depth_file or settings.depth_blend
+        column.active = settings.estimates_depth
         column.prop(settings, "depth")
+        if settings.chooses_depth_scene:
+            column.prop(settings, "depth_scene")
         column.prop(settings, "allow_download")
         layout.prop(settings, "use_camera_lens")
         layout.prop(settings, "match_render_size")

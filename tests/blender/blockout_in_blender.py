@@ -162,6 +162,39 @@ def stale(says):
         raise AssertionError(f"not refused; expected: {says}")
 
 
+def check_options_of_depth(image):
+    """Each setting is shown and sent where it has a part in the depth, and only there."""
+    settings = bpy.context.scene.lyra
+
+    def sent():
+        return seed.new_world(bpy.context).settings
+
+    def shown():
+        return drawn(bpy.types.LYRA_PT_image_options, bpy.context)
+
+    settings.depth_file = ""
+    assert "depth_scene" in shown() and "depth_values" not in shown() and "depth_scene" not in sent()
+    settings.depth_scene = "indoor"
+    for depth, matters in (("auto", True), ("depth-anything-v2-large", True), ("builtin", False)):
+        settings.depth = depth
+        assert (sent().get("depth_scene") == "indoor") == ("depth_scene" in shown()) == matters, depth
+    settings.depth, settings.depth_values = "auto", "inverse"
+    assert "depth_values" not in sent()
+    settings.depth_file = str(image)  # metres until something else is said of this file
+    assert not {"depth", "depth_scene", "depth_values", "depth_blend"} & set(sent())
+    assert "depth_values" in shown() and "depth_blend" in shown() and "depth_scene" not in shown()
+    settings.depth_blend = True
+    assert sent()["depth_blend"] is True and sent()["depth_scene"] == "indoor"
+    # The estimate gives an inverse file its scale, and so cannot fill it in as well.
+    settings.depth_values = "inverse"
+    assert sent()["depth_values"] == "inverse" and sent()["depth"] == "auto" and "depth_blend" not in sent()
+    assert sent()["depth_scene"] == "indoor" and "depth_blend" not in shown()
+    render_depth()
+    settings.depth_values = "inverse"
+    assert "depth_values" not in sent() and "depth_values" not in shown() and sent()["depth_blend"] is True
+    settings.depth_scene = "auto"
+
+
 def check_depth_of_another_time(image, photo):
     """Depth from the scene is for one image and one camera; a file the artist chose is for whatever they say."""
     scene, settings = bpy.context.scene, bpy.context.scene.lyra
@@ -221,6 +254,7 @@ def main():
     scene_depth, seed, session = module("scene_depth"), module("operators.seed"), module("session")
     check_depth(Path(image))
     check_what_is_sent(Path(image))
+    check_options_of_depth(Path(image))
     check_depth_of_another_time(Path(image), Path(photo))
     check_upright(Path(photo))
     uninstall()
