@@ -169,7 +169,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("eval", commands.run_eval, "Measure how good a part is, on scenes with known truth.")
     sub.add_argument("subject", choices=["preview", "depth"])
     sub.add_argument(
-        "--depth-model", default="builtin", metavar="NAME", help="for depth: the estimator (builtin)"
+        "--depth-model",
+        metavar="NAME",
+        help="for depth: the estimator (builtin); for preview: its depth takes the place of the true one",
     )
     sub.add_argument(
         "--images", type=Path, metavar="DIR", help="for depth: pictures; those with marked pairs are scored"
@@ -178,7 +180,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--rendered", type=Path, metavar="DIR", help="for depth: .npz pictures with depth, as Blender renders"
     )
     sub.add_argument(
-        "--sheet", type=Path, metavar="FILE.png", help="for depth: picture, depth and points of --images"
+        "--sheet",
+        type=Path,
+        metavar="FILE.png",
+        help="for depth: picture, depth and points of --images; for preview: frames of the example's walkthrough on "
+        "depth by layout, by builtin, and on the true one",
     )
 
     text = "Train what this project ships."

@@ -195,16 +195,27 @@ def run_engines(options: argparse.Namespace) -> None:
 
 
 def run_eval(options: argparse.Namespace) -> int:
-    return eval_depth(options) if options.subject == "depth" else eval_preview()
+    return eval_depth(options) if options.subject == "depth" else eval_preview(options)
 
 
-def eval_preview() -> int:
+def eval_preview(options: argparse.Namespace) -> int:
+    """Figures on the scenes' true depth, or on what --depth-model makes of their pictures; --sheet shows both."""
+    from lyra.depth import create_estimator
     from lyra.evaluation.preview import evaluate, table
+    from lyra.evaluation.preview_sheet import draw_preview_sheet, example_scene
     from lyra.evaluation.scenes import all_scenes
 
+    chosen = options.depth_model and create_estimator(options.depth_model)
+    if options.sheet is not None:
+        others = [chosen] if chosen and chosen.id not in ("layout", "builtin") else []
+        shown = [create_estimator("layout"), create_estimator("builtin"), *others]
+        with progress_bar() as progress:
+            draw_preview_sheet(example_scene(), shown, options.sheet, progress)
+        print(options.sheet.resolve())
     with progress_bar() as progress:
-        rows = evaluate(all_scenes(), progress)
-    print(table(rows))
+        rows = evaluate(all_scenes(), progress, estimator=chosen)
+    print(f"depth by {chosen.id}, at the true scale" if chosen else "true depth")
+    print(table(rows, goals=chosen is None))
     return 0
 
 
@@ -215,7 +226,7 @@ def eval_depth(options: argparse.Namespace) -> int:
     from lyra.evaluation.depth_quality import evaluate_depth, missed, not_measured
     from lyra.evaluation.depth_sheet import draw_depth_sheet
 
-    estimator = create_estimator(options.depth_model)
+    estimator = create_estimator(options.depth_model or "builtin")
     if options.sheet is not None:
         if options.images is None:
             raise InvalidInputError(

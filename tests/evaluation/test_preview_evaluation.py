@@ -4,8 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from lyra.evaluation.preview import evaluate, evaluate_scene, psnr, seen_by_source, table
+from lyra.cli import main
+from lyra.depth.base import DepthEstimate
+from lyra.errors import InvalidInputError
+from lyra.evaluation.preview import (
+    PreviewRow,
+    estimated_seed,
+    evaluate,
+    evaluate_scene,
+    psnr,
+    seen_by_source,
+    table,
+)
+from lyra.evaluation.preview_sheet import draw_preview_sheet, example_scene
 from lyra.evaluation.scenes import PaintedScene, all_scenes, hall, street
 
 SIZE = (96, 160)
@@ -59,6 +72,81 @@ def test_figures_of_a_small_street(scene):
     assert row.psnr_revisit > 38
     text = table([row])
     assert "street" in text and f"{row.psnr_seen:.2f}" in text
+
+
+class Tilted:
+    """True depth in other units, or a wall at its median."""
+
+    id = "tilted"
+
+    def __init__(self, depth: np.ndarray):
+        self.depth = depth
+
+    def estimate(self, image, intrinsics=None):
+        return DepthEstimate(self.depth, intrinsics, False, "a test")
+
+
+def test_an_estimate_takes_the_place_of_the_truth_at_its_scale(scene):
+    seed = scene.seed
+    thrice = estimated_seed(seed, Tilted(3 * seed.depth))
+    np.testing.assert_allclose(thrice.depth, seed.depth, rtol=1e-5)
+    assert thrice.intrinsics is seed.intrinsics and thrice.image is seed.image
+    wall = estimated_seed(seed, Tilted(np.full_like(seed.depth, 0.3)))
+    assert wall.depth[0, 0] == pytest.approx(np.median(seed.depth[np.isfinite(seed.depth)]))
+    with pytest.raises(InvalidInputError, match="tilted takes for sky"):
+        estimated_seed(seed, Tilted(np.full_like(seed.depth, np.inf)))
+
+
+def test_figures_of_an_estimate_are_against_the_truth(scene):
+    """A wall in place of the street: what the source saw is still known from true depth, and is missed."""
+    wall = Tilted(np.full_like(scene.seed.depth, 0.3))
+    (row,) = evaluate([replace(scene, frames=(80,))], estimator=wall)
+    assert row.psnr_seen < 24  # above 28 with true depth
+    assert "goal" not in table([row], goals=False) and "goal" in table([row])
+
+
+def test_the_sheet_has_a_captioned_row_for_every_depth(scene, tmp_path):
+    seed = scene.seed
+    wall = Tilted(np.full_like(seed.depth, 0.3))
+    draw_preview_sheet(scene, [wall], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as opened:
+        sheet = np.asarray(opened)
+    height, width = SIZE
+    caption = 12
+    assert sheet.shape == (2 * (caption + height), 4 * width, 3)
+    first, second = (sheet[start : start + height] for start in (caption, 2 * caption + height))
+    # Frame 0 is the picture itself in both rows; the last frames differ as the depths do.
+    assert np.array_equal(first[:, :width], seed.image) and np.array_equal(second[:, :width], seed.image)
+    truth, _ = scene.truth(80)
+    assert psnr(second[:, 3 * width :], truth) > psnr(first[:, 3 * width :], truth) + 1
+    assert (sheet[:caption] > 150).any() and (sheet[caption + height : 2 * caption + height] > 150).any()
+
+
+def test_the_command_takes_a_depth_model_and_a_sheet(monkeypatch, tmp_path, capsys):
+    given = {}
+
+    def draw(scene, estimators, picture, progress):
+        given["rows"] = (scene.name, [estimator.id for estimator in estimators], picture)
+
+    def measure(scenes, progress, estimator):
+        given["estimator"] = estimator and estimator.id
+        return [PreviewRow("hall", 40, 30, 0, 50, 99, 9)]
+
+    monkeypatch.setattr("lyra.evaluation.preview_sheet.draw_preview_sheet", draw)
+    monkeypatch.setattr("lyra.evaluation.preview.evaluate", measure)
+    assert main(["eval", "preview"]) == 0
+    assert given == {"estimator": None} and "goal" in capsys.readouterr().out
+    sheet = tmp_path / "sheet.png"
+    assert main(["eval", "preview", "--depth-model", "layout", "--sheet", str(sheet)]) == 0
+    printed = capsys.readouterr().out
+    assert given == {"estimator": "layout", "rows": ("courtyard", ["layout", "builtin"], sheet)}
+    assert "depth by layout" in printed and "goal" not in printed
+
+
+def test_without_the_example_there_is_no_sheet(monkeypatch, tmp_path):
+    monkeypatch.setattr("lyra.evaluation.preview_sheet.EXAMPLES", tmp_path)
+    with pytest.raises(InvalidInputError, match="source checkout"):
+        example_scene()
 
 
 def test_evaluate_takes_any_scenes():

@@ -1,0 +1,73 @@
+"""A picture to look at: the same walkthrough on depth of several origins, under each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lyra.depth.base import DepthEstimator
+from lyra.engines.preview import PreviewEngine
+from lyra.errors import InvalidInputError
+from lyra.evaluation.depth_sheet import BEHIND, stacked
+from lyra.evaluation.preview import estimated_seed
+from lyra.evaluation.scenes import EXAMPLES, RenderedScene, TrueScene
+from lyra.files import whole_file
+from lyra.progress import SILENT, Progress
+
+SHOWN = (0, 27, 54, 80)
+# Height of a caption and of its letters, as shares of a frame's height.
+CAPTION, LETTERS = 0.09, 0.055
+
+
+def example_scene() -> RenderedScene:
+    """The courtyard. Raises InvalidInputError outside a source checkout, which alone has it."""
+    folder = EXAMPLES / "courtyard"
+    if not (folder / "trajectory.npz").is_file():
+        raise InvalidInputError(
+            f"{folder} is not there: the sheet shows the example, which a source checkout has."
+        )
+    return RenderedScene(folder)
+
+
+def draw_preview_sheet(
+    scene: TrueScene,
+    estimators: Sequence[DepthEstimator],
+    picture: Path,
+    progress: Progress = SILENT,
+    device: str = "cpu",
+) -> None:
+    """Writes `picture`, whole or not at all: frames SHOWN of the scene's walkthrough in a row with its caption.
+
+    One row for each of `estimators`, at the true scale (`estimated_seed`), and one for the true depth.
+    """
+    rows = []
+    origins = [*estimators, None]
+    for number, estimator in enumerate(origins):
+        share = progress.part(number / len(origins), (number + 1) / len(origins))
+        seed = scene.seed if estimator is None else estimated_seed(scene.seed, estimator)
+        engine = PreviewEngine(device)
+        chunk = engine.extend(engine.seed(seed), scene.trajectory[1 : max(SHOWN) + 1], "", 0, share)
+        frames = [seed.image if frame == 0 else chunk.frames[frame - 1] for frame in SHOWN]
+        origin = "true depth" if estimator is None else f"depth by {estimator.id}"
+        row = np.concatenate(frames, 1)
+        rows += [_caption(f"{scene.name}, {origin}", row.shape[1], seed.image.shape[0]), row]
+    with whole_file(picture) as temporary:
+        Image.fromarray(stacked(rows)).save(temporary)
+
+
+def _caption(text: str, width: int, frame_height: int) -> np.ndarray:
+    """A band (h, width, 3) uint8 that says what the row below it is, and which frame stands in each quarter."""
+    height = max(12, round(CAPTION * frame_height))
+    band = Image.new("RGB", (width, height), BEHIND)
+    draw = ImageDraw.Draw(band)
+    font = ImageFont.load_default(max(9, round(LETTERS * frame_height)))
+    margin, middle = height // 3, height // 2
+    draw.text((margin, middle), f"{text}: frame {SHOWN[0]}", "white", font, anchor="lm")
+    for number, frame in enumerate(SHOWN[1:], 1):
+        draw.text(
+            (number * width // len(SHOWN) + margin, middle), f"frame {frame}", "white", font, anchor="lm"
+        )
+    return np.asarray(band)
