@@ -43,6 +43,7 @@ def _create(task: Task, folder: Path) -> None:
         depth_file=task.folder / settings["depth_file"] if settings["depth_file"] else None,
         depth_blend=settings.get("depth_blend", False),
         depth_scene=settings.get("depth_scene", "auto"),
+        depth_values=settings.get("depth_values", "metres"),
         allow_download=settings["allow_download"],
         name=settings["name"],
         seed=settings["seed"],

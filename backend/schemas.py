@@ -25,6 +25,9 @@ class WorldSettings(Body):
     seed: Seed = 0
     depth: str = Field("auto", max_length=64, description="an id of lyra.depth.CHOICES")
     depth_blend: bool = Field(False, description="the depth file leaves pixels unknown; estimate those")
+    depth_values: Literal["metres", "inverse"] = Field(
+        "metres", description="what the depth file holds; inverse is a relative map in which near is bright"
+    )
     depth_scene: Literal["auto", "indoor", "outdoor"] = Field(
         "auto", description="which weights of Depth Anything V2; auto looks for sky"
     )

@@ -60,7 +60,7 @@ def check_world_inputs(
 
 def _check(image: Path, depth: Path | None, settings: WorldSettings, device: str | None) -> tuple[int, int]:
     # Imported here: the service's port answers before these are loaded.
-    from lyra.depth import DepthFile, create_estimator
+    from lyra.depth import create_estimator
     from lyra.images import fit, load_image
 
     require_engine(settings.engine, device)
@@ -71,14 +71,17 @@ def _check(image: Path, depth: Path | None, settings: WorldSettings, device: str
         Trajectory.checked(np.eye(4)[None], [settings.intrinsics], *fitted.source_hw)
     if depth is not None and depth.suffix.lower() not in DEPTH_SUFFIXES:
         raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
-    if depth is None or settings.depth_blend:
-        # Only whether it can be had: the worker chooses its device, and PyTorch is not loaded for that here.
-        create_estimator(
-            settings.depth,
-            allow_download=settings.allow_download,
-            device="cpu",
-            scene=settings.depth_scene,
-        )
+    estimator = create_estimator(
+        settings.depth,
+        depth,
+        settings.allow_download,
+        # The worker chooses its device; PyTorch is not loaded for that here.
+        "cpu",
+        source_hw=fitted.source_hw,
+        scene=settings.depth_scene,
+        blend=settings.depth_blend,
+        values=settings.depth_values,
+    )
     if depth is not None:
-        DepthFile(depth, fitted.source_hw, blend=settings.depth_blend).known((height, width))
+        estimator.check_size((height, width))
     return height, width

@@ -38,6 +38,7 @@ def create_world(
     depth_file: str | Path | None = None,
     depth_blend: bool = False,
     depth_scene: depth_estimators.Scene = "auto",
+    depth_values: depth_estimators.Values = "metres",
     allow_download: bool = False,
     name: str | None = None,
     seed: int = 0,
@@ -53,6 +54,7 @@ def create_world(
     `intrinsics` (3, 3) are those of the given image in its own pixels; alternatively the first camera of
     `lens` says them for any image size. Without either the depth estimator's field of view is used. `size` is
     (height, width). With `depth_blend` the depth file may leave pixels unknown (NaN): the estimator fills them in.
+    With `depth_values` "inverse" it is a relative map, near is bright, and gets its scale from the estimator.
     `depth_scene` ("auto", "indoor", "outdoor") says which weights Depth Anything V2 takes.
     The folder is whole or not there. Raises LyraError for anything that cannot be used.
     """
@@ -74,6 +76,7 @@ def create_world(
         source_hw=fitted.source_hw,
         scene=depth_scene,
         blend=depth_blend,
+        values=depth_values,
     )
     estimate = depth_estimators.sanitise(estimator.estimate(fitted.image, known))
     progress.update("depth", 0.9)

@@ -106,6 +106,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="the depth file leaves pixels unknown (NaN); the depth model fills them in",
     )
     sub.add_argument(
+        "--depth-values",
+        choices=["metres", "inverse"],
+        default="metres",
+        help="what the depth file holds: metres (default), or inverse, a relative map (8 or 16 bits too) in which near "
+        "is bright; the depth model gives it its scale",
+    )
+    sub.add_argument(
         "--depth-model",
         default="auto",
         metavar="NAME",

@@ -33,6 +33,7 @@ def run_generate(options: argparse.Namespace) -> None:
             depth_file=options.depth,
             depth_blend=options.depth_blend,
             depth_scene=options.depth_scene,
+            depth_values=options.depth_values,
             allow_download=options.allow_download,
             name=options.name,
             seed=options.seed or 0,

@@ -117,9 +117,10 @@ def test_choices_of_depth_reach_the_world(small_scene, tmp_path, capsys, monkeyp
         raise InvalidInputError("far enough")
 
     monkeypatch.setattr("lyra.builder.create_world", create_world)
-    options = {"--depth-scene": "indoor", "--depth-model": "layout"}
+    options = {"--depth-scene": "indoor", "--depth-values": "inverse", "--depth-model": "layout"}
     refused(capsys, generate(small_scene, tmp_path / "world", *sum(options.items(), ())), "far enough")
-    assert (given["depth_scene"], given["depth"], given["device"]) == ("indoor", "layout", None)
+    assert (given["depth_scene"], given["depth_values"], given["depth"]) == ("indoor", "inverse", "layout")
+    assert given["device"] is None
 
 
 def test_an_existing_folder_is_kept(small_scene, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from lyra.depth import depth_anything, depth_anything_3
 from lyra.depth.base import DepthEstimate, DepthEstimator, WindowDepth, WindowDepthEstimator
@@ -14,10 +15,14 @@ from lyra.depth.file import DepthFile
 from lyra.depth.frames import FrameByFrame
 from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.learned import LearnedDepth
+from lyra.depth.relative import RelativeDepthFile
 from lyra.errors import EngineNotReadyError, InvalidInputError
 
 CHOICES = ("auto", "builtin", "layout", *VARIANTS, depth_anything_3.ID)
 SCENES = ("auto", "outdoor", "indoor")
+# What a depth file holds: z-depth in metres, or inverse depth up to scale and offset, near is bright.
+Values = Literal["metres", "inverse"]
+VALUES = ("metres", "inverse")
 ONLY_VERSION_2 = "only Depth Anything V2 has weights of its own for outdoor and indoor"
 # For windows of generated frames the best that is on the machine.
 WINDOW_ORDER = (depth_anything_3.ID, depth_anything.LARGE.id, depth_anything.SMALL.id)
@@ -25,6 +30,7 @@ WINDOW_ORDER = (depth_anything_3.ID, depth_anything.LARGE.id, depth_anything.SMA
 __all__ = [
     "CHOICES",
     "SCENES",
+    "VALUES",
     "BlendedDepth",
     "DepthAnything",
     "DepthAnything3",
@@ -34,7 +40,9 @@ __all__ = [
     "FrameByFrame",
     "LayoutPrior",
     "LearnedDepth",
+    "RelativeDepthFile",
     "Scene",
+    "Values",
     "WindowDepth",
     "WindowDepthEstimator",
     "create_estimator",
@@ -54,6 +62,7 @@ def create_estimator(
     weights: str | Path | None = None,
     scene: Scene = "auto",
     blend: bool = False,
+    values: Values = "metres",
 ) -> DepthEstimator:
     """The estimator for a choice; a depth file goes before every choice, or with `blend` together with it.
 
@@ -63,18 +72,20 @@ def create_estimator(
     `device` is "cpu", "cuda" or None for the best there is; a model for which PyTorch sees no GPU runs on the CPU and
     says so. `weights` is a local folder of the chosen model's weights. `scene` says which weights of Depth Anything V2
     to take, "outdoor" or "indoor"; "auto" looks for sky. With `blend` the depth file may leave pixels unknown, which
-    the choice fills in.
+    the choice fills in; with `values` "inverse" it is a relative map, which the choice gives its scale.
     Raises InvalidInputError for an unknown choice or unusable file, EngineNotReadyError when a model was asked for and
     cannot run.
     """
     _check_choice(choice, scene)
-    if depth_file is not None and not blend:
+    _check_file_options(depth_file, blend, values)
+    if depth_file is not None and values == "metres" and not blend:
         return DepthFile(depth_file, source_hw)
-    if blend and depth_file is None:
-        raise InvalidInputError("There is no depth file to be filled in; give one, or leave blending off.")
-    file = None if depth_file is None else DepthFile(depth_file, source_hw, blend=True)
     estimator = _model(choice, allow_download, device, weights, scene)
-    return estimator if file is None else BlendedDepth(file, estimator)
+    if depth_file is None:
+        return estimator
+    if values == "inverse":
+        return RelativeDepthFile(depth_file, estimator, source_hw)
+    return BlendedDepth(DepthFile(depth_file, source_hw, blend=True), estimator)
 
 
 def create_window_estimator(
@@ -110,6 +121,20 @@ def _check_choice(choice: str, scene: str) -> None:
         )
     if scene not in SCENES:
         raise InvalidInputError(f"There is no kind of scene {scene!r}; choose one of {', '.join(SCENES)}.")
+
+
+def _check_file_options(depth_file: str | Path | None, blend: bool, values: str) -> None:
+    if values not in VALUES:
+        raise InvalidInputError(f"There are no depth values {values!r}; choose one of {', '.join(VALUES)}.")
+    if blend and depth_file is None:
+        raise InvalidInputError("There is no depth file to be filled in; give one, or leave blending off.")
+    if values == "inverse" and depth_file is None:
+        raise InvalidInputError("There is no depth file to be read as relative depth; give one.")
+    if blend and values == "inverse":
+        raise InvalidInputError(
+            "A depth file with inverse values gets its scale from the estimate, so it cannot be blended with it; leave "
+            "blending off, or give depth in metres."
+        )
 
 
 def _obstacle(choice: str, allow_download: bool, weights: str | Path | None, scene: Scene) -> str | None:

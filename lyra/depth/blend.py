@@ -135,6 +135,10 @@ class BlendedDepth:
         self.id = f"file+{estimator.id}"
         self.file, self.estimator = file, estimator
 
+    def check_size(self, target_hw: tuple[int, int]) -> None:
+        """Raises InvalidInputError when the file fits neither the fitted picture's (height, width) nor the source's."""
+        self.file.check_size(target_hw)
+
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """Depth of `image` (H, W, 3). Raises InvalidInputError when the file's size does not fit it."""
         known, lens, notes = self.file.known(image.shape[:2])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +25,9 @@ SKY = 1e9  # Blender writes 1e10 where there is nothing
 MAX_PIXELS = 100_000_000
 # Neighbours whose depths differ by more than this factor belong to different surfaces.
 SAME_SURFACE = 1.08
+# A 16-bit PNG whose values begin and end within these shares of the range was probably stretched to it.
+STRETCHED_FROM, STRETCHED_TO = 0.02, 0.97
+READ_AS_INVERSE = 'read it with depth values "inverse" (--depth-values inverse)'
 # Unknown pixels at the upper edge are sky when they are more than this share of the picture.
 NOTABLE_SKY = 0.005
 
@@ -31,12 +36,14 @@ NOTABLE_SKY = 0.005
 class StoredDepth:
     """What a file holds: z-depth (H, W) float32, inf where the sky is, and intrinsics or None.
 
-    As read, 0 is unknown; as checked, nothing is, or NaN where another estimator fills it in.
+    As read, 0 is unknown; as checked, nothing is, or NaN where another estimator fills it in. `step` is between
+    neighbouring values where there are only so many.
     """
 
     depth: np.ndarray
     intrinsics: np.ndarray | None
     notes: tuple[str, ...] = ()
+    step: float = 0.0
 
 
 class DepthFile:
@@ -82,21 +89,29 @@ class DepthFile:
         NaN where nothing is known, which is only so with `blend`. Raises InvalidInputError when the sizes do not match.
         """
         stored = self.stored
-        self._check_size(stored.depth.shape, target_hw)
+        self.check_size(target_hw)
         lens = stored.intrinsics
         if lens is not None:
             lens = fit_intrinsics(lens, stored.depth.shape, target_hw)
         return fitted_depth(stored.depth, target_hw), lens, stored.notes
 
-    def _check_size(self, stored_hw: tuple[int, int], target_hw: tuple[int, int]) -> None:
-        if stored_hw in (target_hw, self.source_hw):
-            return
-        known = dict.fromkeys(hw for hw in (self.source_hw, target_hw) if hw is not None)
-        sizes = " or ".join(f"{width}x{height}" for height, width in known)
-        raise InvalidInputError(
-            f"The depth in {self.path} is {stored_hw[1]}x{stored_hw[0]} and the image {sizes}; render the depth at the "
-            "size of the image."
-        )
+    def check_size(self, target_hw: tuple[int, int]) -> None:
+        """Raises InvalidInputError when the file fits neither the fitted picture's (height, width) nor the source's."""
+        require_size(self.path, self.stored.depth.shape, target_hw, self.source_hw)
+
+
+def require_size(
+    path: Path, stored_hw: tuple[int, int], target_hw: tuple[int, int], source_hw: tuple[int, int] | None
+) -> None:
+    """Raises InvalidInputError when a file's (height, width) is neither the fitted picture's nor the given one's."""
+    if stored_hw in (target_hw, source_hw):
+        return
+    known = dict.fromkeys(hw for hw in (source_hw, target_hw) if hw is not None)
+    sizes = " or ".join(f"{width}x{height}" for height, width in known)
+    raise InvalidInputError(
+        f"The depth in {path} is {stored_hw[1]}x{stored_hw[0]} and the image {sizes}; render the depth at the size of "
+        "the image."
+    )
 
 
 def fitted_depth(depth: np.ndarray, target_hw: tuple[int, int]) -> np.ndarray:
@@ -128,7 +143,25 @@ def read_depth(path: Path, unit: float = MILLIMETRES, blend: bool = False) -> St
 
     With `blend` unknown values become NaN instead, and so does what a renderer found nothing at.
     """
-    readers = {".npz": _read_npz, ".exr": _read_exr, ".png": _read_png}
+    stored = read_stored(path, lambda data: _read_png(data, unit))
+    if blend and path.suffix.lower() == ".exr":
+        stored = replace(stored, depth=np.where(stored.depth >= SKY, np.float32(0), stored.depth))
+    with file_named(path):
+        return _checked(stored, blend)
+
+
+@contextlib.contextmanager
+def file_named(path: Path) -> Iterator[None]:
+    """Puts the file's name before what is wrong with it."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from error
+
+
+def read_stored(path: Path, read_png: Callable[[bytes], StoredDepth]) -> StoredDepth:
+    """The values in a file as they are written; a PNG's mean what `read_png` says. Raises InvalidInputError."""
+    readers = {".npz": _read_npz, ".exr": _read_exr, ".png": read_png}
     if path.suffix.lower() not in readers:
         raise InvalidInputError(f"{path} is no depth file that can be read; give .npz, .exr or 16-bit .png.")
     try:
@@ -137,16 +170,11 @@ def read_depth(path: Path, unit: float = MILLIMETRES, blend: bool = False) -> St
         raise InvalidInputError(f"There is no depth file at {path}.") from error
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    try:
-        stored = readers[path.suffix.lower()](data, unit)
-        if blend and path.suffix.lower() == ".exr":
-            stored = replace(stored, depth=np.where(stored.depth >= SKY, np.float32(0), stored.depth))
-        return _checked(stored, blend)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {error}") from error
+    with file_named(path):
+        return readers[path.suffix.lower()](data)
 
 
-def _read_npz(data: bytes, unit: float) -> StoredDepth:
+def _read_npz(data: bytes) -> StoredDepth:
     try:
         require_small_arrays(io.BytesIO(data), 8 * MAX_PIXELS + 4096)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
@@ -178,7 +206,7 @@ def _read_npz(data: bytes, unit: float) -> StoredDepth:
     return StoredDepth(np.squeeze(depth).astype(np.float32), intrinsics)
 
 
-def _read_exr(data: bytes, unit: float) -> StoredDepth:
+def _read_exr(data: bytes) -> StoredDepth:
     names = [name for part in exr.read_header(data) for name in exr.channel_names(part)]
     chosen = _depth_channel(names)
     channels = exr.read_channels(data, {chosen, *({"G", "B"} & set(names) if chosen == "R" else ())})
@@ -207,23 +235,37 @@ def _depth_channel(names: list[str]) -> str:
 
 
 def _read_png(data: bytes, unit: float) -> StoredDepth:
+    image = loaded_png(data)
+    if not image.mode.startswith("I"):
+        raise InvalidInputError(
+            f"It is a PNG of mode {image.mode}; depth in metres needs 16-bit greyscale, in millimetres. If it is "
+            f"relative and near is bright, {READ_AS_INVERSE}."
+        )
+    steps = np.asarray(image).astype(np.float32)
+    notes = [f"One step of the PNG is {unit:g} m."]
+    known = steps[(steps > 0) & (steps < 65535)]
+    if len(known) and known.min() < STRETCHED_FROM * 65535 and known.max() > STRETCHED_TO * 65535:
+        notes.append(
+            f"Its values go from {known.min():.0f} to {known.max():.0f}, nearly all that 16 bits hold: if it is "
+            f"relative and near is bright, {READ_AS_INVERSE}."
+        )
+    depth = np.where(steps >= 65535, np.float32(np.inf), steps * np.float32(unit))
+    return StoredDepth(depth, None, tuple(notes))
+
+
+def loaded_png(data: bytes) -> Image.Image:
+    """A PNG, decoded. Raises InvalidInputError for one that is damaged or too large."""
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG",))
-        if not image.mode.startswith("I"):
-            raise InvalidInputError(
-                f"It is a PNG of mode {image.mode}; depth needs 16-bit greyscale, in millimetres."
-            )
-        if image.width * image.height > MAX_PIXELS:
-            raise InvalidInputError(
-                f"It is {image.width}x{image.height}; at most {MAX_PIXELS} pixels are possible."
-            )
-        steps = np.asarray(image).astype(np.float32)
-    except InvalidInputError:
-        raise
+        if image.width * image.height <= MAX_PIXELS:
+            image.load()
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InvalidInputError(f"It is no whole PNG ({error}); save it again.") from error
-    depth = np.where(steps >= 65535, np.float32(np.inf), steps * np.float32(unit))
-    return StoredDepth(depth, None, (f"One step of the PNG is {unit:g} m.",))
+    if image.width * image.height > MAX_PIXELS:
+        raise InvalidInputError(
+            f"It is {image.width}x{image.height}; at most {MAX_PIXELS} pixels are possible."
+        )
+    return image
 
 
 def _checked(stored: StoredDepth, blend: bool) -> StoredDepth:

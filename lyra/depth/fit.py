@@ -116,8 +116,49 @@ def fit_scale_and_shift(
     in depth.
     """
     solution = _best_line(seen, known, weight if vote is None else vote)
+    if solution is not None:
+        solution = _refined(solution, seen, known, weight, USUAL_SHIFT)
     if solution is None:
         return None
+    middle = np.median(seen)
+    gain, offset = solution
+    explained = np.abs((gain * seen + offset) / known - 1) < AGREEMENT
+    if gain <= 0 or not explained.any():
+        return None
+    low, high = np.quantile(seen[explained], (0.02, 0.98))
+    if not -MOST_SHIFT * gain * low <= offset <= MOST_ADDED * gain * middle:
+        return None
+    return InverseFit(float(gain), float(offset), float(low), float(high))
+
+
+def fit_line(values: np.ndarray, known: np.ndarray) -> tuple[float, float] | None:
+    """Gain and offset with which `values` (n,) in [0, 1] are the inverse depths `known` (n,), whatever the offset is.
+
+    For maps in which any value may be infinitely far. The gain is not always positive; None where the values do not
+    determine it.
+    """
+    weight = np.ones(len(values))
+    low, span = values.min(), np.ptp(values)
+    if span == 0:
+        return None
+    # The search for a first line takes values as apart by their ratio.
+    spanned = (values - low) / span
+    solution = _best_line(spanned, known, weight)
+    if solution is not None:
+        solution = _refined(solution, spanned, known, weight, np.inf)
+    if solution is None:
+        return None
+    gain = float(solution[0] / span)
+    return gain, float(solution[1] - gain * low)
+
+
+def _refined(
+    solution: np.ndarray, seen: np.ndarray, known: np.ndarray, weight: np.ndarray, usual_shift: float
+) -> np.ndarray | None:
+    """Gain and offset by least squares of relative differences, outliers without weight; None where undetermined.
+
+    `usual_shift` is the deviation that is thought of the offset beforehand, as a share of the middle inverse depth.
+    """
     middle = np.median(seen)
     design = np.stack([seen / known, 1 / known], 1)
     for _ in range(ITERATIONS):
@@ -126,7 +167,8 @@ def fit_scale_and_shift(
         robust = weight * biweight(residual, deviation)
         worth = INDEPENDENT / (max(robust.sum(), 1e-12) * deviation**2)
         (a, b), (_, d) = worth * (design * robust[:, None]).T @ design
-        d += 1 / (USUAL_SHIFT * max(solution[0], 1e-6) * middle) ** 2
+        if np.isfinite(usual_shift):
+            d += 1 / (usual_shift * max(solution[0], 1e-6) * middle) ** 2
         determinant = a * d - b * b
         if determinant <= 1e-8 * a * d:
             return None
@@ -134,14 +176,7 @@ def fit_scale_and_shift(
         previous, solution = solution, np.array([[d, -b], [-b, a]]) @ right / determinant
         if np.abs((solution - previous) * (middle, 1)).max() < 1e-5 * middle * solution[0]:
             break
-    gain, offset = solution
-    explained = np.abs(design @ solution - 1) < AGREEMENT
-    if gain <= 0 or not explained.any():
-        return None
-    low, high = np.quantile(seen[explained], (0.02, 0.98))
-    if not -MOST_SHIFT * gain * low <= offset <= MOST_ADDED * gain * middle:
-        return None
-    return InverseFit(float(gain), float(offset), float(low), float(high))
+    return solution
 
 
 def _best_line(seen: np.ndarray, known: np.ndarray, vote: np.ndarray) -> np.ndarray | None:

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lyra.geometry.cameras import Trajectory
 from lyra.world import World
@@ -57,9 +58,20 @@ def finished(real, small_scene, path):
     return real.client.get(f"/v1/worlds/{world['id']}").json(), job
 
 
+def depth_map(height, width):
+    """An 8-bit map in which the lower edge is nearest, as a file of a request."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(height, dtype=np.uint8)[:, None].repeat(width, 1)).save(buffer, "PNG")
+    return "map.png", buffer.getvalue()
+
+
 def test_choices_of_depth_reach_the_world(real):
-    world = real.new_world({"depth": "layout", "depth_scene": "indoor"})
+    settings = {"depth": "layout", "depth_scene": "indoor", "depth_values": "inverse"}
+    world = real.new_world(settings, depth=depth_map(112, 208))
     assert any("(indoor) was not used" in note for note in world["notes"])
+    assert any("map.png was read as relative depth" in note for note in world["notes"])
+    assert "--depth-values inverse" in detail(real.post_world(depth=depth_map(112, 208)))
+    assert "map.png is 100x90 and" in detail(real.post_world(settings, depth=depth_map(90, 100)))
 
 
 def test_a_path_gives_frames_splats_mesh_and_video(real, finished, path):
