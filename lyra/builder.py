@@ -80,6 +80,8 @@ def create_world(
     )
     estimate = depth_estimators.sanitise(estimator.estimate(fitted.image, known))
     progress.update("depth", 0.9)
+    guessed = not isinstance(estimator, depth_estimators.DepthFile)
+    remarks = depth_estimators.picture_notes(fitted.image) if guessed else ()
     view = SeedView(fitted.image, estimate.depth, estimate.intrinsics if known is None else known)
     name = name or image.stem
     settings = WorldSettings(
@@ -92,7 +94,7 @@ def create_world(
         depth_source=estimate.source,
         license=info.license,
         created=now(),
-        notes=[*fitted.notes, f"Depth: {estimate.source}.", *estimate.notes],
+        notes=[*fitted.notes, f"Depth: {estimate.source}.", *remarks, *estimate.notes],
     )
     world = World.create(Path(folder), settings, view, image, seed_points(view))
     progress.update("done", 1.0)

@@ -15,6 +15,7 @@ from lyra.depth.file import DepthFile
 from lyra.depth.frames import FrameByFrame
 from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.learned import LearnedDepth
+from lyra.depth.picture import picture_notes
 from lyra.depth.relative import RelativeDepthFile
 from lyra.errors import EngineNotReadyError, InvalidInputError
 
@@ -48,6 +49,7 @@ __all__ = [
     "create_estimator",
     "create_window_estimator",
     "join_depth",
+    "picture_notes",
     "sanitise",
 ]
 
