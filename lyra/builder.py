@@ -318,6 +318,7 @@ def export_world(world: World, items: Sequence[str], target: str | Path, progres
             "or leave them out."
         )
     target = Path(target)
+    world.results.mkdir(exist_ok=True)
     require_space(target.parent, sum(path.stat().st_size for path in sources.values() if path.exists()))
     with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for done, (item, path) in enumerate(sources.items()):

@@ -214,9 +214,12 @@ class World:
 
     def clear_results(self) -> None:
         """Removes what was reconstructed, its figures first."""
+        # Not every program that copies or clears a world keeps an empty folder.
+        self.results.mkdir(exist_ok=True)
         self.figures.unlink(missing_ok=True)
         for stale in self.results.iterdir():
-            stale.unlink()
+            if stale.is_file() or stale.is_symlink():
+                stale.unlink()
 
     def seed_view(self) -> SeedView:
         data = read_arrays(self.folder / "seed.npz", "depth", "intrinsics")
@@ -381,8 +384,13 @@ class WorldViews(Sequence[View]):
             chunk = self._world.chunks[number]
             self._loaded = (number, chunk.load_frames(), chunk.load_depth(), chunk.load_trajectory())
         _, frames, depth, trajectory = self._loaded
+        # Copies: whoever keeps a view would keep the whole chunk otherwise.
         return View(
-            index, frames[offset], depth[offset], trajectory.w2c[offset], trajectory.intrinsics[offset]
+            index,
+            frames[offset].copy(),
+            depth[offset].copy(),
+            trajectory.w2c[offset],
+            trajectory.intrinsics[offset],
         )
 
 

@@ -1,6 +1,7 @@
 """The whole way without Blender or service: seed, extend, resume, revert, reconstruct, export."""
 
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -102,6 +103,14 @@ def test_reconstruct_and_export(finished, tmp_path):
             assert data["w2c"].shape == (161, 4, 4)
     with pytest.raises(InvalidInputError, match=r"world\.json"):
         export_world(finished, ["world.json"], tmp_path / "other.zip")
+
+
+def test_a_missing_folder_of_results_is_made_again(small_scene, tmp_path):
+    world = seeded(small_scene, tmp_path / "world")
+    world.results.rmdir()
+    assert export_world(world, ["trajectory.npz"], world.packed).exists()
+    shutil.rmtree(world.results)
+    assert reconstruct_world(world, mesh=False)["splats"] > 0
 
 
 def test_a_path_that_starts_elsewhere_is_moved_and_that_is_said(small_scene, finished):

@@ -93,6 +93,12 @@ def test_views_give_every_frame_with_its_camera(world):
         views[161]
 
 
+def test_a_view_that_is_kept_does_not_keep_its_whole_chunk(world):
+    view = world.views()[100]
+    assert view.image.base is None
+    assert view.depth.base is None
+
+
 def test_walkthrough_has_all_frames(world):
     import av
 
@@ -113,6 +119,16 @@ def test_revert_removes_chunks_and_what_was_made_of_them(world):
     np.testing.assert_array_equal(world.last_w2c, np.eye(4))
     with pytest.raises(InvalidInputError, match="cannot be reverted to 1"):
         world.revert(1)
+
+
+def test_a_missing_folder_of_results_is_made_again_and_what_is_no_file_stays(world):
+    world.results.rmdir()
+    world.revert(1)
+    assert list(world.results.iterdir()) == []
+    (world.results / "mine").mkdir()
+    (world.results / "splats.ply").write_bytes(b"x")
+    world.clear_results()
+    assert [path.name for path in world.results.iterdir()] == ["mine"]
 
 
 def test_a_chunk_that_fails_leaves_nothing(world, monkeypatch):
