@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from .wire import SLICE, Address, Body, ClientError, Decoder, Reply, error_of
+from .wire import SLICE, Address, Body, ClientError, Decoder, NoAnswerError, Reply, error_of
 
 MAX_IN_MEMORY = 1 << 26
 PATIENCE = 30.0
@@ -24,7 +24,7 @@ _LATER = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINPROGRESS, errno.EALREADY, er
 _LATER.update(getattr(errno, name) for name in ("WSAEWOULDBLOCK", "WSAEINPROGRESS") if hasattr(errno, name))
 
 
-@dataclass
+@dataclass(eq=False)
 class Exchange:
     """One request on its own connection. `advance` does what is possible now and never waits."""
 
@@ -35,6 +35,7 @@ class Exchange:
     save_to: Path | None = None
     on_reply: Callable[[Reply], None] = lambda reply: None
     on_error: Callable[[str], None] = lambda message: None
+    on_silence: Callable[[NoAnswerError], None] | None = None
     patience: float = PATIENCE
     received: int = 0
     sent: int = 0
@@ -62,7 +63,8 @@ class Exchange:
             worked = self._step()
         except OSError as error:
             self._close()
-            raise ClientError(self._explain(error)) from error
+            refused = error.errno == errno.ECONNREFUSED
+            raise NoAnswerError(self._explain(error), refused) from error
         except (ClientError, ValueError) as error:
             self._close()
             if isinstance(error, ClientError):
@@ -75,7 +77,7 @@ class Exchange:
             self._moved = now
         elif now - self._moved > self.patience:
             self._close()
-            raise ClientError(
+            raise NoAnswerError(
                 f"The engine has not answered for {self.patience:.0f} s. See its log, or restart it."
             )
         return worked and not self.finished
@@ -173,8 +175,8 @@ class Exchange:
             if self._file is None:
                 self._keep(self._decoder.status, b"")
             self._file.close()
-            self._file = None
             self._partial.replace(self.save_to)
+            self._file = None
         self.finished = True
         self._close()
 
@@ -195,6 +197,14 @@ class Exchange:
             return f"No engine answers at {where}. Start it, or check the address in the preferences."
         if error.errno == errno.ENOSPC:
             return f"The disk is full: {self.save_to} could not be written. Make room and load the results again."
+        # Only errors about files name one, and only those about moving it into its place name two.
+        if error.filename2 is not None:
+            return (
+                f"{self.save_to} could not be replaced ({error.strerror}). Another program may hold it open: close it "
+                "there and load the results again."
+            )
+        if error.filename is not None:
+            return f"{error.filename} could not be opened ({error.strerror}). Check the folder and its permissions."
         return f"The connection to the engine at {where} broke: {error.strerror or error}. Try again."
 
 
@@ -218,9 +228,13 @@ class Client:
         save_to: Path | None = None,
         on_reply: Callable[[Reply], None] = lambda reply: None,
         on_error: Callable[[str], None] = lambda message: None,
+        on_silence: Callable[[NoAnswerError], None] | None = None,
         patience: float = PATIENCE,
     ) -> Exchange:
-        """Queues a request below `/v1`. `on_reply` gets a 2xx answer, `on_error` one line about anything else."""
+        """Queues a request below `/v1`. `on_reply` gets a 2xx answer, `on_error` one line about anything else.
+
+        With `on_silence`, that is called instead of `on_error` when no whole answer came.
+        """
         exchange = Exchange(
             self.address,
             method,
@@ -229,6 +243,7 @@ class Client:
             save_to,
             on_reply,
             on_error,
+            on_silence,
             patience,
         )
         self._exchanges.append(exchange)
@@ -238,13 +253,18 @@ class Client:
         """Moves every exchange on, for at most about `budget` seconds, and calls back those that ended."""
         deadline = time.monotonic() + budget
         for exchange in list(self._exchanges):
+            if exchange not in self._exchanges:
+                continue  # a callback of another one has closed the client
             try:
                 while not exchange.finished and exchange.advance() and time.monotonic() < deadline:
                     pass
             except ClientError as error:
                 self._exchanges.remove(exchange)
                 exchange.finished = True
-                exchange.on_error(str(error))
+                if exchange.on_silence and isinstance(error, NoAnswerError):
+                    exchange.on_silence(error)
+                else:
+                    exchange.on_error(str(error))
                 continue
             if exchange.finished:
                 self._exchanges.remove(exchange)

@@ -17,6 +17,17 @@ class ClientError(Exception):
     """A request that got no usable answer; the message is one line for the user."""
 
 
+class NoAnswerError(ClientError):
+    """A request that ended before its answer was whole; what it asked for may have been done all the same.
+
+    `refused`: nobody listens at the address, so nothing was done and no engine runs there.
+    """
+
+    def __init__(self, message: str, refused: bool = False):
+        super().__init__(message)
+        self.refused = refused
+
+
 @dataclass(frozen=True)
 class Address:
     """Where a backend listens, and the token it asks for."""
@@ -122,7 +133,7 @@ class Decoder:
         if self.status and self._left is None and not self._chunked:
             self.done = True
         if not self.done:
-            raise ClientError("The engine closed the connection in the middle of an answer. Try again.")
+            raise NoAnswerError("The engine closed the connection in the middle of an answer. Try again.")
 
     def _read_head(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n")

@@ -146,6 +146,17 @@ def test_broken_answer_leaves_no_file(to_server, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_files_that_cannot_be_replaced_or_written_are_not_blamed_on_the_connection(to_server, tmp_path):
+    target = tmp_path / "big.bin"
+    target.mkdir()  # nothing can be moved there, as onto a file that Windows holds open
+    _, (error,) = ask(to_server, "GET", "/big", save_to=target)
+    assert f"{target} could not be replaced" in error and "load the results again" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["big.bin"]
+    (tmp_path / "other.part").mkdir()
+    _, (error,) = ask(to_server, "GET", "/big", save_to=tmp_path / "other")
+    assert "other.part could not be opened" in error
+
+
 def test_silence_ends_by_patience(to_server):
     _, (error,) = ask(to_server, "GET", "/silent", patience=0.2)
     assert "has not answered" in error
@@ -169,6 +180,32 @@ def test_cancelled_exchange_calls_nobody(to_server, tmp_path):
     exchange.cancel()
     to_server.tick()
     assert not to_server.busy and not called and not list(tmp_path.iterdir())
+
+
+def test_a_callback_may_close_the_client(to_server):
+    called = []
+
+    def close(reply):
+        called.append(reply)
+        to_server.close()
+
+    for _ in range(3):
+        to_server.request("GET", "/chunked", on_reply=close)
+    finish(to_server)
+    assert len(called) == 1
+
+
+def test_silence_is_told_from_an_answer_and_from_refusal(server, to_server):
+    told = []
+    assert ask(to_server, "GET", "/silent", patience=0.2, on_silence=told.append) == ([], [])
+    assert ask(to_server, "GET", "/short", on_silence=told.append) == ([], [])
+    _, (error,) = ask(to_server, "GET", "/no such#thing", on_silence=told.append)
+    assert "is not there" in error
+    gone = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    address = wire.Address("127.0.0.1", gone.server_address[1], "t")
+    gone.server_close()
+    ask(client.Client(address), "GET", "/health", on_silence=told.append)
+    assert [error.refused for error in told] == [False, False, True]
 
 
 def test_two_requests_share_the_ticks(server, to_server, tmp_path):
