@@ -62,9 +62,7 @@ def extend(task: Task) -> None:
     share = FRAMES_SHARE if request["reconstruct"] else 1.0
     _add_chunks(task, world, task.progress.part(0, share))
     if request["reconstruct"]:
-        builder.reconstruct_world(
-            world, mesh=request["mesh"], device=task.device, progress=task.progress.part(share, 1)
-        )
+        _reconstruct(task, world, task.progress.part(share, 1))
 
 
 def _add_chunks(task: Task, world: World, progress: Progress) -> None:
@@ -103,8 +101,14 @@ def _add_chunks(task: Task, world: World, progress: Progress) -> None:
 
 
 def reconstruct(task: Task) -> None:
-    world = World.open(task.world_folder)
-    builder.reconstruct_world(world, mesh=task.request["mesh"], device=task.device, progress=task.progress)
+    _reconstruct(task, World.open(task.world_folder), task.progress)
+
+
+def _reconstruct(task: Task, world: World, progress: Progress) -> None:
+    figures = builder.reconstruct_world(
+        world, mesh=task.request["mesh"], device=task.device, progress=progress
+    )
+    task.notes(figures["notes"])
 
 
 def export(task: Task) -> None:

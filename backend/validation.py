@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from backend.schemas import ExtendSettings, Options
 from lyra.errors import InvalidInputError
-from lyra.geometry.cameras import MAX_FRAMES, Trajectory
+from lyra.geometry.cameras import Trajectory
 from lyra.world import World
 
 SHOWN_CHARACTERS = 80
 
 
 def checked_path(settings: ExtendSettings, world: World) -> Trajectory:
-    """The path of an extend request, as it was given. Raises InvalidInputError."""
+    """The path of an extend request, as it was given. Raises InvalidInputError where the job would."""
+    from lyra import builder
+
     body = settings.trajectory
     path = Trajectory.checked(body.w2c, body.intrinsics, body.image_height, body.image_width)
-    path.require_world_length()
-    total = world.frames + len(path) - 1
-    if total > MAX_FRAMES:
-        raise InvalidInputError(
-            f"The world would have {total} frames; at most {MAX_FRAMES} are possible. Send a path of at most "
-            f"{MAX_FRAMES - world.frames + 1} frames, or begin a new world."
-        )
+    builder.prepare_path(world, path, settings.pose_scale)
     return path
 
 

@@ -16,7 +16,7 @@ from lyra.engines import check_options, create_engine, engine_info
 from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, SeedView
 from lyra.errors import InvalidInputError
 from lyra.files import require_space, whole_file
-from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
+from lyra.geometry.cameras import CHUNK_FRAMES, MAX_FRAMES, Trajectory
 from lyra.images import fit, load_image
 from lyra.metres import copy_in_metres
 from lyra.progress import SILENT, Progress
@@ -123,10 +123,18 @@ def prepare_path(
 ) -> tuple[Trajectory, list[str]]:
     """The path as the world will use it, and what the user should know about it.
 
-    Checks the length, fits the intrinsics to the world's size, scales translations and moves the start to the
-    world's newest camera. Preparing a prepared path changes nothing, so a resumed run sees the same numbers.
+    Checks the length, of the path and of the world with it, fits the intrinsics to the world's size, scales
+    translations and moves the start to the world's newest camera. Preparing a prepared path changes nothing, so a
+    resumed run sees the same numbers. Raises InvalidInputError.
     """
     path = trajectory.require_world_length().fitted(world.height, world.width)
+    total = world.frames + len(path) - 1
+    if total > MAX_FRAMES:
+        room = MAX_FRAMES - world.frames
+        shorter = f"Take a path of at most {room + 1} frames" if room else "Revert this world"
+        raise InvalidInputError(
+            f"The world would have {total} frames; at most {MAX_FRAMES} are possible. {shorter}, or begin a new world."
+        )
     notes = []
     if pose_scale != 1.0:
         path = path.scaled(pose_scale)
@@ -256,27 +264,34 @@ def _add_chunks(world: World, plan: Plan, engine: Engine, numbers: range, progre
 def reconstruct_world(
     world: World, *, mesh: bool = True, device: str | None = None, progress: Progress = SILENT
 ) -> dict:
-    """Writes results/splats.ply and, with `mesh`, results/mesh.glb and mesh.ply; returns the figures."""
-    from lyra.mesh import fuse, save_glb, save_ply
+    """Writes results/splats.ply and, with `mesh`, results/mesh.glb and mesh.ply; returns the figures.
+
+    A world with too little surface for a mesh, such as nothing but sky, gets splats alone, and the figures' `notes`
+    say why.
+    """
+    from lyra.mesh import NoSurfaceError, fuse, save_glb, save_ply
     from lyra.splats import psnr_along_path, reconstruct_splats, write_ply
 
     started = time.monotonic()
     device = device or "cpu"
     views = world.views()
     cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device)
-    sampled = _every(views, 10)
-    quality = psnr_along_path(cloud, sampled, progress.part(0.5, 0.6), device=device)
+    quality = psnr_along_path(cloud, _every(views, 10), progress.part(0.5, 0.6), device=device)
     results = {"frames": world.frames, "splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
+    results["notes"] = []
     # An old mesh must not stand beside new splats. The figures are there when all results are, so that a run
     # stopped from here on is seen as unfinished.
     world.clear_results()
     write_ply(cloud, world.results / "splats.ply")
-    # Nothing but sky has no surface; that is a world without a mesh, not a failure.
-    if mesh and any(np.isfinite(view.depth).any() for view in sampled):
-        surface = fuse(views, progress.part(0.6, 0.95), device=device)
-        save_glb(surface, world.results / "mesh.glb")
-        save_ply(surface, world.results / "mesh.ply")
-        results["faces"] = len(surface.faces)
+    if mesh:
+        try:
+            surface = fuse(views, progress.part(0.6, 0.95), device=device)
+        except NoSurfaceError as error:
+            results["notes"].append(f"There is no mesh. {error}")
+        else:
+            save_glb(surface, world.results / "mesh.glb")
+            save_ply(surface, world.results / "mesh.ply")
+            results["faces"] = len(surface.faces)
     results["seconds"] = round(time.monotonic() - started, 1)
     with whole_file(world.figures) as path:
         path.write_text(json.dumps(results, indent=2), "utf-8")

@@ -51,10 +51,10 @@ def run_generate(options: argparse.Namespace) -> None:
             device=options.device,
             progress=progress.part(0.05, 0.5),
         )
-        reconstruct_world(
+        figures = reconstruct_world(
             world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
         )
-    for line in [*world.notes, *notes]:
+    for line in [*world.notes, *notes, *figures["notes"]]:
         note(line)
     tell_results(world)
 
@@ -118,10 +118,10 @@ def run_extend(options: argparse.Namespace) -> None:
             device=options.device,
             progress=progress.part(0, 0.5),
         )
-        reconstruct_world(
+        figures = reconstruct_world(
             world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
         )
-    for line in notes:
+    for line in [*notes, *figures["notes"]]:
         note(line)
     tell_results(world)
 
@@ -141,10 +141,10 @@ def run_resume(options: argparse.Namespace) -> None:
                 f"{options.world} has no unfinished path; `lyra reconstruct {options.world}` makes splats and mesh "
                 "again."
             )
-        reconstruct_world(
+        figures = reconstruct_world(
             world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
         )
-    for line in notes or []:
+    for line in [*(notes or []), *figures["notes"]]:
         note(line)
     tell_results(world)
 
@@ -165,7 +165,9 @@ def run_reconstruct(options: argparse.Namespace) -> None:
     require_device(options.device)
     world = World.open(options.world)
     with progress_bar() as progress:
-        reconstruct_world(world, mesh=not options.no_mesh, device=options.device, progress=progress)
+        figures = reconstruct_world(world, mesh=not options.no_mesh, device=options.device, progress=progress)
+    for line in figures["notes"]:
+        note(line)
     tell_results(world)
 
 

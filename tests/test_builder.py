@@ -113,6 +113,22 @@ def test_a_missing_folder_of_results_is_made_again(small_scene, tmp_path):
     assert reconstruct_world(world, mesh=False)["splats"] > 0
 
 
+@pytest.mark.parametrize(("surface", "says"), [(2, "sky"), (6, "too little")])
+def test_a_world_with_too_little_surface_gets_splats_alone_and_a_note(surface, says, small_scene, tmp_path):
+    depth = np.full(SIZE, np.inf, np.float32)
+    depth[50 : 50 + surface, 50 : 50 + surface] = 3
+    np.savez(tmp_path / "depth.npz", depth=depth)
+    world = create_world(
+        tmp_path / "world", small_scene / "image.png", depth_file=tmp_path / "depth.npz", size=SIZE
+    )
+    results = reconstruct_world(world)
+    assert (results["faces"], results["splats"] > 0) == (0, True)
+    assert "no mesh" in results["notes"][0]
+    assert says in results["notes"][0]
+    assert available_items(world) == ["splats.ply", "trajectory.npz"]
+    assert world.reconstructed
+
+
 def test_a_path_that_starts_elsewhere_is_moved_and_that_is_said(small_scene, finished):
     path = Trajectory.load(small_scene / "path.npz")
     moved, notes = prepare_path(finished, path)
@@ -121,6 +137,17 @@ def test_a_path_that_starts_elsewhere_is_moved_and_that_is_said(small_scene, fin
     again, notes = prepare_path(finished, moved)
     np.testing.assert_array_equal(again.w2c, moved.w2c)
     assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("chunks", "total", "says"), [(99, 8081, "at most 81 frames"), (100, 8161, "Revert this world")]
+)
+def test_no_path_makes_a_world_too_long(chunks, total, says, small_scene, finished, monkeypatch):
+    world = World.open(finished.folder)
+    monkeypatch.setattr(world, "chunks", world.chunks[-1:] * chunks)
+    with pytest.raises(InvalidInputError, match=f"{total} frames.*8001.*{says}"):
+        extend_world(world, Trajectory.load(small_scene / "path.npz"))
+    assert world.load_plan() is None
 
 
 def test_another_lens_is_said(small_scene, finished):

@@ -1,7 +1,7 @@
 """Meshes: fuse, clean, colour, simplify, write."""
 
 from lyra.mesh.export import save_glb, save_ply
-from lyra.mesh.fuse import MeshSettings, fuse
+from lyra.mesh.fuse import MeshSettings, NoSurfaceError, fuse
 from lyra.mesh.surface import Mesh
 
-__all__ = ["Mesh", "MeshSettings", "fuse", "save_glb", "save_ply"]
+__all__ = ["Mesh", "MeshSettings", "NoSurfaceError", "fuse", "save_glb", "save_ply"]

@@ -20,6 +20,10 @@ from lyra.mesh.surface import Mesh, simplified, vertex_colors, without_small_par
 from lyra.progress import SILENT, Progress
 
 
+class NoSurfaceError(InvalidInputError):
+    """The views hold nothing that a mesh can be made of; splats can be."""
+
+
 @dataclass(frozen=True)
 class MeshSettings:
     """How a mesh is made.
@@ -47,7 +51,8 @@ def fuse(
 ) -> Mesh:
     """The surface that the views saw, coloured by them; open where they saw nothing, without sky.
 
-    Raises InvalidInputError without any surface, CancelledError when the user asked to stop.
+    Raises InvalidInputError without views, NoSurfaceError without any surface or with too little of it,
+    CancelledError when the user asked to stop.
     """
     settings = settings or MeshSettings()
     if len(views) == 0:
@@ -59,8 +64,9 @@ def fuse(
         chosen.append(views[int(index)])
     samples = [SurfaceSamples.of(view, device) for view in chosen]
     if not any(sample.used.any() for sample in samples):
-        raise InvalidInputError(
-            f"The depth of all {len(chosen)} views is sky; there is no surface to make a mesh of. Use splats alone."
+        raise NoSurfaceError(
+            f"The depth of all {len(chosen)} views is sky, or nearly; there is no surface to make a mesh of. "
+            "Use splats alone."
         )
     contraction = choose_contraction(chosen, samples)
     grid = allocate(
@@ -76,9 +82,9 @@ def fuse(
     vertices, faces = extract_surface(grid, progress.part(0.6, 0.75))
     vertices, faces = without_small_parts(vertices, faces, settings.min_part_faces)
     if not len(faces):
-        raise InvalidInputError(
-            f"Fusing {len(chosen)} views left no part of {settings.min_part_faces} triangles or more; "
-            "use larger frames or a smaller min_part_faces."
+        raise NoSurfaceError(
+            f"The surface of {len(chosen)} views has no part of {settings.min_part_faces} triangles or more, "
+            "too little for a mesh. Use splats alone, or larger frames."
         )
 
     def colored(part: Progress) -> np.ndarray:

@@ -13,9 +13,13 @@ from backend.errors import ConflictError, RangeError, StartError, status_of
 from backend.estimate import expected_seconds, seconds_left
 from backend.events import KEPT_EVENTS, EventLog
 from backend.log import JsonLines
+from backend.schemas import ExtendSettings
 from backend.store import Job, JobStore
 from backend.uploads import plain_name, store_upload
+from backend.validation import checked_path
 from lyra.errors import DiskFullError, EngineNotReadyError, InvalidInputError
+from tests.backend.service import straight_path
+from tests.test_world import make_world
 
 
 def test_every_failure_has_its_status():
@@ -76,6 +80,15 @@ def test_time_left_moves_from_history_to_the_own_pace():
     assert seconds_left(0.5, 50.0, None) == 50.0
     assert seconds_left(0.5, 50.0, 60.0) == 40.0
     assert seconds_left(1.0, 50.0, 60.0) == 0.0
+
+
+def test_a_path_that_makes_the_world_too_long_is_refused_before_a_job_is_made(tmp_path):
+    world = make_world(tmp_path / "world")
+    settings = ExtendSettings(trajectory=straight_path())
+    assert len(checked_path(settings, world)) == 81
+    world.chunks = [None] * 100
+    with pytest.raises(InvalidInputError, match="8081 frames; at most 8001"):
+        checked_path(settings, world)
 
 
 def test_old_events_are_dropped_and_the_newest_kept():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lyra.errors import CancelledError, InvalidInputError
-from lyra.mesh import MeshSettings, fuse
+from lyra.mesh import MeshSettings, NoSurfaceError, fuse
 from lyra.mesh.surface import vertex_normals
 from lyra.progress import Progress
 from tests.splats.scenes import make_views, surface_distance, texture
@@ -92,9 +92,13 @@ def test_nothing_to_fuse_is_explained(views):
     with pytest.raises(InvalidInputError, match="0 views"):
         fuse([])
     sky = replace(views[0], depth=np.full((HEIGHT, WIDTH), np.inf, np.float32))
-    with pytest.raises(InvalidInputError, match="sky"):
+    with pytest.raises(NoSurfaceError, match="sky"):
         fuse([sky])
-    with pytest.raises(InvalidInputError, match="1000000 triangles"):
+    speck = sky.depth.copy()
+    speck[20:24, 30:34] = 3
+    with pytest.raises(NoSurfaceError, match="300 triangles"):
+        fuse([replace(sky, depth=speck)])
+    with pytest.raises(NoSurfaceError, match="1000000 triangles"):
         fuse(views[:1], settings=replace(SETTINGS, min_part_faces=1_000_000))
 
 
