@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import bpy
 
 from . import preferences, session
 from .importers import results
 
 # Ids become names of folders and parts of addresses; one from a foreign .blend is checked first.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+SEED_FILES = ("seed_points.ply", "seed.png")
+WALKTHROUGH = "walkthrough.mp4"
 
 
 def valid(identifier: str) -> bool:
@@ -25,41 +33,101 @@ def valid(identifier: str) -> bool:
 
 def fetch_seed(world: dict) -> None:
     """Downloads what a world's first picture left and imports it."""
-    names = ["seed_points.ply", "seed.png"]
+    files = {name: folder_of(world["id"]) / name for name in SEED_FILES}
 
-    def complete(folder: Path) -> None:
-        session.current.tasks.append(results.import_seed(world, folder / names[0], folder / names[1]))
+    def complete() -> None:
+        session.current.tasks.append(results.import_seed(world, *files.values()))
 
-    _fetch(world, names, complete)
+    _fetch(world, files, complete)
 
 
 def fetch_results(world: dict) -> None:
     """Downloads a world's newest results and imports them."""
-    there = {file["path"] for file in world["files"]}
-    chunks = [f"chunks/{chunk['index']:04d}/trajectory.npz" for chunk in world["chunks"]]
-    names = [name for name in ("results/splats.ply", "results/mesh.ply", "walkthrough.mp4") if name in there]
+    files, local = _results(world)
 
-    def complete(folder: Path) -> None:
-        def file(name: str) -> Path | None:
-            return folder / name if name in names else None
-
-        files = results.Files(
-            splats=file("results/splats.ply"),
-            mesh=file("results/mesh.ply"),
-            walkthrough=file("walkthrough.mp4"),
-            chunks=[folder / name for name in chunks],
-        )
+    def complete() -> None:
+        _remove_old_walkthroughs(files.walkthrough, folder_of(world["id"]))
         session.current.tasks.append(results.import_results(world, files))
 
-    _fetch(world, names + chunks, complete)
+    _fetch(world, local, complete)
 
 
-def _fetch(world: dict, names: list[str], complete: Callable[[Path], None]) -> None:
-    """Downloads files of a world side by side, then calls `complete` with the folder they lie in."""
+def fetch_world(world: dict, stand: Callable[[], bpy.types.Object], then: Callable[[], None]) -> None:
+    """Downloads all of a world and imports it under the empty that `stand` gives; then calls `then`."""
+    seed = {name: folder_of(world["id"]) / name for name in SEED_FILES}
+    files, local = _results(world)
+
+    def importing() -> Iterator[None]:
+        yield from results.import_world(world, *seed.values(), files, stand)
+        then()
+
+    _fetch(world, seed | local, lambda: session.current.tasks.append(importing()))
+
+
+def forget(world_id: str) -> None:
+    """Removes what was downloaded of a world that is deleted. Files that another program holds open may stay."""
+    if not _ID.fullmatch(world_id):
+        return
+    folder = folder_of(world_id).resolve()
+    for clip in list(bpy.data.movieclips):
+        # Blender holds its video open, though nothing shows it any more.
+        if not clip.users and _absolute(clip.filepath).is_relative_to(folder):
+            bpy.data.movieclips.remove(clip)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _absolute(path: str) -> Path:
+    return Path(bpy.path.abspath(path)).resolve()
+
+
+def folder_of(world_id: str) -> Path:
+    """Where the files of a world are downloaded to."""
+    return preferences.user_folder("downloads") / world_id
+
+
+def walkthrough_name(world: dict) -> str:
+    """The local name of a world's walkthrough: another one for each state of the world.
+
+    Blender holds the videos of its clips open, which keeps Windows from replacing them; and undo and older .blends go
+    on with the video they were saved with.
+    """
+    state = [world["frames"], world["chunks"], _size(world, WALKTHROUGH)]
+    digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    return f"walkthrough-{world['frames']}-{digest[:8]}.mp4"
+
+
+def _results(world: dict) -> tuple[results.Files, dict[str, Path]]:
+    """Where the results that a world has go, and the same by their names in the world's folder."""
+    folder, there = folder_of(world["id"]), {file["path"] for file in world["files"]}
+    chunks = [f"chunks/{chunk['index']:04d}/trajectory.npz" for chunk in world["chunks"]]
+    local = {
+        "results/splats.ply": folder / "results/splats.ply",
+        "results/mesh.ply": folder / "results/mesh.ply",
+        WALKTHROUGH: folder / walkthrough_name(world),
+    }
+    local = {name: file for name, file in local.items() if name in there}
+    files = results.Files(
+        splats=local.get("results/splats.ply"),
+        mesh=local.get("results/mesh.ply"),
+        walkthrough=local.get(WALKTHROUGH),
+        chunks=[folder / name for name in chunks],
+    )
+    return files, local | dict(zip(chunks, files.chunks, strict=True))
+
+
+def _size(world: dict, name: str) -> int | None:
+    return next((file["size"] for file in world["files"] if file["path"] == name), None)
+
+
+def _fetch(world: dict, files: dict[str, Path], complete: Callable[[], None]) -> None:
+    """Downloads files of a world, name -> where it goes, side by side; calls `complete` when all are there."""
     if not valid(world["id"]):
         return
-    folder = preferences.user_folder("downloads") / world["id"]
-    left = set(names)
+    video = files.get(WALKTHROUGH)
+    if video and video.is_file() and video.stat().st_size == _size(world, WALKTHROUGH):
+        # Its name says that it is this one. A clip may hold it open.
+        files = {name: file for name, file in files.items() if name != WALKTHROUGH}
+    left = set(files)
     exchanges = []
 
     def failed(message: str) -> None:
@@ -70,18 +138,30 @@ def _fetch(world: dict, names: list[str], complete: Callable[[Path], None]) -> N
     def arrived(name: str) -> None:
         left.discard(name)
         if not left:
-            complete(folder)
+            complete()
 
-    if not names:
-        complete(folder)
-    for name in names:
+    if not files:
+        complete()
+    for name, file in files.items():
         exchanges.append(
             session.current.client.request(
                 "GET",
                 f"/worlds/{world['id']}/files/{name}",
-                save_to=folder / name,
+                save_to=file,
                 on_reply=lambda _reply, name=name: arrived(name),
                 on_error=failed,
             )
         )
     session.wake()
+
+
+def _remove_old_walkthroughs(newest: Path | None, folder: Path) -> None:
+    """Videos that nothing in the file shows go. The one that is replaced now is still shown, so undo finds it."""
+    if session.current.tasks:
+        return  # an import under way may be about to show one
+    used = {Path(path).resolve() for path in bpy.utils.blend_paths(absolute=True)}
+    for file in folder.glob("walkthrough*.mp4"):
+        if file != newest and file.resolve() not in used:
+            # Another Blender may hold it open, which on Windows keeps it from being removed.
+            with contextlib.suppress(OSError):
+                file.unlink()

@@ -126,7 +126,10 @@ def delete(world_id: str) -> None:
         session.current.jobs.pop(world_id, None)
         if empty := worlds.find(world_id):
             worlds.delete(empty)
+            fetching.forget(world_id)
             worlds.push_undo("Delete World")
+        else:
+            fetching.forget(world_id)
 
     _client().request("DELETE", f"/worlds/{world_id}", on_reply=done, on_error=session.current.say)
     session.wake()

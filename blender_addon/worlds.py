@@ -62,12 +62,8 @@ def collection_of(empty: bpy.types.Object) -> bpy.types.Collection:
 
 def create(scene: bpy.types.Scene, world: dict, matrix: np.ndarray) -> bpy.types.Object:
     """The collection and the empty of a new world; `matrix` (4, 4) is the empty's."""
-    root = bpy.data.collections.get(ROOT) or bpy.data.collections.new(ROOT)
-    if root.name not in scene.collection.children:
-        scene.collection.children.link(root)
-    collection = bpy.data.collections.new(world["name"])
-    collection["lyra_world_id"] = world["id"]
-    root.children.link(collection)
+    collection = _new_collection(world)
+    _link_to_scene(scene, collection)
     empty = bpy.data.objects.new(world["name"], None)
     empty.empty_display_type = "ARROWS"
     empty.empty_display_size = 0.25
@@ -75,6 +71,43 @@ def create(scene: bpy.types.Scene, world: dict, matrix: np.ndarray) -> bpy.types
     collection.objects.link(empty)
     describe(empty, world)
     return empty
+
+
+def _new_collection(world: dict) -> bpy.types.Collection:
+    collection = bpy.data.collections.new(world["name"])
+    collection["lyra_world_id"] = world["id"]
+    return collection
+
+
+def _link_to_scene(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
+    root = bpy.data.collections.get(ROOT) or bpy.data.collections.new(ROOT)
+    if root.name not in scene.collection.children:
+        scene.collection.children.link(root)
+    if collection.name not in root.children:
+        root.children.link(collection)
+
+
+def choose(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
+    """Makes a world the one that the panels work on, and selects its empty.
+
+    An empty that was deleted in the viewport stays in the file while a scene's settings point at it: such a one is
+    brought back into the scene, with what is left of its parts.
+    """
+    if not any(empty.name in other.objects for other in bpy.data.scenes):
+        own = (one for one in bpy.data.collections if one.get("lyra_world_id") == empty.lyra.world_id)
+        collection = next(own, None) or _new_collection(description(empty))
+        for obj in (empty, *empty.children):
+            if obj.name not in collection.objects and (obj == empty or not obj.users_collection):
+                collection.objects.link(obj)
+        _link_to_scene(scene, collection)
+    scene.lyra.world = empty
+    for layer in scene.view_layers:
+        active = layer.objects.active
+        if empty.name in layer.objects and (active is None or active.mode == "OBJECT"):
+            for other in list(layer.objects.selected):
+                other.select_set(False, view_layer=layer)
+            empty.select_set(True, view_layer=layer)
+            layer.objects.active = empty
 
 
 def add_to_path(empty: bpy.types.Object, obj: bpy.types.Object) -> None:
@@ -88,20 +121,58 @@ def part(empty: bpy.types.Object, role: str) -> bpy.types.Object | None:
     return next((child for child in empty.children if child.get(ROLE) == role), None)
 
 
-def add(empty: bpy.types.Object, role: str, obj: bpy.types.Object, local: np.ndarray | None = None) -> None:
-    """Puts an object into a world, in the place of the one that played its role before."""
-    remove(empty, role)
-    obj[ROLE] = role
+def add(
+    empty: bpy.types.Object, role: str, obj: bpy.types.Object, local: np.ndarray | None = None
+) -> bpy.types.Object:
+    """Puts a new object into a world, in the place of the one that played its role before; returns what stands there.
+
+    Scenes, constraints, markers, animation and collections of the artist may point at the one before, so that one
+    stays and takes the data of the new one, which goes. `local` (4, 4) is its matrix under the empty.
+    """
+    old = part(empty, role)
+    if old is not None and _take_data(old, obj):
+        obj = old
+    else:
+        _link(empty, role, obj)
     if licence := description(empty)["license"]:
         # Splats and mesh are carried on into other files, where the empty does not come along.
         obj["lyra_license"] = licence
-    collection = collection_of(empty)
-    for other in list(obj.users_collection):
-        other.objects.unlink(obj)
-    collection.objects.link(obj)
     obj.parent = empty
     obj.matrix_parent_inverse = Matrix()
     obj.matrix_basis = to_matrix(np.eye(4) if local is None else local)
+    return obj
+
+
+def _link(empty: bpy.types.Object, role: str, obj: bpy.types.Object) -> None:
+    """Links a new object to a world's collection. What pointed at the one before points at the new one."""
+    for other in list(obj.users_collection):
+        other.objects.unlink(obj)
+    collection_of(empty).objects.link(obj)
+    if old := part(empty, role):
+        old.user_remap(obj)
+        remove(empty, role)
+    obj[ROLE] = role
+
+
+def _take_data(old: bpy.types.Object, new: bpy.types.Object) -> bool:
+    """Moves the data of a new object into the old one and removes the new one; the artist's materials stay.
+
+    False where that cannot be: an object that is being edited, or one whose data the artist has converted.
+    """
+    before, data = old.data, new.data
+    if type(before) is not type(data) or old.mode != "OBJECT":
+        return False
+    materials, name = list(getattr(before, "materials", ())), before.name
+    old.data = data
+    bpy.data.objects.remove(new)
+    if materials:
+        data.materials.clear()
+        for material in materials:
+            data.materials.append(material)
+    if before.users == 0:
+        bpy.data.batch_remove([before])
+        data.name = name
+    return True
 
 
 def remove(empty: bpy.types.Object, role: str) -> None:

@@ -60,11 +60,9 @@ def keys(path: Path3D) -> Keys:
     return Keys(matrices[:, :3, 3], np.array([tuple(rotation) for rotation in rotations]), lenses)
 
 
-def build(keys: Keys, name: str, first_frame: int) -> bpy.types.Object:
-    """A camera keyed on every frame, to hang under a world's empty."""
-    data = bpy.data.cameras.new(name)
-    conversion.apply_lens(data, keys.lenses[0])
-    obj = bpy.data.objects.new(name, data)
+def key(obj: bpy.types.Object, keys: Keys, first_frame: int) -> None:
+    """Keys a camera on every frame, in place of the keys it had; whatever else the artist has set on it stays."""
+    conversion.apply_lens(obj.data, keys.lenses[0])
     obj.rotation_mode = "QUATERNION"
     frames = first_frame + np.arange(len(keys.lenses), dtype=np.float64)
     _animate(obj, "OBJECT", frames, {"location": keys.location, "rotation_quaternion": keys.rotation})
@@ -72,9 +70,9 @@ def build(keys: Keys, name: str, first_frame: int) -> bpy.types.Object:
         name: np.array([[getattr(lens, key)] for lens in keys.lenses]) for name, key in _LENS_CHANNELS.items()
     }
     moving = {path: values for path, values in settings.items() if np.ptp(values) > STILL}
+    _remove_keys(obj.data, set(settings))
     if moving:
-        _animate(data, "CAMERA", frames, moving)
-    return obj
+        _animate(obj.data, "CAMERA", frames, moving)
 
 
 def see_far(camera: bpy.types.Camera, depth: float) -> None:
@@ -88,7 +86,10 @@ def local_scale(scale: float) -> np.ndarray:
 
 
 def load_clip(file: Path) -> bpy.types.MovieClip:
-    return bpy.data.movieclips.load(str(file), check_existing=False)
+    """The clip of a video; one that the file has already is read anew, as it may have been gone meanwhile."""
+    clip = bpy.data.movieclips.load(str(file), check_existing=True)
+    clip.filepath = clip.filepath
+    return clip
 
 
 def load_image(file: Path) -> bpy.types.Image:
@@ -106,11 +107,19 @@ def load_image(file: Path) -> bpy.types.Image:
 
 
 def put_clip_behind(camera: bpy.types.Camera, clip: bpy.types.MovieClip, first_frame: int) -> None:
-    """Shows a video behind what the camera sees, its first picture on scene frame `first_frame`."""
+    """Shows a walkthrough behind what the camera sees, its first picture on scene frame `first_frame`.
+
+    It takes the place of the one that the camera showed before.
+    """
     clip.frame_start = first_frame
-    background = _background(camera)
+    shown = (entry for entry in camera.background_images if entry.source == "MOVIE_CLIP")
+    background = next((entry for entry in shown if _is_walkthrough(entry.clip)), None) or _background(camera)
     background.source = "MOVIE_CLIP"
     background.clip = clip
+
+
+def _is_walkthrough(clip: bpy.types.MovieClip | None) -> bool:
+    return clip is None or bpy.path.basename(clip.filepath).startswith("walkthrough")
 
 
 def put_image_behind(camera: bpy.types.Camera, image: bpy.types.Image) -> None:
@@ -129,7 +138,11 @@ def _background(camera: bpy.types.Camera) -> bpy.types.CameraBackgroundImage:
 
 
 def _animate(owner: bpy.types.ID, kind: str, frames: np.ndarray, channels: dict[str, np.ndarray]) -> None:
-    """Keys properties of an ID linearly: data path -> values (N, components). Layered actions, as 5.0 asks for."""
+    """Keys properties of an ID linearly: data path -> values (N, components). Layered actions, as 5.0 asks for.
+
+    An action that keyed one of them before gives way, whatever else it keyed.
+    """
+    _remove_keys(owner, set(channels))
     action = bpy.data.actions.new(owner.name)
     slot = action.slots.new(kind, owner.name)
     strip = action.layers.new("Layer").strips.new(type="KEYFRAME")
@@ -146,3 +159,18 @@ def _animate(owner: bpy.types.ID, kind: str, frames: np.ndarray, channels: dict[
     animation = owner.animation_data_create()
     animation.action = action
     animation.action_slot = slot
+
+
+def _remove_keys(owner: bpy.types.ID, channels: set[str]) -> None:
+    """Takes the action off an ID that keys one of its channels, and out of the file when nothing else uses it."""
+    animation = owner.animation_data
+    action = animation.action if animation else None
+    if action is None:
+        return
+    strips = (strip for layer in action.layers for strip in layer.strips)
+    bags = (bag for strip in strips for bag in strip.channelbags)
+    if channels.isdisjoint(curve.data_path for bag in bags for curve in bag.fcurves):
+        return
+    animation.action = None
+    if action.users == 0:
+        bpy.data.actions.remove(action)

@@ -31,8 +31,40 @@ class Files:
     chunks: list[Path]
 
 
+# Puts what was made of a world under its empty, all at once.
+Place = Callable[[bpy.types.Object], None]
+
+
 def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[None]:
     """The seed points and the camera of a world whose empty stands already; it gets the world's scale here."""
+    place = yield from _making_seed(world, points_file, image_file)
+    if empty := worlds.find(world["id"]):  # else the artist has deleted it, or undone its start
+        place(empty)
+        worlds.push_undo("Import First Picture")
+
+
+def import_results(world: dict, files: Files) -> Iterator[None]:
+    """Splats, mesh, the sampled camera and the walkthrough of a world, in place of what stood there before."""
+    place = yield from _making_results(world, files)
+    if empty := worlds.find(world["id"]):  # else the artist has deleted it, or undone its start
+        place(empty)
+        worlds.push_undo("Import World")
+
+
+def import_world(
+    world: dict, points_file: Path, image_file: Path, files: Files, stand: Callable[[], bpy.types.Object]
+) -> Iterator[None]:
+    """All of a world at once. `stand` gives the empty to hang it under, once everything is made."""
+    place_seed = yield from _making_seed(world, points_file, image_file)
+    place_results = yield from _making_results(world, files)
+    empty = stand()
+    place_seed(empty)
+    place_results(empty)
+    worlds.push_undo("Open World")
+
+
+def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[None]:
+    """Makes the seed points and the picture of a world; returns their Place."""
     intrinsics = np.array(world["intrinsics"])
     vertices = yield from points.reading(points_file)
     yield
@@ -48,42 +80,43 @@ def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[No
     make_image = _Early([lambda _data: camera.load_image(image_file)])
     for make in (make_points, make_nodes, make_image):
         yield from make.steps()
-    empty = worlds.find(world["id"])
-    if empty is None:
-        return  # the artist has deleted it, or undone its start
-    scene = worlds.scene_of(empty)
-    scale = world["scale"] / scene.unit_settings.scale_length
-    placed = conversion.rigid(np.array(empty.matrix_world), empty.name)
-    empty.matrix_world = worlds.to_matrix(placed @ np.diag([scale, scale, scale, 1.0]))
-    worlds.describe(empty, world)
-    empty.lyra.depth = depth
-    empty.lyra.job = ""
 
-    obj = bpy.data.objects.new(f"{name} Points", make_points.result())
-    worlds.add(empty, worlds.POINTS, obj)
-    splat_nodes.attach(obj, make_nodes.result())
+    def place(empty: bpy.types.Object) -> None:
+        scene = worlds.scene_of(empty)
+        scale = world["scale"] / scene.unit_settings.scale_length
+        placed = conversion.rigid(np.array(empty.matrix_world), empty.name)
+        empty.matrix_world = worlds.to_matrix(placed @ np.diag([scale, scale, scale, 1.0]))
+        worlds.describe(empty, world)
+        empty.lyra.depth = depth
+        empty.lyra.job = ""
 
-    seed_camera = bpy.data.objects.new(f"{name} Camera", bpy.data.cameras.new(f"{name} Camera"))
-    lens = conversion.intrinsics_lens(intrinsics, world["width"], world["height"])
-    conversion.apply_lens(seed_camera.data, lens)
-    camera.see_far(seed_camera.data, depth * scale)
-    camera.put_image_behind(seed_camera.data, make_image.result())
-    local = conversion.cameras_under_empty(np.eye(4)[None], scale)[0]
-    worlds.add(empty, worlds.SEED_CAMERA, seed_camera, local)
+        obj = bpy.data.objects.new(f"{name} Points", make_points.result())
+        splat_nodes.attach(worlds.add(empty, worlds.POINTS, obj), make_nodes.result())
 
-    scene.camera = seed_camera
-    if scene.lyra.match_render_size:
-        scene.render.resolution_x, scene.render.resolution_y = world["width"], world["height"]
-        scene.render.resolution_percentage = 100
-        scene.render.pixel_aspect_x = scene.render.pixel_aspect_y = 1.0
-    scene.lyra.world = empty
-    scene.lyra.show = "POINTS"
-    worlds.look_through_camera(scene)
-    worlds.push_undo("Import First Picture")
+        lens = conversion.intrinsics_lens(intrinsics, world["width"], world["height"])
+        data = bpy.data.cameras.new(f"{name} Camera")
+        conversion.apply_lens(data, lens)
+        camera.see_far(data, depth * scale)
+        camera.put_image_behind(data, make_image.result())
+        local = conversion.cameras_under_empty(np.eye(4)[None], scale)[0]
+        seed_camera = worlds.add(
+            empty, worlds.SEED_CAMERA, bpy.data.objects.new(f"{name} Camera", data), local
+        )
+
+        scene.camera = seed_camera
+        if scene.lyra.match_render_size:
+            scene.render.resolution_x, scene.render.resolution_y = world["width"], world["height"]
+            scene.render.resolution_percentage = 100
+            scene.render.pixel_aspect_x = scene.render.pixel_aspect_y = 1.0
+        scene.lyra.world = empty
+        scene.lyra.show = "POINTS"
+        worlds.look_through_camera(scene)
+
+    return place
 
 
-def import_results(world: dict, files: Files) -> Iterator[None]:
-    """Splats, mesh, the sampled camera and the walkthrough of a world, in place of what stood there before."""
+def _making_results(world: dict, files: Files) -> Iterator[None]:
+    """Makes splats, mesh, keys and the clip of a world; returns their Place."""
     name = world["name"]
     make_splats = make_mesh = make_clip = None
     if files.splats and not splats.NATIVE:
@@ -104,37 +137,51 @@ def import_results(world: dict, files: Files) -> Iterator[None]:
     path = camera.read_path(world, files.chunks)
     keys = camera.keys(path)
     yield
-    empty = worlds.find(world["id"])
-    if empty is None:
-        return  # the artist has deleted it, or undone its start
-    scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
-    worlds.describe(empty, world)
-    empty.lyra.job = ""
-    for role in (worlds.SPLATS, worlds.MESH, worlds.CAMERA):
-        worlds.remove(empty, role)
-    if make_splats:
-        obj = bpy.data.objects.new(f"{name} Splats", make_splats.result())
-        worlds.add(empty, worlds.SPLATS, obj)
-        splat_nodes.attach(obj, make_nodes.result())
-    elif files.splats:
-        obj = splats.import_native(files.splats)
-        obj.name = f"{name} Splats"
-        worlds.add(empty, worlds.SPLATS, obj)
-    if make_mesh:
-        worlds.add(empty, worlds.MESH, bpy.data.objects.new(f"{name} Mesh", make_mesh.result()))
-    if len(path.w2c) > 1:
-        first = empty.lyra.first_frame
-        obj = camera.build(keys, f"{name} Walkthrough", first)
-        worlds.add(empty, worlds.CAMERA, obj, camera.local_scale(scale))
-        camera.see_far(obj.data, empty.lyra.depth * scale)
-        if make_clip:
-            camera.put_clip_behind(obj.data, make_clip.result(), first)
-    shown = "SPLATS" if files.splats else "MESH" if files.mesh else "POINTS"
-    worlds.show(empty, shown)
-    scene = worlds.scene_of(empty)
-    if scene.lyra.world == empty:
-        scene.lyra.show = shown
-    worlds.push_undo("Import World")
+
+    def place(empty: bpy.types.Object) -> None:
+        scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
+        worlds.describe(empty, world)
+        empty.lyra.job = ""
+        if make_splats:
+            obj = bpy.data.objects.new(f"{name} Splats", make_splats.result())
+            splat_nodes.attach(worlds.add(empty, worlds.SPLATS, obj), make_nodes.result())
+        elif files.splats:
+            obj = splats.import_native(files.splats)
+            obj.name = f"{name} Splats"
+            worlds.add(empty, worlds.SPLATS, obj)
+        else:
+            worlds.remove(empty, worlds.SPLATS)
+        if make_mesh:
+            worlds.add(empty, worlds.MESH, bpy.data.objects.new(f"{name} Mesh", make_mesh.result()))
+        else:
+            worlds.remove(empty, worlds.MESH)
+        if len(path.w2c) > 1:
+            _place_camera(
+                empty, f"{name} Walkthrough", keys, make_clip.result() if make_clip else None, scale
+            )
+        else:
+            worlds.remove(empty, worlds.CAMERA)
+        shown = "SPLATS" if files.splats else "MESH" if files.mesh else "POINTS"
+        worlds.show(empty, shown)
+        scene = worlds.scene_of(empty)
+        if scene.lyra.world == empty:
+            scene.lyra.show = shown
+
+    return place
+
+
+def _place_camera(
+    empty: bpy.types.Object, name: str, keys: camera.Keys, clip: bpy.types.MovieClip | None, scale: float
+) -> None:
+    """The sampled camera of a world: the one that stands there gets other keys, and the walkthrough behind it."""
+    obj = worlds.part(empty, worlds.CAMERA)
+    if obj is None:
+        obj = worlds.add(empty, worlds.CAMERA, bpy.data.objects.new(name, bpy.data.cameras.new(name)))
+    obj.matrix_basis = worlds.to_matrix(camera.local_scale(scale))
+    camera.key(obj, keys, empty.lyra.first_frame)
+    camera.see_far(obj.data, empty.lyra.depth * scale)
+    if clip:
+        camera.put_clip_behind(obj.data, clip, empty.lyra.first_frame)
 
 
 def _splat_attributes(vertices: ply.Element, decode: Callable[[ply.Element], splats.Cloud]) -> Iterator[None]:

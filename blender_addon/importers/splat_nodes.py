@@ -26,6 +26,8 @@ MAX_LAYERS = 7
 
 def attach(obj: bpy.types.Object, group: bpy.types.NodeTree) -> None:
     """Gives a splat object the modifier that renders it. In the viewport the extension's own drawing shows it."""
+    if GROUP in obj.modifiers:
+        return  # an object that has got other splats keeps what the artist has set there
     modifier = obj.modifiers.new(GROUP, "NODES")
     modifier.node_group = group
     modifier.show_viewport = False

@@ -1,8 +1,8 @@
 """What the artist can do, one file per step."""
 
-from . import depth, engine, generate, path, prompts, results, scale, seed, weights
+from . import depth, engine, generate, opening, path, prompts, results, scale, seed, weights
 
-_modules = (seed, depth, path, generate, prompts, results, scale, engine, weights)
+_modules = (seed, opening, depth, path, generate, prompts, results, scale, engine, weights)
 
 
 def register() -> None:

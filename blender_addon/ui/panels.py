@@ -37,6 +37,7 @@ class LYRA_PT_image(_Panel, bpy.types.Panel):
         row = layout.row()
         row.scale_y = 1.3
         row.operator("lyra.start_world", icon="WORLD")
+        row.operator("lyra.open_world", icon="FILE_FOLDER")
 
 
 class LYRA_PT_image_options(_Panel, bpy.types.Panel):

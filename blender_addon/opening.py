@@ -1,0 +1,78 @@
+"""Worlds that the engine keeps, brought into the open file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import bpy
+import numpy as np
+
+from . import conversion, fetching, jobs, session, worlds
+from .wire import Reply
+
+# The worlds that can be opened, the newest first, as the engine listed them last.
+listed: list[dict] = []
+
+
+def ask(then: Callable[[], None]) -> None:
+    """Asks the engine for its worlds and then calls `then`, unless there is none to open."""
+
+    def known(reply: Reply) -> None:
+        ready = [world for world in reply.json() if world["state"] == "ready"]
+        listed[:] = sorted(ready, key=lambda world: world["created"], reverse=True)
+        if listed:
+            then()
+        else:
+            session.current.say("The engine has no world that could be opened. Start one from an image.")
+
+    session.current.client.request("GET", "/worlds", on_reply=known, on_error=session.current.say)
+    session.wake()
+
+
+def open_world(world_id: str, scene_name: str, first_camera: np.ndarray) -> None:
+    """Brings a world into the scene of this name, its first camera at `first_camera` (4, 4).
+
+    One that is in the file already is chosen there; what is missing of it is loaded.
+    """
+
+    def scene() -> bpy.types.Scene:
+        return bpy.data.scenes.get(scene_name) or bpy.context.scene
+
+    def known(reply: Reply) -> None:
+        world = reply.json()
+        if world["state"] != "ready":
+            session.current.say(f"World '{world['name']}' is still being started. Open it when that is done.")
+            return
+        empty = worlds.find(world_id)
+        if empty is not None:
+            worlds.choose(scene(), empty)
+            if worlds.part(empty, worlds.SEED_CAMERA):
+                worlds.push_undo("Choose World")
+                return
+
+        def stand() -> bpy.types.Object:
+            matrix = conversion.world_matrix(first_camera, 1.0)
+            # The artist may have opened it twice, or undone what chose it.
+            empty = worlds.find(world_id) or worlds.create(scene(), world, matrix)
+            worlds.choose(scene(), empty)
+            return empty
+
+        fetching.fetch_world(world, stand, lambda: _follow_active(world_id))
+
+    if fetching.valid(world_id):
+        session.current.client.request(
+            "GET", f"/worlds/{world_id}", on_reply=known, on_error=session.current.say
+        )
+        session.wake()
+
+
+def _follow_active(world_id: str) -> None:
+    """Watches the job of a world that another Blender has begun, if there is one."""
+
+    def known(reply: Reply) -> None:
+        for job in reply.json():
+            jobs.follow(job)
+
+    path = f"/jobs?world_id={world_id}&active=true"
+    session.current.client.request("GET", path, on_reply=known, on_error=session.current.say)
+    session.wake()

@@ -1,0 +1,83 @@
+"""Step one for a world that is there already: choose it from the engine's list."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import EnumProperty
+
+from .. import opening, session
+from .seed import standpoint
+
+# Blender does not keep the texts of an enumeration that a function makes; somebody has to.
+_items: list[tuple[str, str, str]] = []
+
+
+def _choices(_operator, _context) -> list[tuple[str, str, str]]:
+    _items[:] = [
+        (
+            world["id"],
+            f"{world['name']}, {world['frames']:,} frame{'' if world['frames'] == 1 else 's'}",
+            f"{world['width']} x {world['height']}, {world['engine']}, made on {world['created'][:10]}",
+        )
+        for world in opening.listed
+    ]
+    return _items
+
+
+class LYRA_OT_open_world(bpy.types.Operator):
+    bl_idname = "lyra.open_world"
+    bl_label = "Open World"
+    bl_description = "Bring a world that the engine keeps into this file, at the 3D cursor"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context):
+        window = context.window.as_pointer() if context.window else None
+
+        def show() -> None:
+            for candidate in context.window_manager.windows:
+                if candidate.as_pointer() == window:
+                    with bpy.context.temp_override(window=candidate):
+                        bpy.ops.lyra.choose_world("INVOKE_DEFAULT")
+
+        session.current.ensure(lambda: opening.ask(show))
+        if session.current.message:
+            self.report({"ERROR"}, session.current.message)
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class LYRA_OT_choose_world(bpy.types.Operator):
+    bl_idname = "lyra.choose_world"
+    bl_label = "Choose World"
+    bl_description = "Bring this world into the file, or choose it there"
+    bl_options = {"REGISTER", "INTERNAL"}
+    bl_property = "world"
+
+    world: EnumProperty(name="World", items=_choices, options={"SKIP_SAVE"})
+
+    def invoke(self, context, event):
+        context.window_manager.invoke_search_popup(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        scene, world_id = context.scene, self.world
+        # As Start World stands in a scene without a camera, but from the cursor on.
+        first_camera = standpoint(context, None)
+        first_camera[:3, 3] += scene.cursor.location
+        name = scene.name
+        session.current.ensure(lambda: opening.open_world(world_id, name, first_camera))
+        self.report({"INFO"}, "The world is being loaded")
+        return {"FINISHED"}
+
+
+classes = (LYRA_OT_open_world, LYRA_OT_choose_world)
+
+
+def register() -> None:
+    for cls in classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)
