@@ -5,7 +5,9 @@ It is kept on the scene beside the depth file, as JSON, and empty for a file tha
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 
 import bpy
@@ -14,6 +16,8 @@ import numpy as np
 # Float32 matrices and a camera's own lens come back to within this; it is below what a pixel shows.
 SAME_POSE = 1e-4
 SAME_LENS = 0.5
+# A file that nothing in the open .blend refers to may still be wanted by undo or by another .blend.
+KEPT_SECONDS = 7 * 24 * 3600
 _NEXT = "Press Depth from Scene again, or clear Depth File."
 
 
@@ -61,3 +65,13 @@ def check(kept: str, image: str, camera_c2w: np.ndarray, intrinsics: np.ndarray 
             "The lens of the scene's camera or the size of the pictures has changed since the depth from the scene "
             f"was rendered. {_NEXT}"
         )
+
+
+def remove_unused(folder: Path) -> None:
+    """Removes rendered depth that is older than a week and that no scene of the open file refers to."""
+    used = {Path(bpy.path.abspath(scene.lyra.depth_file)).resolve() for scene in bpy.data.scenes}
+    for file in folder.glob("scene-*.npz"):
+        # An engine may be reading it, which on Windows keeps it from being removed.
+        with contextlib.suppress(OSError):
+            if file.resolve() not in used and time.time() - file.stat().st_mtime > KEPT_SECONDS:
+                file.unlink()

@@ -88,6 +88,7 @@ def _rendering(
     np.savez(file, depth=depth * np.float32(scene.unit_settings.scale_length), intrinsics=intrinsics)
     settings.depth_file = str(file)  # which puts the others back to what holds for any file
     settings.depth_blend, settings.depth_known, settings.depth_origin = True, float(known), origin
+    scene_depth.remove_unused(file.parent)
     worlds.push_undo("Depth from Scene")
 
 

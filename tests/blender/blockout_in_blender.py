@@ -1,7 +1,9 @@
 """Run inside Blender: depth of a blockout against Blender's own ray casts, and what is sent of it."""
 
 import math
+import os
 import sys
+import time
 from pathlib import Path
 
 import bpy
@@ -238,6 +240,28 @@ def check_depth_of_another_time(image, photo):
     assert settings.depth_file == str(photo) and seed.new_world(bpy.context).depth == photo
 
 
+def check_old_files():
+    """Rendered depth of long ago goes with the next, unless the file still refers to it."""
+    scene, settings = bpy.context.scene, bpy.context.scene.lyra
+    settings.depth_file = ""
+    render_depth()
+    folder = Path(settings.depth_file).parent
+    kept, unused, recent = (folder / f"scene-{number}.npz" for number in (9001, 9002, 9003))
+    for file in (kept, unused, recent):
+        file.write_bytes(b"")
+    long_ago = time.time() - 8 * 24 * 3600
+    for file in (kept, unused):
+        os.utime(file, (long_ago, long_ago))
+    other = bpy.data.scenes.new("other")
+    other.lyra.depth_file = str(kept)
+    before = Path(settings.depth_file)
+    render_depth()
+    assert kept.exists() and recent.exists() and before.exists() and not unused.exists()
+    assert Path(settings.depth_file).name == "scene-9004.npz"
+    bpy.data.scenes.remove(other)
+    assert bpy.context.scene == scene
+
+
 def check_upright(photo):
     """A camera held upright stores 120 x 90 pixels and how they are turned: the picture is 90 x 120."""
     settings = bpy.context.scene.lyra
@@ -255,6 +279,7 @@ def main():
     check_depth(Path(image))
     check_what_is_sent(Path(image))
     check_options_of_depth(Path(image))
+    check_old_files()
     check_depth_of_another_time(Path(image), Path(photo))
     check_upright(Path(photo))
     uninstall()
