@@ -6,8 +6,21 @@ import atexit
 
 import bpy
 
-from . import operators, preferences, properties, sampled_path, session, ui, viewport, weights
-from .jobs import find_again
+from . import (
+    following,
+    jobs,
+    operators,
+    preferences,
+    properties,
+    sampled_path,
+    session,
+    ui,
+    viewport,
+    weights,
+)
+
+# What is found out whenever an engine answers that did not before.
+_ON_READY = (weights.find_again, following.find_again, jobs.look_again)
 
 
 @bpy.app.handlers.persistent
@@ -17,7 +30,7 @@ def _after_load(_file) -> None:
     session.current.jobs.clear()
     sampled_path.forget()
     viewport.forget()
-    find_again()
+    following.find_after_load()
 
 
 def register() -> None:
@@ -28,13 +41,13 @@ def register() -> None:
     ui.register()
     viewport.register()
     bpy.app.handlers.load_post.append(_after_load)
-    session.current.on_ready.append(weights.find_again)
+    session.current.on_ready.extend(_ON_READY)
     atexit.register(session.current.close)
 
 
 def unregister() -> None:
     atexit.unregister(session.current.close)
-    session.current.on_ready.remove(weights.find_again)
+    session.current.on_ready.clear()
     bpy.app.handlers.load_post.remove(_after_load)
     viewport.unregister()
     ui.unregister()

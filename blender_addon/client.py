@@ -233,8 +233,12 @@ class Client:
     ) -> Exchange:
         """Queues a request below `/v1`. `on_reply` gets a 2xx answer, `on_error` one line about anything else.
 
-        With `on_silence`, that is called instead of `on_error` when no whole answer came.
+        With `on_silence`, that is called instead of `on_error` when no whole answer came. Of two downloads into one
+        file the newer one is kept; the older one ends without a callback.
         """
+        for other in self._exchanges:
+            if save_to is not None and other.save_to == save_to:
+                other.cancel()
         exchange = Exchange(
             self.address,
             method,

@@ -1,4 +1,4 @@
-"""What the extension asks of the backend, and what it does when a job ends.
+"""What the extension asks of the backend about worlds, and what it does with the answers.
 
 Worlds and jobs are known by their ids only; the objects in the scene are looked up when an answer comes.
 """
@@ -6,20 +6,25 @@ Worlds and jobs are known by their ids only; the objects in the scene are looked
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from . import conversion, fetching, preferences, session, worlds
-from .wire import Body, Reply
+from . import conversion, fetching, following, session, worlds
+from .client import PATIENCE, Client
+from .following import follow
+from .wire import Body, NoAnswerError, Reply
 
-ACTIVE = {"queued", "running", "cancelling"}
-RESUMABLE = {"cancelled", "failed", "interrupted"}
-POLL_INTERVAL = 0.4
-PREVIEW_INTERVAL = 1.0
+# Files are sent or written before the answer comes.
+LONG_PATIENCE = 120.0
+# What is left of the walkthrough is encoded anew before the answer comes.
+REVERT_PATIENCE = 600.0
+
+# Changes of worlds that were asked for and not answered yet: the client that asked, and what finds out about them.
+_unanswered: dict[object, tuple[Client | None, Callable[[], None]]] = {}
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def start_world(new: NewWorld) -> None:
 
     body = Body.multipart({"settings": json.dumps(new.settings)}, files)
     _client().request(
-        "POST", "/worlds", body=body, on_reply=taken, on_error=session.current.say, patience=120.0
+        "POST", "/worlds", body=body, on_reply=taken, on_error=session.current.say, patience=LONG_PATIENCE
     )
 
 
@@ -74,14 +79,25 @@ def _ask_for_job(path: str, body: Body | None) -> None:
     def taken(reply: Reply) -> None:
         follow(reply.json())
 
-    _client().request("POST", path, body=body, on_reply=taken, on_error=session.current.say, patience=120.0)
+    def silent(error: NoAnswerError) -> None:
+        session.current.say(f"{error} If the job was begun all the same, it shows in a moment.")
+        following.find_running()
+
+    _client().request(
+        "POST",
+        path,
+        body=body,
+        on_reply=taken,
+        on_error=session.current.say,
+        on_silence=silent,
+        patience=LONG_PATIENCE,
+    )
     session.wake()
 
 
 def cancel(job_id: str) -> None:
     def taken(reply: Reply) -> None:
-        job = reply.json()
-        session.current.jobs[job["world_id"]] = job
+        follow(reply.json())
 
     _client().request("POST", f"/jobs/{job_id}/cancel", on_reply=taken, on_error=session.current.say)
     session.wake()
@@ -90,39 +106,35 @@ def cancel(job_id: str) -> None:
 def revert(world_id: str, chunks: int) -> None:
     """Removes chunks from the end; splats and mesh of what is left must be made anew."""
 
-    def done(reply: Reply) -> None:
-        world = reply.json()
-        empty = worlds.find(world_id)
-        if empty is None:
-            return
-        worlds.describe(empty, world)
-        session.current.jobs.pop(world_id, None)
-        empty.lyra.job = ""
-        fetching.fetch_results(world)
+    def changed(world: dict) -> bool:
+        if len(world["chunks"]) != chunks:
+            return False
+        if empty := worlds.find(world_id):
+            worlds.describe(empty, world)
+            session.current.jobs.pop(world_id, None)
+            empty.lyra.job = ""
+            fetching.fetch_results(world)
+        return True
 
     body = Body.of_json({"chunks": chunks})
-    _client().request(
-        "POST", f"/worlds/{world_id}/revert", body=body, on_reply=done, on_error=session.current.say
-    )
-    session.wake()
+    _change("POST", f"/worlds/{world_id}/revert", body, world_id, changed, patience=REVERT_PATIENCE)
 
 
 def set_scale(world_id: str, scale: float) -> None:
     """Has the engine keep the metres per unit of a world."""
 
-    def done(reply: Reply) -> None:
+    def changed(world: dict) -> bool:
         if empty := worlds.find(world_id):
-            worlds.describe(empty, reply.json())
+            worlds.describe(empty, world)
+        return world["scale"] == scale
 
-    body = Body.of_json({"scale": scale})
-    _client().request("PUT", f"/worlds/{world_id}", body=body, on_reply=done, on_error=session.current.say)
-    session.wake()
+    _change("PUT", f"/worlds/{world_id}", Body.of_json({"scale": scale}), world_id, changed)
 
 
 def delete(world_id: str) -> None:
     """Removes a world from the engine's folder, and then from the scene."""
 
-    def done(_reply: Reply) -> None:
+    def gone() -> None:
         session.current.jobs.pop(world_id, None)
         if empty := worlds.find(world_id):
             worlds.delete(empty)
@@ -131,12 +143,88 @@ def delete(world_id: str) -> None:
         else:
             fetching.forget(world_id)
 
-    _client().request("DELETE", f"/worlds/{world_id}", on_reply=done, on_error=session.current.say)
+    def silent(error: NoAnswerError) -> None:
+        def listed(reply: Reply) -> None:
+            if all(world["id"] != world_id for world in reply.json()):
+                gone()
+            else:
+                session.current.say(f"{error} The world is not deleted yet. Try again in a moment.")
+
+        _client().request("GET", "/worlds", on_reply=listed, on_error=session.current.say)
+
+    _client().request(
+        "DELETE",
+        f"/worlds/{world_id}",
+        on_reply=lambda _reply: gone(),
+        on_error=session.current.say,
+        on_silence=silent,
+        patience=LONG_PATIENCE,
+    )
     session.wake()
 
 
+def _change(
+    method: str,
+    path: str,
+    body: Body,
+    world_id: str,
+    changed: Callable[[dict], bool],
+    patience: float = PATIENCE,
+) -> None:
+    """Has a world changed. `changed` takes the world as the engine then describes it, keeps that, and tells whether
+    it is as it was to be. Without an answer the engine may have changed it all the same: how the world stands is
+    asked before anything is said, and asked again when the next connection stands.
+    """
+    key = object()
+
+    def answered(reply: Reply) -> None:
+        _unanswered.pop(key, None)
+        changed(reply.json())
+
+    def refused(message: str) -> None:
+        _unanswered.pop(key, None)
+        session.current.say(message)
+
+    def look(why: str) -> None:
+        def known(reply: Reply) -> None:
+            _unanswered.pop(key, None)
+            world = reply.json()
+            if not changed(world):
+                if empty := worlds.find(world_id):
+                    worlds.describe(empty, world)
+                session.current.say(
+                    f"{why} World '{world['name']}' has {world['frames']} frames now. Wait a little, "
+                    "click Reload Results, and try again if nothing has changed."
+                )
+
+        def silent(error: NoAnswerError) -> None:
+            _unanswered[key] = None, lambda: look(why)
+            session.current.say(str(error))
+
+        _client().request("GET", f"/worlds/{world_id}", on_reply=known, on_error=refused, on_silence=silent)
+
+    _unanswered[key] = _client(), lambda: look("The connection was lost before the engine had answered.")
+    _client().request(
+        method,
+        path,
+        body=body,
+        on_reply=answered,
+        on_error=refused,
+        on_silence=lambda error: look(str(error)),
+        patience=patience,
+    )
+    session.wake()
+
+
+def look_again() -> None:
+    """When an engine answers: finds out about the changes that an earlier connection did not live to see."""
+    for asked_by, look in list(_unanswered.values()):
+        if asked_by is not _client():
+            look()
+
+
 def reload(world_id: str) -> None:
-    """Asks how a world is now and loads its newest results."""
+    """Asks how a world is now, loads its newest results and follows what runs for it."""
 
     def known(reply: Reply) -> None:
         world = reply.json()
@@ -152,113 +240,6 @@ def reload(world_id: str) -> None:
             fetching.fetch_results(world)
 
     if fetching.valid(world_id):
+        following.find_running()
         _client().request("GET", f"/worlds/{world_id}", on_reply=known, on_error=session.current.say)
         session.wake()
-
-
-# Following
-
-
-class Follower:
-    """Asks for a job's state now and then, and acts when it has ended."""
-
-    def __init__(self, job: dict):
-        self.job_id = job["id"]
-        self._asking = False
-        self._next = 0.0
-        self._next_preview = 0.0
-        self._over = False
-        self._keep(job)
-
-    @property
-    def job(self) -> dict:
-        return session.current.jobs[self.world_id]
-
-    def poll(self) -> bool:
-        """True while the job is to be followed on."""
-        if not self._over and not self._asking and time.monotonic() >= self._next:
-            self._asking = True
-            _client().request(
-                "GET",
-                f"/jobs/{self.job_id}",
-                on_reply=lambda reply: self._keep(reply.json()),
-                on_error=self._failed,
-            )
-        return not self._over
-
-    def _keep(self, job: dict) -> None:
-        self._asking = False
-        self._next = time.monotonic() + POLL_INTERVAL
-        self.world_id = job["world_id"]
-        session.current.jobs[self.world_id] = job
-        if job["preview"] and job["state"] == "running" and time.monotonic() >= self._next_preview:
-            self._next_preview = time.monotonic() + PREVIEW_INTERVAL
-            file = preview_file(self.job_id)
-            _client().request(
-                "GET", f"/jobs/{self.job_id}/preview", save_to=file, on_error=lambda _message: None
-            )
-        if job["state"] not in ACTIVE and not self._over:
-            self._over = True
-            _ended(job)
-
-    def _failed(self, message: str) -> None:
-        self._over = True
-        session.current.say(message)
-
-
-def follow(job: dict) -> None:
-    """Watches a job until it ends, and has the file remember it meanwhile."""
-    others = [other for other in session.current.followers if other.job_id != job["id"]]
-    session.current.followers = [*others, Follower(job)]
-    if empty := worlds.find(job["world_id"]):
-        empty.lyra.job = job["id"]
-    session.wake()
-
-
-def preview_file(job_id: str) -> Path:
-    return preferences.user_folder("previews") / f"{job_id}.jpg"
-
-
-def _ended(job: dict) -> None:
-    for note in job["notes"]:
-        session.current.say(note)
-    if job["kind"] == "download":
-        session.current.refresh_engines()
-        return
-    if job["state"] != "done":
-        _refresh(job["world_id"])
-        return
-
-    def known(reply: Reply) -> None:
-        (fetching.fetch_seed if job["kind"] == "seed" else fetching.fetch_results)(reply.json())
-
-    _client().request("GET", f"/worlds/{job['world_id']}", on_reply=known, on_error=session.current.say)
-
-
-def _refresh(world_id: str) -> None:
-    """After a job that did not come to its end: the chunks that are whole count."""
-
-    def known(reply: Reply) -> None:
-        if empty := worlds.find(world_id):
-            worlds.describe(empty, reply.json())
-
-    # A world whose very first job failed may be gone; its job's error is shown already.
-    _client().request("GET", f"/worlds/{world_id}", on_reply=known, on_error=lambda _message: None)
-
-
-def find_again() -> None:
-    """After loading a file: follows the jobs it remembers, if their backend runs. Starts none."""
-    remembered = {empty.lyra.world_id: empty.lyra.job for empty in worlds.every() if empty.lyra.job}
-
-    def ask() -> None:
-        for job_id in remembered.values():
-            if fetching.valid(job_id):
-                _client().request(
-                    "GET",
-                    f"/jobs/{job_id}",
-                    on_reply=lambda reply: follow(reply.json()),
-                    on_error=session.current.say,
-                )
-
-    if remembered:
-        session.current.adopt(ask)

@@ -60,10 +60,13 @@ def clean_environment() -> dict[str, str]:
 
 
 def start(python: Path, *, state_file: Path, worlds: Path, log: Path) -> subprocess.Popen:
-    """Starts a backend and returns at once; it answers once its state file is there. Raises OSError."""
+    """Starts a backend and returns at once; it answers once its state file is there. Raises OSError.
+
+    A state file that lies there must be of a backend that is gone: port and token of a living one would be lost.
+    """
     state_file.parent.mkdir(parents=True, exist_ok=True)
     worlds.mkdir(parents=True, exist_ok=True)
-    # Of a backend that is gone; while it lies there, the new one could not be told from the old.
+    # While the old one lies there, the new one could not be told from it.
     state_file.unlink(missing_ok=True)
     command = [str(python), "-I", "-m", "backend", "--owner", OWNER]
     command += ["--state-file", str(state_file), "--worlds", str(worlds), "--log", str(log)]

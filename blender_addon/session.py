@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -17,13 +18,16 @@ import bpy
 from . import preferences, process
 from .client import Client
 from .conversion import CameraError
+from .health import HealthWatch
 from .importers.ply import FileError
 from .installer import Installation
-from .wire import Address, Body, ClientError, Reply
+from .wire import Address, Body, ClientError, NoAnswerError, Reply
 
 API = 1
 START_PATIENCE = 60.0
-HEALTH_INTERVAL = 5.0
+CONNECT_PATIENCE = 10.0
+# After an engine that listens has not answered, until it is asked again.
+RETRY_PAUSE = 3.0
 BUSY_INTERVAL, ACTIVE_INTERVAL, IDLE_INTERVAL = 0.02, 0.15, 1.0
 
 
@@ -46,9 +50,10 @@ class Session:
         self.installation: Installation | None = None
         # Imports under way, a step per tick, one after the other.
         self.tasks: list[Iterator[None]] = []
-        # Jobs under way: objects with a `poll()` that returns False when it is over.
+        # Jobs under way: objects with a `poll()` that returns False when it is over, and a `leave()` for when the
+        # connection ends before.
         self.followers: list = []
-        # Called whenever a backend has just answered.
+        # Called whenever a backend has answered that did not before.
         self.on_ready: list[Callable[[], None]] = []
         # The newest job of each world by the world's id, as the backend last described it.
         self.jobs: dict[str, dict] = {}
@@ -57,8 +62,10 @@ class Session:
         self._own_state: Path | None = None
         self._waiting: list[Callable[[], None]] = []
         self._since = 0.0
-        self._next_health = 0.0
-        self._asking_health = False
+        self._health_watch: HealthWatch | None = None
+        # The next try to connect to such an engine, and when.
+        self._again: Callable[[], None] | None = None
+        self._again_at = 0.0
 
     # Connecting
 
@@ -91,6 +98,30 @@ class Session:
         state = process.read_state(state_file())
         return state.address if state else None
 
+    def install(self, begin: Callable[[], None]) -> None:
+        """Calls `begin` once it is sure that no engine runs from the environment that an installation replaces.
+
+        One that runs is connected to instead, and the panel says how to end it.
+        """
+
+        def none_there(_why: str) -> None:
+            self._fail("")
+            begin()
+
+        def refuse() -> None:
+            self.say(
+                "The engine is running, and an installation would take its files away. Wait for its job or cancel it, "
+                "click Stop Engine, and then install again."
+            )
+
+        state = process.read_state(state_file())
+        if state is None:
+            none_there("")
+            return
+        self._waiting = [refuse]
+        self._connect(state.address, none_there, partial(self.install, begin))
+        wake()
+
     def _begin(self, may_start: bool) -> None:
         may_start = may_start and preferences.get().source != "ADDRESS"
         try:
@@ -99,11 +130,13 @@ class Session:
             self._fail(str(error))
             return
         if address:
-            self._connect(address, self._launch if may_start else None)
+            self._connect(address, self._launch if may_start else self._fail, partial(self._begin, may_start))
         elif may_start:
             self._launch()
-        else:
+        elif preferences.get().source == "ADDRESS":
             self._fail("No token is set. Copy address and token of the running engine into the preferences.")
+        else:
+            self._fail(f"The engine has ended. Start it again. Log: {log_file()}")
 
     def _launch(self, _why: str = "") -> None:
         python = preferences.engine_python()
@@ -121,25 +154,51 @@ class Session:
             return
         self.phase, self._since = Phase.STARTING, time.monotonic()
 
-    def _connect(self, address: Address, otherwise: Callable[[str], None] | None) -> None:
+    def _connect(self, address: Address, otherwise: Callable[[str], None], again: Callable[[], None]) -> None:
+        """Asks for an engine. `otherwise` gets a line when there is none; `again` is called a little later when
+        something listens there and does not answer: an engine that is busy, whose state file must stay."""
+
+        def silent(error: NoAnswerError) -> None:
+            if error.refused:
+                otherwise(str(error))
+                return
+            self.client.close()
+            self.say(self._silence("Cancel"))
+            self._again, self._again_at = again, time.monotonic() + RETRY_PAUSE
+
         self.phase = Phase.CONNECTING
         self.client = Client(address)
         self.client.request(
-            "GET", "/health", on_reply=self._connected, on_error=otherwise or self._fail, patience=10.0
+            "GET",
+            "/health",
+            on_reply=self._connected,
+            on_error=otherwise,
+            on_silence=silent,
+            patience=CONNECT_PATIENCE,
         )
+
+    def _silence(self, ends: str) -> str:
+        """What to say of an engine that listens and does not answer, so that a person can find its process."""
+        address = self.client.address
+        state = process.read_state(state_file())
+        known = state is not None and state.address == address
+        who = f"The engine (process {state.pid})" if known else f"The engine at {address.host}:{address.port}"
+        return f"{who} does not answer. It may be busy, and is asked again until you click {ends}."
 
     def _connected(self, reply: Reply) -> None:
         self.health = reply.json()
         if self.health.get("api") != API:
             self._fail(
                 f"The engine {self.health.get('version')} speaks API {self.health.get('api')}, this extension {API}. "
-                "Update the older of the two."
+                f"End the engine (process {self.health.get('pid')}) and update the older of the two."
             )
             return
         self.phase, self.message = Phase.READY, ""
         if self.started_here and preferences.get().source != "ADDRESS":
             self._own_state = state_file()
-        self._next_health = time.monotonic() + HEALTH_INTERVAL
+        self._health_watch = HealthWatch(
+            self.client, self._still_there, self._lost, lambda: self.say(self._silence("Disconnect"))
+        )
         self.refresh_engines()
         waiting, self._waiting = self._waiting, []
         for then in (*self.on_ready, *waiting):
@@ -158,6 +217,10 @@ class Session:
     def _fail(self, message: str) -> None:
         self.phase, self.message = Phase.OFF, message
         self._waiting.clear()
+        self._again = self._health_watch = None
+        for follower in self.followers:
+            follower.leave()
+        self.followers.clear()
         if self.client:
             self.client.close()
         self.client = None
@@ -175,15 +238,24 @@ class Session:
         def stopped(_reply: Reply) -> None:
             self._fail("")
 
+        def refused(message: str) -> None:
+            def known(reply: Reply) -> None:
+                busy = (
+                    "The engine has a job under way. Wait for it or cancel it, then stop the engine; "
+                    "Disconnect leaves the engine and the job alone."
+                )
+                self.say(busy if reply.json()["active_jobs"] else message)
+
+            self.client.request("GET", "/health", on_reply=known, on_error=self.say)
+
         if self.client:
             body = Body.of_json({"force": False})
-            self.client.request("POST", "/shutdown", body=body, on_reply=stopped, on_error=self.say)
+            self.client.request("POST", "/shutdown", body=body, on_reply=stopped, on_error=refused)
             wake()
 
     def disconnect(self) -> None:
         """Forgets the connection, its jobs and its tasks; the backend goes on."""
         self._fail("")
-        self.followers.clear()
         self.tasks.clear()
 
     def close(self) -> None:
@@ -206,8 +278,11 @@ class Session:
             self._watch_start()
         if self.client:
             self.client.tick()
+        if self._again and time.monotonic() >= self._again_at:
+            again, self._again = self._again, None
+            again()
         if self.phase is Phase.READY:
-            self._watch_health()
+            self._health_watch.poll()
             self.followers = [follower for follower in self.followers if follower.poll()]
         if self.tasks:
             self._step_task()
@@ -225,7 +300,8 @@ class Session:
     def _interval(self) -> float | None:
         if self.tasks or (self.client and self.client.busy):
             return BUSY_INTERVAL
-        if self.followers or self.phase is Phase.STARTING or (self.installation and self.installation.active):
+        underway = self.phase in (Phase.STARTING, Phase.CONNECTING)
+        if self.followers or underway or (self.installation and self.installation.active):
             return ACTIVE_INTERVAL
         return IDLE_INTERVAL if self.phase is Phase.READY else None
 
@@ -234,26 +310,25 @@ class Session:
         if self._child.poll() is not None:
             self._fail(f"The engine ended at its start: {said or 'it said nothing'}. Log: {log_file()}")
         elif state := process.read_state(state_file()):
-            self._connect(state.address, None)
+            self._connect(state.address, self._fail, partial(self._begin, False))
         elif time.monotonic() - self._since > START_PATIENCE:
             process.kill(self._child)
             self._fail(f"The engine did not answer within {START_PATIENCE:.0f} s. Log: {log_file()}")
 
-    def _watch_health(self) -> None:
-        if self._asking_health or time.monotonic() < self._next_health:
-            return
+    def _still_there(self, health: dict, was_silent: bool) -> None:
+        self.health = health
+        if was_silent:
+            if self.message == self._silence("Disconnect"):
+                self.message = ""
+            for then in self.on_ready:
+                then()
 
-        def keep(reply: Reply) -> None:
-            self._asking_health = False
-            self._next_health = time.monotonic() + HEALTH_INTERVAL
-            self.health = reply.json()
-
-        self._asking_health = True
-        self.client.request("GET", "/health", on_reply=keep, on_error=self._lost)
+    @property
+    def is_silent(self) -> bool:
+        """Whether the engine listens, but has not answered for long."""
+        return self._health_watch is not None and self._health_watch.silent
 
     def _lost(self, why: str) -> None:
-        self._asking_health = False
-        self.followers.clear()
         self._fail(f"The engine is gone ({why}) Start it again; a job that was under way can be resumed.")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import jobs, session
+from . import session
+from .following import ACTIVE, follow, is_followed
 from .wire import Reply
 
 # Downloads belong to no world: among the jobs, which are kept by their world, they stand under this name.
@@ -16,7 +17,7 @@ def download_job() -> dict | None:
 
 def is_downloading() -> bool:
     job = download_job()
-    return job is not None and job["state"] in jobs.ACTIVE
+    return job is not None and job["state"] in ACTIVE
 
 
 def accept(licence_id: str) -> None:
@@ -35,7 +36,7 @@ def download(engine_id: str) -> None:
     session.current.client.request(
         "POST",
         f"/engines/{engine_id}/download",
-        on_reply=lambda reply: jobs.follow(reply.json()),
+        on_reply=lambda reply: follow(reply.json()),
         on_error=session.current.say,
         patience=120.0,
     )
@@ -48,7 +49,8 @@ def find_again() -> None:
     def listed(reply: Reply) -> None:
         active = [job for job in reply.json() if job["kind"] == "download"]
         for job in active:
-            jobs.follow(job)
+            if not is_followed(job["id"]):
+                follow(job)
         if not active:
             session.current.jobs.pop(NO_WORLD, None)
 

@@ -39,18 +39,22 @@ class LYRA_OT_install_engine(bpy.types.Operator):
         return not _installing()
 
     def execute(self, context):
-        chosen = preferences.get().base_python.strip()
         session.current.say("")
-        session.current.installation = installer.Installation(
-            python=Path(bpy.path.abspath(chosen)) if chosen else Path(sys.executable),
-            wheel=preferences.bundled_wheel(),
-            constraints=preferences.constraints(),
-            environment=preferences.environment(),
-            log=preferences.user_folder("logs") / "install.log",
-            extra=preferences.wanted_extra(),
-        )
-        session.wake()
+        session.current.install(_install)
         return {"FINISHED"}
+
+
+def _install() -> None:
+    chosen = preferences.get().base_python.strip()
+    session.current.installation = installer.Installation(
+        python=Path(bpy.path.abspath(chosen)) if chosen else Path(sys.executable),
+        wheel=preferences.bundled_wheel(),
+        constraints=preferences.constraints(),
+        environment=preferences.environment(),
+        log=preferences.user_folder("logs") / "install.log",
+        extra=preferences.wanted_extra(),
+    )
+    session.wake()
 
 
 class LYRA_OT_cancel_install(bpy.types.Operator):

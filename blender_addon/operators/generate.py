@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .. import engines, jobs, prompts, sampled_path, session, trajectory, worlds
+from .. import engines, following, jobs, prompts, sampled_path, session, trajectory, worlds
 from .path import needs_ready_world
 
 
@@ -16,7 +16,7 @@ def job_of(empty: bpy.types.Object | None) -> dict | None:
 
 def is_busy(empty: bpy.types.Object | None) -> bool:
     job = job_of(empty)
-    return job is not None and job["state"] in jobs.ACTIVE
+    return job is not None and job["state"] in following.ACTIVE
 
 
 class LYRA_OT_generate(bpy.types.Operator):
@@ -112,9 +112,6 @@ class LYRA_OT_cancel(_OnJob, bpy.types.Operator):
     wanted = "No job is under way"
 
     def execute(self, context):
-        if session.current.client is None:
-            self.report({"ERROR"}, "The engine is not connected. Click Connect in the Engine panel.")
-            return {"CANCELLED"}
         jobs.cancel(job_of(context.scene.lyra.world)["id"])
         return {"FINISHED"}
 
@@ -123,7 +120,7 @@ class LYRA_OT_resume(_OnJob, bpy.types.Operator):
     bl_idname = "lyra.resume"
     bl_label = "Resume"
     bl_description = "Go on with the job after the last whole piece of 80 frames"
-    states = jobs.RESUMABLE
+    states = following.RESUMABLE
     wanted = "No job waits to be resumed"
 
     def execute(self, context):

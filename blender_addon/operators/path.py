@@ -7,7 +7,8 @@ import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from mathutils import Matrix, Quaternion
 
-from .. import conversion, sampled_path, trajectory, worlds
+from .. import conversion, sampled_path, session, trajectory, worlds
+from ..following import ACTIVE
 from ..importers.camera import see_far
 from ..presets import PRESETS, Shape, Start
 
@@ -108,7 +109,13 @@ def needs_ready_world(cls, context) -> bool:
         cls.poll_message_set("Start a world first")
         return False
     if worlds.part(empty, worlds.SEED_CAMERA) is None:
-        cls.poll_message_set("Wait until the world's points are there")
+        job = session.current.jobs.get(empty.lyra.world_id)
+        coming = session.current.tasks or (job is not None and job["state"] in ACTIVE)
+        cls.poll_message_set(
+            "Wait until the world's points are there"
+            if coming
+            else "The world's first camera is not in the scene: click Reload Results to bring it back"
+        )
         return False
     return True
 

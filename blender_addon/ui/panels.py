@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from .. import installer, jobs, preferences, sampled_path, session, trajectory, worlds
+from .. import following, installer, preferences, sampled_path, session, trajectory, worlds
 from ..operators.generate import job_of
 from ..presets import PRESETS
 from ..session import Phase
@@ -128,14 +128,14 @@ class LYRA_PT_job(_Panel, bpy.types.Panel):
 
     def draw(self, context):
         layout, job = self.layout, job_of(context.scene.lyra.world)
-        if job["state"] in jobs.ACTIVE:
+        if job["state"] in following.ACTIVE:
             layout.label(text=stage(job))
             text = " - ".join(filter(None, (f"{job['progress']:.0%}", time_left(job["eta_seconds"]))))
             layout.progress(factor=job["progress"], text=text)
             # A message that only repeats the stage says nothing new.
             if job["message"] and not job["message"].startswith(job["stage"] or " "):
                 say(layout, job["message"])
-            if icon := thumbnails.icon(jobs.preview_file(job["id"])):
+            if icon := thumbnails.icon(following.preview_file(job["id"])):
                 layout.template_icon(icon_value=icon, scale=8.0)
             layout.operator("lyra.cancel", icon="CANCEL")
             return
@@ -144,7 +144,7 @@ class LYRA_PT_job(_Panel, bpy.types.Panel):
             say(layout, note, "DOT")
         if job["error"]:
             say(layout, job["error"], "ERROR")
-        if job["state"] in jobs.RESUMABLE:
+        if job["state"] in following.RESUMABLE:
             layout.operator("lyra.resume", icon="PLAY")
 
 
@@ -239,7 +239,9 @@ class LYRA_PT_engine(_Panel, bpy.types.Panel):
             layout.prop(chosen, "address")
             layout.prop(chosen, "token")
         if current.phase is not Phase.OFF:
-            layout.label(text=f"{current.phase.value} the Engine", icon="TIME")
+            row = layout.row()
+            row.label(text=f"{current.phase.value} the Engine", icon="TIME")
+            row.operator("lyra.disconnect", text="Cancel")
             return
         row = layout.row(align=True)
         row.operator("lyra.start_engine", text="Connect" if chosen.source == "ADDRESS" else "Start Engine")

@@ -182,6 +182,18 @@ def test_cancelled_exchange_calls_nobody(to_server, tmp_path):
     assert not to_server.busy and not called and not list(tmp_path.iterdir())
 
 
+def test_a_newer_download_takes_the_file_over(server, to_server, tmp_path):
+    called = []
+    older = to_server.request(
+        "GET", "/big", save_to=tmp_path / "x", on_reply=lambda _: called.append("older")
+    )
+    while older.received == 0:
+        to_server.tick(0.0)
+    to_server.request("GET", "/big", save_to=tmp_path / "x", on_reply=lambda _: called.append("newer"))
+    finish(to_server)
+    assert called == ["newer"] and (tmp_path / "x").read_bytes() == server.big
+
+
 def test_a_callback_may_close_the_client(to_server):
     called = []
 

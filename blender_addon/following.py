@@ -1,0 +1,175 @@
+"""Jobs as the backend works on them: watched until they end, and found again after the connection was lost.
+
+`session.current.jobs` holds an active job only while a follower watches it: a job whose state nobody knows must not
+keep its world locked. The file remembers the job's id, and what became of it is asked when an engine answers again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import fetching, preferences, session, worlds
+from .wire import Reply
+
+ACTIVE = {"queued", "running", "cancelling"}
+RESUMABLE = {"cancelled", "failed", "interrupted"}
+POLL_INTERVAL = 0.4
+PREVIEW_INTERVAL = 1.0
+# Before each new try after a poll that failed, in seconds.
+RETRY_PAUSES = (1.0, 2.0, 4.0, 8.0)
+
+
+class Follower:
+    """Asks for a job's state now and then, and acts when it has ended."""
+
+    def __init__(self, job: dict):
+        self.job_id = job["id"]
+        self.world_id = job["world_id"]
+        self.over = False
+        self._asking = False
+        self._next = 0.0
+        self._next_preview = 0.0
+        self._failures = 0
+        self._keep(job)
+
+    def poll(self) -> bool:
+        """True while the job is to be followed on."""
+        due = not self._asking and time.monotonic() >= self._next
+        if due and not self.over and not session.current.is_silent:
+            self._asking = True
+            session.current.client.request(
+                "GET",
+                f"/jobs/{self.job_id}",
+                on_reply=lambda reply: self._keep(reply.json()),
+                on_error=self._failed,
+            )
+        return not self.over
+
+    def leave(self) -> None:
+        """Follows no longer: from now on it is not known how the job stands."""
+        if self.over:
+            return
+        self.over = True
+        if session.current.jobs.get(self.world_id, {}).get("id") == self.job_id:
+            del session.current.jobs[self.world_id]
+
+    def _keep(self, job: dict) -> None:
+        if self.over:
+            return
+        self._asking = False
+        self._failures = 0
+        self._next = time.monotonic() + POLL_INTERVAL
+        session.current.jobs[self.world_id] = job
+        if job["preview"] and job["state"] == "running" and time.monotonic() >= self._next_preview:
+            self._next_preview = time.monotonic() + PREVIEW_INTERVAL
+            session.current.client.request(
+                "GET", f"/jobs/{self.job_id}/preview", save_to=preview_file(self.job_id)
+            )
+        if job["state"] not in ACTIVE:
+            self.over = True
+            _ended(job)
+
+    def _failed(self, message: str) -> None:
+        if self.over:
+            return
+        if self._failures < len(RETRY_PAUSES):
+            self._asking = False
+            self._next = time.monotonic() + RETRY_PAUSES[self._failures]
+            self._failures += 1
+            return
+        self.leave()
+        step = "Reload Results" if self.world_id else "Disconnect, then Start Engine or Connect,"
+        session.current.say(f"{message} The job may go on unseen: click {step} to look for it.")
+
+
+def is_followed(job_id: str) -> bool:
+    return any(follower.job_id == job_id and not follower.over for follower in session.current.followers)
+
+
+def follow(job: dict) -> None:
+    """Watches a job until it ends, and has the file remember it meanwhile."""
+    for other in session.current.followers:
+        if other.job_id == job["id"]:
+            other.leave()
+    session.current.followers.append(Follower(job))
+    if empty := worlds.find(job["world_id"]):
+        empty.lyra.job = job["id"]
+    session.wake()
+
+
+def preview_file(job_id: str) -> Path:
+    return preferences.user_folder("previews") / f"{job_id}.jpg"
+
+
+def _ended(job: dict) -> None:
+    for note in job["notes"]:
+        session.current.say(note)
+    if job["kind"] == "download":
+        session.current.refresh_engines()
+        return
+    if job["state"] != "done":
+        _refresh(job["world_id"])
+        return
+
+    def known(reply: Reply) -> None:
+        (fetching.fetch_seed if job["kind"] == "seed" else fetching.fetch_results)(reply.json())
+
+    session.current.client.request(
+        "GET", f"/worlds/{job['world_id']}", on_reply=known, on_error=session.current.say
+    )
+
+
+def _refresh(world_id: str) -> None:
+    """After a job that did not come to its end: the chunks that are whole count."""
+
+    def known(reply: Reply) -> None:
+        if empty := worlds.find(world_id):
+            worlds.describe(empty, reply.json())
+
+    # A world whose very first job failed may be gone; its job's error is shown already.
+    session.current.client.request("GET", f"/worlds/{world_id}", on_reply=known)
+
+
+def find_after_load() -> None:
+    """After loading a file: connects when it remembers jobs and an engine runs, which finds them. Starts none."""
+    if any(empty.lyra.job for empty in worlds.every()):
+        session.current.adopt(lambda: None)
+
+
+def find_again() -> None:
+    """When an engine answers: follows what runs for the file's worlds, and learns how the jobs it remembers ended."""
+
+    def ask_about_others() -> None:
+        for empty in worlds.every():
+            if empty.lyra.job and not is_followed(empty.lyra.job) and fetching.valid(empty.lyra.job):
+                _ask_about(empty.lyra.world_id, empty.lyra.job)
+
+    find_running(ask_about_others)
+
+
+def find_running(then: Callable[[], None] = lambda: None) -> None:
+    """Follows what the engine does for the file's worlds, whoever began it; calls `then` when it is known."""
+
+    def listed(reply: Reply) -> None:
+        for job in reply.json():
+            if worlds.find(job["world_id"]) and not is_followed(job["id"]):
+                follow(job)
+        then()
+
+    session.current.client.request("GET", "/jobs?active=true", on_reply=listed, on_error=session.current.say)
+
+
+def _ask_about(world_id: str, job_id: str) -> None:
+    def known(reply: Reply) -> None:
+        empty, job = worlds.find(world_id), reply.json()
+        # Meanwhile the artist may have begun another job, or resumed this one.
+        if empty is None or empty.lyra.job != job_id or is_followed(job_id):
+            return
+        shown = session.current.jobs.get(world_id, {})
+        # Of a job that is done, the results have not been loaded: the file would not remember it otherwise.
+        if job["state"] == "done" or (shown.get("id"), shown.get("state")) != (job_id, job["state"]):
+            follow(job)
+
+    session.current.client.request("GET", f"/jobs/{job_id}", on_reply=known, on_error=session.current.say)
