@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lyra.errors import DiskFullError, EngineNotReadyError, InvalidInputError, LyraError
+from lyra.errors import DiskFullError, EngineNotReadyError, InUseError, InvalidInputError, LyraError
 
 
 class NotFoundError(LyraError):
@@ -37,6 +37,7 @@ _STATUS = {
     InvalidInputError: 400,
     NotFoundError: 404,
     EngineNotReadyError: 409,
+    InUseError: 409,
     ConflictError: 409,
     TooLargeError: 413,
     RangeError: 416,

@@ -60,9 +60,10 @@ def extend(task: Task) -> None:
     world = World.open(task.world_folder)
     request = task.request
     share = FRAMES_SHARE if request["reconstruct"] else 1.0
-    _add_chunks(task, world, task.progress.part(0, share))
-    if request["reconstruct"]:
-        _reconstruct(task, world, task.progress.part(share, 1))
+    with world.alone():
+        _add_chunks(task, world, task.progress.part(0, share))
+        if request["reconstruct"]:
+            _reconstruct(task, world, task.progress.part(share, 1))
 
 
 def _add_chunks(task: Task, world: World, progress: Progress) -> None:
@@ -113,7 +114,9 @@ def _reconstruct(task: Task, world: World, progress: Progress) -> None:
 
 def export(task: Task) -> None:
     world = World.open(task.world_folder)
-    builder.export_world(world, task.request["items"], world.packed, task.progress)
+    # The zip file lies among the results, which others may be about to replace.
+    with world.alone():
+        builder.export_world(world, task.request["items"], world.packed, task.progress)
 
 
 def download(task: Task) -> None:

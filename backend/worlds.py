@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import shutil
@@ -9,9 +10,9 @@ from pathlib import Path
 
 from backend.config import Config
 from backend.errors import NotFoundError
-from lyra.errors import InvalidInputError
+from lyra.errors import InUseError, InvalidInputError
 from lyra.files import remove_partials
-from lyra.world import ID_PATTERN, World
+from lyra.world import ID_PATTERN, World, no_other_process
 
 log = logging.getLogger("backend.worlds")
 
@@ -29,22 +30,27 @@ class WorldCatalog:
 
     def open(self, world_id: str) -> World:
         """Raises NotFoundError, or InvalidInputError for a damaged or newer world."""
-        folder = self.path(world_id)
-        if not ID_PATTERN.fullmatch(world_id) or folder.is_symlink() or not (folder / "world.json").is_file():
+        return World.open(self._existing(world_id))
+
+    def _existing(self, world_id: str) -> Path:
+        if not self._is_world(world_id):
             raise NotFoundError(
-                f"There is no world {world_id!r} in {self._folder}; GET /v1/worlds lists them."
+                f"There is no world {world_id!r} in {self._folder}; it was deleted or moved away, or lies in another "
+                "folder. Put it back there, or make a new one."
             )
-        return World.open(folder)
+        return self.path(world_id)
+
+    def _is_world(self, name: str) -> bool:
+        folder = self._folder / name
+        return (
+            ID_PATTERN.fullmatch(name) is not None
+            and not folder.is_symlink()
+            and (folder / "world.json").is_file()
+        )
 
     def ids(self) -> list[str]:
         """Ids of all folders that look like a world, sorted."""
-        return sorted(
-            folder.name
-            for folder in self._folder.iterdir()
-            if ID_PATTERN.fullmatch(folder.name)
-            and (folder / "world.json").is_file()
-            and not folder.is_symlink()
-        )
+        return sorted(folder.name for folder in self._folder.iterdir() if self._is_world(folder.name))
 
     def resources(self) -> list[dict]:
         """Every world that can be opened, as in docs/api.md; one that cannot is named in the log."""
@@ -68,11 +74,16 @@ class WorldCatalog:
         return path
 
     def delete(self, world_id: str) -> None:
-        """Out of sight in one step, then removed."""
-        self.open(world_id)
-        self._trash.mkdir(exist_ok=True)
+        """Out of sight in one step, then removed; a damaged or newer world as well.
+
+        Raises NotFoundError, or InUseError while another process works on the world.
+        """
+        folder = self._existing(world_id)
+        # Let go before the folder is moved: Windows moves no open files.
+        with no_other_process(folder):
+            self._trash.mkdir(exist_ok=True)
         doomed = self._trash / secrets.token_hex(8)
-        self.path(world_id).rename(doomed)
+        folder.rename(doomed)
         shutil.rmtree(doomed)
 
     def empty_trash(self) -> None:
@@ -91,7 +102,12 @@ def resource(world: World) -> dict:
 
 
 def remove_leftovers(world_folder: Path, job_folder: Path) -> None:
-    """Deletes what a killed worker left under temporary names. Nothing may be writing there."""
-    for folder in (job_folder, world_folder, world_folder / "chunks", world_folder / "results"):
-        if folder.is_dir():
-            remove_partials(folder)
+    """Deletes what a killed worker left under temporary names."""
+    if job_folder.is_dir():
+        remove_partials(job_folder)
+    if world_folder.is_dir():
+        # What another process is writing has such names too; that one removes leftovers itself.
+        with contextlib.suppress(InUseError), no_other_process(world_folder):
+            for folder in (world_folder, world_folder / "chunks", world_folder / "results"):
+                if folder.is_dir():
+                    remove_partials(folder)

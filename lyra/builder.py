@@ -210,12 +210,28 @@ def extend_world(
     """Adds k chunks along a path of 1 + 80k cameras from the newest frame on; returns notes for the user.
 
     `options` are settings of the world's engine, which a resumed run keeps. Every finished chunk stays, whatever
-    happens after it; `resume_world` goes on from there.
+    happens after it; `resume_world` goes on from there. Raises LyraError, InUseError while another process works on
+    the world.
     """
+    with world.alone():
+        return _extend(
+            world, trajectory, captions or {0: prompt}, seed, pose_scale, options, device, progress
+        )
+
+
+def _extend(
+    world: World,
+    trajectory: Trajectory,
+    captions: dict[int, str],
+    seed: int | None,
+    pose_scale: float,
+    options: EngineOptions,
+    device: str | None,
+    progress: Progress,
+) -> list[str]:
     path, notes = prepare_path(world, trajectory, pose_scale)
-    texts = captions if captions else {0: prompt}
     seed = world.settings.seed if seed is None else seed
-    plan = Plan(path, len(world.chunks), texts, seed, check_options(world.engine, options))
+    plan = Plan(path, len(world.chunks), captions, seed, check_options(world.engine, options))
     # Before the space is asked for: what does not fit now can be resumed when there is room.
     world.save_plan(plan)
     require_space(world.folder, path.chunks * CHUNK_FRAMES * world.height * world.width * BYTES_PER_PIXEL)
@@ -223,9 +239,13 @@ def extend_world(
 
 
 def resume_world(world: World, *, device: str | None = None, progress: Progress = SILENT) -> list[str] | None:
-    """Goes on with the path that an interrupted run left; returns notes for the user, None when there is no path."""
-    plan = world.load_plan()
-    return None if plan is None else _run_plan(world, plan, device, progress)
+    """Goes on with the path that an interrupted run left; returns notes for the user, None when there is no path.
+
+    Raises LyraError, InUseError while another process works on the world.
+    """
+    with world.alone():
+        plan = world.load_plan()
+        return None if plan is None else _run_plan(world, plan, device, progress)
 
 
 def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) -> list[str]:
@@ -267,13 +287,17 @@ def reconstruct_world(
     """Writes results/splats.ply and, with `mesh`, results/mesh.glb and mesh.ply; returns the figures.
 
     A world with too little surface for a mesh, such as nothing but sky, gets splats alone, and the figures' `notes`
-    say why.
+    say why. Raises InUseError while another process works on the world.
     """
+    with world.alone():
+        return _reconstruct(world, mesh, device or "cpu", progress)
+
+
+def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> dict:
     from lyra.mesh import NoSurfaceError, fuse, save_glb, save_ply
     from lyra.splats import psnr_along_path, reconstruct_splats, write_ply
 
     started = time.monotonic()
-    device = device or "cpu"
     views = world.views()
     cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device)
     quality = psnr_along_path(cloud, _every(views, 10), progress.part(0.5, 0.6), device=device)

@@ -17,6 +17,10 @@ class EngineNotReadyError(LyraError):
     """The engine lacks weights, a package or hardware on this machine."""
 
 
+class InUseError(LyraError):
+    """Another process is at it just now."""
+
+
 class DiskFullError(LyraError):
     """There is no room left for what should be written; nothing half-written remains."""
 

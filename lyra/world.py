@@ -25,8 +25,10 @@ from lyra.errors import InvalidInputError
 from lyra.files import TEMPORARY_PREFIX, remove_partials, require_space, whole_file, whole_folder
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.geometry.views import View
+from lyra.locks import only_one
 
 FORMAT_VERSION = 1
+LOCK_FILE = ".lyra.lock"
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
 # Frames as FFV1 take at most about 2 bytes a pixel and depth takes 2.
 BYTES_PER_PIXEL = 4
@@ -39,6 +41,11 @@ def require_new_folder(folder: Path) -> None:
         raise InvalidInputError(f"{folder} is a file; choose a folder that does not exist yet.")
     if folder.exists() and any(folder.iterdir()):
         raise InvalidInputError(f"{folder} exists and is not empty; choose another folder.")
+
+
+def no_other_process(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Holds a world folder's lock for a block. Raises InUseError while another process works on the world."""
+    return only_one(folder / LOCK_FILE, f"Work on the world {folder}")
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class World:
         self.folder = folder
         self.settings = settings
         self.chunks: list[Chunk] = []
+        self._alone = False
         self._read_chunks()
 
     @classmethod
@@ -132,6 +140,23 @@ class World:
             (temporary / "results").mkdir()
             (temporary / "world.json").write_text(json.dumps(asdict(settings), indent=2), "utf-8")
         return cls(folder, settings)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from working on this world; inside such a block, a further one changes nothing.
+
+        What another process has added or removed by then is read first. Raises InUseError while one works on it.
+        """
+        if self._alone:
+            yield
+            return
+        with no_other_process(self.folder):
+            self._alone = True
+            try:
+                self._read_chunks()
+                yield
+            finally:
+                self._alone = False
 
     def _read_chunks(self) -> None:
         folders = sorted(path for path in (self.folder / "chunks").glob("[0-9]" * 4) if path.is_dir())
@@ -258,7 +283,14 @@ class World:
         return self.chunks[-1]
 
     def revert(self, chunks: int) -> None:
-        """Keeps the first `chunks` chunks; what was made from the removed ones goes too."""
+        """Keeps the first `chunks` chunks; what was made from the removed ones goes too.
+
+        Raises InvalidInputError for more than there are, InUseError while another process works on the world.
+        """
+        with self.alone():
+            self._revert(chunks)
+
+    def _revert(self, chunks: int) -> None:
         if not 0 <= chunks <= len(self.chunks):
             raise InvalidInputError(
                 f"The world has {len(self.chunks)} chunks; it cannot be reverted to {chunks}."
@@ -328,6 +360,8 @@ class World:
         for folder, subfolders, names in os.walk(self.folder):
             subfolders[:] = [name for name in subfolders if not name.startswith(TEMPORARY_PREFIX)]
             for name in names:
+                if name == LOCK_FILE:
+                    continue
                 path = Path(folder, name)
                 # A job may replace or remove files while they are listed.
                 with contextlib.suppress(FileNotFoundError):

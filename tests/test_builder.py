@@ -146,8 +146,7 @@ def test_no_path_makes_a_world_too_long(chunks, total, says, small_scene, finish
     world = World.open(finished.folder)
     monkeypatch.setattr(world, "chunks", world.chunks[-1:] * chunks)
     with pytest.raises(InvalidInputError, match=f"{total} frames.*8001.*{says}"):
-        extend_world(world, Trajectory.load(small_scene / "path.npz"))
-    assert world.load_plan() is None
+        prepare_path(world, Trajectory.load(small_scene / "path.npz"))
 
 
 def test_another_lens_is_said(small_scene, finished):

@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lyra import files
+from lyra.builder import extend_world, reconstruct_world, resume_world
 from lyra.engines.base import ChunkFrames, SeedView
-from lyra.errors import DiskFullError, InvalidInputError
+from lyra.errors import DiskFullError, InUseError, InvalidInputError
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
 from lyra.world import Plan, World, WorldSettings, new_id
 
@@ -162,6 +166,54 @@ def test_leftovers_of_a_killed_run_are_ignored_and_removed(world):
     assert not any(".partial" in path for path, _ in again.files())
     again.add_chunk(cameras(-1.6), make_chunk(3), "", 0, 0)
     assert not half.exists()
+
+
+@contextmanager
+def held_by_another_process(folder):
+    """A process that works on the world in `folder`."""
+    script = (
+        "import sys; from pathlib import Path; from lyra.world import no_other_process\n"
+        "with no_other_process(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline().strip() == b"held"
+        try:
+            yield
+        finally:
+            other.kill()
+
+
+def test_only_one_process_works_on_a_world(world):
+    half = world.folder / "chunks" / ".partial-1234"
+    half.mkdir()
+    with held_by_another_process(world.folder):
+        for work in (
+            lambda: world.revert(1),
+            lambda: extend_world(world, cameras(-1.6, 81)),
+            lambda: resume_world(world),
+            lambda: reconstruct_world(world, mesh=False),
+        ):
+            with pytest.raises(InUseError, match=f"the world {world.folder} is under way .*another process"):
+                work()
+        assert half.exists()
+        assert world.load_plan() is None
+        assert World.open(world.folder).frames == 161
+        assert not any(".lyra.lock" in path for path, _ in world.files())
+    # The other process was killed; what it held is free.
+    world.revert(1)
+    assert (world.folder / ".lyra.lock").exists()
+    assert not any(".lyra.lock" in path for path, _ in world.files())
+
+
+def test_what_another_process_did_meanwhile_is_seen(world):
+    World.open(world.folder).revert(1)
+    assert world.frames == 161
+    with world.alone(), world.alone():
+        assert world.frames == 81
+    world.revert(0)
+    assert World.open(world.folder).frames == 1
 
 
 def test_a_gap_ends_the_world(world):

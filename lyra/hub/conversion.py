@@ -21,11 +21,11 @@ from lyra.errors import InvalidInputError
 from lyra.files import TEMPORARY_PREFIX, require_space, sync_folder, whole_file
 from lyra.hub.catalog import CHECKPOINT, CONVERSIONS
 from lyra.hub.checkpoint import Checkpoint, open_checkpoint
-from lyra.hub.locks import only_one
 from lyra.hub.manifest import FileEntry, Manifest, digest
 from lyra.hub.metadata import METADATA_FILE
 from lyra.hub.network import CONFIG, NetworkConfig
 from lyra.hub.weights import CONVERSION_MANIFEST, INDEX, Weights
+from lyra.locks import only_one
 from lyra.progress import SILENT, Progress
 
 SHARD_BYTES = 2_000_000_000
@@ -48,7 +48,7 @@ def convert(
     `source` is a checkpoint's folder or a .pth file, by default the downloaded one. Peak memory is about
     `shard_bytes` and two copies of the largest tensor. Raises InvalidInputError that names each key that is missing,
     unknown or of another shape; DiskFullError before anything is written that would not fit; EngineNotReadyError
-    without a checkpoint or while another process converts.
+    without a checkpoint; InUseError while another process converts.
     """
     if conversion_id not in CONVERSIONS:
         raise InvalidInputError(

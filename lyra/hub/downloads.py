@@ -12,10 +12,10 @@ from lyra.errors import CancelledError, EngineNotReadyError
 from lyra.files import disk_full_explained, require_space, sync
 from lyra.hub.catalog import Item, item
 from lyra.hub.licences import AcceptedLicences
-from lyra.hub.locks import only_one
 from lyra.hub.manifest import FileEntry, Manifest, partial
 from lyra.hub.sources import Source
 from lyra.hub.weights import Weights
+from lyra.locks import only_one
 from lyra.progress import SILENT, Progress
 
 # Files fetched at the same time; a single connection to the hub is slower than most lines.
@@ -47,8 +47,8 @@ def download(
 
     Whole files stay as they are, begun ones are continued. The disk is checked first. `progress` counts bytes and
     may raise to stop; what is there by then is kept. Raises EngineNotReadyError when a licence is not accepted, the
-    source does not have a file, what came is not what the source stated, or another process downloads into the same
-    folder; DiskFullError when it would not fit.
+    source does not have a file, or what came is not what the source stated; InUseError when another process downloads
+    into the same folder; DiskFullError when it would not fit.
     """
     entries = [item(item_id) for item_id in dict.fromkeys(item_ids)]
     (licences or AcceptedLicences()).require(entry.licence for entry in entries)

@@ -6,7 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+from backend.worlds import remove_leftovers
 from tests.backend.service import picture, straight_path
+from tests.test_world import held_by_another_process
 
 
 def detail(answer, status=400):
@@ -111,6 +113,25 @@ def test_a_copied_world_appears_and_a_deleted_one_is_gone(slow, slow_world):
     assert slow.client.get(f"/v1/jobs/{job['id']}").status_code == 404
     assert "no world 'a-copy-of-it'" in detail(slow.client.get("/v1/worlds/a-copy-of-it"), 404)
     assert list((slow.worlds / ".backend" / "trash").iterdir()) == []
+
+
+def test_a_world_that_another_process_works_on_is_left_alone(slow, slow_world):
+    copy = slow.worlds / "worked-on"
+    shutil.copytree(slow.worlds / slow_world["id"], copy)
+    (copy / "results" / ".partial-1").write_bytes(b"half")
+    with held_by_another_process(copy):
+        assert "another process" in detail(slow.client.delete("/v1/worlds/worked-on"), 409)
+        answer = slow.client.post("/v1/worlds/worked-on/revert", json={"chunks": 0})
+        assert "another process" in detail(answer, 409)
+        remove_leftovers(copy, copy / "no job")
+        assert (copy / "results" / ".partial-1").exists()
+        known = slow.client.get("/v1/worlds/worked-on").json()
+        assert ".lyra.lock" not in {file["path"] for file in known["files"]}
+        assert slow.client.get("/v1/worlds/worked-on/files/.lyra.lock").status_code == 404
+    remove_leftovers(copy, copy / "no job")
+    assert not (copy / "results" / ".partial-1").exists()
+    assert slow.client.delete("/v1/worlds/worked-on").status_code == 204
+    assert not copy.exists()
 
 
 def test_a_world_of_a_newer_version_is_refused_and_leaves_the_list_working(slow, slow_world):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lyra.errors import CancelledError, DiskFullError, EngineNotReadyError, InvalidInputError
+from lyra.errors import CancelledError, DiskFullError, EngineNotReadyError, InUseError, InvalidInputError
 from lyra.hub import AcceptedLicences, MirrorSource, Weights, choose_source, download
 from lyra.hub import downloads as module
 from lyra.hub.catalog import CHECKPOINT
@@ -162,14 +162,14 @@ def test_the_disk_is_checked_first(mirror, empty, licences, monkeypatch):
 def test_two_downloads_do_not_write_the_same_files(mirror, empty, licences):
     lock = empty.root / ".lyra-download.lock"
     script = (
-        "import sys; from pathlib import Path; from lyra.hub.locks import only_one\n"
+        "import sys; from pathlib import Path; from lyra.locks import only_one\n"
         "with only_one(Path(sys.argv[1]), 'it'): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout.readline().strip() == b"held"
-        with pytest.raises(EngineNotReadyError, match="is under way already, in another process"):
+        with pytest.raises(InUseError, match="is under way already, in another process"):
             download([VAE], empty, MirrorSource(mirror), licences)
         other.kill()
     download([VAE], empty, MirrorSource(mirror), licences)
