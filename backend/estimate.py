@@ -29,13 +29,15 @@ def expected_seconds(job: Job, past: Iterable[Job]) -> float | None:
     return median(rates[-HISTORY:]) * job.work if rates else None
 
 
-def seconds_left(progress: float, elapsed: float, expected: float | None) -> float | None:
+def seconds_left(progress: float, elapsed: float, expected: float | None, begun: float = 0.0) -> float | None:
     """Seconds left at `progress` in [0, 1] after `elapsed` seconds of running; None while nobody can know.
 
-    The weight moves from history to the job's own pace as it goes on.
+    `expected` is what the whole job should take. A resumed run did not begin at 0: `begun` is the progress at which
+    it did. The weight moves from history to the run's own pace as it goes on.
     """
-    if progress >= TELLING_FRACTION and elapsed >= TELLING_SECONDS:
-        own = elapsed / progress
-        total = own if expected is None else progress * own + (1 - progress) * expected
+    done = progress - begun
+    if done >= TELLING_FRACTION and elapsed >= TELLING_SECONDS:
+        own, weight = elapsed / done, done / (1 - begun)
+        total = own if expected is None else weight * own + (1 - weight) * expected
         return round((1 - progress) * total, 1)
-    return None if expected is None else round(max(expected - elapsed, 0.0), 1)
+    return None if expected is None else round(max((1 - begun) * expected - elapsed, 0.0), 1)

@@ -27,6 +27,9 @@ class JobBook:
         self._events = {job.id: EventLog(job.event()) for job in self._jobs.values()}
         self._reserved: set[str] = set()
         self._expected: dict[str, float | None] = {}
+        self._begun: dict[
+            str, float
+        ] = {}  # the first progress of each run: a resumed one goes on where it stood
         self.news = asyncio.Event()  # set whenever a job joins the queue
 
     def take_up(self) -> list[Job]:
@@ -140,7 +143,7 @@ class JobBook:
         job.started = time.time()
         past = sorted(self._jobs.values(), key=lambda other: other.finished or 0.0)
         self._expected[job.id] = expected_seconds(job, past)
-        job.eta_seconds = self._expected[job.id]
+        job.eta_seconds = seconds_left(job.progress, 0.0, self._expected[job.id], begun=job.progress)
         job.state = "running"
         self._changed(job, stage="start", message="starting")
 
@@ -150,7 +153,8 @@ class JobBook:
             return
         job.preview = job.preview or preview
         job.progress = round(min(max(fraction, 0.0), 1.0), 4)
-        job.eta_seconds = seconds_left(job.progress, time.time() - job.started, self._expected[job.id])
+        begun = self._begun.setdefault(job.id, job.progress)
+        job.eta_seconds = seconds_left(job.progress, time.time() - job.started, self._expected[job.id], begun)
         self._changed(job, stage=stage, message=f"{stage}, {job.progress:.0%}")
 
     def add_notes(self, job: Job, notes: list[str]) -> None:
@@ -184,6 +188,7 @@ class JobBook:
         """The end of a job: cancelled, failed, interrupted or done."""
         job.state, job.error, job.finished, job.eta_seconds = state, error, time.time(), None
         self._expected.pop(job.id, None)
+        self._begun.pop(job.id, None)
         if state == "done":
             job.progress = 1.0
         self._changed(job, message=message)

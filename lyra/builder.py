@@ -252,7 +252,7 @@ def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) 
     """Makes the chunks of a plan that are still missing; returns what the engine has to say about them."""
     total = plan.trajectory.chunks
     done = len(world.chunks) - plan.first_chunk
-    progress.update("start", 0.0)
+    progress.update("start", 0.95 * done / total)
     with contextlib.closing(create_engine(world.engine, device, plan.options)) as engine:
         engine.announce([caption_for(plan.captions, plan.first_chunk + n) for n in range(done, total)])
         notes = _add_chunks(world, plan, engine, range(done, total), progress)

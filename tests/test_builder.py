@@ -66,7 +66,10 @@ def test_a_cancelled_run_keeps_whole_chunks_and_resumes_to_the_same_frames(small
         )
     again = World.open(world.folder)
     assert again.frames == 81
-    assert resume_world(again) == []
+    seen = []
+    assert resume_world(again, progress=Progress(lambda stage, fraction, frame: seen.append(fraction))) == []
+    assert seen[0] == 0.475
+    assert seen == sorted(seen)
     assert resume_world(again) is None
     for mine, whole in zip(again.chunks, finished.chunks, strict=True):
         np.testing.assert_array_equal(mine.load_frames(), whole.load_frames())

@@ -9,9 +9,11 @@ import logging
 import pytest
 from starlette.datastructures import UploadFile
 
+from backend.config import Config
 from backend.errors import ConflictError, RangeError, StartError, status_of
 from backend.estimate import expected_seconds, seconds_left
 from backend.events import KEPT_EVENTS, EventLog
+from backend.jobs import JobBook
 from backend.log import JsonLines
 from backend.schemas import ExtendSettings
 from backend.store import Job, JobStore
@@ -80,6 +82,41 @@ def test_time_left_moves_from_history_to_the_own_pace():
     assert seconds_left(0.5, 50.0, None) == 50.0
     assert seconds_left(0.5, 50.0, 60.0) == 40.0
     assert seconds_left(1.0, 50.0, 60.0) == 0.0
+
+
+def test_time_left_of_a_resumed_run_goes_by_what_this_run_has_done():
+    assert seconds_left(0.5, 10.0, None, begun=0.5) is None
+    assert seconds_left(0.6, 10.0, None, begun=0.5) == 40.0
+    assert seconds_left(0.5, 0.0, 100.0, begun=0.5) == 50.0
+    assert seconds_left(0.75, 25.0, 100.0, begun=0.5) == 25.0
+    assert seconds_left(1.0, 5.0, 100.0, begun=1.0) == 0.0
+
+
+def book_of(folder, **changes):
+    """A book with its store, without a service."""
+    config = Config(folder / "worlds", folder / "state.json", folder / "log", **changes)
+    (config.private_folder / "jobs").mkdir(parents=True)
+    return config, JobBook(config, JobStore(config.private_folder / "jobs.sqlite3"))
+
+
+def test_a_resumed_job_does_not_count_what_an_earlier_run_did(tmp_path, monkeypatch):
+    _, book = book_of(tmp_path)
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr("backend.jobs.time.time", lambda: float(next(clock)))
+    resumed = book.submit(job())
+    book.begin(resumed)
+    book.advance(resumed, "frames", 0.0, False)
+    book.advance(resumed, "frames", 0.8, False)
+    book.finish(resumed, "cancelled", "cancelled")
+    book.resume(resumed.id)
+    book.begin(resumed)
+    for fraction in (0.475, 0.5):
+        book.advance(resumed, "frames", fraction, False)
+    assert resumed.eta_seconds is None
+    book.advance(resumed, "frames", 0.575, False)
+    # A tenth took 30 s of this run, so the rest takes about 130; from 0 it would look like 22.
+    assert 120 < resumed.eta_seconds < 140
+    book.close()
 
 
 def test_a_path_that_makes_the_world_too_long_is_refused_before_a_job_is_made(tmp_path):
