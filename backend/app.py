@@ -72,7 +72,7 @@ def _service_routes(backend: Backend) -> APIRouter:
         if active and not body.force:
             raise ConflictError(
                 f"{len(active)} jobs are active (the first is {active[0].id}, {active[0].kind}); "
-                'wait, cancel them, or send {"force": true}, after which they can be resumed.'
+                "wait for them or cancel them first. If it is stopped all the same, they can be resumed afterwards."
             )
         backend.stop.set()
         return {}

@@ -72,7 +72,7 @@ def accept_licence(licence_id: str) -> dict:
     from lyra.hub.licences import LICENCES
 
     if licence_id not in LICENCES:
-        raise NotFoundError(f"There is no licence {licence_id!r}; GET /v1/engines names those there are.")
+        raise NotFoundError(f"There is no licence {licence_id!r}; the engines say which licences they need.")
     accepted = AcceptedLicences()
     accepted.accept(licence_id)
     return licence_resource(licence_id, accepted)

@@ -71,7 +71,9 @@ class JobBook:
 
     def get(self, job_id: str) -> Job:
         if job_id not in self._jobs:
-            raise NotFoundError(f"There is no job {job_id!r}; GET /v1/jobs lists them.")
+            raise NotFoundError(
+                f"There is no job {job_id!r}; it was forgotten with its world, or is too old. Begin a new one."
+            )
         return self._jobs[job_id]
 
     def events(self, job_id: str) -> EventLog:

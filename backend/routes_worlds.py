@@ -17,7 +17,7 @@ from backend.errors import ConflictError, NotFoundError, RangeError
 from backend.seeding import seeding_resource
 from backend.service import Backend
 from backend.store import Job
-from backend.task import TRAJECTORY_FILE
+from backend.task import DEPTH_FOLDER, IMAGE_FOLDER, TRAJECTORY_FILE
 from backend.uploads import check_world_inputs, store_upload
 from backend.validation import check_captions, check_options, checked_path, require_engine, validation_message
 from backend.worlds import resource
@@ -66,8 +66,8 @@ def world_routes(backend: Backend) -> APIRouter:
                     f"World {world_id} is still being made by job {job.id}; wait for it."
                 ) from None
             raise NotFoundError(
-                f"World {world_id} was not made: job {job.id} is {job.state}. "
-                f"POST /v1/jobs/{job.id}/resume tries again."
+                f"World {world_id} was not made: its job {job.id} is {job.state}. "
+                "Resume the job to try again, or delete the world."
             ) from None
 
     def submit(kind: str, world: World, request: dict, work: float, job_id: str) -> dict:
@@ -87,10 +87,10 @@ def world_routes(backend: Backend) -> APIRouter:
                 if image is None:
                     raise InvalidInputError("The field 'image' is missing; send the picture as a file there.")
                 image_file = await run_in_threadpool(
-                    store_upload, image, folder / "image", limits.image_bytes
+                    store_upload, image, folder / IMAGE_FOLDER, limits.image_bytes
                 )
                 depth_file = depth and await run_in_threadpool(
-                    store_upload, depth, folder / "depth", limits.depth_bytes
+                    store_upload, depth, folder / DEPTH_FOLDER, limits.depth_bytes
                 )
             async with decoding:
                 size = await run_in_threadpool(
@@ -133,7 +133,12 @@ def world_routes(backend: Backend) -> APIRouter:
     @router.delete("/{world_id}", status_code=204)
     async def delete_world(world_id: str) -> None:
         with book.reserved(world_id):
-            await run_in_threadpool(catalog.delete, world_id)
+            try:
+                await run_in_threadpool(catalog.delete, world_id)
+            except NotFoundError:
+                # One that was never made, or removed by hand: what its jobs were given goes.
+                if not book.list(world_id):
+                    raise
             book.forget_world(world_id)
 
     @router.post("/{world_id}/chunks", status_code=202, response_model=schemas.Job)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 
-from backend.task import TRAJECTORY_FILE, Runner, Task
+from backend.task import DEPTH_FOLDER, IMAGE_FOLDER, TRAJECTORY_FILE, Runner, Task
 from lyra import builder, hub
 from lyra.engines.base import EngineOptions
 from lyra.errors import InvalidInputError
@@ -25,11 +26,19 @@ DOWNLOAD_SHARE = 0.8
 
 
 def seed(task: Task) -> None:
-    """Estimates depth and makes the world of one frame. It is built in the job's folder and moved when whole."""
+    """Estimates depth and makes the world of one frame. It is built in the job's folder and moved when whole.
+
+    The world then has its own copy of the image, and the depth is in it: what was uploaded goes.
+    """
     finished = task.folder / NEW_WORLD
-    if not finished.exists():
-        _create(task, finished)
-    finished.rename(task.world_folder)
+    # A run that was killed after its last step finds the world there.
+    if not (task.world_folder / "world.json").is_file():
+        if not finished.exists():
+            _create(task, finished)
+        finished.rename(task.world_folder)
+    for uploads in (IMAGE_FOLDER, DEPTH_FOLDER):
+        # What cannot be removed now, such as a file that is being looked at, goes with the job.
+        shutil.rmtree(task.folder / uploads, ignore_errors=True)
 
 
 def _create(task: Task, folder: Path) -> None:

@@ -11,6 +11,9 @@ from lyra.progress import Progress
 # Files in a job's folder.
 TRAJECTORY_FILE = "trajectory.npz"
 PREVIEW_FILE = "preview.jpg"
+# Folders in it: what a world is made from.
+IMAGE_FOLDER = "image"
+DEPTH_FOLDER = "depth"
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ class WorldCatalog:
         known = relative in {name for name, _ in world.files()}
         if not known or path.resolve() != world.folder.resolve() / relative:
             raise NotFoundError(
-                f"World {world_id} has no file {relative!r}; its files are listed in GET /v1/worlds/{world_id}."
+                f"World {world_id} has no file {relative!r}; reconstruct it to make splats and mesh, or take one of "
+                "the files it lists."
             )
         return path
 

@@ -1,8 +1,12 @@
 """What the worker does for each kind of job, without the processes around it."""
 
+import shutil
+
 from backend import runners
+from backend.schemas import WorldSettings
 from backend.task import Task
 from lyra.progress import SILENT
+from lyra.world import World
 from tests.test_world import make_world
 
 
@@ -18,6 +22,22 @@ def task(folder, request, world_folder, notes=None, **changes):
         progress=SILENT,
         notes=tell,
     )
+
+
+def test_what_a_world_was_made_from_is_given_back(small_scene, tmp_path):
+    folder, world_folder = tmp_path / "job", tmp_path / "a-world"
+    for kind, name in (("image", "image.png"), ("depth", "depth.npz")):
+        (folder / kind).mkdir(parents=True)
+        shutil.copy(small_scene / name, folder / kind / name)
+    request = {
+        **WorldSettings(name="A world", size=[208, 112]).model_dump(),
+        "image": "image/image.png",
+        "depth_file": "depth/depth.npz",
+    }
+    for _ in range(2):  # again, as after a kill right before the end
+        runners.seed(task(folder, request, world_folder))
+        assert World.open(world_folder).frames == 1
+        assert list(folder.iterdir()) == []
 
 
 def test_why_there_is_no_mesh_reaches_the_job(tmp_path, monkeypatch):

@@ -115,6 +115,26 @@ def test_a_copied_world_appears_and_a_deleted_one_is_gone(slow, slow_world):
     assert list((slow.worlds / ".backend" / "trash").iterdir()) == []
 
 
+def test_a_world_that_was_never_made_can_be_deleted(slow, slow_world):
+    running = slow.extend(slow_world["id"], prompt="work 30").json()
+    made = slow.post_world({"name": "Never"}).json()
+    job, url = made["job"]["id"], f"/v1/worlds/{made['world']['id']}"
+    assert "in use" in detail(slow.client.delete(url), 409)
+    stop = detail(slow.client.post("/v1/shutdown", json={}), 409)
+    for active in (job, running["id"]):
+        slow.client.post(f"/v1/jobs/{active}/cancel")
+        slow.wait(active)
+    folder = slow.worlds / ".backend" / "jobs" / job
+    assert (folder / "image").is_dir()
+    gone = detail(slow.client.get(url), 404)
+    assert "delete the world" in gone
+    assert slow.client.delete(url).status_code == 204
+    assert not folder.exists()
+    none = detail(slow.client.delete(url), 404)
+    # People in Blender read these: no calls of the API.
+    assert not any(call in text for text in (stop, gone, none) for call in ("/v1", "{", "GET", "POST"))
+
+
 def test_a_world_that_another_process_works_on_is_left_alone(slow, slow_world):
     copy = slow.worlds / "worked-on"
     shutil.copytree(slow.worlds / slow_world["id"], copy)
