@@ -148,7 +148,8 @@ class World(BaseModel):
     width: int
     height: int
     frames: int
-    state: Literal["seeding", "ready"]
+    state: Literal["seeding", "ready", "damaged"]
+    error: str | None = Field(None, description="why a damaged world cannot be opened, and the next step")
     intrinsics: Matrix | None
     last_w2c: Matrix
     scale: float

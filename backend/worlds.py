@@ -10,6 +10,7 @@ from pathlib import Path
 
 from backend.config import Config
 from backend.errors import NotFoundError
+from backend.seeding import damaged_resource
 from lyra.errors import InUseError, InvalidInputError
 from lyra.files import remove_partials
 from lyra.world import ID_PATTERN, World, no_other_process
@@ -53,13 +54,14 @@ class WorldCatalog:
         return sorted(folder.name for folder in self._folder.iterdir() if self._is_world(folder.name))
 
     def resources(self) -> list[dict]:
-        """Every world that can be opened, as in docs/api.md; one that cannot is named in the log."""
+        """Every world as in docs/api.md; one that cannot be opened is `damaged` and says why."""
         found = []
         for world_id in self.ids():
             try:
                 found.append(resource(self.open(world_id)))
             except InvalidInputError as error:
-                log.warning("left out", extra={"fields": {"world": world_id, "reason": str(error)}})
+                log.warning("damaged", extra={"fields": {"world": world_id, "reason": str(error)}})
+                found.append(damaged_resource(self.path(world_id), str(error)))
         return found
 
     def file(self, world_id: str, relative: str) -> Path:
@@ -98,6 +100,7 @@ def resource(world: World) -> dict:
         **world.summary(),
         "id": world.folder.name,
         "state": "ready",
+        "error": None,
         "folder": str(world.folder.resolve()),
     }
 

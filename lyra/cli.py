@@ -61,12 +61,16 @@ def what_is_left(options: argparse.Namespace) -> str:
     """What a stopped command leaves, and what to do next."""
     if options.run is commands.run_demo:
         return "run it again to begin anew."
-    folder = getattr(options, "world", None) or getattr(options, "out", None)
-    if folder is None or not (folder / "world.json").is_file():
-        return "nothing was written."
     if options.run is commands.run_reconstruct:
-        return f"`lyra reconstruct {folder}` makes splats and mesh again."
-    return f"every whole chunk is kept. `lyra resume {folder}` goes on."
+        return f"`lyra reconstruct {options.world}` makes splats and mesh again."
+    if options.run in (commands.run_generate, commands.run_extend, commands.run_resume):
+        folder = options.out if options.run is commands.run_generate else options.world
+        if not (folder / "world.json").is_file():
+            return "nothing was written."
+        return f"every whole chunk is kept. `lyra resume {folder}` goes on."
+    if options.run is commands.run_export:
+        return f"{options.out} was not written. Run it again."
+    return "run it again."
 
 
 def build_parser() -> argparse.ArgumentParser:

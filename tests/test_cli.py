@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lyra.cli import main
+from lyra.cli import build_parser, main, what_is_left
 from lyra.engines import default_device
 from lyra.errors import DiskFullError, InvalidInputError
 from lyra.progress import Progress
@@ -189,6 +189,26 @@ def test_stopped_anywhere_later_resume_goes_on(stage, small_scene, tmp_path, cap
     capsys.readouterr()
     assert main(["resume", str(out)]) == 2
     assert f"lyra reconstruct {out}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["extend", "W", "--trajectory", "p.npz"], "`lyra resume W` goes on"),
+        (["resume", "W"], "`lyra resume W` goes on"),
+        (["reconstruct", "W"], "`lyra reconstruct W` makes splats and mesh again"),
+        (["export", "W", "--out", "w.zip"], "w.zip was not written. Run it again"),
+        (["revert", "W", "--chunks", "1"], "run it again"),
+        (["engines"], "run it again"),
+    ],
+)
+def test_a_stopped_command_names_the_step_that_goes_on(command, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "W").mkdir()
+    (tmp_path / "W" / "world.json").touch()
+    left = what_is_left(build_parser().parse_args(command))
+    assert says in left
+    assert ("resume" in left) == (command[0] in ("extend", "resume"))
 
 
 def test_a_path_for_which_the_disk_is_too_small_can_be_resumed(small_scene, tmp_path, capsys, monkeypatch):

@@ -154,7 +154,7 @@ def test_a_world_that_another_process_works_on_is_left_alone(slow, slow_world):
     assert not copy.exists()
 
 
-def test_a_world_of_a_newer_version_is_refused_and_leaves_the_list_working(slow, slow_world):
+def test_a_world_of_a_newer_version_is_refused_listed_and_can_be_deleted(slow, slow_world):
     newer = slow.worlds / "from-the-future"
     shutil.copytree(slow.worlds / slow_world["id"], newer)
     facts = json.loads((newer / "world.json").read_text()) | {"format_version": 99}
@@ -162,9 +162,16 @@ def test_a_world_of_a_newer_version_is_refused_and_leaves_the_list_working(slow,
     try:
         for answer in (slow.client.get("/v1/worlds/from-the-future"), slow.extend("from-the-future")):
             assert "newer Lyra Worlds" in detail(answer)
-        assert "from-the-future" not in {world["id"] for world in slow.client.get("/v1/worlds").json()}
+        listed = {world["id"]: world for world in slow.client.get("/v1/worlds").json()}
+        assert "newer Lyra Worlds" in listed["from-the-future"]["error"]
+        states = [listed[world_id]["state"] for world_id in ("from-the-future", slow_world["id"])]
+        assert states == ["damaged", "ready"]
+        assert listed[slow_world["id"]]["error"] is None
+        (newer / "world.json").write_text("{")
+        assert slow.client.delete("/v1/worlds/from-the-future").status_code == 204
+        assert not newer.exists()
     finally:
-        shutil.rmtree(newer)
+        shutil.rmtree(newer, ignore_errors=True)
 
 
 def test_there_is_a_limit_of_worlds(slow, slow_world):
