@@ -41,6 +41,7 @@ def register() -> None:
     ui.register()
     viewport.register()
     bpy.app.handlers.load_post.append(_after_load)
+    session.register()
     session.current.on_ready.extend(_ON_READY)
     atexit.register(session.current.close)
 

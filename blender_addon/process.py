@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from .wire import Address
 
 OWNER = "blender"
 LOG_TAIL = 4096
+START_PATIENCE = 60.0
+
+
+class StartError(Exception):
+    """A backend that did not come up; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
@@ -59,27 +65,47 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "__PYVENV"))}
 
 
-def start(python: Path, *, state_file: Path, worlds: Path, log: Path) -> subprocess.Popen:
-    """Starts a backend and returns at once; it answers once its state file is there. Raises OSError.
+class Launch:
+    """A backend that is being started; it answers once its state file is there. Raises OSError.
 
     A state file that lies there must be of a backend that is gone: port and token of a living one would be lost.
     """
-    state_file.parent.mkdir(parents=True, exist_ok=True)
-    worlds.mkdir(parents=True, exist_ok=True)
-    # While the old one lies there, the new one could not be told from it.
-    state_file.unlink(missing_ok=True)
-    command = [str(python), "-I", "-m", "backend", "--owner", OWNER]
-    command += ["--state-file", str(state_file), "--worlds", str(worlds), "--log", str(log)]
-    with console_log(log).open("ab") as output:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=state_file.parent,
-            env=clean_environment(),
-            **detached_options(),
-        )
+
+    def __init__(self, python: Path, *, state_file: Path, worlds: Path, log: Path):
+        state_file.parent.mkdir(parents=True, exist_ok=True)
+        worlds.mkdir(parents=True, exist_ok=True)
+        # While the old one lies there, the new one could not be told from it.
+        state_file.unlink(missing_ok=True)
+        command = [str(python), "-I", "-m", "backend", "--owner", OWNER]
+        command += ["--state-file", str(state_file), "--worlds", str(worlds), "--log", str(log)]
+        with console_log(log).open("ab") as output:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=state_file.parent,
+                env=clean_environment(),
+                **detached_options(),
+            )
+        self._state_file, self._log = state_file, log
+        self._since = time.monotonic()
+
+    @property
+    def ended(self) -> bool:
+        return self._child.poll() is not None
+
+    def look(self) -> Address | None:
+        """Where the backend listens, None while it does not yet. Raises StartError when it never will."""
+        if self.ended:
+            said = last_line(console_log(self._log)) or last_line(self._log)
+            raise StartError(f"The engine ended at its start: {said or 'it said nothing'}. Log: {self._log}")
+        if state := read_state(self._state_file):
+            return state.address
+        if time.monotonic() - self._since > START_PATIENCE:
+            kill(self._child)
+            raise StartError(f"The engine did not answer within {START_PATIENCE:.0f} s. Log: {self._log}")
+        return None
 
 
 def console_log(log: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The one connection of this Blender to a backend, and the timer that moves everything on.
+"""The one connection of this Blender to a backend, and all that is under way there and here.
 
 Nothing here waits: the state file, the process and the sockets are looked at for a few milliseconds per tick. What the
 panel shows is read from here; what a .blend must remember is in properties.py.
@@ -6,25 +6,22 @@ panel shows is read from here; what a .blend must remember is in properties.py.
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import partial
 from pathlib import Path
 
-import bpy
-
-from . import preferences, process
+from . import preferences, process, timer
 from .client import Client
 from .conversion import CameraError
 from .health import HealthWatch
 from .importers.ply import FileError
 from .installer import Installation
+from .timer import wake
 from .wire import Address, Body, ClientError, NoAnswerError, Reply
 
 API = 1
-START_PATIENCE = 60.0
 CONNECT_PATIENCE = 10.0
 # After an engine that listens has not answered, until it is asked again.
 RETRY_PAUSE = 3.0
@@ -57,11 +54,10 @@ class Session:
         self.on_ready: list[Callable[[], None]] = []
         # The newest job of each world by the world's id, as the backend last described it.
         self.jobs: dict[str, dict] = {}
-        self._child: subprocess.Popen | None = None
+        self._launching: process.Launch | None = None
         # The state file of a backend that an extension started: that one is to end with Blender.
         self._own_state: Path | None = None
         self._waiting: list[Callable[[], None]] = []
-        self._since = 0.0
         self._health_watch: HealthWatch | None = None
         # The next try to connect to such an engine, and when.
         self._again: Callable[[], None] | None = None
@@ -139,20 +135,21 @@ class Session:
             self._fail(f"The engine has ended. Start it again. Log: {log_file()}")
 
     def _launch(self, _why: str = "") -> None:
+        self.phase = Phase.STARTING
+        if self._launching and not self._launching.ended:
+            return  # begun before a Disconnect or another file
         python = preferences.engine_python()
         if python is None:
             self._fail("The engine is not installed. Click Install Engine in the Engine panel.")
             return
         try:
-            self._child = process.start(
+            self._launching = process.Launch(
                 python, state_file=state_file(), worlds=preferences.worlds_folder(), log=log_file()
             )
         except OSError as error:
             self._fail(
                 f"{python} does not start ({error.strerror}). Choose another Python in the preferences."
             )
-            return
-        self.phase, self._since = Phase.STARTING, time.monotonic()
 
     def _connect(self, address: Address, otherwise: Callable[[str], None], again: Callable[[], None]) -> None:
         """Asks for an engine. `otherwise` gets a line when there is none; `again` is called a little later when
@@ -193,7 +190,7 @@ class Session:
                 f"End the engine (process {self.health.get('pid')}) and update the older of the two."
             )
             return
-        self.phase, self.message = Phase.READY, ""
+        self.phase, self.message, self._launching = Phase.READY, "", None
         if self.started_here and preferences.get().source != "ADDRESS":
             self._own_state = state_file()
         self._health_watch = HealthWatch(
@@ -306,14 +303,13 @@ class Session:
         return IDLE_INTERVAL if self.phase is Phase.READY else None
 
     def _watch_start(self) -> None:
-        said = process.last_line(process.console_log(log_file())) or process.last_line(log_file())
-        if self._child.poll() is not None:
-            self._fail(f"The engine ended at its start: {said or 'it said nothing'}. Log: {log_file()}")
-        elif state := process.read_state(state_file()):
-            self._connect(state.address, self._fail, partial(self._begin, False))
-        elif time.monotonic() - self._since > START_PATIENCE:
-            process.kill(self._child)
-            self._fail(f"The engine did not answer within {START_PATIENCE:.0f} s. Log: {log_file()}")
+        try:
+            address = self._launching.look()
+        except process.StartError as error:
+            self._fail(str(error))
+            return
+        if address:
+            self._connect(address, self._fail, partial(self._begin, False))
 
     def _still_there(self, health: dict, was_silent: bool) -> None:
         self.health = health
@@ -343,36 +339,10 @@ def log_file() -> Path:
 current = Session()
 
 
-def wake() -> None:
-    """Makes the timer run. Called whenever something was begun."""
-    if bpy.app.timers.is_registered(_poll):
-        bpy.app.timers.unregister(_poll)
-    bpy.app.timers.register(_poll, first_interval=0.0, persistent=True)
-
-
-def _poll() -> float | None:
-    # Blender drops a timer that raises. The error is shown; what else is under way must go on.
-    try:
-        interval = current.tick()
-    except BaseException:
-        bpy.app.timers.register(wake, first_interval=IDLE_INTERVAL, persistent=True)
-        raise
-    redraw()
-    return interval
-
-
-def redraw() -> None:
-    """Has the sidebars drawn anew."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                for region in area.regions:
-                    if region.type == "UI":
-                        region.tag_redraw()
+def register() -> None:
+    timer.start(current.tick)
 
 
 def unregister() -> None:
     current.close()
-    for timer in (_poll, wake):
-        if bpy.app.timers.is_registered(timer):
-            bpy.app.timers.unregister(timer)
+    timer.stop()

@@ -135,6 +135,20 @@ def be_quick():
     jobs.REVERT_PATIENCE = 0.4
 
 
+def check_timer():
+    """Blender's timer goes on after a tick that has raised."""
+    timer = module("timer")
+    assert bpy.app.timers.is_registered(timer._poll) and timer._poll() > 0
+    current.tasks.append(None)
+    try:
+        timer._poll()
+    except TypeError:
+        assert bpy.app.timers.is_registered(timer.wake)
+    else:
+        raise AssertionError("the error was hidden")
+    current.tasks.clear()
+
+
 def check_disconnect():
     """The job goes on and ends; with the next connection its results are there."""
     follow("a")
@@ -288,6 +302,7 @@ def main():
     bpy.context.scene.lyra.world = worlds.create(bpy.context.scene, service.world, np.eye(4))
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     worlds.add(empty(), worlds.SEED_CAMERA, camera)
+    check_timer()
     check_disconnect()
     check_engine_gone()
     check_failed_polls()

@@ -146,3 +146,43 @@ def test_last_line(tmp_path):
     assert process.last_line(log) == ""
     log.write_text("x" * 10_000 + "\nlast words \n\n")
     assert process.last_line(log) == "last words"
+
+
+def launch(tmp_path, code):
+    """A backend whose package `backend` runs `code`, by a Python that finds that package alone."""
+    folder = tmp_path / "package" / "backend"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "__main__.py").write_text(code)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nshift\ncd {folder.parent} && exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    state_file = tmp_path / "state" / "backend.json"
+    return process.Launch(python, state_file=state_file, worlds=tmp_path / "worlds", log=tmp_path / "log")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
+def test_launch_tells_where_it_listens_or_why_not(tmp_path):
+    code = "import json, sys, time; f = open(sys.argv[sys.argv.index('--state-file') + 1], 'w'); "
+    code += "json.dump({'host': '127.0.0.1', 'port': 5, 'token': 't', 'pid': 7, 'owner': 'blender', 'version': '1'}, f)"
+    launched = launch(tmp_path, f"{code}; f.close(); time.sleep(60)")
+    end = time.monotonic() + 30
+    while (address := launched.look()) is None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert address.port == 5 and not launched.ended
+    process.kill(launched._child)
+    launched._child.wait()
+    with pytest.raises(process.StartError, match="ended at its start"):
+        launched.look()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
+def test_launch_that_never_answers_is_ended(tmp_path, monkeypatch):
+    launched = launch(tmp_path, "import time; time.sleep(60)")
+    assert launched.look() is None
+    monkeypatch.setattr(process, "START_PATIENCE", 0.0)
+    with pytest.raises(process.StartError, match="did not answer within 0 s"):
+        launched.look()
+    launched._child.wait()
+    assert launched.ended
