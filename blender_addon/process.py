@@ -95,6 +95,14 @@ class Launch:
     def ended(self) -> bool:
         return self._child.poll() is not None
 
+    def abandon(self) -> None:
+        """At Blender's exit: ends it, unless it does something for another Blender already."""
+        state = None if self.ended else read_state(self._state_file)
+        if state:
+            stop_if_idle(state.address)
+        else:
+            kill(self._child)
+
     def look(self) -> Address | None:
         """Where the backend listens, None while it does not yet. Raises StartError when it never will."""
         if self.ended:

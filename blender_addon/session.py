@@ -259,6 +259,8 @@ class Session:
         """At Blender's exit: a backend of ours ends with it, unless something runs there."""
         if self.installation:
             self.installation.abandon()
+        if self._launching:
+            self._launching.abandon()
         state = process.read_state(self._own_state) if self._own_state else None
         if state and state.owner == process.OWNER:
             process.stop_if_idle(state.address)

@@ -178,6 +178,14 @@ def test_launch_tells_where_it_listens_or_why_not(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
+def test_launch_ends_with_blender(tmp_path):
+    launched = launch(tmp_path, "import time; time.sleep(60)")
+    launched.abandon()
+    launched._child.wait(10)
+    assert launched.ended
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
 def test_launch_that_never_answers_is_ended(tmp_path, monkeypatch):
     launched = launch(tmp_path, "import time; time.sleep(60)")
     assert launched.look() is None
