@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from backend.config import Config
+from backend.errors import StoreError
 from backend.jobs import JobBook, superseded_message
 from backend.store import Job
 from backend.worker_process import WorkerDiedError, WorkerProcess
@@ -35,6 +36,8 @@ class Dispatcher:
         self._worker: WorkerProcess | None = None
         self._running: Job | None = None
         self._task: asyncio.Task | None = None
+        self._failures = 0  # starts in a row that came to nothing
+        self._came_up = False
         self.device: str | None = None
 
     @property
@@ -67,26 +70,31 @@ class Dispatcher:
 
     async def _supervise(self) -> None:
         """Keeps one worker alive and feeds it, for as long as the service runs."""
-        failures = 0
         while True:
-            await asyncio.sleep(START_DELAYS[failures])
+            await asyncio.sleep(START_DELAYS[self._failures])
             if self._downloads:
                 await self._wait_for_queue()
-            self._worker = worker = await WorkerProcess.start(self._command())
             try:
-                self.device = (await worker.receive())["device"]
-                failures = 0
-                await self._serve(worker)
+                await self._employ()
             except WorkerDiedError as error:
-                log.error("died", extra={"fields": {"reason": str(error)}})
-                if self.device is None:
-                    failures = min(failures + 1, len(START_DELAYS) - 1)
-                    if failures == len(START_DELAYS) - 1:
-                        self._fail_waiting(error)
-                self._bury(error)
-            finally:
-                self.device = None
-                await worker.stop()
+                self._bury(str(error))
+            except StoreError as error:
+                self._bury(str(error), pause=True)
+            except OSError as error:
+                # Too many processes, no memory for one more, a disk that went away.
+                self._bury(f"The system refused what the job needs ({error}).", pause=True)
+
+    async def _employ(self) -> None:
+        """One worker's life, which is over when this returns or raises what ended it."""
+        self._came_up = False
+        self._worker = worker = await WorkerProcess.start(self._command())
+        try:
+            self.device = (await worker.receive())["device"]
+            self._failures, self._came_up = 0, True
+            await self._serve(worker)
+        finally:
+            self.device = None
+            await worker.stop()
 
     def _command(self) -> list[str]:
         device = "cpu" if self._downloads else self._config.device
@@ -104,24 +112,39 @@ class Dispatcher:
             self._book.news.clear()
             await self._book.news.wait()
 
-    def _bury(self, error: WorkerDiedError) -> None:
-        """What a worker's death means for the job it was at."""
-        job, self._running = self._running, None
-        if job is None:
-            return
-        remove_leftovers(self._folder(job), self._book.folder(job.id))
-        if job.state == "cancelling":
-            self._book.finish(job, "cancelled", f"cancelled; {_kept(job)}")
-        else:
-            kept = _kept(job)
-            self._book.finish(
-                job, "failed", "failed", f"{error} {kept[0].upper()}{kept[1:]}; resume the job to go on."
-            )
+    def _bury(self, reason: str, pause: bool = False) -> None:
+        """What a worker's end means for the job it was at, and for those that wait when none comes up.
 
-    def _fail_waiting(self, error: WorkerDiedError) -> None:
+        With `pause` the next one waits as after a start that failed, for what failed may fail again.
+        """
+        log.error("died", extra={"fields": {"reason": reason}})
+        if pause or not self._came_up:
+            self._failures = min(self._failures + 1, len(START_DELAYS) - 1)
+        job, self._running = self._running, None
+        if job is not None:
+            self._end(job, reason)
+        if not self._came_up and self._failures == len(START_DELAYS) - 1:
+            self._fail_waiting(reason)
+
+    def _end(self, job: Job, reason: str) -> None:
+        if job.active:
+            kept = _kept(job)
+            if job.state == "cancelling":
+                self._book.finish(job, "cancelled", f"cancelled; {kept}")
+            else:
+                error = f"{reason} {kept[0].upper()}{kept[1:]}; resume the job to go on."
+                self._book.finish(job, "failed", "failed", error)
+        try:
+            remove_leftovers(self._folder(job), self._book.folder(job.id))
+        except OSError as error:
+            # They are ignored where they lie, and the next run removes them.
+            log.warning("leftovers stay", extra={"fields": {"job": job.id, "reason": str(error)}})
+
+    def _fail_waiting(self, reason: str) -> None:
         for job in self._queued():
-            reason = f"The worker does not start. {error} The log is {self._config.log_file}."
-            self._book.finish(job, "failed", "failed", reason)
+            log_file = f"The log is {self._config.log_file}."
+            error = f"The worker does not start. {reason} {log_file} Resume the job to try again."
+            self._book.finish(job, "failed", "failed", error)
 
     async def _serve(self, worker: WorkerProcess) -> None:
         """Runs queued jobs one after the other; downloads until there are none. Raises WorkerDiedError."""

@@ -29,6 +29,10 @@ class QueueFullError(LyraError):
     """Too many jobs are waiting."""
 
 
+class StoreError(LyraError):
+    """The jobs cannot be saved."""
+
+
 class StartError(LyraError):
     """The service cannot start here."""
 
@@ -43,6 +47,7 @@ _STATUS = {
     RangeError: 416,
     QueueFullError: 429,
     DiskFullError: 507,
+    StoreError: 507,
 }
 
 

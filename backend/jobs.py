@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import shutil
 import time
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from backend.config import Config
-from backend.errors import ConflictError, NotFoundError, QueueFullError
+from backend.errors import ConflictError, NotFoundError, QueueFullError, StoreError
 from backend.estimate import expected_seconds, seconds_left
 from backend.events import EventLog
 from backend.store import KEPT_JOBS, RESUMABLE, Job, JobStore
+
+log = logging.getLogger("backend.jobs")
 
 
 class JobBook:
@@ -122,7 +125,11 @@ class JobBook:
         self._require_unreserved(job.world_id)
         self._jobs[job.id] = job
         self._events[job.id] = EventLog(job.event())
-        self._enqueue(job)
+        try:
+            self._enqueue(job)
+        except StoreError:
+            del self._jobs[job.id], self._events[job.id]
+            raise
         return job
 
     def resume(self, job_id: str) -> Job:
@@ -137,7 +144,11 @@ class JobBook:
         self.require_room()
         self._require_unreserved(job.world_id)
         job.error = job.finished = job.started = job.eta_seconds = None
-        self._enqueue(job)
+        try:
+            self._enqueue(job)
+        except StoreError as error:
+            self.finish(job, "failed", "failed", str(error))
+            raise
         return job
 
     def begin(self, job: Job) -> None:
@@ -179,7 +190,7 @@ class JobBook:
         elif job.state == "running":
             job.state = "cancelling"
             job.eta_seconds = None
-            self._changed(job, message="cancelling")
+            self._ending(job, message="cancelling")
         elif job.state != "cancelling":
             raise ConflictError(
                 f"Job {job.id} is {job.state}; only a queued or running job can be cancelled."
@@ -193,7 +204,7 @@ class JobBook:
         self._begun.pop(job.id, None)
         if state == "done":
             job.progress = 1.0
-        self._changed(job, message=message)
+        self._ending(job, message=message)
 
     def supersede(self, world_id: str, by: Job | None = None) -> None:
         """Marks the world's unfinished extend jobs as not resumable: its chunks are no longer theirs."""
@@ -213,12 +224,22 @@ class JobBook:
         self.news.set()
 
     def _changed(self, job: Job, stage: str | None = None, message: str | None = None) -> None:
-        """Every change of a job passes here: numbered, saved, told."""
+        """Every change of a job passes here: numbered, told, saved. Raises StoreError."""
         job.stage = job.stage if stage is None else stage
         job.message = job.message if message is None else message
         job.sequence += 1
-        self._store.save(job)
+        # Told at the next turn of the event loop, which is after it was saved.
         self._events[job.id].add(job.event())
+        self._store.save(job)
+
+    def _ending(self, job: Job, message: str) -> None:
+        """A change that holds though it cannot be saved: a job must end. A restart finds it interrupted."""
+        try:
+            self._changed(job, message=message)
+        except StoreError as error:
+            log.error(
+                "not saved", extra={"fields": {"job": job.id, "state": job.state, "reason": str(error)}}
+            )
 
     def _forget(self, job: Job) -> None:
         self._store.delete(job)

@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from backend.errors import StartError
+from backend.errors import StartError, StoreError
 
 ACTIVE = ("queued", "running", "cancelling")
 RESUMABLE = ("cancelled", "failed", "interrupted")
@@ -94,6 +94,7 @@ class JobStore:
     """All jobs on disk. The connection holds the database alone, so a worlds folder has one backend at a time."""
 
     def __init__(self, file: Path):
+        self._file = file
         self._connection = sqlite3.connect(file, timeout=0.5, isolation_level=None)
         try:
             # Exclusive before WAL: the lock is held from the first access on, and ends with the process.
@@ -123,14 +124,25 @@ class JobStore:
         return [Job(**json.loads(record)) for (record,) in rows]
 
     def save(self, job: Job) -> None:
-        self._connection.execute(
+        """Raises StoreError."""
+        self._change(
             "INSERT INTO jobs VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record",
             (job.id, job.world_id, job.state, job.created, json.dumps(asdict(job))),
         )
 
     def delete(self, job: Job) -> None:
-        self._connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+        """Raises StoreError."""
+        self._change("DELETE FROM jobs WHERE id = ?", (job.id,))
+
+    def _change(self, statement: str, values: tuple) -> None:
+        try:
+            self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"The jobs cannot be saved in {self._file} ({error}); free some space there, or see that it can be "
+                "written, and try again."
+            ) from error
 
     def close(self) -> None:
         self._connection.close()
