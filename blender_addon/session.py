@@ -25,6 +25,8 @@ API = 1
 CONNECT_PATIENCE = 10.0
 # After an engine that listens has not answered, until it is asked again.
 RETRY_PAUSE = 3.0
+# An engine that is told to stop takes its state file away last. After so long it is not waited for any more.
+STOP_PATIENCE = 20.0
 BUSY_INTERVAL, ACTIVE_INTERVAL, IDLE_INTERVAL = 0.02, 0.15, 1.0
 
 
@@ -33,6 +35,7 @@ class Phase(Enum):
     STARTING = "Starting"
     CONNECTING = "Connecting"
     READY = "Ready"
+    STOPPING = "Stopping"
 
 
 class Session:
@@ -62,6 +65,7 @@ class Session:
         # The next try to connect to such an engine, and when.
         self._again: Callable[[], None] | None = None
         self._again_at = 0.0
+        self._stop_until = 0.0
 
     # Connecting
 
@@ -233,7 +237,11 @@ class Session:
         """Asks the backend to end, which it refuses while a job runs."""
 
         def stopped(_reply: Reply) -> None:
+            state = process.read_state(state_file())
+            is_here = state is not None and state.address == self.client.address
             self._fail("")
+            if is_here:
+                self.phase, self._stop_until = Phase.STOPPING, time.monotonic() + STOP_PATIENCE
 
         def refused(message: str) -> None:
             def known(reply: Reply) -> None:
@@ -275,6 +283,8 @@ class Session:
             self.installation.poll()
         if self.phase is Phase.STARTING:
             self._watch_start()
+        if self.phase is Phase.STOPPING:
+            self._watch_stop()
         if self.client:
             self.client.tick()
         if self._again and time.monotonic() >= self._again_at:
@@ -299,7 +309,7 @@ class Session:
     def _interval(self) -> float | None:
         if self.tasks or (self.client and self.client.busy):
             return BUSY_INTERVAL
-        underway = self.phase in (Phase.STARTING, Phase.CONNECTING)
+        underway = self.phase in (Phase.STARTING, Phase.CONNECTING, Phase.STOPPING)
         if self.followers or underway or (self.installation and self.installation.active):
             return ACTIVE_INTERVAL
         return IDLE_INTERVAL if self.phase is Phase.READY else None
@@ -312,6 +322,14 @@ class Session:
             return
         if address:
             self._connect(address, self._fail, partial(self._begin, False))
+
+    def _watch_stop(self) -> None:
+        """Until then a new engine could not have its worlds, and its environment could not be replaced."""
+        if process.read_state(state_file()) is None or time.monotonic() > self._stop_until:
+            waiting, self._waiting = self._waiting, []
+            self._fail("")
+            for then in waiting:
+                self.ensure(then)
 
     def _still_there(self, health: dict, was_silent: bool) -> None:
         self.health = health

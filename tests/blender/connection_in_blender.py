@@ -87,7 +87,7 @@ class Service:
             return 200, {"api": 1, "version": "1", "pid": 1, "owner": "user", "device": "cpu",
                          "worker": "idle", "active_jobs": int(running)}  # fmt: skip
         if path == "/v1/shutdown":
-            return 409, {"detail": 'send {"force": true}'}
+            return (409, {"detail": 'send {"force": true}'}) if running else (202, {})
         if path == "/v1/engines":
             return 200, []
         if path.startswith("/v1/worlds/w"):
@@ -286,6 +286,23 @@ def check_state_file():
     assert not session.state_file().exists()
 
 
+def check_stop():
+    """An engine that was stopped is waited for until it has taken its state file away."""
+    service.start()
+    write_state_file()
+    bpy.ops.lyra.start_engine()
+    until(lambda: current.phase is session.Phase.READY)
+    assert bpy.ops.lyra.stop_engine() == {"FINISHED"}
+    until(lambda: current.phase is session.Phase.STOPPING)
+    assert not bpy.ops.lyra.start_engine.poll() and "Stopping the Engine" in drawn(
+        bpy.types.LYRA_PT_engine, bpy.context
+    )
+    current.ensure(lambda: None)
+    service.end()
+    session.state_file().unlink()
+    until(lambda: "does not start" in current.message)
+
+
 def main():
     install(sys.argv[1])
     global current, following, generate, health, jobs, loaded, service, session, worlds
@@ -311,6 +328,7 @@ def main():
     check_revert()
     check_seed_camera_deleted()
     check_state_file()
+    check_stop()
     uninstall()
 
 
