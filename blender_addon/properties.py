@@ -128,7 +128,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         description="How depth is estimated",
         items=[
             ("auto", "Automatic", "The best estimator that is ready on the engine's machine"),
-            ("builtin", "Built In", "A small network that is shipped; early in its training, rough surfaces"),
+            ("builtin", "Built In", "A small network that is shipped; nothing to download"),
             ("depth-anything-v2", "Depth Anything V2", "Metric depth by a learned model"),
             ("depth-anything-v2-large", "Depth Anything V2 Large", "The same, larger; non-commercial"),
             ("depth-anything-3", "Depth Anything 3", "The strongest, on a GPU; non-commercial"),

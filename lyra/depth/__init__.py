@@ -69,7 +69,7 @@ def create_estimator(
     """The estimator for a choice; a depth file goes before every choice, or with `blend` together with it.
 
     "auto" takes Depth Anything V2 Small when it is installed and its weights are on the machine (or may be
-    downloaded), otherwise the layout prior, and says why; "builtin" is the network that is shipped. `source_hw`
+    downloaded), otherwise the network that is shipped, "builtin", and says why. `source_hw`
     is the (height, width) of the picture as it was given, so that a depth file of that size can be cropped like it.
     `device` is "cpu", "cuda" or None for the best there is; a model for which PyTorch sees no GPU runs on the CPU and
     says so. `weights` is a local folder of the chosen model's weights. `scene` says which weights of Depth Anything V2
@@ -153,8 +153,7 @@ def _model(
     if choice == "auto":
         reason = _obstacle(depth_anything.SMALL.id, allow_download, weights, scene)
         if reason:
-            # The network orders things better, but its surfaces are still too rough to walk past.
-            return LayoutPrior((reason, *unused))
+            return LearnedDepth((reason, *unused))
         choice = depth_anything.SMALL.id
     if choice == "builtin":
         return LearnedDepth(unused)

@@ -143,7 +143,7 @@ def test_folder_without_weights_is_named(tmp_path):
 def test_missing_weights_say_the_next_step(no_cache):
     with pytest.raises(EngineNotReadyError, match=r"allow their download.*built-in"):
         create_estimator("depth-anything-v2")
-    assert create_estimator("auto").id == "layout"
+    assert create_estimator("auto").id == "builtin"
 
 
 @pytest.fixture

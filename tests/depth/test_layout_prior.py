@@ -135,7 +135,7 @@ def test_unknown_choice_lists_the_choices():
 def test_auto_without_weights_says_why(monkeypatch):
     monkeypatch.setattr(depth_anything, "_cached", lambda repository: False)
     estimator = create_estimator("auto")
-    assert estimator.id == "layout"
+    assert estimator.id == "builtin"
     assert any("Depth Anything" in note for note in estimator.estimate(CASES["black"]).notes)
 
 
