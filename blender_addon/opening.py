@@ -7,7 +7,7 @@ from collections.abc import Callable
 import bpy
 import numpy as np
 
-from . import conversion, fetching, jobs, session, worlds
+from . import conversion, fetching, following, session, worlds
 from .wire import Reply
 
 # The worlds that can be opened, the newest first, as the engine listed them last.
@@ -57,22 +57,10 @@ def open_world(world_id: str, scene_name: str, first_camera: np.ndarray) -> None
             worlds.choose(scene(), empty)
             return empty
 
-        fetching.fetch_world(world, stand, lambda: _follow_active(world_id))
+        fetching.fetch_world(world, stand, following.find_running)
 
     if fetching.valid(world_id):
         session.current.client.request(
             "GET", f"/worlds/{world_id}", on_reply=known, on_error=session.current.say
         )
         session.wake()
-
-
-def _follow_active(world_id: str) -> None:
-    """Watches the job of a world that another Blender has begun, if there is one."""
-
-    def known(reply: Reply) -> None:
-        for job in reply.json():
-            jobs.follow(job)
-
-    path = f"/jobs?world_id={world_id}&active=true"
-    session.current.client.request("GET", path, on_reply=known, on_error=session.current.say)
-    session.wake()
