@@ -1,11 +1,13 @@
 """The built-in depth: the project's own network, its weights in the package, run with NumPy alone.
 
-The picture is shrunk to the network's working size and read twice, once mirrored; the mean is drawn to the picture's
-edges. Lens and scale are the network's guesses too. How it was trained and where it fails: weights/MODEL_CARD.md.
+The picture is shrunk to two working sizes and read in both, each also mirrored: small for how things stand to each
+other, large for detail. The mean is drawn to the picture's edges. Lens and scale are the network's guesses too. How it
+was trained and where it fails: weights/MODEL_CARD.md.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,8 @@ from lyra.depth.network import EPSILON, DepthNetwork, Prediction
 from lyra.depth.network_detail import drawn_to_edges, resized
 
 WEIGHTS = Path(__file__).with_name("weights") / "depth.safetensors"
-# Pixels that the network sees, about 128 x 224, and the shortest and longest side it is given.
-WORKING_PIXELS = 28_672
+# Pixels that the network sees, about 128 x 224 and 192 x 336, and the shortest and longest side it is given.
+WORKING_PIXELS = (28_672, 64_000)
 SHORTEST, LONGEST = 64, 640
 # Steps in log depth, and in the probability of sky, from which edges are drawn.
 EDGE_STEP, SKY_STEP = 0.15, 0.3
@@ -32,7 +34,7 @@ SCALES = (0.5, 300.0)
 ALL_SKY = 0.97
 # Share of the picture below which a piece of sky, or a piece within the sky, is a mistake.
 SPECK = 3e-4
-# Difference in log depth between a picture and its mirror image at which half the confidence is gone.
+# Difference in log depth between the readings of a picture at which half the confidence is gone.
 DOUBT = 0.2
 
 
@@ -52,9 +54,7 @@ class LearnedDepth:
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """z-depth of `image` (H, W, 3) uint8 sRGB in metres, as far as one picture tells; inf where the sky is."""
         notes = list(self.notes)
-        size = working_size(image.shape[:2], self.network.shape.stride)
-        small = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
-        seen, doubt = _both_ways(self.network, small)
+        seen, doubt, small = _seen(self.network, image)
         log_inverse, sky = _drawn(seen, small, image)
         inverse = np.exp(log_inverse) - EPSILON
         if sky.mean() > ALL_SKY:
@@ -72,25 +72,31 @@ class LearnedDepth:
         return DepthEstimate(depth, intrinsics, False, "the built-in depth network", confidence, tuple(notes))
 
 
-def working_size(size_hw: tuple[int, int], stride: int) -> tuple[int, int]:
+def working_size(size_hw: tuple[int, int], stride: int, pixels: int = WORKING_PIXELS[-1]) -> tuple[int, int]:
     """(height, width) that the network sees: of the picture's aspect where that is not extreme, in whole strides."""
-    scale = np.sqrt(WORKING_PIXELS / (size_hw[0] * size_hw[1]))
+    scale = np.sqrt(pixels / (size_hw[0] * size_hw[1]))
     height, width = (int(np.clip(round(s * scale / stride) * stride, SHORTEST, LONGEST)) for s in size_hw)
     return height, width
 
 
-def _both_ways(network: DepthNetwork, small: np.ndarray) -> tuple[Prediction, np.ndarray]:
-    """The mean of what the network says of a picture and of its mirror image, and how far the two are apart."""
-    straight = network.predict(small)
-    mirrored = network.predict(np.ascontiguousarray(small[:, ::-1]))
-    log_inverse = np.stack([straight.log_inverse, mirrored.log_inverse[:, ::-1]])
+def _seen(network: DepthNetwork, image: np.ndarray) -> tuple[Prediction, np.ndarray, np.ndarray]:
+    """The mean of what the network says of a picture in each size and of its mirror image, how far these are apart,
+    and the picture in the largest size, which is that of the maps."""
+    predictions: list[Prediction] = []
+    for pixels in WORKING_PIXELS:
+        size = working_size(image.shape[:2], network.shape.stride, pixels)
+        small = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
+        mirrored = network.predict(np.ascontiguousarray(small[:, ::-1]))
+        turned = replace(mirrored, log_inverse=mirrored.log_inverse[:, ::-1], sky=mirrored.sky[:, ::-1])
+        predictions += [network.predict(small), turned]
+    log_inverse = np.stack([resized(p.log_inverse, size) for p in predictions])
     mean = Prediction(
         log_inverse.mean(0),
-        (straight.sky + mirrored.sky[:, ::-1]) / 2,
-        float(np.sqrt(straight.focal * mirrored.focal)),
-        float(np.sqrt(straight.median * mirrored.median)),
+        np.mean([resized(p.sky, size) for p in predictions], 0),
+        float(np.exp(np.mean([np.log(p.focal) for p in predictions]))),
+        float(np.exp(np.mean([np.log(p.median) for p in predictions]))),
     )
-    return mean, np.abs(log_inverse[0] - log_inverse[1])
+    return mean, np.ptp(log_inverse, 0), small
 
 
 def _drawn(seen: Prediction, small: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -50,7 +50,8 @@ class Settings:
     cooldown: float = 0.15
     decay: float = 0.03
     pixels: int = 16 * 96 * 160
-    mean_over: int = 1500
+    # Short enough for the mean to follow the cooldown to its end.
+    mean_over: int = 300
     report_every: int = 300
     shards: int = 300
     held_out: int = 48
