@@ -155,7 +155,10 @@ def _run(trainer: Trainer, pool: Pool, budget: Budget, progress: Progress) -> di
     share = 0.0
     while not trainer.over:
         last = progress.cancelled() or budget.used(trainer.step + 1 - first, time.monotonic() - started) >= 1
-        recent.append(trainer.learn(pool.draw(rng, settings.pixels, share), rng, share, last))
+        parts = trainer.learn(pool.draw(rng, settings.pixels, share), rng, share, last)
+        # A step that was left out says nothing of the curve.
+        if not trainer.lost or not recent:
+            recent.append(parts)
         share = min(1.0, budget.used(trainer.step - first, time.monotonic() - started))
         progress.listener(f"step {trainer.step}", share, None)
         if trainer.step % 20 == 0:

@@ -33,8 +33,12 @@ def draw_curve(table: Path, picture: Path) -> None:
     steps = np.array([float(row["step"]) for row in rows])
     for panel, name in enumerate(CURVES):
         values = np.array([float(row[name]) for row in rows])
+        known = np.isfinite(values)
+        if not known.any():
+            continue
+        values = values[known]
         low, high = float(values.min()), float(values.max())
-        x = panel * width + MARGIN + (steps / max(steps.max(), 1)) * (width - 2 * MARGIN)
+        x = panel * width + MARGIN + (steps[known] / max(steps.max(), 1)) * (width - 2 * MARGIN)
         y = height - MARGIN - (values - low) / max(high - low, 1e-9) * (height - 2 * MARGIN)
         draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=(30, 80, 200), width=2)
         draw.text((panel * width + MARGIN, 8), f"{name}: newest {values[-1]:.3f}", fill="black")

@@ -126,7 +126,8 @@ class Trainer:
             self.lost += 1
         if self.lost >= MOST_LOST:
             raise FloatingPointError(
-                f"The gradients are not finite since step {self.step - self.lost + 1}; resume with a lower rate."
+                f"The gradients are not finite since step {self.step - self.lost + 1}; "
+                "go on from the last checkpoint with --resume and another --seed."
             )
         self.step += 1
         self.seen += len(batch.images) * self.settings.processes

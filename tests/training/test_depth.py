@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
@@ -19,6 +20,7 @@ from lyra.training.depth import Budget, train  # noqa: E402
 from lyra.training.depth_command import add_parser, run  # noqa: E402
 from lyra.training.depth_data import Shard  # noqa: E402
 from lyra.training.depth_network import DepthNet  # noqa: E402
+from lyra.training.depth_report import CURVES, append_row, draw_curve  # noqa: E402
 from lyra.training.depth_together import Together  # noqa: E402
 from lyra.training.depth_trainer import MOST_LOST, Settings, Trainer  # noqa: E402
 
@@ -91,6 +93,14 @@ def test_steps_without_a_finite_gradient_change_nothing_and_end_the_run(tmp_path
     with pytest.raises(FloatingPointError, match="not finite since step 3"):
         for _ in range(MOST_LOST):
             trainer.learn(broken, rng, 0.0)
+
+
+def test_a_row_without_a_finite_loss_does_not_end_the_curve(tmp_path):
+    for step, loss in ((1, 2.0), (2, np.nan), (3, 1.0)):
+        append_row(tmp_path / "curve.csv", {"step": step} | dict.fromkeys(CURVES, loss))
+    draw_curve(tmp_path / "curve.csv", tmp_path / "curve.png")
+    picture = np.asarray(Image.open(tmp_path / "curve.png"))
+    assert ((picture == (30, 80, 200)).all(-1).sum()) > 100  # the line is there
 
 
 @pytest.mark.slow
