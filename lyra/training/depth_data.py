@@ -1,4 +1,4 @@
-"""Training pictures: made by a process of their own into shards on disk, drawn from memory, varied in colour.
+"""Training pictures: made by a process of their own into shards on disk, drawn from memory.
 
 A shard is an .npz of pictures of one size. The trainer draws from the newest shards again and again, so that neither
 of the two has to wait for the other, and a run that goes on begins at once.
@@ -15,7 +15,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from lyra.depth.network_file import NetworkShape
 from lyra.errors import InvalidInputError
@@ -26,8 +25,6 @@ EXTRA_SHARE = 0.08
 STRIDE = NetworkShape().stride
 # More shards than one process makes in a run.
 SEEDS_APART = 10_000_000
-# Share of the pictures that another one's fine detail is laid over.
-FOREIGN_DETAIL = 0.3
 
 
 @dataclass(frozen=True)
@@ -155,37 +152,3 @@ class Pool:
         images[turned], depth[turned] = images[turned, :, ::-1], depth[turned, :, ::-1]
         up[turned, 0] *= -1
         return Shard(images, depth, np.array([shard.focal[i] for shard, i in chosen]), up)
-
-
-def recoloured(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Pictures (N, H, W, 3) uint8 as float32 in 0 ... 255 with other contrast, tint, saturation and grain."""
-    count = len(images)
-
-    def per_picture(low: float, high: float, channels: int = 1) -> np.ndarray:
-        return rng.uniform(low, high, (count, 1, 1, channels)).astype(np.float32)
-
-    colors = _with_foreign_detail((images.astype(np.float32) + 0.5) / 256, rng)
-    colors **= np.exp(per_picture(-0.5, 0.5))
-    grey = colors.mean(-1, keepdims=True)
-    saturation = np.where(rng.random((count, 1, 1, 1)) < 0.08, 0, per_picture(0.4, 1.4)).astype(np.float32)
-    colors = grey + (colors - grey) * saturation
-    middle = colors.mean((1, 2, 3), keepdims=True)
-    colors = middle + (colors - middle) * per_picture(0.7, 1.25)
-    colors *= per_picture(0.8, 1.15) * per_picture(0.9, 1.1, 3)
-    grain = per_picture(-0.03, 0.02).clip(0)
-    colors += grain * rng.standard_normal(colors.shape, np.float32)
-    return colors.clip(0, 1) * 255
-
-
-def _with_foreign_detail(colors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Colours (N, H, W, 3), some of them with the fine detail of another picture, upside down, laid over.
-
-    Ivy, carving and brush strokes cover surfaces of every shape, and their edges are none of depth.
-    """
-    chosen = np.flatnonzero(rng.random(len(colors)) < FOREIGN_DETAIL)
-    others = colors[(chosen + rng.integers(1, max(len(colors), 2), len(chosen))) % len(colors), ::-1]
-    reach = int(rng.integers(3, 9))
-    detail = others - ndimage.uniform_filter(others, (0, reach, reach, 0))
-    colors = colors.copy()
-    colors[chosen] += rng.uniform(0.2, 0.9, (len(chosen), 1, 1, 1)).astype(np.float32) * detail
-    return colors.clip(0, 1)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lyra.depth.network import network_input, places
+from lyra.depth.network import places
 from lyra.depth.network_file import NetworkShape, save_weights
 
 
@@ -152,11 +152,15 @@ def _pooled(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x.mean((2, 3)), (x * across).mean((2, 3)), (x * down).mean((2, 3))], 1)
 
 
-def inputs_from(images: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
-    """What the network takes, (N, 5, H, W), of `images` (N, H, W, 3) uint8 or float32 in 0 ... 255."""
-    stacked = np.stack([network_input(image) for image in images])
-    tensor = torch.from_numpy(stacked).permute(0, 3, 1, 2)
-    return tensor.to(device, memory_format=torch.channels_last)
+def inputs_from(images: torch.Tensor) -> torch.Tensor:
+    """What the network takes, (N, 5, H, W), of `images` (N, H, W, 3) in 0 ... 255, as `network_input` has it."""
+    count, height, width, _ = images.shape
+    across, down = (
+        torch.as_tensor(p, dtype=torch.float32, device=images.device) for p in places(height, width)
+    )
+    where = [p.expand(count, height, width)[..., None] for p in (across, down)]
+    # Channels last in memory as well.
+    return torch.cat([images.float() / 63.75 - 2, *where], -1).permute(0, 3, 1, 2)
 
 
 def exported(model: DepthNet) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lyra.depth.network import EPSILON
 from lyra.errors import InvalidInputError
@@ -25,11 +26,12 @@ from lyra.evaluation.depth_metrics import (
     sampled_ordinal_error,
 )
 from lyra.evaluation.depth_sheet import shaded
-from lyra.training.depth_data import Shard, recoloured
+from lyra.training.depth_data import Shard
 from lyra.training.depth_losses import Weights, target_from, terms, total
 from lyra.training.depth_network import DepthNet, export, inputs_from
 from lyra.training.depth_report import draw_sheet
 from lyra.training.depth_together import Together
+from lyra.training.depth_variation import recoloured
 
 # Mostly small, for many pictures in a short time; larger ones, as the network is shown later, besides.
 SIZES = ((96, 160), (80, 128), (128, 224), (80, 128), (112, 144), (96, 160), (80, 128), (160, 272), (128, 96))
@@ -102,12 +104,12 @@ class Trainer:
         Of several processes the first says how far the run is; `over` is set in all of them after its last step.
         Raises FloatingPointError when gradients have not been finite for MOST_LOST steps.
         """
-        inputs = inputs_from(recoloured(batch.images, rng), self.device)
-        depth, focal, up = (
-            torch.from_numpy(values.astype(np.float32)).to(self.device)
-            for values in (batch.depth, batch.focal, batch.up)
+        images, depth, focal, up = (
+            torch.from_numpy(values).to(self.device)
+            for values in (batch.images, batch.depth, batch.focal, batch.up)
         )
-        target = target_from(depth, focal, up)
+        inputs = inputs_from(recoloured(images, rng))
+        target = target_from(depth.float(), focal.float(), up.float())
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16):
             prediction = self.model(inputs)
@@ -131,7 +133,8 @@ class Trainer:
             )
         self.step += 1
         self.seen += len(batch.images) * self.settings.processes
-        return {"loss": loss.item(), **{name: value.item() for name, value in parts.items()}}
+        # Read at once: each reading waits for the device.
+        return dict(zip(("loss", *parts), torch.stack([loss, *parts.values()]).tolist(), strict=True))
 
     def _agree(self, share_used: float, last: bool) -> tuple[float, bool]:
         """Gives every process the mean gradient, and what the first of them says of the run."""
@@ -159,11 +162,11 @@ class Trainer:
     def _follow(self) -> None:
         """The mean of the weights takes a step toward them, a larger one in the beginning."""
         share = max(1 / self.settings.mean_over, 1 / (self.step / 4 + 1))
-        for mean, now in zip(self.mean.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(now, share)
-            else:
-                mean.copy_(now)
+        values = [
+            [value for value in model.state_dict().values() if value.dtype.is_floating_point]
+            for model in (self.mean, self.model)
+        ]
+        get_ema_multi_avg_fn(1 - share)(*values, None)
 
     def save(self) -> None:
         """The checkpoint: tensors as safetensors, the rest as JSON, the JSON last."""
@@ -211,7 +214,8 @@ class Trainer:
     @torch.no_grad()
     def evaluate(self, held_out: Shard, sheet: Path | None = None) -> dict[str, float]:
         """The mean weights' figures on pictures never trained on; a sheet of pictures of the first of them."""
-        predictions = [self.mean(inputs_from(image[None], self.device)) for image in held_out.images]
+        images = torch.from_numpy(held_out.images).to(self.device)
+        predictions = [self.mean(inputs_from(image[None])) for image in images]
         inverse = [(p[0][0].exp() - EPSILON).cpu().numpy() for p in predictions]
         sky = [(p[1][0] > 0).cpu().numpy() for p in predictions]
         focal = np.array([p[2][0, 0].exp().item() for p in predictions])

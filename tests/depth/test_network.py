@@ -37,7 +37,9 @@ def test_numpy_equals_torch(twin, size):
     image = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     ours = DepthNetwork(exported(twin), SMALL).predict(image)
     with torch.no_grad():
-        log_inverse, sky, camera, _ = (value[0].numpy() for value in twin(inputs_from(image[None])))
+        log_inverse, sky, camera, _ = (
+            value[0].numpy() for value in twin(inputs_from(torch.from_numpy(image[None])))
+        )
     assert np.ptp(log_inverse) > 0.1
     np.testing.assert_allclose(ours.log_inverse, log_inverse, atol=2e-4)
     np.testing.assert_allclose(ours.sky, 1 / (1 + np.exp(-sky)), atol=1e-4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lyra.errors import InvalidInputError
-from lyra.training.depth_data import Pool, Shard, load_pictures, recoloured
+from lyra.training.depth_data import Pool, Shard, load_pictures
 
 
 def shard(value: int, size=(16, 32), count=4) -> Shard:
@@ -76,13 +76,3 @@ def test_turning_keeps_picture_and_depth_together(tmp_path):
     turned = batch.images[:, 0, 0, 0] > batch.images[:, 0, -1, 0]
     assert 4 < turned.sum() < 28
     np.testing.assert_array_equal(batch.images[..., 0] + 1, batch.depth)
-
-
-def test_recolouring_varies_colours_within_their_range():
-    images = np.random.default_rng(0).integers(0, 256, (8, 12, 16, 3), np.uint8)
-    varied = recoloured(images, np.random.default_rng(1))
-    assert varied.dtype == np.float32 and varied.min() >= 0 and varied.max() <= 255
-    assert np.abs(varied - images).mean((1, 2, 3)).min() > 2
-    light, rank = images.mean(-1).reshape(8, -1), varied.mean(-1).reshape(8, -1)
-    correlation = [np.corrcoef(a, b)[0, 1] for a, b in zip(light, rank, strict=True)]
-    assert min(correlation) > 0.7
