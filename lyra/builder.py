@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 import zipfile
@@ -68,17 +69,20 @@ def create_world(
         lens = Trajectory.checked(np.eye(4)[None], np.asarray(intrinsics)[None], *fitted.source_hw)
     known = None if lens is None else lens.fitted(height, width).intrinsics[0]
     progress.update("depth", 0.1, fitted.image)
-    estimator = depth_estimators.create_estimator(
+    create = functools.partial(
+        depth_estimators.create_estimator,
         depth,
         depth_file,
         allow_download,
-        device,
         source_hw=fitted.source_hw,
         scene=depth_scene,
         blend=depth_blend,
         values=depth_values,
     )
-    estimate = depth_estimators.sanitise(estimator.estimate(fitted.image, known))
+    estimator = create(device=device)
+    estimate = depth_estimators.sanitise(
+        depth_estimators.estimate_with_room(estimator, lambda: create(device="cpu"), fitted.image, known)
+    )
     progress.update("depth", 0.9)
     guessed = not isinstance(estimator, depth_estimators.DepthFile)
     remarks = depth_estimators.picture_notes(fitted.image) if guessed else ()

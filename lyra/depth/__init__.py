@@ -11,6 +11,7 @@ from lyra.depth.blend import BlendedDepth, join_depth
 from lyra.depth.checks import sanitise
 from lyra.depth.depth_anything import VARIANTS, DepthAnything, Scene
 from lyra.depth.depth_anything_3 import DepthAnything3
+from lyra.depth.device import estimate_with_room
 from lyra.depth.file import DepthFile
 from lyra.depth.frames import FrameByFrame
 from lyra.depth.layout_prior import LayoutPrior
@@ -48,6 +49,7 @@ __all__ = [
     "WindowDepthEstimator",
     "create_estimator",
     "create_window_estimator",
+    "estimate_with_room",
     "join_depth",
     "picture_notes",
     "sanitise",

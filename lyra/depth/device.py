@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 import warp as wp
+
+from lyra.depth.base import DepthEstimate, DepthEstimator
 
 NO_GPU = (
     "The depth model runs on the CPU, slowly: PyTorch here sees no GPU. Install PyTorch's build for CUDA to have it on "
     "the GPU."
 )
+NO_ROOM = "The GPU had no room for the depth model, so it ran on the CPU."
 
 
 def torch_device(asked: str | None) -> tuple[str, tuple[str, ...]]:
@@ -24,3 +32,22 @@ def torch_device(asked: str | None) -> tuple[str, tuple[str, ...]]:
     if asked is None:
         wp.init()
     return "cpu", (NO_GPU,) if asked == "cuda" or wp.is_cuda_available() else ()
+
+
+def estimate_with_room(
+    estimator: DepthEstimator,
+    on_the_cpu: Callable[[], DepthEstimator],
+    image: np.ndarray,
+    intrinsics: np.ndarray | None,
+) -> DepthEstimate:
+    """What `estimator` says of `image`; what `on_the_cpu()` says, with a note, where the GPU's memory runs out."""
+    try:
+        return estimator.estimate(image, intrinsics)
+    except RuntimeError as error:
+        torch = sys.modules.get("torch")
+        if torch is None or not isinstance(error, torch.OutOfMemoryError):
+            raise
+    # Only here: while the error is handled, its traceback keeps the tensors alive.
+    torch.cuda.empty_cache()
+    estimate = on_the_cpu().estimate(image, intrinsics)
+    return replace(estimate, notes=(NO_ROOM, *estimate.notes))

@@ -12,7 +12,7 @@ from lyra.depth import (
     depth_anything,
     depth_anything_3,
 )
-from lyra.depth.device import NO_GPU, torch_device
+from lyra.depth.device import NO_GPU, NO_ROOM, torch_device
 
 from . import package_3
 from .test_depth_anything import tiny_model
@@ -70,3 +70,28 @@ def test_version_2_runs_on_the_cpu_where_torch_sees_no_gpu(monkeypatch, tmp_path
     tiny_model().save_pretrained(tmp_path)
     estimate = DepthAnything(tmp_path, device="cuda").estimate(PICTURE)
     assert NO_GPU in estimate.notes and (estimate.depth > 0).all()
+
+
+def test_a_full_gpu_leaves_the_depth_to_the_cpu(monkeypatch, weights, small_scene, tmp_path):
+    """The same model, slower, rather than no world; only for want of memory."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(depth_anything_3, "_cached", lambda: True)
+    reason: list[Exception] = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")]
+    estimate = depth_anything_3.DepthAnything3.estimate
+
+    def full(self, image, intrinsics=None):
+        if self.device == "cuda":
+            raise reason[0]
+        return estimate(self, image, intrinsics)
+
+    monkeypatch.setattr(depth_anything_3.DepthAnything3, "estimate", full)
+
+    def create(name):
+        return create_world(
+            tmp_path / name, small_scene / "image.png", depth="depth-anything-3", size=SIZE, device="cuda"
+        )
+
+    assert NO_ROOM in create("full").notes
+    reason[0] = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(RuntimeError, match="illegal"):
+        create("broken")
