@@ -126,6 +126,10 @@ def export(task: Task) -> None:
     # The zip file lies among the results, which others may be about to replace.
     with world.alone():
         builder.export_world(world, task.request["items"], world.packed, task.progress)
+        # A scale that was set meanwhile found no packed file to remove.
+        while (now := World.open(task.world_folder)).settings.scale != world.settings.scale:
+            world = now
+            builder.export_world(world, task.request["items"], world.packed, task.progress)
 
 
 def download(task: Task) -> None:

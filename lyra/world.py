@@ -236,6 +236,8 @@ class World:
         self.settings = replace(self.settings, scale=float(scale))
         with whole_file(self.folder / "world.json") as path:
             path.write_text(json.dumps(asdict(self.settings), indent=2), "utf-8")
+        # What was being packed looks at the scale once more when it is there.
+        self.packed.unlink(missing_ok=True)
 
     def clear_results(self) -> None:
         """Removes what was reconstructed, its figures first."""

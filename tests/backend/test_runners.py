@@ -1,13 +1,17 @@
 """What the worker does for each kind of job, without the processes around it."""
 
 import shutil
+import zipfile
+
+import numpy as np
 
 from backend import runners
 from backend.schemas import WorldSettings
 from backend.task import Task
+from lyra.geometry.cameras import Trajectory
 from lyra.progress import SILENT
 from lyra.world import World
-from tests.test_world import make_world
+from tests.test_world import cameras, make_chunk, make_world
 
 
 def task(folder, request, world_folder, notes=None, **changes):
@@ -48,3 +52,24 @@ def test_why_there_is_no_mesh_reaches_the_job(tmp_path, monkeypatch):
     told = []
     runners.reconstruct(task(tmp_path / "job", {"mesh": True}, world.folder, told))
     assert told == ["There is no mesh."]
+
+
+def test_a_scale_that_is_set_while_results_are_packed_is_theirs(tmp_path, monkeypatch):
+    world = make_world(tmp_path / "world")
+    world.add_chunk(cameras(), make_chunk(1), "", 0, 1.0)
+    packing = runners.builder.export_world
+
+    def rescaled_meanwhile(*arguments):
+        packing(*arguments)
+        World.open(world.folder).rescale(4.0)
+        packing(*arguments)  # the file of the old scale comes after the new scale was set
+
+    monkeypatch.setattr(runners.builder, "export_world", rescaled_meanwhile)
+    request = {"items": ["trajectory.npz"]}
+    runners.export(task(tmp_path / "job", request, world.folder))
+    with zipfile.ZipFile(world.packed) as archive:
+        archive.extract("trajectory.npz", tmp_path)
+    moved = world.trajectory().w2c[:, :3, 3]
+    assert np.abs(moved).max() > 0
+    packed = Trajectory.load(tmp_path / "trajectory.npz")
+    np.testing.assert_allclose(packed.w2c[:, :3, 3], 4 * moved, rtol=1e-5)
