@@ -69,6 +69,7 @@ class Follower:
             )
         if job["state"] not in ACTIVE:
             self.over = True
+            preview_file(self.job_id).unlink(missing_ok=True)
             _ended(job)
 
     def _failed(self, message: str) -> None:

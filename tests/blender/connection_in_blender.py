@@ -158,10 +158,11 @@ def check_disconnect():
     connect()
     until(is_busy)
     bpy.ops.lyra.disconnect()
+    following.preview_file("a").write_bytes(b"the newest frame")
     service.job["state"] = "done"
     connect()
     until(lambda: loaded)
-    assert not is_busy() and not current.message
+    assert not is_busy() and not current.message and not following.preview_file("a").exists()
 
 
 def check_engine_gone():
