@@ -1,8 +1,9 @@
 """The built-in depth: the project's own network, its weights in the package, run with NumPy alone.
 
 The picture is shrunk to two working sizes and read in both, each also mirrored: small for how things stand to each
-other, large for detail. The mean is drawn to the picture's edges. Lens and scale are the network's guesses too. How it
-was trained and where it fails: weights/MODEL_CARD.md.
+other, which the network knows best at the size it was mostly trained on, and large for detail alone (as Miangoleh et
+al. 2021 join readings of two sizes). The result is drawn to the picture's edges. Lens and scale are the network's
+guesses too. How it was trained and where it fails: weights/MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from lyra.depth.network import EPSILON, DepthNetwork, Prediction
 from lyra.depth.network_detail import drawn_to_edges, resized
 
 WEIGHTS = Path(__file__).with_name("weights") / "depth.safetensors"
-# Pixels that the network sees, about 128 x 224 and 192 x 336, and the shortest and longest side it is given.
-WORKING_PIXELS = (28_672, 64_000)
+# Pixels that the network sees, about 96 x 160 and 192 x 336, and the shortest and longest side it is given.
+WHOLE_PIXELS, DETAIL_PIXELS = 15_360, 64_000
 SHORTEST, LONGEST = 64, 640
+# What is finer than this share of the longer side (standard deviation of a Gaussian) is detail.
+DETAIL = 0.03
 # Steps in log depth, and in the probability of sky, from which edges are drawn.
 EDGE_STEP, SKY_STEP = 0.15, 0.3
 # Nothing that is no sky is farther than this, or nearer than that, in units of the median depth.
@@ -72,7 +75,7 @@ class LearnedDepth:
         return DepthEstimate(depth, intrinsics, False, "the built-in depth network", confidence, tuple(notes))
 
 
-def working_size(size_hw: tuple[int, int], stride: int, pixels: int = WORKING_PIXELS[-1]) -> tuple[int, int]:
+def working_size(size_hw: tuple[int, int], stride: int, pixels: int = DETAIL_PIXELS) -> tuple[int, int]:
     """(height, width) that the network sees: of the picture's aspect where that is not extreme, in whole strides."""
     scale = np.sqrt(pixels / (size_hw[0] * size_hw[1]))
     height, width = (int(np.clip(round(s * scale / stride) * stride, SHORTEST, LONGEST)) for s in size_hw)
@@ -80,23 +83,30 @@ def working_size(size_hw: tuple[int, int], stride: int, pixels: int = WORKING_PI
 
 
 def _seen(network: DepthNetwork, image: np.ndarray) -> tuple[Prediction, np.ndarray, np.ndarray]:
-    """The mean of what the network says of a picture in each size and of its mirror image, how far these are apart,
-    and the picture in the largest size, which is that of the maps."""
-    predictions: list[Prediction] = []
-    for pixels in WORKING_PIXELS:
-        size = working_size(image.shape[:2], network.shape.stride, pixels)
-        small = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
-        mirrored = network.predict(np.ascontiguousarray(small[:, ::-1]))
-        turned = replace(mirrored, log_inverse=mirrored.log_inverse[:, ::-1], sky=mirrored.sky[:, ::-1])
-        predictions += [network.predict(small), turned]
-    log_inverse = np.stack([resized(p.log_inverse, size) for p in predictions])
+    """What the network says of a picture, of the detail's size, how far its readings are apart in log depth, and the
+    picture in that size."""
+    rough, _ = _readings(network, image, WHOLE_PIXELS)
+    fine, small = _readings(network, image, DETAIL_PIXELS)
+    readings = [*rough, *fine]
+    size = small.shape[:2]
+    whole, detail = (np.mean([resized(p.log_inverse, size) for p in part], 0) for part in (rough, fine))
+    joined = detail - ndimage.gaussian_filter(detail - whole, DETAIL * max(size))
     mean = Prediction(
-        log_inverse.mean(0),
-        np.mean([resized(p.sky, size) for p in predictions], 0),
-        float(np.exp(np.mean([np.log(p.focal) for p in predictions]))),
-        float(np.exp(np.mean([np.log(p.median) for p in predictions]))),
+        joined,
+        np.mean([resized(p.sky, size) for p in readings], 0),
+        float(np.exp(np.mean([np.log(p.focal) for p in readings]))),
+        float(np.exp(np.mean([np.log(p.median) for p in readings]))),
     )
-    return mean, np.ptp(log_inverse, 0), small
+    return mean, np.ptp([resized(p.log_inverse, size) for p in readings], 0), small
+
+
+def _readings(network: DepthNetwork, image: np.ndarray, pixels: int) -> tuple[list[Prediction], np.ndarray]:
+    """What the network says of a picture of about so many pixels and of its mirror image, and that picture."""
+    size = working_size(image.shape[:2], network.shape.stride, pixels)
+    small = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
+    mirrored = network.predict(np.ascontiguousarray(small[:, ::-1]))
+    turned = replace(mirrored, log_inverse=mirrored.log_inverse[:, ::-1], sky=mirrored.sky[:, ::-1])
+    return [network.predict(small), turned], small
 
 
 def _drawn(seen: Prediction, small: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

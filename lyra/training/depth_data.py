@@ -136,11 +136,11 @@ class Pool:
     def draw(self, rng: np.random.Generator, pixels: int, share_used: float = 0.5) -> Shard:
         """A batch of about `pixels` pixels, of one size, from several shards, turned left to right at random.
 
-        While `share_used` of the run is small, small pictures come more often, toward its end large ones.
+        Small pictures, which teach most in a given time, come more often, until at the end all sizes come alike.
         """
         shards = self.extra if self.extra and rng.random() < EXTRA_SHARE else list(self._shards)
         areas = np.array([np.prod(shard.images.shape[1:3]) for shard in shards], np.float64)
-        chances = areas ** (4 * share_used - 2)
+        chances = areas ** (1.5 * (share_used - 1))
         shape = shards[rng.choice(len(shards), p=chances / chances.sum())].images.shape[1:3]
         alike = [shard for shard in shards if shard.images.shape[1:3] == shape]
         count = max(2, round(pixels / (shape[0] * shape[1])))

@@ -33,8 +33,9 @@ from lyra.training.depth_report import draw_sheet
 from lyra.training.depth_together import Together
 from lyra.training.depth_variation import recoloured
 
-# Mostly small, for many pictures in a short time; larger ones, as the network is shown later, besides.
-SIZES = ((96, 160), (80, 128), (128, 224), (80, 128), (112, 144), (96, 160), (80, 128), (160, 272), (128, 96))
+# (height, width): mostly small, for many pictures in a short time, and as the network reads the whole of a picture; a
+# few larger ones, as it reads the detail. It is evaluated on the first.
+SIZES = 5 * ((96, 160),) + 4 * ((80, 128),) + 2 * ((112, 144),) + 2 * ((128, 96),) + ((128, 224), (160, 272))
 # So many steps in a row without a finite gradient are no accident.
 MOST_LOST = 20
 
