@@ -103,13 +103,17 @@ def _summary(
 ) -> dict[str, float]:
     """Means over pictures (image, depth, intrinsics) that are not all sky, unless said otherwise.
 
-    "abs_rel" after scale and shift, "ordinal" over random pairs, "sky_iou", "fov" the median error in degrees over the
-    longer side, "pictures" their number.
+    "abs_rel" after scale and shift and "abs_rel_median", which a few hard pictures do not decide, "ordinal" over random
+    pairs, "sky_iou", "fov" the median error in degrees over the longer side, "pictures" their number.
     """
     rows = [_figures(estimator, *picture) for picture in pictures if np.isfinite(picture[1]).any()]
     means = {name: float(np.mean([row[name] for row in rows])) for name in ("abs_rel", "ordinal", "sky_iou")}
-    fov = float(np.median([row["fov"] for row in rows]))
-    return means | {"fov": fov, "pictures": float(len(rows))}
+    medians = {name: float(np.median([row[name] for row in rows])) for name in ("abs_rel", "fov")}
+    return means | {
+        "abs_rel_median": medians["abs_rel"],
+        "fov": medians["fov"],
+        "pictures": float(len(rows)),
+    }
 
 
 def _figures(

@@ -124,6 +124,12 @@ def test_files_with_depth_are_measured_and_those_of_nothing_but_sky_left_out(tmp
     figures = evaluate_files(Truth(), tmp_path)
     assert figures["pictures"] == figures["sky_iou"] == 1 and figures["abs_rel"] < 1e-6
     assert figures["fov"] == pytest.approx(np.degrees(2 * np.arctan(32 / 60) - 2 * np.arctan(32 / 120)))
+    for name, depth in (("c", truth), ("d", truth[::-1])):
+        np.savez(
+            tmp_path / f"{name}.npz", image=np.zeros((48, 64, 3), np.uint8), depth=depth, intrinsics=lens
+        )
+    figures = evaluate_files(Truth(), tmp_path)
+    assert figures["pictures"] == 3 and figures["abs_rel"] > 0.1 and figures["abs_rel_median"] < 1e-6
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidInputError, match=r"holds no \.npz"):
         evaluate_files(Truth(), tmp_path / "empty")
