@@ -15,7 +15,7 @@ FRAMES_PER_SECOND = 16  # what the published model is trained on
 
 def write_lossless(path: Path, frames: np.ndarray) -> None:
     """Writes (N, H, W, 3) uint8 frames as FFV1 in Matroska, bit by bit recoverable."""
-    with av.open(str(path), "w", format="matroska") as container:
+    with av.open(_plain(path), "w", format="matroska") as container:
         stream = container.add_stream("ffv1", rate=FRAMES_PER_SECOND)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "bgr0"
@@ -27,7 +27,7 @@ def write_lossless(path: Path, frames: np.ndarray) -> None:
 def read_lossless(path: Path) -> np.ndarray:
     """All frames of a file from `write_lossless` (N, H, W, 3) uint8."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(_plain(path)) as container:
             container.streams.video[0].thread_type = "AUTO"
             return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
     except (av.error.FFmpegError, IndexError, ValueError) as error:
@@ -38,7 +38,7 @@ def read_lossless(path: Path) -> np.ndarray:
 
 def write_walkthrough(path: Path, frames: Iterable[np.ndarray], height: int, width: int) -> None:
     """Writes (H, W, 3) uint8 sRGB frames as H.264 that every player and Blender read."""
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(_plain(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
         stream.height, stream.width = height, width
         stream.pix_fmt = "yuv420p"
@@ -47,6 +47,11 @@ def write_walkthrough(path: Path, frames: Iterable[np.ndarray], height: int, wid
         stream.codec_context.color_range = av.video.reformatter.ColorRange.MPEG
         stream.codec_context.colorspace = av.video.reformatter.Colorspace.ITU709
         _encode(container, stream, frames, "yuv420p")
+
+
+def _plain(path: Path) -> str:
+    """FFmpeg takes what stands before a colon for a protocol, in names that begin with neither slash nor drive."""
+    return str(path.absolute())
 
 
 def _encode(container, stream, frames: Iterable[np.ndarray], pixel_format: str) -> None:

@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lyra import files
+from lyra import files, video
 from lyra.builder import extend_world, reconstruct_world, resume_world
 from lyra.engines.base import ChunkFrames, SeedView
 from lyra.errors import DiskFullError, InUseError, InvalidInputError
@@ -109,6 +110,18 @@ def test_walkthrough_has_all_frames(world):
     world.write_walkthrough()
     with av.open(str(world.walkthrough)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 161
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no colons in names there")
+def test_a_relative_folder_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("castle:v2")
+    folder.mkdir()
+    frames = make_chunk(1).frames[:3]
+    video.write_lossless(folder / "frames.mkv", frames)
+    np.testing.assert_array_equal(video.read_lossless(folder / "frames.mkv"), frames)
+    video.write_walkthrough(folder / "walkthrough.mp4", frames, HEIGHT, WIDTH)
+    assert (folder / "walkthrough.mp4").stat().st_size > 0
 
 
 def test_revert_removes_chunks_and_what_was_made_of_them(world):
