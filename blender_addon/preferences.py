@@ -64,7 +64,7 @@ class LYRA_AP_preferences(bpy.types.AddonPreferences):
     )
     worlds_folder: StringProperty(
         name="Worlds Folder",
-        description="Where the engine keeps its worlds; empty: the extension's own folder",
+        description="Where the engine keeps its worlds; empty: a folder that stays when the extension is removed",
         subtype="DIR_PATH",
     )
     splat_limit: IntProperty(
@@ -89,6 +89,12 @@ class LYRA_AP_preferences(bpy.types.AddonPreferences):
             layout.prop(self, "token")
         if self.source != "ADDRESS":
             layout.prop(self, "worlds_folder")
+            if not self.worlds_folder and (earlier := _earlier_worlds()):
+                column = layout.column(align=True)
+                column.label(text=f"Your worlds are in {earlier}", icon="ERROR")
+                column.label(
+                    text="Removing the extension would delete them: move them, and choose where to above"
+                )
         layout.prop(self, "splat_limit")
 
 
@@ -102,9 +108,18 @@ def user_folder(path: str = "") -> Path:
     return Path(bpy.utils.extension_path_user(__package__, path=path, create=True))
 
 
-def worlds_folder() -> Path:
+def worlds_folder() -> Path | None:
+    """Where the engine is to keep its worlds; None: in the folder that it takes by itself, which belongs to the user
+    and neither to the extension nor to one version of Blender."""
     chosen = get().worlds_folder
-    return Path(bpy.path.abspath(chosen)) if chosen else user_folder("worlds")
+    return Path(bpy.path.abspath(chosen)) if chosen else _earlier_worlds()
+
+
+def _earlier_worlds() -> Path | None:
+    """The extension's own folder while it holds worlds. They were once made there; Blender deletes that folder with
+    the extension."""
+    folder = user_folder() / "worlds"
+    return folder if any(folder.glob("*/world.json")) else None
 
 
 def environment() -> Path:

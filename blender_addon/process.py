@@ -69,15 +69,18 @@ class Launch:
     """A backend that is being started; it answers once its state file is there. Raises OSError.
 
     A state file that lies there must be of a backend that is gone: port and token of a living one would be lost.
+    Without `worlds` it keeps them in the folder of its own choice.
     """
 
-    def __init__(self, python: Path, *, state_file: Path, worlds: Path, log: Path):
+    def __init__(self, python: Path, *, state_file: Path, worlds: Path | None, log: Path):
         state_file.parent.mkdir(parents=True, exist_ok=True)
-        worlds.mkdir(parents=True, exist_ok=True)
         # While the old one lies there, the new one could not be told from it.
         state_file.unlink(missing_ok=True)
         command = [str(python), "-I", "-m", "backend", "--owner", OWNER]
-        command += ["--state-file", str(state_file), "--worlds", str(worlds), "--log", str(log)]
+        command += ["--state-file", str(state_file), "--log", str(log)]
+        if worlds:
+            worlds.mkdir(parents=True, exist_ok=True)
+            command += ["--worlds", str(worlds)]
         with console_log(log).open("ab") as output:
             self._child = subprocess.Popen(
                 command,

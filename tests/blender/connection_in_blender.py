@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -147,6 +148,22 @@ def check_timer():
     else:
         raise AssertionError("the error was hidden")
     current.tasks.clear()
+
+
+def check_worlds_folder():
+    """Worlds outlive the extension, whose own folder Blender deletes with it; those that lie there are still found."""
+    preferences = module("preferences")
+    own, chosen = preferences.user_folder() / "worlds", preferences.get()
+    assert preferences.worlds_folder() is None
+    (own / ".backend").mkdir(parents=True)
+    assert preferences.worlds_folder() is None
+    (own / "w").mkdir()
+    (own / "w" / "world.json").touch()
+    assert preferences.worlds_folder() == own
+    chosen.worlds_folder = "/elsewhere"
+    assert preferences.worlds_folder() == Path("/elsewhere")
+    chosen.worlds_folder = ""
+    (own / "w" / "world.json").unlink()
 
 
 def check_disconnect():
@@ -321,6 +338,7 @@ def main():
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     worlds.add(empty(), worlds.SEED_CAMERA, camera)
     check_timer()
+    check_worlds_folder()
     check_disconnect()
     check_engine_gone()
     check_failed_polls()

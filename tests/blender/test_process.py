@@ -148,7 +148,7 @@ def test_last_line(tmp_path):
     assert process.last_line(log) == "last words"
 
 
-def launch(tmp_path, code):
+def launch(tmp_path, code, worlds=None):
     """A backend whose package `backend` runs `code`, by a Python that finds that package alone."""
     folder = tmp_path / "package" / "backend"
     folder.mkdir(parents=True)
@@ -158,7 +158,7 @@ def launch(tmp_path, code):
     python.write_text(f'#!/bin/sh\nshift\ncd {folder.parent} && exec {sys.executable} "$@"\n')
     python.chmod(0o755)
     state_file = tmp_path / "state" / "backend.json"
-    return process.Launch(python, state_file=state_file, worlds=tmp_path / "worlds", log=tmp_path / "log")
+    return process.Launch(python, state_file=state_file, worlds=worlds, log=tmp_path / "log")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
@@ -175,6 +175,18 @@ def test_launch_tells_where_it_listens_or_why_not(tmp_path):
     launched._child.wait()
     with pytest.raises(process.StartError, match="ended at its start"):
         launched.look()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
+@pytest.mark.parametrize("chosen", [True, False])
+def test_launch_names_a_worlds_folder_only_when_one_is_chosen(tmp_path, chosen):
+    worlds = tmp_path / "worlds" if chosen else None
+    launched = launch(tmp_path, "import sys; sys.exit(' '.join(sys.argv[1:]))", worlds)
+    launched._child.wait(30)
+    with pytest.raises(process.StartError) as ended:
+        launched.look()
+    assert "--owner blender" in str(ended.value)
+    assert ("--worlds" in str(ended.value), (tmp_path / "worlds").is_dir()) == (chosen, chosen)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")

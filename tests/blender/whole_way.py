@@ -50,8 +50,9 @@ def check_refusals_before_anything(image):
     refused(bpy.ops.lyra.start_world, "The engine is not installed")
 
 
-def start(image, depth):
+def start(image, depth, folder):
     chosen = preferences.get()
+    chosen.worlds_folder = str(folder / "worlds")
     chosen.source, chosen.engine_python = "PYTHON", os.environ["LYRA_ENGINE_PYTHON"]
     scene = bpy.context.scene
     stand = bpy.data.objects.new("Stand", bpy.data.cameras.new("Stand"))
@@ -313,7 +314,7 @@ def main():
     engines, preferences, sampled_path = module("engines"), module("preferences"), module("sampled_path")
     session, worlds = module("session"), module("worlds")
     check_refusals_before_anything(Path(image))
-    stand = start(Path(image), Path(depth))
+    stand = start(Path(image), Path(depth), Path(folder))
     check_seed(stand)
     check_paths()
     check_path_shown()
