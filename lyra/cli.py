@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import sys
 from pathlib import Path
@@ -33,6 +34,9 @@ A trajectory is an .npz file with w2c (N, 4, 4), intrinsics (N, 3, 3), image_hei
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0 done, 2 input that cannot be used, 130 stopped by the user."""
+    # Printing a path must not fail for the letters in it, after all the work. stderr escapes them by itself.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = build_parser()
     options, others = parser.parse_known_args(arguments)
     if options.run is commands.run_serve:

@@ -1,5 +1,6 @@
 """The command line as its users run it: exit codes, one clear line, nothing half-written."""
 
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from lyra.cli import build_parser, main, what_is_left
 from lyra.engines import default_device
 from lyra.errors import DiskFullError, InvalidInputError
 from lyra.progress import Progress
+from tests.test_world import make_world
 
 
 def generate(scene, out, *more, image=None):
@@ -223,6 +225,15 @@ def test_a_path_for_which_the_disk_is_too_small_can_be_resumed(small_scene, tmp_
         refused(capsys, generate(small_scene, out, *options), "free some")
     assert main(["resume", str(out), "--no-mesh"]) == 0
     assert (out / "walkthrough.mp4").exists()
+
+
+def test_a_path_is_printed_whatever_the_letters_of_the_terminal(tmp_path, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    world = make_world(tmp_path / "城")
+    assert main(["export", str(world.folder), "--out", str(tmp_path / "城.zip")]) == 0
+    sys.stdout.flush()
+    assert written.getvalue().strip().endswith(b"\\u57ce.zip")
 
 
 def test_help_shows_examples():
