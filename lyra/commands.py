@@ -15,10 +15,12 @@ from lyra.terminal import note, progress_bar
 if TYPE_CHECKING:
     from lyra.engines.base import EngineOptions
     from lyra.geometry.cameras import Trajectory
+    from lyra.progress import Progress
+    from lyra.world import World
 
 
 def run_generate(options: argparse.Namespace) -> None:
-    from lyra.builder import create_world, extend_world, reconstruct_world
+    from lyra.builder import create_world
     from lyra.engines import require_device
 
     require_device(options.device)
@@ -42,20 +44,10 @@ def run_generate(options: argparse.Namespace) -> None:
             device=options.device,
             progress=progress.part(0, 0.05),
         )
-        notes = extend_world(
-            world,
-            path,
-            captions=captions,
-            pose_scale=options.pose_scale,
-            options=chosen,
-            device=options.device,
-            progress=progress.part(0.05, 0.5),
-        )
-        figures = reconstruct_world(
-            world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
-        )
-    for line in [*world.notes, *notes, *figures["notes"]]:
-        note(line)
+        for line in world.notes:
+            note(line)
+        follow_path(world, path, captions, chosen, options, progress.part(0.05, 0.5))
+        make_results(world, options, progress.part(0.5, 1))
     tell_results(world)
 
 
@@ -87,6 +79,42 @@ def load_path(options: argparse.Namespace, frames_before: int) -> tuple[Trajecto
     return path, {start: text for start, text in captions.items() if start not in beyond}
 
 
+def follow_path(
+    world: World,
+    path: Trajectory,
+    captions: dict[int, str],
+    chosen: EngineOptions,
+    options: argparse.Namespace,
+    progress: Progress,
+) -> None:
+    """Extends the world; what is to be said of the path is said before the frames, which may be stopped."""
+    from lyra.builder import extend_world, prepare_path
+
+    path, told = prepare_path(world, path, options.pose_scale)
+    for line in told:
+        note(line)
+    notes = extend_world(
+        world,
+        path,
+        captions=captions,
+        seed=options.seed,
+        options=chosen,
+        device=options.device,
+        progress=progress,
+    )
+    for line in notes:
+        if line not in told:
+            note(line)
+
+
+def make_results(world: World, options: argparse.Namespace, progress: Progress) -> None:
+    from lyra.builder import reconstruct_world
+
+    figures = reconstruct_world(world, mesh=not options.no_mesh, device=options.device, progress=progress)
+    for line in figures["notes"]:
+        note(line)
+
+
 def engine_options(engine_id: str, options: argparse.Namespace) -> EngineOptions:
     """What the user chose of the engine. Raises InvalidInputError for what it does not have."""
     from lyra.engines import check_options
@@ -99,7 +127,6 @@ def engine_options(engine_id: str, options: argparse.Namespace) -> EngineOptions
 
 
 def run_extend(options: argparse.Namespace) -> None:
-    from lyra.builder import extend_world, reconstruct_world
     from lyra.engines import require_device
     from lyra.world import World
 
@@ -108,26 +135,13 @@ def run_extend(options: argparse.Namespace) -> None:
     path, captions = load_path(options, frames_before=world.frames - 1)
     chosen = engine_options(world.engine, options)
     with progress_bar() as progress:
-        notes = extend_world(
-            world,
-            path,
-            captions=captions,
-            seed=options.seed,
-            pose_scale=options.pose_scale,
-            options=chosen,
-            device=options.device,
-            progress=progress.part(0, 0.5),
-        )
-        figures = reconstruct_world(
-            world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
-        )
-    for line in [*notes, *figures["notes"]]:
-        note(line)
+        follow_path(world, path, captions, chosen, options, progress.part(0, 0.5))
+        make_results(world, options, progress.part(0.5, 1))
     tell_results(world)
 
 
 def run_resume(options: argparse.Namespace) -> None:
-    from lyra.builder import reconstruct_world, resume_world
+    from lyra.builder import resume_world
     from lyra.engines import require_device
     from lyra.world import World
 
@@ -141,11 +155,9 @@ def run_resume(options: argparse.Namespace) -> None:
                 f"{options.world} has no unfinished path; `lyra reconstruct {options.world}` makes splats and mesh "
                 "again."
             )
-        figures = reconstruct_world(
-            world, mesh=not options.no_mesh, device=options.device, progress=progress.part(0.5, 1)
-        )
-    for line in [*(notes or []), *figures["notes"]]:
-        note(line)
+        for line in notes or []:
+            note(line)
+        make_results(world, options, progress.part(0.5, 1))
     tell_results(world)
 
 
@@ -158,16 +170,13 @@ def run_revert(options: argparse.Namespace) -> None:
 
 
 def run_reconstruct(options: argparse.Namespace) -> None:
-    from lyra.builder import reconstruct_world
     from lyra.engines import require_device
     from lyra.world import World
 
     require_device(options.device)
     world = World.open(options.world)
     with progress_bar() as progress:
-        figures = reconstruct_world(world, mesh=not options.no_mesh, device=options.device, progress=progress)
-    for line in figures["notes"]:
-        note(line)
+        make_results(world, options, progress)
     tell_results(world)
 
 

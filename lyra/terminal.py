@@ -43,4 +43,5 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+    """Tells the user at once, above a bar that is shown."""
+    tqdm.write(f"note: {text}", file=sys.stderr)
