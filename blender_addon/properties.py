@@ -279,13 +279,6 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         name="Splats", description="Make Gaussian splats when the frames are done", default=True
     )
     mesh: BoolProperty(name="Mesh", description="Make a mesh as well", default=True)
-    keep_chunks: IntProperty(
-        name="Keep",
-        description="How many pieces of 80 frames are kept when reverting",
-        default=0,
-        min=0,
-        max=100,
-    )
     show: EnumProperty(
         name="Show",
         description="Which form of the world is shown and rendered",

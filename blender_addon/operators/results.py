@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
+from bpy.props import IntProperty
 
 from .. import jobs, session, worlds
 from .generate import is_busy
@@ -53,22 +54,50 @@ class LYRA_OT_reconstruct(_OnWorld, bpy.types.Operator):
 class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.revert"
     bl_label = "Revert"
-    bl_description = "Remove the newest frames of the world, down to the pieces of 80 that are kept"
+    bl_description = "Remove the newest pieces of 80 frames from the world, for good"
+
+    # A script that does not say how many are kept loses none.
+    keep: IntProperty(
+        name="Keep",
+        description="How many pieces of 80 frames are kept",
+        default=100,
+        min=0,
+        max=100,
+        options={"SKIP_SAVE"},
+    )
 
     def invoke(self, context, event):
-        return context.window_manager.invoke_confirm(self, event)
+        self.keep = max(0, _pieces(context) - 1)
+        return context.window_manager.invoke_props_dialog(
+            self, title="Revert", confirm_text="Remove", cancel_default=True
+        )
+
+    def draw(self, context):
+        self.layout.prop(self, "keep")
+        first, last = self.keep + 1, _pieces(context)
+        if first > last:
+            self.layout.label(text=f"Nothing goes; the world has {_counted(last)}")
+            return
+        going = f"piece {last}" if first == last else f"pieces {first} to {last}"
+        self.layout.label(text=f"Remove {going} of {last}? This cannot be undone.", icon="ERROR")
 
     def execute(self, context):
-        settings = context.scene.lyra
-        there = len(worlds.description(settings.world)["chunks"])
-        if settings.keep_chunks >= there:
-            self.report(
-                {"ERROR"}, f"The world has {there} pieces; keep fewer than that, not {settings.keep_chunks}."
-            )
+        there = _pieces(context)
+        if self.keep >= there:
+            self.report({"ERROR"}, f"The world has {_counted(there)}; keep fewer than that, not {self.keep}.")
             return {"CANCELLED"}
-        world_id, keep = settings.world.lyra.world_id, settings.keep_chunks
+        world_id, keep = context.scene.lyra.world.lyra.world_id, self.keep
         session.current.ensure(lambda: jobs.revert(world_id, keep))
         return {"FINISHED"}
+
+
+def _pieces(context) -> int:
+    """How many pieces of 80 frames the chosen world has."""
+    return len(worlds.description(context.scene.lyra.world)["chunks"])
+
+
+def _counted(pieces: int) -> str:
+    return f"{pieces} piece{'' if pieces == 1 else 's'}"
 
 
 class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):

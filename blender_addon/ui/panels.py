@@ -178,9 +178,7 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
         row.operator("lyra.open_folder", text="", icon="FILE_FOLDER")
         if world["chunks"]:
             layout.operator("lyra.reconstruct", icon="POINTCLOUD_DATA")
-            row = layout.row(align=True)
-            row.prop(settings, "keep_chunks")
-            row.operator("lyra.revert", text="Revert", icon="LOOP_BACK")
+            layout.operator("lyra.revert", icon="LOOP_BACK")
         if context.scene.view_settings.view_transform != "Standard":
             layout.operator("lyra.standard_view", icon="COLOR")
         row = layout.row(align=True)

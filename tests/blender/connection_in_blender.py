@@ -5,12 +5,13 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
 
 from tests.blender.playing import install, module, refused, uninstall, until
-from tests.blender.recorder import drawn
+from tests.blender.recorder import Recorder, drawn
 
 
 class Service:
@@ -260,6 +261,30 @@ def check_revert():
     assert not current.message
 
 
+def check_revert_asks():
+    """By default the newest piece goes, and before that the dialog names what goes."""
+    revert, chunks = (
+        bpy.types.LYRA_OT_revert,
+        [{"index": i + 1, "prompt": "", "seconds": 1.0} for i in range(5)],
+    )
+    worlds.describe(empty(), service.world | {"frames": 401, "chunks": chunks})
+    operator = SimpleNamespace(keep=0, bl_rna=bpy.ops.lyra.revert.get_rna_type(), layout=Recorder())
+    shown = SimpleNamespace(invoke_props_dialog=lambda operator, **_options: {"RUNNING_MODAL"})
+    context = SimpleNamespace(scene=bpy.context.scene, window_manager=shown)
+    assert revert.invoke(operator, context, None) == {"RUNNING_MODAL"} and operator.keep == 4
+    said = []
+    for operator.keep in (4, 1, 5):
+        revert.draw(operator, context)
+        said.append(operator.layout.texts[-1])
+    assert said == [
+        "Remove piece 5 of 5? This cannot be undone.",
+        "Remove pieces 2 to 5 of 5? This cannot be undone.",
+        "Nothing goes; the world has 5 pieces",
+    ], said
+    refused(bpy.ops.lyra.revert, "The world has 5 pieces; keep fewer")
+    worlds.describe(empty(), service.world)
+
+
 def check_seed_camera_deleted():
     assert generate.needs_ready_world(bpy.types.LYRA_OT_generate, bpy.context)
     worlds.remove(empty(), worlds.SEED_CAMERA)
@@ -345,6 +370,7 @@ def main():
     check_silence()
     check_stop_refused()
     check_revert()
+    check_revert_asks()
     check_seed_camera_deleted()
     check_state_file()
     check_stop()

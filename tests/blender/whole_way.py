@@ -243,10 +243,8 @@ def check_extend_cancel_resume():
 
 
 def check_revert():
-    settings().keep_chunks = 1
-    refused(bpy.ops.lyra.revert, "The world has 1 pieces")
-    settings().keep_chunks = 0
-    assert bpy.ops.lyra.revert() == {"FINISHED"}
+    refused(bpy.ops.lyra.revert, "The world has 1 piece;", keep=1)
+    assert bpy.ops.lyra.revert(keep=0) == {"FINISHED"}
     until(lambda: world()["frames"] == 1 and idle())
     assert worlds.part(settings().world, worlds.SPLATS) is None
     assert worlds.part(settings().world, worlds.CAMERA) is None
