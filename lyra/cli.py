@@ -68,13 +68,28 @@ def what_is_left(options: argparse.Namespace) -> str:
     if options.run is commands.run_reconstruct:
         return f"`lyra reconstruct {options.world}` makes splats and mesh again."
     if options.run in (commands.run_generate, commands.run_extend, commands.run_resume):
-        folder = options.out if options.run is commands.run_generate else options.world
-        if not (folder / "world.json").is_file():
-            return "nothing was written."
-        return f"every whole chunk is kept. `lyra resume {folder}` goes on."
+        return what_is_left_in(options.out if options.run is commands.run_generate else options.world)
     if options.run is commands.run_export:
         return f"{options.out} was not written. Run it again."
     return "run it again."
+
+
+def what_is_left_in(folder: Path) -> str:
+    from lyra.world import World
+
+    try:
+        if not (folder / "world.json").is_file():
+            return "nothing was written."
+        world = World.open(folder)
+        unfinished = world.load_plan() is not None or (world.chunks and not world.reconstructed)
+    except (LyraError, OSError):
+        # What is wrong with it, the next run says.
+        return "every whole chunk is kept. Run it again."
+    if unfinished:
+        return f"every whole chunk is kept. `lyra resume {folder}` goes on."
+    if not world.chunks:
+        return f"the first frame is kept. `lyra extend {folder} --trajectory FILE` goes on."
+    return f"{folder} is as it was. Run it again."
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -150,7 +150,11 @@ def run_resume(options: argparse.Namespace) -> None:
     with progress_bar() as progress:
         # A run that was stopped at its splats has all its frames, and no results yet.
         notes = resume_world(world, device=options.device, progress=progress.part(0, 0.5))
-        if notes is None and (world.reconstructed or not world.chunks):
+        if notes is None and not world.chunks:
+            raise InvalidInputError(
+                f"{options.world} has no unfinished path; `lyra extend {options.world} --trajectory FILE` gives it one."
+            )
+        if notes is None and world.reconstructed:
             raise InvalidInputError(
                 f"{options.world} has no unfinished path; `lyra reconstruct {options.world}` makes splats and mesh "
                 "again."

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from PIL import Image
 from lyra.cli import build_parser, main, what_is_left
 from lyra.engines import default_device
 from lyra.errors import DiskFullError, InvalidInputError
+from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.progress import Progress
-from tests.test_world import make_world
+from lyra.world import Plan
+from tests.test_world import cameras, make_world
 
 
 def generate(scene, out, *more, image=None):
@@ -176,6 +179,26 @@ def test_stopped_at_the_depth_nothing_is_there(small_scene, tmp_path, capsys, mo
     assert not (tmp_path / "world").exists()
 
 
+def test_stopped_before_the_path_is_saved_the_way_on_is_named(small_scene, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "world"
+    moved = tmp_path / "moved.npz"
+    Trajectory.load(small_scene / "path.npz")[80:161].save(moved)
+
+    def stop(world, plan):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lyra.world.World.save_plan", stop)
+    options = ["--size", "208x112", "--depth", str(small_scene / "depth.npz")]
+    assert generate(small_scene, out, *options, "--trajectory", str(moved)) == 130
+    error = capsys.readouterr().err
+    # What is to be known is said even so, and once.
+    assert error.count("note: Depth: ") == 1
+    assert error.count("was moved there") == 1
+    assert f"`lyra extend {out} --trajectory FILE`" in error
+    assert main(["resume", str(out)]) == 2
+    assert f"`lyra extend {out} --trajectory FILE`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("stage", ["frames", "splats", "mesh"])
 def test_stopped_anywhere_later_resume_goes_on(stage, small_scene, tmp_path, capsys):
     out = tmp_path / "world"
@@ -196,8 +219,8 @@ def test_stopped_anywhere_later_resume_goes_on(stage, small_scene, tmp_path, cap
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        (["extend", "W", "--trajectory", "p.npz"], "`lyra resume W` goes on"),
-        (["resume", "W"], "`lyra resume W` goes on"),
+        (["extend", "W", "--trajectory", "p.npz"], "`lyra extend W --trajectory FILE` goes on"),
+        (["resume", "W"], "`lyra extend W --trajectory FILE` goes on"),
         (["reconstruct", "W"], "`lyra reconstruct W` makes splats and mesh again"),
         (["export", "W", "--out", "w.zip"], "w.zip was not written. Run it again"),
         (["revert", "W", "--chunks", "1"], "run it again"),
@@ -206,11 +229,13 @@ def test_stopped_anywhere_later_resume_goes_on(stage, small_scene, tmp_path, cap
 )
 def test_a_stopped_command_names_the_step_that_goes_on(command, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "W").mkdir()
-    (tmp_path / "W" / "world.json").touch()
+    world = make_world(Path("W"))
     left = what_is_left(build_parser().parse_args(command))
     assert says in left
-    assert ("resume" in left) == (command[0] in ("extend", "resume"))
+    assert "resume" not in left
+    if command[0] in ("extend", "resume"):
+        world.save_plan(Plan(cameras(frames=CHUNK_FRAMES + 1), 0, {0: "a hall"}, 0))
+        assert "`lyra resume W` goes on" in what_is_left(build_parser().parse_args(command))
 
 
 def test_a_path_for_which_the_disk_is_too_small_can_be_resumed(small_scene, tmp_path, capsys, monkeypatch):
