@@ -171,6 +171,18 @@ def run_revert(options: argparse.Namespace) -> None:
     world = World.open(options.world)
     world.revert(options.chunks)
     print(f"{world.folder} now has {world.frames} frames.")
+    note_old_results(world)
+
+
+def note_old_results(world: World) -> None:
+    """Says when splats and mesh are not those of all frames, and what makes them."""
+    from lyra.chunks import read_json
+
+    if not world.chunks or world.reconstructed:
+        return
+    figures = read_json(world.figures, optional=True)
+    state = "not made yet" if figures is None else f"of {figures.get('frames')} of {world.frames} frames"
+    note(f"splats and mesh are {state}; `lyra reconstruct {world.folder}` makes them.")
 
 
 def run_reconstruct(options: argparse.Namespace) -> None:
@@ -189,8 +201,11 @@ def run_export(options: argparse.Namespace) -> None:
     from lyra.world import World
 
     world = World.open(options.world)
+    items = options.items or available_items(world)
     with progress_bar() as progress:
-        export_world(world, options.items or available_items(world), options.out, progress)
+        export_world(world, items, options.out, progress)
+    if not options.items or any(item.startswith(("splats", "mesh")) for item in items):
+        note_old_results(world)
     print(options.out.resolve())
 
 

@@ -17,7 +17,7 @@ from lyra.errors import DiskFullError, InvalidInputError
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.progress import Progress
 from lyra.world import Plan
-from tests.test_world import cameras, make_world
+from tests.test_world import cameras, make_chunk, make_world
 
 
 def generate(scene, out, *more, image=None):
@@ -236,6 +236,27 @@ def test_a_stopped_command_names_the_step_that_goes_on(command, says, tmp_path, 
     if command[0] in ("extend", "resume"):
         world.save_plan(Plan(cameras(frames=CHUNK_FRAMES + 1), 0, {0: "a hall"}, 0))
         assert "`lyra resume W` goes on" in what_is_left(build_parser().parse_args(command))
+
+
+def test_results_that_are_not_of_all_frames_are_said(tmp_path, capsys):
+    world = make_world(tmp_path / "world")
+    (world.results / "splats.ply").write_bytes(b"x")
+
+    def told(*command):
+        assert main([command[0], str(world.folder), *command[1:]]) == 0
+        return capsys.readouterr().err
+
+    export = ["export", "--out", str(tmp_path / "world.zip")]
+    makes = f"`lyra reconstruct {world.folder}` makes them"
+    assert "note:" not in told("revert", "--chunks", "0")
+    world.add_chunk(cameras(), make_chunk(1), "", 0, 0)
+    for command in (["revert", "--chunks", "1"], export):
+        assert f"splats and mesh are not made yet; {makes}" in told(*command)
+    world.figures.write_text('{"frames": 1}')
+    assert f"splats and mesh are of 1 of 81 frames; {makes}" in told(*export)
+    assert "note:" not in told(*export, "--items", "trajectory.npz")
+    world.figures.write_text('{"frames": 81}')
+    assert "note:" not in told(*export)
 
 
 def test_a_path_for_which_the_disk_is_too_small_can_be_resumed(small_scene, tmp_path, capsys, monkeypatch):
