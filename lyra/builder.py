@@ -303,10 +303,11 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
 
     started = time.monotonic()
     views = world.views()
-    cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device)
+    notes: list[str] = []
+    cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device, notes=notes)
     quality = psnr_along_path(cloud, _every(views, 10), progress.part(0.5, 0.6), device=device)
     results = {"frames": world.frames, "splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
-    results["notes"] = []
+    results["notes"] = notes
     # An old mesh must not stand beside new splats. The figures are there when all results are, so that a run
     # stopped from here on is seen as unfinished.
     world.clear_results()

@@ -25,8 +25,9 @@ class SplatSettings:
     Every `keyframe_step`-th frame adds Gaussians, at most `max_keyframes` in all; frames between them are looked
     at for gaps. A pixel is explained when at least `min_alpha` of it is covered, within `depth_tolerance` (a share
     of the depth) of the view's own depth or in front of it, in a colour that differs by at most
-    `color_tolerance` (of 1, over 5x5 pixels). `max_splats` bounds the cloud. `refine_passes` runs over at most
-    `max_refine_views` keyframes fit the colours.
+    `color_tolerance` (of 1, over 5x5 pixels). `max_splats` bounds the cloud; the first keyframe, which fills the
+    whole picture, gets at most `first_share` of them, so that what comes into view later is shown as well.
+    `refine_passes` runs over at most `max_refine_views` keyframes fit the colours.
     """
 
     keyframe_step: int = 8
@@ -35,6 +36,7 @@ class SplatSettings:
     depth_tolerance: float = 0.04
     color_tolerance: float = 0.12
     max_splats: int = 1_500_000
+    first_share: float = 0.6
     refine_passes: int = 3
     max_refine_views: int = 24
 
@@ -45,6 +47,8 @@ SKY_FACTOR = 2.0
 SKY_PARALLAX = 3.0
 # The shell of a scene that is nothing but sky.
 EMPTY_SCENE_DEPTH = 100.0
+# Splats that stand for a square this many pixels wide are coarse enough to tell the user.
+COARSE = 1.25
 
 
 def reconstruct_splats(
@@ -52,11 +56,13 @@ def reconstruct_splats(
     progress: Progress = SILENT,
     settings: SplatSettings | None = None,
     device: str = "cpu",
+    notes: list[str] | None = None,
 ) -> GaussianCloud:
     """One Gaussian for every pixel that earlier frames do not explain, with colours fitted to the frames.
 
     The cloud lies in the world frame of the views. Sky becomes Gaussians on a sphere around the path (see
-    `sky_shell`). Raises InvalidInputError without views, CancelledError when the user asked to stop.
+    `sky_shell`). What the user should know of the result is added to `notes`. Raises InvalidInputError without views,
+    CancelledError when the user asked to stop.
     """
     settings = settings or SplatSettings()
     if len(views) == 0:
@@ -67,7 +73,12 @@ def reconstruct_splats(
         progress.update("splats", 0.1 * done / len(picks))
         keyframes.append(views[index])
     shell = sky_shell(keyframes)
-    cloud = _grow(keyframes, shell, settings, progress.part(0.1, 0.6), device)
+    cloud, coarsest = _grow(keyframes, shell, settings, progress.part(0.1, 0.6), device)
+    if notes is not None and coarsest > COARSE:
+        notes.append(
+            f"Some splats stand for {coarsest:.1f} x {coarsest:.1f} pixels instead of one: at most "
+            f"{settings.max_splats:,} are made. Smaller frames or a shorter path give finer ones."
+        )
     spread = np.linspace(0, len(keyframes) - 1, min(len(keyframes), settings.max_refine_views))
     chosen = [keyframes[i] for i in np.unique(spread.round().astype(int))]
     return refine_colors(cloud, chosen, settings.refine_passes, progress.part(0.6, 1.0), device)
@@ -107,8 +118,10 @@ def _farthest(view: View) -> float:
 
 def _grow(
     keyframes: list[View], shell: SkyShell, settings: SplatSettings, progress: Progress, device: str
-) -> GaussianCloud:
+) -> tuple[GaussianCloud, float]:
+    """The cloud, and how many pixels wide its coarsest keyframe's splats are."""
     cloud: GaussianCloud | None = None
+    coarsest = 1.0
     for done, view in enumerate(keyframes):
         progress.update("splats", done / len(keyframes), view.image)
         planes = fit_planes(view.depth, device)
@@ -116,19 +129,37 @@ def _grow(
         if cloud is not None:
             rendering = Rasteriser(cloud, device).render(view.w2c, view.intrinsics, view.height, view.width)
             wanted = ~explained(view, rendering, shell, settings)
-        used = 0 if cloud is None else len(cloud)
-        room = (settings.max_splats - used) / max(1, len(keyframes) - done) if used else settings.max_splats
-        spacing = max(1, int(np.ceil(np.sqrt(wanted.sum() / max(room, 1)))))
-        fresh = seed_gaussians(view, planes, shell, _thinned(wanted, spacing), spacing)
+        remaining = len(keyframes) - done
+        if cloud is None:
+            room = settings.max_splats * (settings.first_share if remaining > 1 else 1)
+        else:
+            room = (settings.max_splats - len(cloud)) / remaining
+        wanted, spacing = _thinned(wanted, room)
+        coarsest = max(coarsest, spacing)
+        fresh = seed_gaussians(view, planes, shell, wanted, spacing)
         cloud = fresh if cloud is None else joined([cloud, fresh])
-    return cloud
+    return cloud, coarsest
 
 
-def _thinned(wanted: np.ndarray, spacing: int) -> np.ndarray:
-    """Every spacing-th pixel in rows and columns."""
-    grid = np.zeros_like(wanted)
-    grid[spacing // 2 :: spacing, spacing // 2 :: spacing] = True
-    return wanted & grid
+def _thinned(wanted: np.ndarray, room: float) -> tuple[np.ndarray, float]:
+    """At most `room` of the pixels `wanted` (H, W) bool, on an even grid, and the pixels from one to the next.
+
+    The grid is not of whole pixels: with these, a picture of a few more pixels than there is room for would lose
+    three quarters of them.
+    """
+    spacing = 1.0
+    picked = wanted
+    while picked.sum() > room:
+        spacing = max(1.02 * spacing, np.sqrt(wanted.sum() / max(room, 1)))
+        picked = np.zeros_like(wanted)
+        grid = np.ix_(*(_spread(length, int(length / spacing)) for length in wanted.shape))
+        picked[grid] = wanted[grid]
+    return picked, float(spacing)
+
+
+def _spread(length: int, count: int) -> np.ndarray:
+    """`count` of the numbers 0 ... length - 1, in the middles of as many equal parts."""
+    return ((np.arange(count) + 0.5) * (length / max(count, 1))).astype(int)
 
 
 def explained(view: View, rendering: Rendering, shell: SkyShell, settings: SplatSettings) -> np.ndarray:

@@ -74,7 +74,7 @@ def settled_inverse_depth(planes: SurfacePlanes) -> np.ndarray:
 
 
 def seed_gaussians(
-    view: View, planes: SurfacePlanes, shell: SkyShell, wanted: np.ndarray, spacing: int = 1
+    view: View, planes: SurfacePlanes, shell: SkyShell, wanted: np.ndarray, spacing: float = 1.0
 ) -> GaussianCloud:
     """Gaussians for the pixels `wanted` (H, W) bool, each `spacing` pixels wide instead of one."""
     inverse = settled_inverse_depth(planes)

@@ -62,6 +62,23 @@ def test_max_splats_bounds_the_cloud(views):
     assert psnr_along_path(cloud, views[::8]) > 15
 
 
+def test_the_first_frame_leaves_room_for_the_others(views):
+    limit = int(1.01 * HEIGHT * WIDTH)
+    notes = []
+    cloud = reconstruct_splats(views, settings=SplatSettings(max_splats=limit), notes=notes)
+    assert len(cloud) <= limit
+    assert min(psnr_along_path(cloud, [view]) for view in views[8::8]) > 29
+    assert psnr_along_path(cloud, views[:1]) > 27
+    assert "at most 25,209 are made" in notes[0]
+    # A single frame has it all.
+    alone = []
+    assert (
+        len(reconstruct_splats(views[:1], settings=SplatSettings(max_splats=limit), notes=alone))
+        == HEIGHT * WIDTH
+    )
+    assert not alone
+
+
 def test_sky_barely_moves_along_the_path(views):
     shell = sky_shell(views)
     centers = np.stack([np.linalg.inv(view.w2c)[:3, 3] for view in views])
