@@ -16,7 +16,7 @@ from lyra import depth as depth_estimators
 from lyra.engines import check_options, create_engine, engine_info
 from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, SeedView
 from lyra.errors import InvalidInputError
-from lyra.files import require_space, whole_file
+from lyra.files import require_place, require_space, whole_file
 from lyra.geometry.cameras import CHUNK_FRAMES, MAX_FRAMES, Trajectory
 from lyra.images import fit, load_image
 from lyra.metres import copy_in_metres
@@ -61,6 +61,7 @@ def create_world(
     """
     info = engine_info(engine, device)
     require_new_folder(Path(folder))
+    require_place(Path(folder))
     image = Path(image)
     progress.update("image", 0.0)
     fitted = fit(load_image(image), size)

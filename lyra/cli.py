@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         # A folder that may not be written, a drive that went away: whatever the system refuses.
         print(
             f"lyra: {error.filename or 'A file'} cannot be used: {error.strerror or error}. "
-            "Choose another path or change its permissions.",
+            "Choose another path, change its permissions or close the program that holds it; "
+            f"{what_is_left(options)}",
             file=sys.stderr,
         )
         return 2

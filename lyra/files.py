@@ -41,12 +41,39 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
+def require_place(folder: Path) -> None:
+    """Raises what would keep a new folder from being put at `folder`, before work starts: OSError, InvalidInputError.
+
+    Asking the system for permissions does not tell on every one of them; making a folder there does.
+    """
+    if folder.exists() and folder.samefile(Path.cwd()):
+        raise InvalidInputError(f"{folder} is the folder you are in; choose one that does not exist yet.")
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    trial = there / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}"
+    with _refusal_names(folder, trial):
+        trial.mkdir()
+        trial.rmdir()
+
+
+@contextlib.contextmanager
+def _refusal_names(target: Path, temporary: Path) -> Iterator[None]:
+    """An OSError about `temporary`, or what is in it, names `target`: the other is gone when it is read."""
+    try:
+        with disk_full_explained(target):
+            yield
+    except OSError as error:
+        named = error.filename
+        if not isinstance(named, str) or not Path(named).absolute().is_relative_to(temporary.absolute()):
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
 @contextlib.contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` (same suffix) that replaces it when the block ends well."""
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}{target.suffix}")
     try:
-        with disk_full_explained(target):
+        with _refusal_names(target, temporary):
             yield temporary
             sync(temporary)
             temporary.replace(target)
@@ -59,7 +86,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target`, which must not exist, when the block ends well."""
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}")
     try:
-        with disk_full_explained(target):
+        with _refusal_names(target, temporary):
             temporary.mkdir(parents=True)
             yield temporary
             for file in temporary.rglob("*"):

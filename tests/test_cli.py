@@ -14,6 +14,7 @@ from PIL import Image
 from lyra.cli import build_parser, main, what_is_left
 from lyra.engines import default_device
 from lyra.errors import DiskFullError, InvalidInputError
+from lyra.files import whole_file, whole_folder
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.progress import Progress
 from lyra.world import Plan
@@ -134,13 +135,37 @@ def test_an_existing_folder_is_kept(small_scene, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_file_is_no_folder_to_write_to(small_scene, tmp_path, capsys):
+def test_a_file_is_no_folder_to_write_to(small_scene, tmp_path, capsys, monkeypatch):
     file = tmp_path / "thesis.txt"
     file.write_text("keep me")
-    size = ["--size", "208x112", "--depth-model", "builtin"]
-    refused(capsys, generate(small_scene, file, *size), "thesis.txt", "is a file")
-    refused(capsys, generate(small_scene, file / "world", *size), "thesis.txt", "Choose another path")
+    # Before the depth, which takes its time.
+    monkeypatch.setattr("lyra.builder.depth_estimators.create_estimator", pytest.fail)
+    refused(capsys, generate(small_scene, file), "thesis.txt", "is a file")
+    world = file / "new" / "world"
+    refused(capsys, generate(small_scene, world), f"{world} cannot", "another path", "nothing was written")
     assert file.read_text() == "keep me"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    refused(capsys, generate(small_scene, "."), "folder you are in")
+    assert not list(empty.iterdir())
+
+
+def test_what_the_system_refuses_is_named_with_what_is_left(tmp_path, capsys):
+    world = make_world(tmp_path / "world")
+    taken = tmp_path / "taken.zip"
+    taken.mkdir()
+    code = main(["export", str(world.folder), "--out", str(taken)])
+    refused(capsys, code, f"{taken} cannot be used", f"{taken} was not written. Run it again")
+    # What stands elsewhere keeps its name.
+    absent = tmp_path / "absent"
+    with pytest.raises(FileNotFoundError) as error, whole_file(tmp_path / "new.txt"):
+        absent.read_text()
+    assert error.value.filename == str(absent)
+    with pytest.raises(FileNotFoundError) as error, whole_folder(tmp_path / "new") as folder:
+        (folder / "absent").read_text()
+    assert error.value.filename == str(tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture.PNG", "taken.zip", "world"]
 
 
 def test_numbers_out_of_range_are_quoted(small_scene, tmp_path, capsys):
