@@ -61,23 +61,47 @@ def start_world(new: NewWorld) -> None:
     )
 
 
-def extend(world_id: str, settings: dict) -> None:
-    """Asks for the frames along a path."""
-    _ask_for_job(f"/worlds/{world_id}/chunks", Body.of_json(settings))
+def if_as_known(world: dict, then: Callable[[], None]) -> None:
+    """Calls `then` if the engine's world still is as `world` describes it, and says so in the panel if it is not:
+    after an undo, which does not reach the engine, or when another Blender has worked on it."""
+
+    def known(reply: Reply) -> None:
+        there = reply.json()
+        if all(there[key] == world[key] for key in ("frames", "last_w2c")):
+            then()
+            return
+        here = "others" if there["frames"] == world["frames"] else world["frames"]
+        session.current.say(
+            f"The engine has {there['frames']} frames of world '{world['name']}', this file {here}: Blender's undo "
+            "does not reach the engine. Click Reload Results, then go on from its newest frame or Revert."
+        )
+
+    _client().request("GET", f"/worlds/{world['id']}", on_reply=known, on_error=session.current.say)
+    session.wake()
+
+
+def extend(world: dict, settings: dict) -> None:
+    """Asks for the frames along a path, which was made for a world that is as `world` describes it."""
+    path = f"/worlds/{world['id']}/chunks"
+    if_as_known(world, lambda: _ask_for_job("Generate", path, Body.of_json(settings)))
 
 
 def reconstruct(world_id: str, mesh: bool) -> None:
-    _ask_for_job(f"/worlds/{world_id}/reconstruct", Body.of_json({"mesh": mesh}))
+    _ask_for_job("Reconstruct", f"/worlds/{world_id}/reconstruct", Body.of_json({"mesh": mesh}))
 
 
 def resume(job_id: str) -> None:
     if fetching.valid(job_id):
-        _ask_for_job(f"/jobs/{job_id}/resume", None)
+        _ask_for_job("Resume", f"/jobs/{job_id}/resume", None)
 
 
-def _ask_for_job(path: str, body: Body | None) -> None:
+def _ask_for_job(step: str, path: str, body: Body | None) -> None:
+    """Asks for a job and follows it. `step` names the undo step of that: what the file remembers of the job is not to
+    go with the undo of what the artist does next."""
+
     def taken(reply: Reply) -> None:
         follow(reply.json())
+        worlds.push_undo(step)
 
     def silent(error: NoAnswerError) -> None:
         session.current.say(f"{error} If the job was begun all the same, it shows in a moment.")

@@ -46,10 +46,10 @@ class LYRA_OT_generate(bpy.types.Operator):
         except ValueError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        if worlds.description(empty)["frames"] <= 1:
+        world = worlds.description(empty)
+        if world["frames"] <= 1:
             empty.lyra.first_frame = round(trajectory.path_range(context.scene)[0])
-        world_id = empty.lyra.world_id
-        session.current.ensure(lambda: jobs.extend(world_id, payload))
+        session.current.ensure(lambda: jobs.extend(world, payload))
         if session.current.message:
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}

@@ -86,8 +86,8 @@ class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
         if self.keep >= there:
             self.report({"ERROR"}, f"The world has {_counted(there)}; keep fewer than that, not {self.keep}.")
             return {"CANCELLED"}
-        world_id, keep = context.scene.lyra.world.lyra.world_id, self.keep
-        session.current.ensure(lambda: jobs.revert(world_id, keep))
+        world, keep = worlds.description(context.scene.lyra.world), self.keep
+        session.current.ensure(lambda: jobs.if_as_known(world, lambda: jobs.revert(world["id"], keep)))
         return {"FINISHED"}
 
 

@@ -92,6 +92,8 @@ class Service:
             return (409, {"detail": 'send {"force": true}'}) if running else (202, {})
         if path == "/v1/engines":
             return 200, []
+        if path == "/v1/worlds/w/chunks":
+            return 202, self.job
         if path.startswith("/v1/worlds/w"):
             return 200, self.world
         if path == "/v1/jobs?active=true":
@@ -285,6 +287,44 @@ def check_revert_asks():
     worlds.describe(empty(), service.world)
 
 
+def check_undone_results():
+    """After an undo of results the file knows an older world than the engine has: nothing is made or removed by it."""
+    camera = worlds.part(empty(), worlds.SEED_CAMERA)
+    bpy.context.scene.collection.objects.link(camera)
+    bpy.context.scene.lyra.camera = camera
+    known, service.requests[:] = service.world, []
+    chunk = {"index": 1, "prompt": "", "seconds": 1.0}
+    worlds.describe(empty(), known | {"frames": 81, "chunks": [chunk]})
+    service.world = known | {"frames": 161, "chunks": [chunk, chunk]}
+    for click in (bpy.ops.lyra.generate, lambda: bpy.ops.lyra.revert(keep=0)):
+        assert click() == {"FINISHED"}
+        until(lambda: current.message)
+        assert "161 frames of world 'W', this file 81" in current.message, current.message
+        current.say("")
+    service.world = known | {"frames": 81, "chunks": [chunk], "last_w2c": np.diag([1, -1, -1, 1]).tolist()}
+    bpy.ops.lyra.generate()
+    until(lambda: "this file others" in current.message)
+    assert not [request for request in service.requests if request.startswith("POST")]
+    current.say("")
+    service.world = known
+    worlds.describe(empty(), known)
+
+
+def check_generate_is_a_step():
+    """What the file remembers of a job stays when the artist undoes what came after it."""
+    undo, push = [], worlds.push_undo
+    worlds.push_undo = lambda message: undo.append((message, empty().lyra.job, empty().lyra.first_frame))
+    scene = bpy.context.scene
+    scene.frame_start, scene.lyra.range = 11, "SCENE"
+    service.begin("g")
+    assert bpy.ops.lyra.generate() == {"FINISHED"}
+    until(lambda: undo)
+    assert undo == [("Generate", "g", 11)], undo
+    worlds.push_undo = push
+    service.job["state"] = "cancelled"
+    until(lambda: not current.followers)
+
+
 def check_seed_camera_deleted():
     assert generate.needs_ready_world(bpy.types.LYRA_OT_generate, bpy.context)
     worlds.remove(empty(), worlds.SEED_CAMERA)
@@ -371,6 +411,8 @@ def main():
     check_stop_refused()
     check_revert()
     check_revert_asks()
+    check_undone_results()
+    check_generate_is_a_step()
     check_seed_camera_deleted()
     check_state_file()
     check_stop()
