@@ -52,8 +52,10 @@ def fetch_results(world: dict) -> None:
     _fetch(world, local, complete)
 
 
-def fetch_world(world: dict, stand: Callable[[], bpy.types.Object], then: Callable[[], None]) -> None:
-    """Downloads all of a world and imports it under the empty that `stand` gives; then calls `then`."""
+def fetch_world(
+    world: dict, stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]], then: Callable[[], None]
+) -> None:
+    """Downloads all of a world and imports it in the scene and under the empty that `stand` gives; calls `then`."""
     seed = {name: folder_of(world["id"]) / name for name in SEED_FILES}
     files, local = _results(world)
 

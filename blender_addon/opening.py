@@ -32,7 +32,7 @@ def ask(then: Callable[[], None]) -> None:
 def open_world(world_id: str, scene_name: str, first_camera: np.ndarray) -> None:
     """Brings a world into the scene of this name, its first camera at `first_camera` (4, 4).
 
-    One that is in the file already is chosen there; what is missing of it is loaded.
+    One that is in the file already is chosen, and stands in this scene too; what is missing of it is loaded.
     """
 
     def scene() -> bpy.types.Scene:
@@ -50,12 +50,12 @@ def open_world(world_id: str, scene_name: str, first_camera: np.ndarray) -> None
                 worlds.push_undo("Choose World")
                 return
 
-        def stand() -> bpy.types.Object:
+        def stand() -> tuple[bpy.types.Scene, bpy.types.Object]:
             matrix = conversion.world_matrix(first_camera, 1.0)
             # The artist may have opened it twice, or undone what chose it.
             empty = worlds.find(world_id) or worlds.create(scene(), world, matrix)
             worlds.choose(scene(), empty)
-            return empty
+            return scene(), empty
 
         fetching.fetch_world(world, stand, following.find_running)
 

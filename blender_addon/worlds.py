@@ -12,7 +12,8 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-ROOT = "Lyra Worlds"
+# The collection of a scene that holds its worlds' own ones, and what marks it, however the artist renames it.
+ROOT, IS_ROOT = "Lyra Worlds", "lyra_worlds"
 ROLE = "lyra_role"
 # What Camera Path made carries the id of its world under this name.
 PATH = "lyra_path"
@@ -30,8 +31,10 @@ def find(world_id: str) -> bpy.types.Object | None:
 
 
 def scene_of(empty: bpy.types.Object) -> bpy.types.Scene:
-    """The scene a world stands in; the present one when it was unlinked."""
-    return next((scene for scene in bpy.data.scenes if empty.name in scene.objects), bpy.context.scene)
+    """The scene a world belongs to: of those it stands in, one whose panels work on it, and the present one first."""
+    standing = empty.users_scene or tuple(bpy.data.scenes)
+    scenes = [scene for scene in standing if scene.lyra.world == empty] or standing
+    return bpy.context.scene if bpy.context.scene in scenes else scenes[0]
 
 
 def description(empty: bpy.types.Object) -> dict:
@@ -80,28 +83,57 @@ def _new_collection(world: dict) -> bpy.types.Collection:
 
 
 def _link_to_scene(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
-    root = bpy.data.collections.get(ROOT) or bpy.data.collections.new(ROOT)
-    if root.name not in scene.collection.children:
+    """Links a world's own collection below the scene's root, wherever the artist has filed that."""
+    there = scene.collection.children_recursive
+    if collection in there:
+        return
+    root = next((one for one in there if _is_root(one, scene)), None)
+    if root is None:
+        root = bpy.data.collections.new(ROOT)
         scene.collection.children.link(root)
-    if collection.name not in root.children:
-        root.children.link(collection)
+    root[IS_ROOT] = True
+    root.children.link(collection)
+    for layer in scene.view_layers:
+        _include(layer.layer_collection, collection)
+
+
+def _is_root(collection: bpy.types.Collection, scene: bpy.types.Scene) -> bool:
+    """Whether a collection is the root of this scene alone. Several scenes may share one, in copies of a scene."""
+    return bool(collection.get(IS_ROOT) or collection.name == ROOT) and not any(
+        collection in other.collection.children_recursive for other in bpy.data.scenes if other != scene
+    )
+
+
+def _include(layer: bpy.types.LayerCollection, collection: bpy.types.Collection) -> None:
+    """Shows a collection also below one that the artist has excluded from the view layer."""
+    for child in layer.children:
+        if child.collection == collection:
+            child.exclude = False
+        _include(child, collection)
+
+
+def bring(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
+    """Has a world stand in a scene, with what is left of its parts.
+
+    One of another scene stands in both from then on. An empty that was deleted in the viewport stays in the file while
+    a scene's settings point at it: such a one comes back.
+    """
+    if scene in empty.users_scene:
+        return
+    own = (one for one in bpy.data.collections if one.get("lyra_world_id") == empty.lyra.world_id)
+    collection = next(own, None) or _new_collection(description(empty))
+    _link_to_scene(scene, collection)
+    for obj in (empty, *empty.children):
+        if scene not in obj.users_scene:
+            collection.objects.link(obj)
 
 
 def choose(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
-    """Makes a world the one that the panels work on, and selects its empty.
-
-    An empty that was deleted in the viewport stays in the file while a scene's settings point at it: such a one is
-    brought back into the scene, with what is left of its parts.
-    """
-    if not any(empty.name in other.objects for other in bpy.data.scenes):
-        own = (one for one in bpy.data.collections if one.get("lyra_world_id") == empty.lyra.world_id)
-        collection = next(own, None) or _new_collection(description(empty))
-        for obj in (empty, *empty.children):
-            if obj.name not in collection.objects and (obj == empty or not obj.users_collection):
-                collection.objects.link(obj)
-        _link_to_scene(scene, collection)
+    """Makes a world the one that the panels of a scene work on, has it stand there, and selects its empty."""
+    bring(scene, empty)
     scene.lyra.world = empty
     for layer in scene.view_layers:
+        layer.update()  # its objects are those of before otherwise
         active = layer.objects.active
         if empty.name in layer.objects and (active is None or active.mode == "OBJECT"):
             for other in list(layer.objects.selected):

@@ -31,15 +31,15 @@ class Files:
     chunks: list[Path]
 
 
-# Puts what was made of a world under its empty, all at once.
-Place = Callable[[bpy.types.Object], None]
+# Puts what was made of a world under its empty, all at once; the settings that go with it are those of the scene.
+Place = Callable[[bpy.types.Scene, bpy.types.Object], None]
 
 
 def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[None]:
     """The seed points and the camera of a world whose empty stands already; it gets the world's scale here."""
     place = yield from _making_seed(world, points_file, image_file)
     if empty := worlds.find(world["id"]):  # else the artist has deleted it, or undone its start
-        place(empty)
+        place(worlds.scene_of(empty), empty)
         worlds.push_undo("Import First Picture")
 
 
@@ -47,19 +47,23 @@ def import_results(world: dict, files: Files) -> Iterator[None]:
     """Splats, mesh, the sampled camera and the walkthrough of a world, in place of what stood there before."""
     place = yield from _making_results(world, files)
     if empty := worlds.find(world["id"]):  # else the artist has deleted it, or undone its start
-        place(empty)
+        place(worlds.scene_of(empty), empty)
         worlds.push_undo("Import World")
 
 
 def import_world(
-    world: dict, points_file: Path, image_file: Path, files: Files, stand: Callable[[], bpy.types.Object]
+    world: dict,
+    points_file: Path,
+    image_file: Path,
+    files: Files,
+    stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]],
 ) -> Iterator[None]:
-    """All of a world at once. `stand` gives the empty to hang it under, once everything is made."""
+    """All of a world at once. `stand` gives the scene, and the empty to hang it under, once everything is made."""
     place_seed = yield from _making_seed(world, points_file, image_file)
     place_results = yield from _making_results(world, files)
-    empty = stand()
-    place_seed(empty)
-    place_results(empty)
+    scene, empty = stand()
+    place_seed(scene, empty)
+    place_results(scene, empty)
     worlds.push_undo("Open World")
 
 
@@ -81,8 +85,7 @@ def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[N
     for make in (make_points, make_nodes, make_image):
         yield from make.steps()
 
-    def place(empty: bpy.types.Object) -> None:
-        scene = worlds.scene_of(empty)
+    def place(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
         scale = world["scale"] / scene.unit_settings.scale_length
         placed = conversion.rigid(np.array(empty.matrix_world), empty.name)
         empty.matrix_world = worlds.to_matrix(placed @ np.diag([scale, scale, scale, 1.0]))
@@ -138,7 +141,7 @@ def _making_results(world: dict, files: Files) -> Iterator[None]:
     keys = camera.keys(path)
     yield
 
-    def place(empty: bpy.types.Object) -> None:
+    def place(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
         scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
         worlds.describe(empty, world)
         empty.lyra.job = ""
@@ -163,7 +166,6 @@ def _making_results(world: dict, files: Files) -> Iterator[None]:
             worlds.remove(empty, worlds.CAMERA)
         shown = "SPLATS" if files.splats else "MESH" if files.mesh else "POINTS"
         worlds.show(empty, shown)
-        scene = worlds.scene_of(empty)
         if scene.lyra.world == empty:
             scene.lyra.show = shown
 

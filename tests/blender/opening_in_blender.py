@@ -6,6 +6,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from tests.blender import standing
 from tests.blender.kept_worlds import Service, serve
 from tests.blender.playing import install, module, uninstall, until
 from tests.blender.recorder import drawn
@@ -241,6 +242,8 @@ def main():
     check_list(service)
     check_opened()
     check_chosen_not_doubled(service)
+    standing.check_second_scene(choose)
+    standing.check_root()
     check_new_results(service)
     check_running_job(service)
     check_first_picture_only(service)
