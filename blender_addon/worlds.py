@@ -21,13 +21,17 @@ POINTS, SPLATS, MESH, CAMERA, SEED_CAMERA = "points", "splats", "mesh", "camera"
 _SHOWN = {"POINTS": {POINTS}, "SPLATS": {SPLATS}, "MESH": {MESH}, "ALL": {POINTS, SPLATS, MESH}}
 
 
-def every() -> Iterator[bpy.types.Object]:
-    """The empties of all worlds in the file."""
-    return (obj for obj in bpy.data.objects if obj.type == "EMPTY" and obj.lyra.world_id)
+def every(world_id: str = "") -> Iterator[bpy.types.Object]:
+    """The empties of all worlds in the file, or those of one: what an artist copies keeps its id."""
+    empties = (obj for obj in bpy.data.objects if obj.type == "EMPTY" and obj.lyra.world_id)
+    return (empty for empty in empties if world_id in ("", empty.lyra.world_id))
 
 
 def find(world_id: str) -> bpy.types.Object | None:
-    return next((empty for empty in every() if empty.lyra.world_id == world_id), None)
+    """The empty of a world. Of copies it is one that panels work on, those of the present scene first."""
+    copies = list(every(world_id))
+    chosen = (scene.lyra.world for scene in (bpy.context.scene, *bpy.data.scenes))
+    return next((empty for empty in chosen if empty in copies), copies[0] if copies else None)
 
 
 def scene_of(empty: bpy.types.Object) -> bpy.types.Scene:
@@ -120,12 +124,20 @@ def bring(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
     """
     if scene in empty.users_scene:
         return
-    own = (one for one in bpy.data.collections if one.get("lyra_world_id") == empty.lyra.world_id)
-    collection = next(own, None) or _new_collection(description(empty))
+    collection = _own_collection(scene, empty) or _new_collection(description(empty))
     _link_to_scene(scene, collection)
     for obj in (empty, *empty.children):
         if scene not in obj.users_scene:
             collection.objects.link(obj)
+
+
+def _own_collection(scene: bpy.types.Scene, empty: bpy.types.Object) -> bpy.types.Collection | None:
+    """The collection of a world that is not in the scene: one that is there, or one that no copy of it stands in."""
+    world_id = empty.lyra.world_id
+    own = [one for one in bpy.data.collections if one.get("lyra_world_id") == world_id]
+    copies = set(every(world_id)) - {empty}
+    free = (one for one in own if copies.isdisjoint(one.objects))
+    return next((one for one in scene.collection.children_recursive if one in own), next(free, None))
 
 
 def choose(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:

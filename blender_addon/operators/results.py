@@ -110,6 +110,11 @@ class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
 
     def execute(self, context):
         world_id = context.scene.lyra.world.lyra.world_id
+        copies = len(list(worlds.every(world_id)))
+        if copies > 1:
+            # The engine has one world for all of them.
+            self.report({"ERROR"}, f"There are {copies} of this world in the file; use Remove")
+            return {"CANCELLED"}
         session.current.ensure(lambda: jobs.delete(world_id))
         return {"FINISHED"}
 

@@ -188,9 +188,10 @@ def _tell(world_id: str, scale: float) -> None:
 @bpy.app.handlers.persistent
 def _after_undo(_scene) -> None:
     """Undo and redo change the scale in the file; the engine is told as well."""
-    for empty in worlds.every():
-        world_id, scale = empty.lyra.world_id, worlds.description(empty).get("scale")
-        if scale and _told.get(world_id, scale) != scale:
+    for world_id, told in list(_told.items()):
+        empty = worlds.find(world_id)
+        scale = worlds.description(empty).get("scale") if empty else None
+        if scale and scale != told:
             _tell(world_id, scale)
 
 

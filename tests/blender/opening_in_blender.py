@@ -40,6 +40,12 @@ def choose():
     until(lambda: undo and idle())
 
 
+def reload():
+    undo.clear()
+    assert bpy.ops.lyra.reload() == {"FINISHED"}
+    until(lambda: undo and idle())
+
+
 def check_list(service):
     """The engine's worlds that are ready; those that are being started cannot be opened yet."""
     assert "lyra.open_world" in drawn(bpy.types.LYRA_PT_image, bpy.context)
@@ -126,9 +132,7 @@ def check_new_results(service):
     first, kept = shown_video(), {role: part(role).session_uid for role in ROLES}
     counts = [len(kind) for kind in (bpy.data.objects, bpy.data.meshes, bpy.data.cameras, bpy.data.actions)]
     service.make(2, zooms=True)
-    undo.clear()
-    bpy.ops.lyra.reload()
-    until(lambda: undo and idle())
+    reload()
     assert undo == ["Import World"] and {role: part(role).session_uid for role in ROLES} == kept
     check()
     mesh, splats, walk = part(worlds.MESH), part(worlds.SPLATS), part(worlds.CAMERA)
@@ -203,9 +207,7 @@ def check_running_job(service):
 def check_first_picture_only(service):
     """A world without frames yet opens as well; one that has lost them keeps no results."""
     service.make(0)
-    undo.clear()
-    bpy.ops.lyra.reload()
-    until(lambda: undo and idle())
+    reload()
     assert not any(part(role) for role in ROLES) and part(worlds.POINTS)
     bpy.ops.lyra.remove_world()
     choose()
@@ -216,9 +218,7 @@ def check_first_picture_only(service):
 def check_deleted(service):
     """What was downloaded goes with the world; a name that leads elsewhere removes nothing."""
     service.make(1)
-    undo.clear()
-    bpy.ops.lyra.reload()
-    until(lambda: undo and idle())
+    reload()
     folder = fetching.folder_of("w1")
     assert folder.is_dir()
     fetching.forget("../downloads/w1")
@@ -244,6 +244,8 @@ def main():
     check_chosen_not_doubled(service)
     standing.check_second_scene(choose)
     standing.check_root()
+    standing.check_copies(reload)
+    standing.check_copied_scene()
     check_new_results(service)
     check_running_job(service)
     check_first_picture_only(service)

@@ -4,7 +4,7 @@ import bpy
 import numpy as np
 
 from tests.blender.addon import finished
-from tests.blender.playing import module
+from tests.blender.playing import module, refused
 
 
 def _like(world, identifier):
@@ -66,3 +66,60 @@ def check_root():
     for empty in (one, two):
         worlds.delete(empty)
     bpy.data.scenes.remove(other)
+
+
+def _copied(empty):
+    """What Shift+D makes of a world."""
+    for obj in bpy.context.view_layer.objects:
+        obj.select_set(obj == empty or obj.parent == empty)
+    bpy.ops.object.duplicate()
+    (copy,) = set(module("worlds").every(empty.lyra.world_id)) - {empty}
+    return copy
+
+
+def check_copies(reload):
+    """Results, scale and Delete World of a world that the artist has copied are those of the one that is chosen."""
+    worlds, scale = module("worlds"), module("operators.scale")
+    settings, here = bpy.context.scene.lyra, bpy.context.scene.lyra.world
+    copy = _copied(here)
+    assert worlds.find("w1") == here
+    settings.world = copy
+    copy.lyra.job = here.lyra.job = "j"
+    reload()
+    assert worlds.find("w1") == copy and (copy.lyra.job, here.lyra.job) == ("", "j")
+    refused(bpy.ops.lyra.delete_world, "There are 2 of this world in the file; use Remove")
+
+    told = []
+    before, scale._tell = scale._tell, lambda *scales: told.append(scales)
+    worlds.describe(copy, worlds.description(copy) | {"scale": 6.0})
+    scale._told["w1"] = 6.0
+    scale._after_undo(None)
+    assert not told, told
+    worlds.describe(copy, worlds.description(copy) | {"scale": 2.0})
+    scale._after_undo(None)
+    assert told == [("w1", 2.0)], told
+    scale._tell = before
+    scale._told.clear()
+
+    here.lyra.job = ""
+    assert bpy.ops.lyra.remove_world() == {"FINISHED"}
+    settings.world = here
+    assert list(worlds.every()) == [here] and here.name in bpy.context.scene.objects
+
+
+def check_copied_scene():
+    """A copy that was deleted in the viewport comes back where it stood, without the one it was copied from."""
+    worlds = module("worlds")
+    first, here = bpy.context.scene, bpy.context.scene.lyra.world
+    bpy.ops.scene.new(type="FULL_COPY")
+    other = bpy.context.scene
+    copy = other.lyra.world
+    assert copy != here and worlds.find("w1") == copy
+    count = len(other.objects)
+    collection = worlds.collection_of(copy)
+    collection.objects.unlink(copy)
+    worlds.bring(other, copy)
+    assert worlds.collection_of(copy) == collection and len(other.objects) == count
+    worlds.delete(copy)
+    bpy.data.scenes.remove(other)
+    assert bpy.context.scene == first and worlds.find("w1") == here
