@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
@@ -45,6 +45,8 @@ class SplatSettings:
 # no more than SKY_PARALLAX pixels.
 SKY_FACTOR = 2.0
 SKY_PARALLAX = 3.0
+# So much of a view's surface, in percent, says how far it reaches: single pixels at a horizon may be kilometres away.
+SURFACE_PERCENTILE = 99.9
 # The shell of a scene that is nothing but sky.
 EMPTY_SCENE_DEPTH = 100.0
 # Splats that stand for a square this many pixels wide are coarse enough to tell the user.
@@ -73,6 +75,7 @@ def reconstruct_splats(
         progress.update("splats", 0.1 * done / len(picks))
         keyframes.append(views[index])
     shell = sky_shell(keyframes)
+    keyframes = [_within(view, shell) for view in keyframes]
     cloud, coarsest = _grow(keyframes, shell, settings, progress.part(0.1, 0.6), device)
     if notes is not None and coarsest > COARSE:
         notes.append(
@@ -91,7 +94,7 @@ def keyframe_indices(count: int, settings: SplatSettings) -> list[int]:
 
 
 def sky_shell(views: Sequence[View]) -> SkyShell:
-    """The sphere that carries the sky: centred on the path, behind every surface.
+    """The sphere that carries the sky: centred on the path, behind every surface but single pixels far beyond the rest.
 
     Its radius is SKY_FACTOR times the farthest surface seen, or more, so that moving along the whole path shifts
     the sky by at most SKY_PARALLAX pixels in each direction, where at infinity it would not move at all.
@@ -105,7 +108,7 @@ def sky_shell(views: Sequence[View]) -> SkyShell:
 
 
 def _farthest(view: View) -> float:
-    """Upper bound of the distance along the ray of the view's surfaces."""
+    """Upper bound of the distance along the ray of the view's surfaces, a few pixels left out."""
     finite = view.depth[np.isfinite(view.depth)]
     if not len(finite):
         return 0.0
@@ -113,7 +116,13 @@ def _farthest(view: View) -> float:
     corner = np.hypot(
         max(k[0, 2], view.width - k[0, 2]) / k[0, 0], max(k[1, 2], view.height - k[1, 2]) / k[1, 1]
     )
-    return float(finite.max() * np.hypot(1, corner))
+    return float(np.percentile(finite, SURFACE_PERCENTILE) * np.hypot(1, corner))
+
+
+def _within(view: View, shell: SkyShell) -> View:
+    """The view with sky where its surface lies beyond the shell."""
+    beyond = np.isfinite(view.depth) & (view.depth >= shell.depth(view))
+    return replace(view, depth=np.where(beyond, np.float32(np.inf), view.depth)) if beyond.any() else view
 
 
 def _grow(

@@ -87,6 +87,16 @@ def test_sky_barely_moves_along_the_path(views):
     assert shell.radius > 60
 
 
+def test_single_pixels_far_beyond_the_rest_are_sky(views):
+    stray = views[0].depth.copy()
+    stray[HEIGHT // 2, 20:24] = 10_000
+    strayed = [replace(views[0], depth=stray), *views[1:3]]
+    shell = sky_shell(strayed)
+    assert shell.radius < 1.1 * sky_shell(views[:3]).radius
+    cloud = reconstruct_splats(strayed, settings=SplatSettings(refine_passes=1))
+    assert np.linalg.norm(cloud.means - shell.center, axis=1).max() < 1.001 * shell.radius
+
+
 def test_nothing_but_sky(views):
     empty = replace(views[0], depth=np.full((HEIGHT, WIDTH), np.inf, np.float32))
     cloud = reconstruct_splats([empty])
