@@ -21,7 +21,7 @@ def _is_camera(_settings, candidate: bpy.types.Object) -> bool:
 
 
 def _is_world(_settings, candidate: bpy.types.Object) -> bool:
-    return candidate.type == "EMPTY" and bool(candidate.lyra.world_id)
+    return worlds.is_world(candidate)
 
 
 def _show(settings, _context) -> None:

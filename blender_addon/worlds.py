@@ -21,10 +21,20 @@ POINTS, SPLATS, MESH, CAMERA, SEED_CAMERA = "points", "splats", "mesh", "camera"
 _SHOWN = {"POINTS": {POINTS}, "SPLATS": {SPLATS}, "MESH": {MESH}, "ALL": {POINTS, SPLATS, MESH}}
 
 
+def is_world(obj: bpy.types.Object) -> bool:
+    """Whether an object is the empty of a world of this file. What is linked from another file is grown there."""
+    return obj.type == "EMPTY" and bool(obj.lyra.world_id) and _is_local(obj)
+
+
+def _is_local(data: bpy.types.ID) -> bool:
+    return data.library is None and data.override_library is None
+
+
 def every(world_id: str = "") -> Iterator[bpy.types.Object]:
     """The empties of all worlds in the file, or those of one: what an artist copies keeps its id."""
-    empties = (obj for obj in bpy.data.objects if obj.type == "EMPTY" and obj.lyra.world_id)
-    return (empty for empty in empties if world_id in ("", empty.lyra.world_id))
+    return (
+        obj for obj in bpy.data.objects if is_world(obj) and (not world_id or obj.lyra.world_id == world_id)
+    )
 
 
 def find(world_id: str) -> bpy.types.Object | None:
@@ -103,9 +113,10 @@ def _link_to_scene(scene: bpy.types.Scene, collection: bpy.types.Collection) -> 
 
 def _is_root(collection: bpy.types.Collection, scene: bpy.types.Scene) -> bool:
     """Whether a collection is the root of this scene alone. Several scenes may share one, in copies of a scene."""
-    return bool(collection.get(IS_ROOT) or collection.name == ROOT) and not any(
-        collection in other.collection.children_recursive for other in bpy.data.scenes if other != scene
-    )
+    if not _is_local(collection) or not (collection.get(IS_ROOT) or collection.name == ROOT):
+        return False
+    others = (other for other in bpy.data.scenes if other != scene)
+    return not any(collection in other.collection.children_recursive for other in others)
 
 
 def _include(layer: bpy.types.LayerCollection, collection: bpy.types.Collection) -> None:
@@ -134,7 +145,7 @@ def bring(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
 def _own_collection(scene: bpy.types.Scene, empty: bpy.types.Object) -> bpy.types.Collection | None:
     """The collection of a world that is not in the scene: one that is there, or one that no copy of it stands in."""
     world_id = empty.lyra.world_id
-    own = [one for one in bpy.data.collections if one.get("lyra_world_id") == world_id]
+    own = [one for one in bpy.data.collections if one.get("lyra_world_id") == world_id and _is_local(one)]
     copies = set(every(world_id)) - {empty}
     free = (one for one in own if copies.isdisjoint(one.objects))
     return next((one for one in scene.collection.children_recursive if one in own), next(free, None))
@@ -147,7 +158,8 @@ def choose(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
     for layer in scene.view_layers:
         layer.update()  # its objects are those of before otherwise
         active = layer.objects.active
-        if empty.name in layer.objects and (active is None or active.mode == "OBJECT"):
+        # A linked object may have the same name.
+        if empty in layer.objects[:] and (active is None or active.mode == "OBJECT"):
             for other in list(layer.objects.selected):
                 other.select_set(False, view_layer=layer)
             empty.select_set(True, view_layer=layer)

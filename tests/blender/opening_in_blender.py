@@ -246,6 +246,7 @@ def main():
     standing.check_root()
     standing.check_copies(reload)
     standing.check_copied_scene()
+    standing.check_linked(choose, fetching.folder_of("w1"))
     check_new_results(service)
     check_running_job(service)
     check_first_picture_only(service)

@@ -123,3 +123,25 @@ def check_copied_scene():
     worlds.delete(copy)
     bpy.data.scenes.remove(other)
     assert bpy.context.scene == first and worlds.find("w1") == here
+
+
+def check_linked(choose, folder):
+    """A world that is linked from another .blend is left alone; those of this file stand beside it as ever."""
+    worlds = module("worlds")
+    first, here = bpy.context.scene, bpy.context.scene.lyra.world
+    other, blend = bpy.data.scenes.new("other"), str(folder / "library.blend")
+    bpy.data.libraries.write(blend, {bpy.data.collections["Lyra Worlds"]})
+    with bpy.data.libraries.load(blend, link=True) as (_there, wanted):
+        wanted.collections = ["Lyra Worlds"]
+    (linked,) = wanted.collections
+    other.collection.children.link(linked)
+    assert linked.library and here.name in other.objects and list(worlds.every()) == [here]
+    new = _create(other, worlds.description(here), "w2")
+    assert new.users_scene == (other,) and worlds.find("w2") == new
+    bpy.context.window.scene = other
+    choose()
+    assert set(here.users_scene) == {first, other} and other.view_layers[0].objects.active == here
+    bpy.context.window.scene = first
+    bpy.data.scenes.remove(other)
+    bpy.data.libraries.remove(linked.library)
+    worlds.delete(new)
