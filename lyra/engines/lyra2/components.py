@@ -13,7 +13,7 @@ from lyra.depth.base import WindowDepthEstimator
 from lyra.engines.lyra2.clip import ClipImageEncoder
 from lyra.engines.lyra2.encoders import ImageEncoder, TextEncoder
 from lyra.engines.lyra2.history import Vae
-from lyra.engines.lyra2.memory_modes import Footprint, Placement, choose_placement
+from lyra.engines.lyra2.memory_modes import Footprint, Placement, choose_placement, give_back
 from lyra.engines.lyra2.noise import NoiseSource, SeededNoise
 from lyra.engines.lyra2.settings import Lyra2Settings
 from lyra.engines.lyra2.text import Umt5TextEncoder
@@ -68,6 +68,8 @@ def load_components(
     footprint = footprint_of(weights, network_folder(weights, None, bool(loras)), depth.id, FRAME_HW)
     placement = Placement(settings.memory_mode or "resident")
     if cuda:
+        # An engine that failed or was stopped was closed while its error still held on to the network.
+        give_back(device)
         placement = choose_placement(footprint, torch.cuda.mem_get_info(device)[0], settings.memory_mode)
     transformer = load_transformer(
         network_folder(weights, placement.mode, bool(loras)),

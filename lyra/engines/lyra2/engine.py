@@ -165,8 +165,9 @@ class Lyra2Engine:
 
     def close(self) -> None:
         """Gives the memory of all models back; the engine cannot be used any more."""
-        self.models.close()
+        # First: memory can be given back once nothing here holds on to the models.
         del self.parts, self.conditioner
+        self.models.close()
 
     def seed(self, view: SeedView) -> Lyra2State:
         """The state of a world that knows only its first frame."""

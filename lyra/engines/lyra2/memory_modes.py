@@ -136,6 +136,21 @@ def pin(module: torch.nn.Module) -> None:
         tensor.data = tensor.data.pin_memory()
 
 
+def give_back_device(device: torch.device) -> None:
+    """Gives back what torch keeps of the device's memory for later use."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def give_back(device: torch.device) -> None:
+    """Gives back what torch keeps for later use, of the device's memory and of what it pinned of the computer's."""
+    give_back_device(device)
+    # 50 GB after blocks were brought one by one. Older versions of torch cannot give it back.
+    if device.type == "cuda" and hasattr(torch.accelerator, "empty_host_cache"):
+        torch.accelerator.empty_host_cache()
+
+
 class DeviceMemory:
     """Moves the models of one engine. `models` are by name, "transformer" among them; what cannot move stays.
 
@@ -213,11 +228,7 @@ class DeviceMemory:
     def close(self) -> None:
         """Lets go of all models and gives the device's memory back, and what was pinned of the computer's."""
         self.models.clear()
-        self._clear()
-        # torch keeps pinned memory for later, too: 50 GB after blocks were brought one by one. Older ones cannot give
-        # it back.
-        if self.device.type == "cuda" and hasattr(torch.accelerator, "empty_host_cache"):
-            torch.accelerator.empty_host_cache()
+        give_back(self.device)
 
     def taken_notes(self) -> tuple[str, ...]:
         """The notes since the last call."""
@@ -256,6 +267,4 @@ class DeviceMemory:
             self.release(name)
 
     def _clear(self) -> None:
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back_device(self.device)

@@ -10,9 +10,12 @@ from PIL import Image  # noqa: E402
 from lyra.builder import create_world, extend_world, resume_world  # noqa: E402
 from lyra.engines import available_engines, create_engine  # noqa: E402
 from lyra.engines.base import EngineOptions  # noqa: E402
+from lyra.engines.lyra2 import components  # noqa: E402
 from lyra.engines.lyra2.components import load_components, network_folder  # noqa: E402
 from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
+from lyra.engines.lyra2.vae import load_vae  # noqa: E402
+from lyra.engines.lyra2.weights import load_transformer  # noqa: E402
 from lyra.errors import CancelledError, EngineNotReadyError, InvalidInputError  # noqa: E402
 from lyra.hub import LICENCES, AcceptedLicences, MirrorSource, Weights, download  # noqa: E402
 from lyra.hub.catalog import needs  # noqa: E402
@@ -94,6 +97,32 @@ def test_modes_as_they_are_chosen(ready):
         assert (torch.float8_e4m3fn in types) == (mode == "fp8")
     # Without its own conversion, eight bits are made of the sixteen.
     assert network_folder(ready, "fp8", merges=False) == ready.path("lyra2-bf16")
+
+
+@pytest.fixture
+def gpu(ready, monkeypatch):
+    """Stands in for a GPU of 80 GB: the parts stay on the CPU. A list of what was done with its memory, in order."""
+    done = []
+
+    def measured(device):
+        done.append("measured")
+        return 80 * 10**9, 85 * 10**9
+
+    def load_network(folder, dtype, device, loras, float8):
+        done.append("8 bits" if float8 else str(device))
+        return load_transformer(folder, dtype, CPU, loras, float8=float8)
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", measured)
+    monkeypatch.setattr(components, "give_back", lambda device: done.append("given back"))
+    monkeypatch.setattr(components, "load_transformer", load_network)
+    monkeypatch.setattr(components, "load_vae", lambda folder, dtype, device: load_vae(folder, dtype, CPU))
+    return done
+
+
+def test_what_an_engine_before_left_behind_is_given_back_before_memory_is_measured(ready, gpu):
+    parts = load_components(Lyra2Settings(), torch.device("cuda"), ready)
+    assert parts.placement == Placement()
+    assert gpu == ["given back", "measured", "cuda"]
 
 
 def test_engines_say_whether_they_are_ready(ready):

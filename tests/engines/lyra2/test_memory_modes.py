@@ -1,10 +1,14 @@
 """Memory modes: which is chosen, and what happens when memory runs out in the middle of a chunk."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
 
+from lyra.engines.lyra2 import memory_modes  # noqa: E402
 from lyra.engines.lyra2.engine import Lyra2Engine  # noqa: E402
 from lyra.engines.lyra2.memory_modes import (  # noqa: E402
     LADDER,
@@ -155,3 +159,13 @@ def test_models_that_take_turns_are_let_go():
     assert parts.text_encoder.loaded
     engine.models.use("transformer")
     assert not parts.text_encoder.loaded
+
+
+def test_nothing_holds_the_models_when_memory_is_given_back(monkeypatch):
+    engine = Lyra2Engine(tiny_parts(placement=Placement("offload", False, True)), GUIDED)
+    network, given_back = weakref.ref(engine.parts.transformer), []
+    monkeypatch.setattr(
+        memory_modes, "give_back", lambda device: given_back.append(gc.collect() and network())
+    )
+    engine.close()
+    assert given_back == [None]
