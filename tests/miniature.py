@@ -91,8 +91,11 @@ def _repository(folder: Path, repository_id: str) -> Path:
 
 def _write_lyra2(folder: Path) -> None:
     weights = published_weights()
+    folder = folder / "checkpoints"
     checkpoint = folder / "model" / "model"
     write_distributed(checkpoint, {f"net.{key}": value for key, value in weights.items()} | training_state())
+    # Of the published 64 pieces the second half is empty: those ranks held what the first ones had written.
+    (checkpoint / "__1_0.distcp").touch()
     (checkpoint / "config.json").write_text(json.dumps(dataclasses.asdict(NETWORK)))
     embedding = torch.randn(1, 512, NETWORK.text_dim, dtype=torch.bfloat16)
     (folder / "text_encoder").mkdir()

@@ -18,7 +18,7 @@ from lyra.hub.weights import CONVERSION_MANIFEST, Weights, shards
 from lyra.progress import SILENT, Progress
 
 NEGATIVE = "lyra2-negative-prompt"
-LORA_FOLDER = "lora/"
+LORA_FOLDER = "checkpoints/lora/"
 
 
 @dataclass(frozen=True)
