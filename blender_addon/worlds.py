@@ -60,8 +60,8 @@ def describe(empty: bpy.types.Object, world: dict) -> None:
     """Keeps what the backend says of a world, and writes its origin where other tools and people find it."""
     empty.lyra.world_id = world["id"]
     empty.lyra.world = json.dumps(world)
-    collection = collection_of(empty)
-    for holder in (empty, collection):
+    own = (collection for collection in empty.users_collection if is_made_for(collection, world["id"]))
+    for holder in (empty, *own):
         holder["lyra_world_id"] = world["id"]
         holder["lyra_engine"] = world["engine"]
         holder["lyra_seed"] = world["seed"]
@@ -71,10 +71,17 @@ def describe(empty: bpy.types.Object, world: dict) -> None:
 
 def collection_of(empty: bpy.types.Object) -> bpy.types.Collection:
     """The collection of a world; the empty's own one when the artist has moved it."""
+    world_id = empty.lyra.world_id
     return next(
-        (collection for collection in empty.users_collection if collection.get("lyra_world_id")),
+        (collection for collection in empty.users_collection if is_made_for(collection, world_id)),
         empty.users_collection[0] if empty.users_collection else bpy.context.scene.collection,
     )
+
+
+def is_made_for(collection: bpy.types.Collection, world_id: str = "") -> bool:
+    """Whether a collection was made for a world, or for this one. A scene's own never was, whatever it carries."""
+    marked = collection.get("lyra_world_id", "")
+    return bool(marked) and world_id in ("", marked) and not collection.is_embedded_data
 
 
 def create(scene: bpy.types.Scene, world: dict, matrix: np.ndarray) -> bpy.types.Object:
@@ -145,10 +152,14 @@ def bring(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
 def _own_collection(scene: bpy.types.Scene, empty: bpy.types.Object) -> bpy.types.Collection | None:
     """The collection of a world that is not in the scene: one that is there, or one that no copy of it stands in."""
     world_id = empty.lyra.world_id
-    own = [one for one in bpy.data.collections if one.get("lyra_world_id") == world_id and _is_local(one)]
+    own = _own_collections(world_id)
     copies = set(every(world_id)) - {empty}
     free = (one for one in own if copies.isdisjoint(one.objects))
     return next((one for one in scene.collection.children_recursive if one in own), next(free, None))
+
+
+def _own_collections(world_id: str) -> list[bpy.types.Collection]:
+    return [one for one in bpy.data.collections if is_made_for(one, world_id) and _is_local(one)]
 
 
 def choose(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
@@ -243,13 +254,14 @@ def remove(empty: bpy.types.Object, role: str) -> None:
 
 
 def delete(empty: bpy.types.Object) -> None:
-    """Takes a world out of the file: its parts, its empty and its collection."""
-    collection = collection_of(empty)
+    """Takes a world out of the file: its parts, its empty and its collection, unless that holds something else."""
+    own = _own_collections(empty.lyra.world_id)
     for role in (POINTS, SPLATS, MESH, CAMERA, SEED_CAMERA):
         remove(empty, role)
     bpy.data.objects.remove(empty)
-    if collection.get("lyra_world_id") and not collection.all_objects and not collection.children:
-        bpy.data.collections.remove(collection)
+    for collection in own:
+        if not collection.all_objects and not collection.children:
+            bpy.data.collections.remove(collection)
 
 
 def show(empty: bpy.types.Object, what: str) -> None:

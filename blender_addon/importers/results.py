@@ -14,7 +14,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import conversion, worlds
+from .. import conversion, scaling, worlds
 from . import camera, mesh, ply, points, splat_nodes, splats
 
 # So many splats are worked on in one step: a few milliseconds.
@@ -86,9 +86,14 @@ def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[N
         yield from make.steps()
 
     def place(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
-        scale = world["scale"] / scene.unit_settings.scale_length
-        placed = conversion.rigid(np.array(empty.matrix_world), empty.name)
-        empty.matrix_world = worlds.to_matrix(placed @ np.diag([scale, scale, scale, 1.0]))
+        if empty.lyra.is_property_set("depth"):
+            # It had its points before: its scale is the artist's.
+            scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
+        else:
+            scale = world["scale"] / scene.unit_settings.scale_length
+            placed = conversion.rigid(np.array(empty.matrix_world), empty.name)
+            empty.matrix_world = worlds.to_matrix(placed @ np.diag([scale, scale, scale, 1.0]))
+        worlds.bring(scene, empty)
         worlds.describe(empty, world)
         empty.lyra.depth = depth
         empty.lyra.job = ""
@@ -99,7 +104,7 @@ def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[N
         lens = conversion.intrinsics_lens(intrinsics, world["width"], world["height"])
         data = bpy.data.cameras.new(f"{name} Camera")
         conversion.apply_lens(data, lens)
-        camera.see_far(data, depth * scale)
+        camera.see_far(data, depth * scale, 0.0)
         camera.put_image_behind(data, make_image.result())
         local = conversion.cameras_under_empty(np.eye(4)[None], scale)[0]
         seed_camera = worlds.add(
@@ -143,6 +148,7 @@ def _making_results(world: dict, files: Files) -> Iterator[None]:
 
     def place(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
         scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
+        worlds.bring(scene, empty)
         worlds.describe(empty, world)
         empty.lyra.job = ""
         if make_splats:
@@ -164,6 +170,9 @@ def _making_results(world: dict, files: Files) -> Iterator[None]:
             )
         else:
             worlds.remove(empty, worlds.CAMERA)
+        drawn = worlds.part(empty, worlds.SPLATS)
+        empty.lyra.reach = camera.reach(path, splats.positions(drawn.data)) if drawn else 0.0
+        scaling.see_sky(empty, scale)
         shown = "SPLATS" if files.splats else "MESH" if files.mesh else "POINTS"
         worlds.show(empty, shown)
         if scene.lyra.world == empty:
@@ -181,7 +190,6 @@ def _place_camera(
         obj = worlds.add(empty, worlds.CAMERA, bpy.data.objects.new(name, bpy.data.cameras.new(name)))
     obj.matrix_basis = worlds.to_matrix(camera.local_scale(scale))
     camera.key(obj, keys, empty.lyra.first_frame)
-    camera.see_far(obj.data, empty.lyra.depth * scale)
     if clip:
         camera.put_clip_behind(obj.data, clip, empty.lyra.first_frame)
 

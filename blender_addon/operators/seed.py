@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
-from .. import conversion, engines, jobs, orientation, scene_depth, session
+from .. import conversion, engines, jobs, orientation, scene_depth, session, worlds
 
 EXTENSIONS = ".png;.jpg;.jpeg;.webp;.tif;.tiff;.bmp;.exr;.hdr"
 EYE_HEIGHT = 1.6
@@ -168,7 +168,7 @@ def image_intrinsics(settings, camera: bpy.types.Object, width: int, height: int
     Raises conversion.CameraError.
     """
     conversion.check_camera(camera.name, camera.data)
-    if not any(collection.get("lyra_world_id") for collection in camera.users_collection):
+    if not any(map(worlds.is_made_for, camera.users_collection)):
         return conversion.camera_intrinsics(camera.data, width, height)
     target = picture_size(settings, width, height)
     seen = conversion.camera_intrinsics(camera.data, *target)

@@ -247,6 +247,7 @@ def main():
     standing.check_copies(reload)
     standing.check_copied_scene()
     standing.check_linked(choose, fetching.folder_of("w1"))
+    standing.check_changed_by_hand(reload)
     check_new_results(service)
     check_running_job(service)
     check_first_picture_only(service)

@@ -145,3 +145,38 @@ def check_linked(choose, folder):
     bpy.data.scenes.remove(other)
     bpy.data.libraries.remove(linked.library)
     worlds.delete(new)
+
+
+def check_changed_by_hand(reload):
+    """Reload Results keeps the scale that the artist has given, brings the empty back, and marks only its own."""
+    worlds, seed = module("worlds"), module("operators.seed")
+    scene, here = bpy.context.scene, bpy.context.scene.lyra.world
+    own = worlds.collection_of(here)
+    here.scale = (1, 1, 1)
+    bpy.context.view_layer.update()
+    worlds.remove(here, worlds.SEED_CAMERA)
+    reload()
+    assert worlds.part(here, worlds.SEED_CAMERA) and tuple(here.scale) == (1, 1, 1), here.scale
+
+    own.objects.unlink(here)  # what Delete in the viewport does while the settings point at it
+    reload()
+    assert tuple(here.users_collection) == (own,) and here.users_scene == (scene,)
+
+    for obj in list(own.objects):
+        own.objects.unlink(obj)
+        scene.collection.objects.link(obj)
+    mine = bpy.data.objects.new("my camera", bpy.data.cameras.new("my camera"))
+    scene.collection.objects.link(mine)
+    lens = seed.image_intrinsics(scene.lyra, mine, 4000, 1700)
+    reload()
+    assert "lyra_world_id" not in scene.collection and here in scene.collection.objects[:]
+    np.testing.assert_array_equal(seed.image_intrinsics(scene.lyra, mine, 4000, 1700), lens)
+    scene.collection["lyra_world_id"] = "w1"  # as older files carry it
+    np.testing.assert_array_equal(seed.image_intrinsics(scene.lyra, mine, 4000, 1700), lens)
+    assert worlds.collection_of(here) == scene.collection and not own.all_objects
+    bpy.data.objects.remove(mine)
+    del scene.collection["lyra_world_id"]
+    for obj in (here, *here.children):
+        scene.collection.objects.unlink(obj)
+        own.objects.link(obj)
+    here.scale = (2, 2, 2)
