@@ -17,7 +17,7 @@ from lyra.engines.lyra2.conditioning import Cameras, Conditioner, Conditioning
 from lyra.engines.lyra2.denoiser import Denoiser
 from lyra.engines.lyra2.depth_loop import depth_between, estimate_window, window
 from lyra.engines.lyra2.history import History, encoded_alone
-from lyra.engines.lyra2.memory_modes import DeviceMemory
+from lyra.engines.lyra2.memory_modes import DeviceMemory, is_out_of_memory
 from lyra.engines.lyra2.settings import Lyra2Settings
 from lyra.engines.lyra2.state import ChunkRecord, Lyra2State
 from lyra.errors import InvalidInputError
@@ -258,7 +258,9 @@ class Lyra2Engine:
         middle = clean.shape[2] // 2
         try:
             frames, _ = self.parts.vae.decode(clean[:, :, middle : middle + 1])
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             self.shows_previews = False
             self.models.notes.append(
                 f"The memory of {self.device} has no room for previews beside the network."

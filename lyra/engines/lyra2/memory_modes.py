@@ -30,8 +30,15 @@ DESCRIPTIONS = {
 }
 # Of the device's free memory, this share is planned with: allocators lose some to fragments.
 PLANNED_SHARE = 0.92
-# How Warp and cuBLAS say that they found no memory; torch has a class for it.
-OUT_OF_MEMORY = ("Failed to allocate ", "CUBLAS_STATUS_ALLOC_FAILED")
+# How Warp, cuBLAS, the driver and cuDNN's convolutions, in torch's words, say that they found no memory; torch has a
+# class for its own. A convolution goes from one way of computing it to the next when memory is short for one, and
+# says in the end only that it found none (torch's aten/src/ATen/native/cudnn/Conv_v8.cpp).
+OUT_OF_MEMORY = (
+    "Failed to allocate ",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+    "unable to find an engine to execute this computation",
+)
 # Blocks that are on the device at once when they are brought one by one: one computes, one comes, one goes.
 OFFLOADED_BLOCKS = 3
 GB = 1e9
@@ -122,6 +129,11 @@ class Releasable(Protocol):
     def release(self) -> None: ...
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that the device's memory ran out."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 def stores_float8(module: torch.nn.Module) -> bool:
     """Whether some weights lie in float8; layerwise casting is on then."""
     return any(parameter.dtype is torch.float8_e4m3fn for parameter in module.parameters())
@@ -191,9 +203,9 @@ class DeviceMemory:
             try:
                 return work()
             except RuntimeError as error:
-                of_torch = isinstance(error, torch.OutOfMemoryError)
-                if not of_torch and not any(words in str(error) for words in OUT_OF_MEMORY):
+                if not is_out_of_memory(error):
                     raise
+                of_torch = isinstance(error, torch.OutOfMemoryError)
                 reason = str(error).splitlines()[0] if str(error) else "no more memory"
             # Only here: while the error is handled, its traceback keeps the tensors of the failed work alive.
             if of_torch or given_back:

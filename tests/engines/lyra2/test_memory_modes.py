@@ -113,7 +113,14 @@ def test_offload_alone_gives_the_same_frames(begun, undisturbed):
     torch.testing.assert_close(latents_by(engine, begun), undisturbed, atol=1e-4, rtol=1e-4)
 
 
-def test_without_room_for_previews_the_chunk_goes_on(begun, undisturbed, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        NotImplementedError("GET was unable to find an engine to execute this computation"),
+    ],
+)
+def test_without_room_for_previews_the_chunk_goes_on(begun, undisturbed, monkeypatch, error):
     monkeypatch.setattr("lyra.engines.lyra2.engine.PREVIEW_SECONDS", 0.0)
     engine = Lyra2Engine(tiny_parts(), GUIDED)
     vae = engine.parts.vae
@@ -121,7 +128,7 @@ def test_without_room_for_previews_the_chunk_goes_on(begun, undisturbed, monkeyp
 
     def without_room(latents, *cache):
         if latents.shape[2] == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            raise error
         return decode(latents, *cache)
 
     monkeypatch.setattr(vae, "decode", without_room)
