@@ -201,6 +201,36 @@ def check_settings_and_prompts(folder):
         raise AssertionError("900 steps were taken")
 
 
+def check_camera_left_out():
+    """A camera that the view layer leaves out moves all the same; one that was deleted is refused."""
+    scene, camera = bpy.context.scene, bpy.context.scene.lyra.camera
+    seed = bpy.data.objects.new("seed", bpy.data.cameras.new("seed"))
+    worlds.add(scene.lyra.world, worlds.SEED_CAMERA, seed)
+    shelf = bpy.data.collections.new("shelf")
+    scene.collection.children.link(shelf)
+    shelf.objects.link(camera)
+    scene.collection.objects.unlink(camera)
+    for x, frame in ((0, 1), (8, 81)):
+        camera.location.x = x
+        camera.keyframe_insert("location", frame=frame)
+    scene.lyra.range, scene.lyra.first_frame, scene.lyra.last_frame = "PATH", 1, 81
+    scene.lyra.chunks = 1
+    scene.timeline_markers.new("cut", frame=40).camera = seed
+    scene.camera = seed
+    layer = bpy.context.view_layer.layer_collection.children["shelf"]
+    for owner, switch in ((camera, "hide_viewport"), (shelf, "hide_viewport"), (layer, "exclude")):
+        setattr(owner, switch, True)
+        assert bpy.ops.lyra.update_path() == {"FINISHED"} and scene.camera == seed
+        x = module("sampled_path").shown(scene).sampled.matrices[:, 0, 3]
+        assert abs(x[0]) < 1e-4 and abs(x[40] - 4) < 1e-4 and abs(x[80] - 8) < 1e-4, (switch, x)
+        setattr(owner, switch, False)
+    bpy.ops.lyra.update_path()
+    bpy.context.view_layer.update()
+    assert module("sampled_path").is_current(scene)
+    shelf.objects.unlink(camera)
+    refused(bpy.ops.lyra.update_path, "Camera 'camera' was deleted")
+
+
 def main():
     zip_file, folder = sys.argv[1:]
     install(zip_file)
@@ -216,6 +246,7 @@ def main():
     check_found_again(service)
     check_what_no_button_mends()
     check_settings_and_prompts(folder)
+    check_camera_left_out()
     uninstall()
 
 
