@@ -77,6 +77,9 @@ class LYRA_PG_world(bpy.types.PropertyGroup):
     depth: FloatProperty(
         name="Depth", description="Median depth of the first picture in world units", default=1.0
     )
+    reach: FloatProperty(
+        name="Reach", description="How far from a camera of the path a splat is at most, in world units"
+    )
     first_frame: IntProperty(
         name="First Frame", description="Scene frame of the world's first picture", default=1
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import conversion, worlds
 from .importers.camera import see_far
+from .importers.splats import positions
 
 # A point counts as under the mouse within so many pixels ...
 REACH = 14.0
@@ -23,11 +24,8 @@ _TRACKS = {"TRACK_TO", "DAMPED_TRACK"}
 def points_in_scene(empty: bpy.types.Object) -> np.ndarray:
     """The positions (M, 3) of a world's splats, or of its first picture's points, in the scene."""
     part = worlds.part(empty, worlds.SPLATS) or worlds.part(empty, worlds.POINTS)
-    values = part.data.attributes["position"].data
-    found = np.empty(3 * len(values), np.float32)
-    values.foreach_get("vector", found)
     matrix = np.array(part.matrix_world)
-    return found.reshape(-1, 3) @ matrix[:3, :3].T + matrix[:3, 3]
+    return positions(part.data) @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def under_mouse(
@@ -94,12 +92,18 @@ def apply(empty: bpy.types.Object, factor: float) -> float:
         if obj.parent is None:
             _follow(obj, pivot, factor)
     bpy.context.view_layer.update()
-    for obj in (*cameras, *paths):
-        if obj.type == "CAMERA":
-            see_far(obj.data, empty.lyra.depth * scale)
+    see_sky(empty, scale)
     world = worlds.description(empty) | {"scale": metres_per_unit(empty)}
     worlds.describe(empty, world)
     return world["scale"]
+
+
+def see_sky(empty: bpy.types.Object, scale: float) -> None:
+    """Lets the cameras of a world that has `scale` scene units per unit, and those made for it, see its sky."""
+    parts = (worlds.part(empty, role) for role in (worlds.CAMERA, worlds.SEED_CAMERA))
+    for obj in (*parts, *path_objects(empty)):
+        if obj and obj.type == "CAMERA":
+            see_far(obj.data, empty.lyra.depth * scale, empty.lyra.reach * scale)
 
 
 def path_objects(empty: bpy.types.Object) -> list[bpy.types.Object]:

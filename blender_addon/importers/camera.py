@@ -13,8 +13,9 @@ from .. import conversion
 
 # Lens settings that change by less than this are not keyed.
 STILL = 1e-5
-# The sky stands some hundred median depths away.
+# The sky mostly stands some hundred median depths away, and so much farther than the farthest splat at most.
 SKY = 1000.0
+BEYOND = 1.1
 _LENS_CHANNELS = {"lens": "focal", "shift_x": "shift_x", "shift_y": "shift_y"}
 
 
@@ -75,9 +76,18 @@ def key(obj: bpy.types.Object, keys: Keys, first_frame: int) -> None:
         _animate(obj.data, "CAMERA", frames, moving)
 
 
-def see_far(camera: bpy.types.Camera, depth: float) -> None:
-    """Moves the far plane behind the sky of a picture whose median depth in the scene is `depth`."""
-    camera.clip_end = max(1000.0, SKY * depth)
+def reach(path: Path3D, positions: np.ndarray) -> float:
+    """How far from a camera of the path a splat of those at `positions` (M, 3) may be at most, in world units."""
+    cameras = np.linalg.norm(np.linalg.inv(path.w2c)[:, :3, 3], axis=1)
+    return float(np.linalg.norm(positions, axis=1).max(initial=0.0) + cameras.max())
+
+
+def see_far(camera: bpy.types.Camera, depth: float, reach: float) -> None:
+    """Moves the far plane behind a world's sky, if it is not there: `depth` of its picture, `reach` of its splats.
+
+    Both are in the scene's units, the median depth and what the function `reach` tells; 0 without splats.
+    """
+    camera.clip_end = max(camera.clip_end, 1000.0, SKY * depth, BEYOND * reach)
 
 
 def local_scale(scale: float) -> np.ndarray:

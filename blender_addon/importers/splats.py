@@ -118,20 +118,26 @@ def building(attributes: Attributes, name: str) -> list[Callable]:
 def read_back(data: bpy.types.ID) -> Cloud:
     """The splats an object's data holds, as the viewport draws them; without the higher harmonics."""
 
-    def values(name: str, key: str, width: int) -> np.ndarray:
-        found = np.empty(len(data.attributes[name].data) * width, np.float32)
-        data.attributes[name].data.foreach_get(key, found)
-        return found.reshape(-1, width)
-
     key = "vector" if data.attributes[BASE].data_type == "FLOAT4" else "color"
-    position = values("position", "vector", 3)
+    position = positions(data)
     return Cloud(
         position=position,
-        scale=values("scale", "vector", 3),
-        rotation=values("rotation", "value", 4),
-        base=values(BASE, key, 4),
+        scale=_values(data, "scale", "vector", 3),
+        rotation=_values(data, "rotation", "value", 4),
+        base=_values(data, BASE, key, 4),
         sh=np.zeros((len(position), 0, 3), np.float32),
     )
+
+
+def positions(data: bpy.types.ID) -> np.ndarray:
+    """Where an object's splats or points lie in its own frame (M, 3) float32."""
+    return _values(data, "position", "vector", 3)
+
+
+def _values(data: bpy.types.ID, name: str, key: str, width: int) -> np.ndarray:
+    found = np.empty(len(data.attributes[name].data) * width, np.float32)
+    data.attributes[name].data.foreach_get(key, found)
+    return found.reshape(-1, width)
 
 
 def import_native(path: Path) -> bpy.types.Object:

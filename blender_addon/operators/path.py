@@ -70,6 +70,7 @@ class LYRA_OT_add_path(bpy.types.Operator):
         first, last = _frames(scene, empty, settings.chunks)
         camera = _build(empty, f"{empty.name} {preset.label}", shape, matrix, start, first, last)
         _copy_lens(worlds.part(empty, worlds.SEED_CAMERA), camera, start.depth)
+        see_far(camera.data, start.depth, empty.lyra.reach * scale)
         settings.camera, scene.camera = camera, camera
         settings.range, settings.first_frame, settings.last_frame = "PATH", first, last
         if self.set_scene_range:
@@ -208,7 +209,6 @@ def _copy_lens(source: bpy.types.Object, camera: bpy.types.Object, depth: float)
     for setting in ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y"):
         setattr(camera.data, setting, getattr(source.data, setting))
     camera.data.display_size = 0.1 * depth
-    see_far(camera.data, depth)
 
 
 classes = (LYRA_OT_add_path, LYRA_OT_update_path)

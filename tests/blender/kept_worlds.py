@@ -81,8 +81,10 @@ class Service:
         self.there = True
         self.make(1)
 
-    def make(self, chunks: int, zooms: bool = False) -> None:
+    def make(self, chunks: int, zooms: bool = False, sky: float | None = None) -> None:
         splats = np.random.default_rng(chunks).uniform(-1, 1, (50 * chunks, len(SPLAT_FIELDS)))
+        if sky is not None:
+            splats[0, :3] = 0, 0, sky
         self.files = {"seed_points.ply": _seed_points(), "seed.png": _png()}
         self.files |= {f"chunks/{k + 1:04d}/trajectory.npz": _path(k, zooms) for k in range(chunks)}
         if chunks:

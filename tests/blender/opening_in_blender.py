@@ -223,6 +223,20 @@ def check_deleted(service):
     assert folder.is_dir()
     fetching.forget("../downloads/w1")
     assert folder.is_dir()
+def check_sky_is_seen(service):
+    """However far the sky is: by the cameras that stand there, and by one that is added later."""
+    assert bpy.ops.lyra.add_path(preset="PUSH_IN") == {"FINISHED"}
+    cameras = [bpy.context.scene.camera, part(worlds.CAMERA), part(worlds.SEED_CAMERA)]
+    cameras[2].data.clip_end = 1e9  # the artist's own
+    service.make(3, sky=20_000.0)
+    reload()
+    assert bpy.ops.lyra.add_path(preset="ORBIT") == {"FINISHED"}
+    cameras.append(bpy.context.scene.camera)
+    far = [camera.data.clip_end for camera in cameras]
+    # Splats lie in units of 2 m, and the last camera is 2.4 of them from the first.
+    np.testing.assert_allclose(far, np.array([44_005, 44_005, 1e9, 44_005]), rtol=1e-4)
+
+
     bpy.ops.lyra.delete_world()
     until(lambda: "Delete World" in undo and idle())
     assert not folder.exists() and not list(worlds.every())
@@ -256,3 +270,4 @@ def main():
 
 
 main()
+    check_sky_is_seen(service)
