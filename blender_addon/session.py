@@ -48,8 +48,9 @@ class Session:
         self.engines: list[dict] = []
         self.client: Client | None = None
         self.installation: Installation | None = None
-        # Imports under way, a step per tick, one after the other.
-        self.tasks: list[Iterator[None]] = []
+        # Imports under way, a step per tick, one after the other. A step that gives a text has waited for what it says.
+        self.tasks: list[Iterator[str | None]] = []
+        self.waits_for = ""
         # Jobs under way: objects with a `poll()` that returns False when it is over, and a `leave()` for when the
         # connection ends before.
         self.followers: list = []
@@ -60,7 +61,8 @@ class Session:
         self._launching: process.Launch | None = None
         # The state file of a backend that an extension started: that one is to end with Blender.
         self._own_state: Path | None = None
-        self._waiting: list[Callable[[], None]] = []
+        # What is to be called once a backend answers, and the world it is about, "" for none.
+        self._waiting: list[tuple[str, Callable[[], None]]] = []
         self._health_watch: HealthWatch | None = None
         # The next try to connect to such an engine, and when.
         self._again: Callable[[], None] | None = None
@@ -69,23 +71,29 @@ class Session:
 
     # Connecting
 
-    def ensure(self, then: Callable[[], None]) -> None:
-        """Calls `then` once a backend answers, which may be now; starts one if none runs."""
+    def ensure(self, then: Callable[[], None], about: str = "") -> None:
+        """Calls `then` once a backend answers, which may be now; starts one if none runs. Until then `is_asking` knows
+        it by `about`, as it does requests."""
         self.message = ""
         if self.phase is Phase.READY:
             then()
             return
-        self._waiting.append(then)
+        self._waiting.append((about, then))
         if self.phase is Phase.OFF:
             self._begin(may_start=True)
         wake()
+
+    def is_asking(self, about: str) -> bool:
+        """Whether something about this waits for a backend, or for its answer: it is not to be asked for twice."""
+        waits = any(other == about for other, _ in self._waiting)
+        return waits or (self.client is not None and self.client.is_asking(about))
 
     def adopt(self, then: Callable[[], None]) -> None:
         """Calls `then` if a backend is found running; starts none."""
         if self.phase is Phase.READY:
             then()
         elif self.phase is not Phase.OFF or self._known_address() is not None:
-            self._waiting.append(then)
+            self._waiting.append(("", then))
             if self.phase is Phase.OFF:
                 self._begin(may_start=False)
             wake()
@@ -118,7 +126,7 @@ class Session:
         if state is None:
             none_there("")
             return
-        self._waiting = [refuse]
+        self._waiting = [("", refuse)]
         self._connect(state.address, none_there, partial(self.install, begin))
         wake()
 
@@ -202,7 +210,7 @@ class Session:
         )
         self.refresh_engines()
         waiting, self._waiting = self._waiting, []
-        for then in (*self.on_ready, *waiting):
+        for then in (*self.on_ready, *(then for _, then in waiting)):
             then()
 
     def refresh_engines(self) -> None:
@@ -293,23 +301,27 @@ class Session:
         if self.phase is Phase.READY:
             self._health_watch.poll()
             self.followers = [follower for follower in self.followers if follower.poll()]
-        if self.tasks:
-            self._step_task()
+        self.waits_for = self._step_task() if self.tasks else ""
         return self._interval()
 
-    def _step_task(self) -> None:
+    def _step_task(self) -> str:
+        """One step of the first task; returns what it waits for, if it does."""
+        if timer.is_rendering():
+            return "Blender renders; what has arrived is taken in afterwards"
         try:
-            ended = next(self.tasks[0], self) is self
+            step = next(self.tasks[0], self)
         except (FileError, CameraError, OSError) as error:
             self.say(str(error))
-            ended = True
-        if ended:
+            step = self
+        if step is self:
             self.tasks.pop(0)
+            return ""
+        return step or ""
 
     def _interval(self) -> float | None:
-        if self.tasks or (self.client and self.client.busy):
+        if (self.tasks and not self.waits_for) or (self.client and self.client.busy):
             return BUSY_INTERVAL
-        underway = self.phase in (Phase.STARTING, Phase.CONNECTING, Phase.STOPPING)
+        underway = self.tasks or self.phase in (Phase.STARTING, Phase.CONNECTING, Phase.STOPPING)
         if self.followers or underway or (self.installation and self.installation.active):
             return ACTIVE_INTERVAL
         return IDLE_INTERVAL if self.phase is Phase.READY else None
@@ -328,8 +340,8 @@ class Session:
         if process.read_state(state_file()) is None or time.monotonic() > self._stop_until:
             waiting, self._waiting = self._waiting, []
             self._fail("")
-            for then in waiting:
-                self.ensure(then)
+            for about, then in waiting:
+                self.ensure(then, about)
 
     def _still_there(self, health: dict, was_silent: bool) -> None:
         self.health = health

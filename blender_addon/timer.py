@@ -31,6 +31,11 @@ def stop() -> None:
             bpy.app.timers.unregister(function)
 
 
+def is_rendering() -> bool:
+    """Whether Blender renders on a thread of its own, which data that change under it can bring down."""
+    return bpy.app.is_job_running("RENDER")
+
+
 def _poll() -> float | None:
     # Blender drops a timer that raises. The error is shown; what else is under way must go on.
     try:

@@ -224,10 +224,10 @@ def _link(empty: bpy.types.Object, role: str, obj: bpy.types.Object) -> None:
 def _take_data(old: bpy.types.Object, new: bpy.types.Object) -> bool:
     """Moves the data of a new object into the old one and removes the new one; the artist's materials stay.
 
-    False where that cannot be: an object that is being edited, or one whose data the artist has converted.
+    False where that cannot be: the artist has converted the old one's data. It must be in Object Mode.
     """
     before, data = old.data, new.data
-    if type(before) is not type(data) or old.mode != "OBJECT":
+    if type(before) is not type(data):
         return False
     materials, name = list(getattr(before, "materials", ())), before.name
     old.data = data

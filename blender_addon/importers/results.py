@@ -2,7 +2,7 @@
 
 The functions are generators: a timer takes one step of them per tick so that Blender never stands still. Between
 steps the artist may undo or load another file, so no Blender object is held over a `yield`. The last step links
-everything at once and is one undo step.
+everything at once and is one undo step; before it, they wait for the artist and say what for.
 """
 
 from __future__ import annotations
@@ -35,17 +35,19 @@ class Files:
 Place = Callable[[bpy.types.Scene, bpy.types.Object], None]
 
 
-def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[None]:
+def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[str | None]:
     """The seed points and the camera of a world whose empty stands already; it gets the world's scale here."""
     place = yield from _making_seed(world, points_file, image_file)
+    yield from _waiting(world["id"])
     if empty := worlds.find(world["id"]):  # else the artist has deleted it, or undone its start
         place(worlds.scene_of(empty), empty)
         worlds.push_undo("Import First Picture")
 
 
-def import_results(world: dict, files: Files) -> Iterator[None]:
+def import_results(world: dict, files: Files) -> Iterator[str | None]:
     """Splats, mesh, the sampled camera and the walkthrough of a world, in place of what stood there before."""
     place = yield from _making_results(world, files)
+    yield from _waiting(world["id"])
     if empty := worlds.find(world["id"]):  # else the artist has deleted it, or undone its start
         place(worlds.scene_of(empty), empty)
         worlds.push_undo("Import World")
@@ -57,14 +59,30 @@ def import_world(
     image_file: Path,
     files: Files,
     stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]],
-) -> Iterator[None]:
+) -> Iterator[str | None]:
     """All of a world at once. `stand` gives the scene, and the empty to hang it under, once everything is made."""
     place_seed = yield from _making_seed(world, points_file, image_file)
     place_results = yield from _making_results(world, files)
+    yield from _waiting(world["id"])
     scene, empty = stand()
     place_seed(scene, empty)
     place_results(scene, empty)
     worlds.push_undo("Open World")
+
+
+def _waiting(world_id: str) -> Iterator[str]:
+    """Waits while the artist edits, sculpts or paints a part of a world: other data would throw their changes out."""
+    while mode := _mode(world_id):
+        yield f"Leave {mode.replace('_', ' ').title()} Mode to take in the results"
+
+
+def _mode(world_id: str) -> str:
+    """The mode of a part of a world that is being changed; empty when all are in Object Mode."""
+    empty = worlds.find(world_id)
+    if empty is None:
+        return ""
+    parts = (worlds.part(empty, role) for role in (worlds.POINTS, worlds.SPLATS, worlds.MESH))
+    return next((part.mode for part in parts if part and part.mode != "OBJECT"), "")
 
 
 def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[None]:

@@ -29,6 +29,8 @@ class LYRA_PT_image(_Panel, bpy.types.Panel):
             box = layout.box()
             box.alert = True
             say(box, session.current.message, "ERROR")
+        if session.current.waits_for:
+            say(layout, session.current.waits_for, "TIME")
         if any(worlds.every()):
             layout.prop(settings, "world")
         layout.prop(settings, "image")

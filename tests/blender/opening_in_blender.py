@@ -168,16 +168,35 @@ def check_new_results(service):
     assert len(bpy.data.movieclips) == clips
     check()
 
-    # An object that is being edited, or whose data was converted, gives way to a new one.
-    bpy.context.view_layer.objects.active = mesh
-    mesh.hide_viewport = False
-    mesh.hide_set(False)
-    bpy.ops.object.mode_set(mode="EDIT")
+    # An object whose data was converted gives way to a new one.
     convert(part(worlds.SPLATS))
     bpy.ops.lyra.reload()
     until(lambda: len(undo) == 4 and idle())
     check(splats_kept=False)
-    assert part(worlds.MESH).mode == "OBJECT" and len(part(worlds.MESH).data.polygons) == 8
+
+
+def check_results_wait():
+    """Results leave alone what the artist edits meanwhile, and all data while Blender renders."""
+    current, mesh, data = session.current, part(worlds.MESH), part(worlds.MESH).data
+    bpy.context.view_layer.objects.active = mesh
+    mesh.hide_viewport = False
+    mesh.hide_set(False)
+    bpy.ops.object.mode_set(mode="SCULPT")
+    undo.clear()
+    bpy.ops.lyra.reload()
+    until(lambda: current.waits_for)
+    said = " ".join(drawn(bpy.types.LYRA_PT_image, bpy.context))
+    assert "Leave Sculpt Mode to take in the results" in said and not undo, said
+    assert current.tick() == session.ACTIVE_INTERVAL and mesh.mode == "SCULPT" and mesh.data == data
+    bpy.ops.object.mode_set(mode="OBJECT")
+
+    timer = module("timer")
+    is_rendering, timer.is_rendering = timer.is_rendering, lambda: True
+    current.tick()
+    assert "Blender renders" in current.waits_for and not undo
+    timer.is_rendering = is_rendering
+    until(lambda: undo and idle())
+    assert not current.waits_for and part(worlds.MESH) == mesh and mesh.data.name == "yard Mesh"
 
 
 def convert(splats):
@@ -204,6 +223,20 @@ def check_running_job(service):
     assert worlds.description(settings().world)["frames"] == 241
 
 
+def check_sky_is_seen(service):
+    """However far the sky is: by the cameras that stand there, and by one that is added later."""
+    assert bpy.ops.lyra.add_path(preset="PUSH_IN") == {"FINISHED"}
+    cameras = [bpy.context.scene.camera, part(worlds.CAMERA), part(worlds.SEED_CAMERA)]
+    cameras[2].data.clip_end = 1e9  # the artist's own
+    service.make(3, sky=20_000.0)
+    reload()
+    assert bpy.ops.lyra.add_path(preset="ORBIT") == {"FINISHED"}
+    cameras.append(bpy.context.scene.camera)
+    far = [camera.data.clip_end for camera in cameras]
+    # Splats lie in units of 2 m, and the last camera is 2.4 of them from the first.
+    np.testing.assert_allclose(far, np.array([44_005, 44_005, 1e9, 44_005]), rtol=1e-4)
+
+
 def check_first_picture_only(service):
     """A world without frames yet opens as well; one that has lost them keeps no results."""
     service.make(0)
@@ -223,20 +256,6 @@ def check_deleted(service):
     assert folder.is_dir()
     fetching.forget("../downloads/w1")
     assert folder.is_dir()
-def check_sky_is_seen(service):
-    """However far the sky is: by the cameras that stand there, and by one that is added later."""
-    assert bpy.ops.lyra.add_path(preset="PUSH_IN") == {"FINISHED"}
-    cameras = [bpy.context.scene.camera, part(worlds.CAMERA), part(worlds.SEED_CAMERA)]
-    cameras[2].data.clip_end = 1e9  # the artist's own
-    service.make(3, sky=20_000.0)
-    reload()
-    assert bpy.ops.lyra.add_path(preset="ORBIT") == {"FINISHED"}
-    cameras.append(bpy.context.scene.camera)
-    far = [camera.data.clip_end for camera in cameras]
-    # Splats lie in units of 2 m, and the last camera is 2.4 of them from the first.
-    np.testing.assert_allclose(far, np.array([44_005, 44_005, 1e9, 44_005]), rtol=1e-4)
-
-
     bpy.ops.lyra.delete_world()
     until(lambda: "Delete World" in undo and idle())
     assert not folder.exists() and not list(worlds.every())
@@ -263,11 +282,12 @@ def main():
     standing.check_linked(choose, fetching.folder_of("w1"))
     standing.check_changed_by_hand(reload)
     check_new_results(service)
+    check_results_wait()
     check_running_job(service)
+    check_sky_is_seen(service)
     check_first_picture_only(service)
     check_deleted(service)
     uninstall()
 
 
 main()
-    check_sky_is_seen(service)
