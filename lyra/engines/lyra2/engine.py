@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -90,8 +89,9 @@ class Lyra2Engine:
         self, image: torch.Tensor, depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray
     ) -> Lyra2State:
         """A world that is one `image` (1, 3, H, W) in [-1, 1] with `depth` (H, W), `w2c` and `intrinsics`."""
-        vae = self.models.use("vae")
-        history = self.models.attempt(lambda: History.begin(vae, image.to(self.device), self.layout))
+        history = self.models.attempt(
+            lambda: History.begin(self.models.use("vae"), image.to(self.device), self.layout)
+        )
         memory = GeometryCache(*depth.shape, MemorySettings.published(), device=self.device.type)
         memory.add(0, depth, w2c, intrinsics)
         cameras = Cameras(np.asarray(w2c, np.float64)[None], np.asarray(intrinsics, np.float64)[None])
@@ -160,7 +160,7 @@ class Lyra2Engine:
     def announce(self, prompts: Sequence[str]) -> None:
         """Reads the texts of chunks to come while the text encoder is loaded once."""
         for prompt in dict.fromkeys(prompts):
-            self.models.attempt(partial(self.models.use("text").encode, prompt))
+            self._read(prompt)
         self.models.release("text")
 
     def close(self) -> None:
@@ -213,16 +213,21 @@ class Lyra2Engine:
             record = ChunkRecord.of(arrays, self.parts.vae.dtype, chunk.folder / "state.npz", known, size)
             _remember(state, state.history, cameras, record)
             sampled.append(record.sampled)
-        vae = self.models.use("vae")
-        past = state.history.caches_on(self.device)
-        state.history = self._set_aside(self.models.attempt(lambda: past.replayed(vae, sampled)))
+        state.history = self._set_aside(
+            self.models.attempt(
+                lambda: state.history.caches_on(self.device).replayed(self.models.use("vae"), sampled)
+            )
+        )
         return state
 
     def _embed(self, prompt: str) -> torch.Tensor:
-        text = self.models.attempt(lambda: self.models.use("text").encode(prompt))
+        text = self._read(prompt)
         # 11 GB that the rest of the chunk has no use for; embeddings stay.
         self.models.release("text")
         return text
+
+    def _read(self, prompt: str) -> torch.Tensor:
+        return self.models.attempt(lambda: self.models.use("text").encode(prompt))
 
     def _condition(self, state: Lyra2State, cameras: Cameras) -> Conditioning:
         return self.conditioner.build(state.history, state.memory, cameras, self.models.use("vae"))

@@ -176,3 +176,38 @@ def test_nothing_holds_the_models_when_memory_is_given_back(monkeypatch):
     )
     engine.close()
     assert given_back == [None]
+
+
+class Crowded:
+    """The first calls fail until the network has been asked to make room for the model that works."""
+
+    def __init__(self, engine, model, method):
+        self.engine, self.work, self.roomy = engine, getattr(model, method), False
+        make_room = engine.models._make_room
+
+        def noted(name):
+            self.roomy |= name == "transformer"
+            make_room(name)
+
+        engine.models._make_room = noted
+        setattr(model, method, self)
+
+    def __call__(self, *arguments):
+        if not self.roomy:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.work(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "work"),
+    [
+        ("text_encoder", "encode", lambda engine: engine.announce(["a wall"])),
+        ("vae", "encode", lambda engine: engine.seed(seed_view())),
+    ],
+)
+def test_a_model_that_is_tried_again_finds_the_room_that_was_made(model, method, work):
+    engine = Lyra2Engine(tiny_parts(), GUIDED)
+    Crowded(engine, getattr(engine.parts, model), method)
+    work(engine)
+    # No further down than where models take turns.
+    assert engine.models.placement == Placement("resident", False, True)
