@@ -37,6 +37,7 @@ class Exchange:
     on_error: Callable[[str], None] = lambda message: None
     on_silence: Callable[[NoAnswerError], None] | None = None
     patience: float = PATIENCE
+    about: str = ""
     received: int = 0
     sent: int = 0
     finished: bool = False
@@ -230,11 +231,12 @@ class Client:
         on_error: Callable[[str], None] = lambda message: None,
         on_silence: Callable[[NoAnswerError], None] | None = None,
         patience: float = PATIENCE,
+        about: str = "",
     ) -> Exchange:
         """Queues a request below `/v1`. `on_reply` gets a 2xx answer, `on_error` one line about anything else.
 
         With `on_silence`, that is called instead of `on_error` when no whole answer came. Of two downloads into one
-        file the newer one is kept; the older one ends without a callback.
+        file the newer one is kept; the older one ends without a callback. `about` is what `is_asking` knows it by.
         """
         for other in self._exchanges:
             if save_to is not None and other.save_to == save_to:
@@ -249,9 +251,14 @@ class Client:
             on_error,
             on_silence,
             patience,
+            about,
         )
         self._exchanges.append(exchange)
         return exchange
+
+    def is_asking(self, about: str) -> bool:
+        """Whether a request about this is under way."""
+        return any(exchange.about == about for exchange in self._exchanges)
 
     def tick(self, budget: float = 0.008) -> None:
         """Moves every exchange on, for at most about `budget` seconds, and calls back those that ended."""

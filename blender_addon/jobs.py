@@ -23,6 +23,9 @@ LONG_PATIENCE = 120.0
 # What is left of the walkthrough is encoded anew before the answer comes.
 REVERT_PATIENCE = 600.0
 
+# What a request for a new world is about, in place of the world's id.
+NEW_WORLD = "a new world"
+
 # Changes of worlds that were asked for and not answered yet: the client that asked, and what finds out about them.
 _unanswered: dict[object, tuple[Client | None, Callable[[], None]]] = {}
 
@@ -57,7 +60,13 @@ def start_world(new: NewWorld) -> None:
 
     body = Body.multipart({"settings": json.dumps(new.settings)}, files)
     _client().request(
-        "POST", "/worlds", body=body, on_reply=taken, on_error=session.current.say, patience=LONG_PATIENCE
+        "POST",
+        "/worlds",
+        body=body,
+        on_reply=taken,
+        on_error=session.current.say,
+        patience=LONG_PATIENCE,
+        about=NEW_WORLD,
     )
 
 
@@ -76,28 +85,30 @@ def if_as_known(world: dict, then: Callable[[], None]) -> None:
             "does not reach the engine. Click Reload Results, then go on from its newest frame or Revert."
         )
 
-    _client().request("GET", f"/worlds/{world['id']}", on_reply=known, on_error=session.current.say)
+    path = f"/worlds/{world['id']}"
+    _client().request("GET", path, on_reply=known, on_error=session.current.say, about=world["id"])
     session.wake()
 
 
 def extend(world: dict, settings: dict) -> None:
     """Asks for the frames along a path, which was made for a world that is as `world` describes it."""
-    path = f"/worlds/{world['id']}/chunks"
-    if_as_known(world, lambda: _ask_for_job("Generate", path, Body.of_json(settings)))
+    world_id, body = world["id"], Body.of_json(settings)
+    if_as_known(world, lambda: _ask_for_job("Generate", world_id, f"/worlds/{world_id}/chunks", body))
 
 
 def reconstruct(world_id: str, mesh: bool) -> None:
-    _ask_for_job("Reconstruct", f"/worlds/{world_id}/reconstruct", Body.of_json({"mesh": mesh}))
+    body = Body.of_json({"mesh": mesh})
+    _ask_for_job("Reconstruct", world_id, f"/worlds/{world_id}/reconstruct", body)
 
 
-def resume(job_id: str) -> None:
+def resume(world_id: str, job_id: str) -> None:
     if fetching.valid(job_id):
-        _ask_for_job("Resume", f"/jobs/{job_id}/resume", None)
+        _ask_for_job("Resume", world_id, f"/jobs/{job_id}/resume", None)
 
 
-def _ask_for_job(step: str, path: str, body: Body | None) -> None:
-    """Asks for a job and follows it. `step` names the undo step of that: what the file remembers of the job is not to
-    go with the undo of what the artist does next."""
+def _ask_for_job(step: str, world_id: str, path: str, body: Body | None) -> None:
+    """Asks for a job of a world and follows it. `step` names the undo step of that: what the file remembers of the job
+    is not to go with the undo of what the artist does next."""
 
     def taken(reply: Reply) -> None:
         follow(reply.json())
@@ -115,6 +126,7 @@ def _ask_for_job(step: str, path: str, body: Body | None) -> None:
         on_error=session.current.say,
         on_silence=silent,
         patience=LONG_PATIENCE,
+        about=world_id,
     )
     session.wake()
 
@@ -183,6 +195,7 @@ def delete(world_id: str) -> None:
         on_error=session.current.say,
         on_silence=silent,
         patience=LONG_PATIENCE,
+        about=world_id,
     )
     session.wake()
 
@@ -236,6 +249,7 @@ def _change(
         on_error=refused,
         on_silence=lambda error: look(str(error)),
         patience=patience,
+        about=world_id,
     )
     session.wake()
 

@@ -15,8 +15,11 @@ def job_of(empty: bpy.types.Object | None) -> dict | None:
 
 
 def is_busy(empty: bpy.types.Object | None) -> bool:
+    """Whether a job of a world is under way, or a click on it not answered yet."""
     job = job_of(empty)
-    return job is not None and job["state"] in following.ACTIVE
+    if job is not None and job["state"] in following.ACTIVE:
+        return True
+    return empty is not None and session.current.is_asking(empty.lyra.world_id)
 
 
 class LYRA_OT_generate(bpy.types.Operator):
@@ -49,7 +52,7 @@ class LYRA_OT_generate(bpy.types.Operator):
         world = worlds.description(empty)
         if world["frames"] <= 1:
             empty.lyra.first_frame = round(trajectory.path_range(context.scene)[0])
-        session.current.ensure(lambda: jobs.extend(world, payload))
+        session.current.ensure(lambda: jobs.extend(world, payload), world["id"])
         if session.current.message:
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}
@@ -123,9 +126,19 @@ class LYRA_OT_resume(_OnJob, bpy.types.Operator):
     states = following.RESUMABLE
     wanted = "No job waits to be resumed"
 
+    @classmethod
+    def poll(cls, context):
+        if not super().poll(context):
+            return False
+        if is_busy(context.scene.lyra.world):
+            cls.poll_message_set("Wait until the engine has answered")
+            return False
+        return True
+
     def execute(self, context):
-        job_id = job_of(context.scene.lyra.world)["id"]
-        session.current.ensure(lambda: jobs.resume(job_id))
+        empty = context.scene.lyra.world
+        world_id, job_id = empty.lyra.world_id, job_of(empty)["id"]
+        session.current.ensure(lambda: jobs.resume(world_id, job_id), world_id)
         return {"FINISHED"}
 
 

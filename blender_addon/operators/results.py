@@ -47,7 +47,7 @@ class LYRA_OT_reconstruct(_OnWorld, bpy.types.Operator):
     def execute(self, context):
         settings = context.scene.lyra
         world_id, mesh = settings.world.lyra.world_id, settings.mesh
-        session.current.ensure(lambda: jobs.reconstruct(world_id, mesh))
+        session.current.ensure(lambda: jobs.reconstruct(world_id, mesh), world_id)
         return {"FINISHED"}
 
 
@@ -87,7 +87,8 @@ class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
             self.report({"ERROR"}, f"The world has {_counted(there)}; keep fewer than that, not {self.keep}.")
             return {"CANCELLED"}
         world, keep = worlds.description(context.scene.lyra.world), self.keep
-        session.current.ensure(lambda: jobs.if_as_known(world, lambda: jobs.revert(world["id"], keep)))
+        world_id = world["id"]
+        session.current.ensure(lambda: jobs.if_as_known(world, lambda: jobs.revert(world_id, keep)), world_id)
         return {"FINISHED"}
 
 
@@ -115,7 +116,7 @@ class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
             # The engine has one world for all of them.
             self.report({"ERROR"}, f"There are {copies} of this world in the file; use Remove")
             return {"CANCELLED"}
-        session.current.ensure(lambda: jobs.delete(world_id))
+        session.current.ensure(lambda: jobs.delete(world_id), world_id)
         return {"FINISHED"}
 
 

@@ -99,6 +99,9 @@ class LYRA_OT_start_world(bpy.types.Operator):
         if reason := engines.missing(settings.engine):
             cls.poll_message_set(reason)
             return False
+        if session.current.is_asking(jobs.NEW_WORLD):
+            cls.poll_message_set("Wait until the engine has the image of the world before")
+            return False
         return True
 
     def execute(self, context):
@@ -107,7 +110,7 @@ class LYRA_OT_start_world(bpy.types.Operator):
         except (OSError, conversion.CameraError, scene_depth.StaleDepthError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        session.current.ensure(lambda: jobs.start_world(new))
+        session.current.ensure(lambda: jobs.start_world(new), jobs.NEW_WORLD)
         if session.current.message:
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}

@@ -4,14 +4,13 @@ import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import SimpleNamespace
 
 import bpy
 import numpy as np
 
+from tests.blender import safeguards
 from tests.blender.playing import install, module, refused, uninstall, until
-from tests.blender.recorder import Recorder, drawn
+from tests.blender.recorder import drawn
 
 
 class Service:
@@ -153,22 +152,6 @@ def check_timer():
     current.tasks.clear()
 
 
-def check_worlds_folder():
-    """Worlds outlive the extension, whose own folder Blender deletes with it; those that lie there are still found."""
-    preferences = module("preferences")
-    own, chosen = preferences.user_folder() / "worlds", preferences.get()
-    assert preferences.worlds_folder() is None
-    (own / ".backend").mkdir(parents=True)
-    assert preferences.worlds_folder() is None
-    (own / "w").mkdir()
-    (own / "w" / "world.json").touch()
-    assert preferences.worlds_folder() == own
-    chosen.worlds_folder = "/elsewhere"
-    assert preferences.worlds_folder() == Path("/elsewhere")
-    chosen.worlds_folder = ""
-    (own / "w" / "world.json").unlink()
-
-
 def check_disconnect():
     """The job goes on and ends; with the next connection its results are there."""
     follow("a")
@@ -198,7 +181,8 @@ def check_engine_gone():
     assert generate.job_of(empty())["state"] == "interrupted"
     assert "lyra.resume" in drawn(bpy.types.LYRA_PT_job, bpy.context)
     assert bpy.ops.lyra.resume() == {"FINISHED"}
-    until(is_busy)
+    until(lambda: current.followers and not current.client.busy)
+    assert is_busy()
 
 
 def check_failed_polls():
@@ -261,68 +245,6 @@ def check_revert():
     connect()
     until(lambda: worlds.description(empty())["frames"] == 1)
     assert not current.message
-
-
-def check_revert_asks():
-    """By default the newest piece goes, and before that the dialog names what goes."""
-    revert, chunks = (
-        bpy.types.LYRA_OT_revert,
-        [{"index": i + 1, "prompt": "", "seconds": 1.0} for i in range(5)],
-    )
-    worlds.describe(empty(), service.world | {"frames": 401, "chunks": chunks})
-    operator = SimpleNamespace(keep=0, bl_rna=bpy.ops.lyra.revert.get_rna_type(), layout=Recorder())
-    shown = SimpleNamespace(invoke_props_dialog=lambda operator, **_options: {"RUNNING_MODAL"})
-    context = SimpleNamespace(scene=bpy.context.scene, window_manager=shown)
-    assert revert.invoke(operator, context, None) == {"RUNNING_MODAL"} and operator.keep == 4
-    said = []
-    for operator.keep in (4, 1, 5):
-        revert.draw(operator, context)
-        said.append(operator.layout.texts[-1])
-    assert said == [
-        "Remove piece 5 of 5? This cannot be undone.",
-        "Remove pieces 2 to 5 of 5? This cannot be undone.",
-        "Nothing goes; the world has 5 pieces",
-    ], said
-    refused(bpy.ops.lyra.revert, "The world has 5 pieces; keep fewer")
-    worlds.describe(empty(), service.world)
-
-
-def check_undone_results():
-    """After an undo of results the file knows an older world than the engine has: nothing is made or removed by it."""
-    camera = worlds.part(empty(), worlds.SEED_CAMERA)
-    bpy.context.scene.collection.objects.link(camera)
-    bpy.context.scene.lyra.camera = camera
-    known, service.requests[:] = service.world, []
-    chunk = {"index": 1, "prompt": "", "seconds": 1.0}
-    worlds.describe(empty(), known | {"frames": 81, "chunks": [chunk]})
-    service.world = known | {"frames": 161, "chunks": [chunk, chunk]}
-    for click in (bpy.ops.lyra.generate, lambda: bpy.ops.lyra.revert(keep=0)):
-        assert click() == {"FINISHED"}
-        until(lambda: current.message)
-        assert "161 frames of world 'W', this file 81" in current.message, current.message
-        current.say("")
-    service.world = known | {"frames": 81, "chunks": [chunk], "last_w2c": np.diag([1, -1, -1, 1]).tolist()}
-    bpy.ops.lyra.generate()
-    until(lambda: "this file others" in current.message)
-    assert not [request for request in service.requests if request.startswith("POST")]
-    current.say("")
-    service.world = known
-    worlds.describe(empty(), known)
-
-
-def check_generate_is_a_step():
-    """What the file remembers of a job stays when the artist undoes what came after it."""
-    undo, push = [], worlds.push_undo
-    worlds.push_undo = lambda message: undo.append((message, empty().lyra.job, empty().lyra.first_frame))
-    scene = bpy.context.scene
-    scene.frame_start, scene.lyra.range = 11, "SCENE"
-    service.begin("g")
-    assert bpy.ops.lyra.generate() == {"FINISHED"}
-    until(lambda: undo)
-    assert undo == [("Generate", "g", 11)], undo
-    worlds.push_undo = push
-    service.job["state"] = "cancelled"
-    until(lambda: not current.followers)
 
 
 def check_seed_camera_deleted():
@@ -403,16 +325,13 @@ def main():
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     worlds.add(empty(), worlds.SEED_CAMERA, camera)
     check_timer()
-    check_worlds_folder()
     check_disconnect()
     check_engine_gone()
     check_failed_polls()
     check_silence()
     check_stop_refused()
     check_revert()
-    check_revert_asks()
-    check_undone_results()
-    check_generate_is_a_step()
+    safeguards.check(service)
     check_seed_camera_deleted()
     check_state_file()
     check_stop()
