@@ -115,6 +115,7 @@ def _link_to_scene(scene: bpy.types.Scene, collection: bpy.types.Collection) -> 
     root[IS_ROOT] = True
     root.children.link(collection)
     for layer in scene.view_layers:
+        layer.update()  # in a new scene there is no layer collection before
         _include(layer.layer_collection, collection)
 
 
