@@ -10,10 +10,11 @@ import torch
 
 from lyra.depth import create_window_estimator
 from lyra.depth.base import WindowDepthEstimator
+from lyra.engines.lyra2.allocation import give_back
 from lyra.engines.lyra2.clip import ClipImageEncoder
 from lyra.engines.lyra2.encoders import ImageEncoder, TextEncoder
 from lyra.engines.lyra2.history import Vae
-from lyra.engines.lyra2.memory_modes import Footprint, Placement, choose_placement, give_back
+from lyra.engines.lyra2.memory_modes import Footprint, Placement, choose_placement
 from lyra.engines.lyra2.noise import NoiseSource, SeededNoise
 from lyra.engines.lyra2.settings import Lyra2Settings
 from lyra.engines.lyra2.text import Umt5TextEncoder

@@ -11,12 +11,13 @@ import torch
 
 from lyra.depth.align import DepthAligner
 from lyra.engines.base import ChunkFrames, SeedView
+from lyra.engines.lyra2.allocation import is_out_of_memory
 from lyra.engines.lyra2.components import Lyra2Components
 from lyra.engines.lyra2.conditioning import Cameras, Conditioner, Conditioning
 from lyra.engines.lyra2.denoiser import Denoiser
 from lyra.engines.lyra2.depth_loop import depth_between, estimate_window, window
 from lyra.engines.lyra2.history import History, encoded_alone
-from lyra.engines.lyra2.memory_modes import DeviceMemory, is_out_of_memory
+from lyra.engines.lyra2.memory_modes import DeviceMemory
 from lyra.engines.lyra2.settings import Lyra2Settings
 from lyra.engines.lyra2.state import ChunkRecord, Lyra2State
 from lyra.errors import InvalidInputError

@@ -9,7 +9,6 @@ and the work that failed is done again: finished steps and chunks are not lost.
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from lyra.engines.base import MEMORY_MODES
+from lyra.engines.lyra2.allocation import give_back, give_back_device, is_out_of_memory, pin, unpin
 from lyra.errors import EngineNotReadyError
 
 Result = TypeVar("Result")
@@ -30,18 +30,8 @@ DESCRIPTIONS = {
 }
 # Of the device's free memory, this share is planned with: allocators lose some to fragments.
 PLANNED_SHARE = 0.92
-# How Warp, cuBLAS, the driver and cuDNN's convolutions, in torch's words, say that they found no memory; torch has a
-# class for its own. A convolution goes from one way of computing it to the next when memory is short for one, and
-# says in the end only that it found none (torch's aten/src/ATen/native/cudnn/Conv_v8.cpp).
-OUT_OF_MEMORY = (
-    "Failed to allocate ",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDA error: out of memory",
-    "unable to find an engine to execute this computation",
-)
 # Blocks that are on the device at once when they are brought one by one: one computes, one comes, one goes.
 OFFLOADED_BLOCKS = 3
-GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -129,38 +119,9 @@ class Releasable(Protocol):
     def release(self) -> None: ...
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that the device's memory ran out."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
-
-
 def stores_float8(module: torch.nn.Module) -> bool:
     """Whether some weights lie in float8; layerwise casting is on then."""
     return any(parameter.dtype is torch.float8_e4m3fn for parameter in module.parameters())
-
-
-def pin(module: torch.nn.Module) -> None:
-    """Pins the weights, which lie on the CPU, one after the other, so that they reach a GPU while it computes.
-
-    diffusers would do it for all blocks before it lets go of the first: twice the network in the computer's memory.
-    """
-    for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = tensor.data.pin_memory()
-
-
-def give_back_device(device: torch.device) -> None:
-    """Gives back what torch keeps of the device's memory for later use."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-def give_back(device: torch.device) -> None:
-    """Gives back what torch keeps for later use, of the device's memory and of what it pinned of the computer's."""
-    give_back_device(device)
-    # 50 GB after blocks were brought one by one. Older versions of torch cannot give it back.
-    if device.type == "cuda" and hasattr(torch.accelerator, "empty_host_cache"):
-        torch.accelerator.empty_host_cache()
 
 
 class DeviceMemory:
@@ -255,18 +216,35 @@ class DeviceMemory:
             self._casting = True
         if placement.mode == "offload" and not self._offloading:
             transformer.to("cpu")
-            if self.device.type == "cuda":
-                pin(transformer)
+            streams = self.device.type == "cuda" and self._pin(transformer)
             transformer.enable_group_offload(
                 onload_device=self.device,
                 offload_device=torch.device("cpu"),
                 offload_type="block_level",
                 num_blocks_per_group=1,
-                use_stream=self.device.type == "cuda",
+                # With a stream diffusers would pin again.
+                use_stream=streams,
             )
             self._offloading = True
         self.placement = placement
         self._clear()
+
+    def _pin(self, transformer: torch.nn.Module) -> bool:
+        """Whether the network could be pinned; it stays as it was where the system has too little for that."""
+        try:
+            pin(transformer)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+        else:
+            return True
+        unpin(transformer, self.device)
+        note = (
+            "The computer's memory has no room in which the network's weights can be pinned, so the GPU waits for each "
+            f"block ({reason}). Close other programs to go faster."
+        )
+        _log.warning("%s", note)
+        self.notes.append(note)
+        return False
 
     def _make_room(self, name: str) -> None:
         model = self.models[name]

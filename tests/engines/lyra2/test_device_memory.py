@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
 
-from lyra.engines.lyra2 import memory_modes  # noqa: E402
+from lyra.engines.lyra2.allocation import OUT_OF_MEMORY, pin  # noqa: E402
 from lyra.engines.lyra2.history import History  # noqa: E402
-from lyra.engines.lyra2.memory_modes import LADDER, DeviceMemory, pin  # noqa: E402
+from lyra.engines.lyra2.memory_modes import LADDER, DeviceMemory, Placement  # noqa: E402
 
 
 class Failing:
@@ -64,7 +64,7 @@ def test_the_words_are_those_of_warp():
     wp.init()
     with pytest.raises(RuntimeError) as caught:
         wp.empty((1 << 30, 1 << 20), dtype=wp.uint8, device="cpu")
-    assert any(words in str(caught.value) for words in memory_modes.OUT_OF_MEMORY)
+    assert any(words in str(caught.value) for words in OUT_OF_MEMORY)
 
 
 def test_weights_are_pinned_one_by_one(monkeypatch):
@@ -76,6 +76,44 @@ def test_weights_are_pinned_one_by_one(monkeypatch):
     after = network.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert not places & {tensor.data_ptr() for tensor in after.values()}
+
+
+class Blocks(torch.nn.Linear):
+    """Keeps what it is told about being brought block by block."""
+
+    def enable_group_offload(self, **options):
+        self.options = options
+
+
+def test_what_cannot_be_pinned_is_brought_without_a_stream(monkeypatch):
+    pinned = set()
+
+    def pin_memory(tensor):
+        if pinned:
+            raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later.")
+        copy = tensor.clone()
+        pinned.add(copy.data_ptr())
+        return copy
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    monkeypatch.setattr(torch.accelerator, "empty_host_cache", lambda: None, raising=False)
+    monkeypatch.setattr(torch.Tensor, "is_pinned", lambda tensor: tensor.data_ptr() in pinned)
+    network = Blocks(3, 4)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    memory = DeviceMemory({"transformer": network}, torch.device("cuda"), Placement("offload"))
+    assert network.options["use_stream"] is False
+    (note,) = memory.taken_notes()
+    assert "(CUDA error: out of memory)" in note
+    after = network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not any(value.is_pinned() for value in after.values())
+
+
+def test_what_is_pinned_is_brought_by_a_stream(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    network = Blocks(3, 4)
+    memory = DeviceMemory({"transformer": network}, torch.device("cuda"), Placement("offload"))
+    assert network.options["use_stream"] is True and memory.taken_notes() == ()
 
 
 def test_pinned_memory_is_given_back_in_the_end(monkeypatch):
