@@ -71,29 +71,48 @@ def start_world(new: NewWorld) -> None:
 
 
 def if_as_known(world: dict, then: Callable[[], None]) -> None:
-    """Calls `then` if the engine's world still is as `world` describes it, and says so in the panel if it is not:
-    after an undo, which does not reach the engine, or when another Blender has worked on it."""
+    """Calls `then` if the engine's world still is as `world` describes it and nothing works on it, and says in the
+    panel if not: after an undo or a lost connection, which do not reach the engine, or when another Blender is at it.
+    """
+    world_id, name = world["id"], world["name"]
 
-    def known(reply: Reply) -> None:
+    def ask(path: str, known: Callable[[Reply], None]) -> None:
+        _client().request("GET", path, on_reply=known, on_error=session.current.say, about=world_id)
+
+    def listed(reply: Reply) -> None:
+        if reply.json():
+            session.current.say(f"The engine is at work on world '{name}'. Wait for its job, or cancel it.")
+            following.find_running()
+        else:
+            ask(f"/worlds/{world_id}", described)
+
+    def described(reply: Reply) -> None:
         there = reply.json()
         if all(there[key] == world[key] for key in ("frames", "last_w2c")):
             then()
             return
         here = "others" if there["frames"] == world["frames"] else world["frames"]
         session.current.say(
-            f"The engine has {there['frames']} frames of world '{world['name']}', this file {here}: Blender's undo "
-            "does not reach the engine. Click Reload Results, then go on from its newest frame or Revert."
+            f"The engine has {there['frames']} frames of world '{name}', this file {here}: Blender's undo does not "
+            "reach the engine. Click Reload Results, then go on from its newest frame or Revert."
         )
 
-    path = f"/worlds/{world['id']}"
-    _client().request("GET", path, on_reply=known, on_error=session.current.say, about=world["id"])
+    ask(f"/jobs?world_id={world_id}&active=true", listed)
     session.wake()
 
 
-def extend(world: dict, settings: dict) -> None:
-    """Asks for the frames along a path, which was made for a world that is as `world` describes it."""
+def extend(world: dict, settings: dict, first_frame: int) -> None:
+    """Asks for the frames along a path, which was made for a world that is as `world` describes it and begins at this
+    frame of the scene."""
     world_id, body = world["id"], Body.of_json(settings)
-    if_as_known(world, lambda: _ask_for_job("Generate", world_id, f"/worlds/{world_id}/chunks", body))
+
+    def send() -> None:
+        empty = worlds.find(world_id)
+        if empty and world["frames"] <= 1:
+            empty.lyra.first_frame = first_frame
+        _ask_for_job("Generate", world_id, f"/worlds/{world_id}/chunks", body)
+
+    if_as_known(world, send)
 
 
 def reconstruct(world_id: str, mesh: bool) -> None:

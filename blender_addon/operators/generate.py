@@ -49,10 +49,8 @@ class LYRA_OT_generate(bpy.types.Operator):
         except ValueError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        world = worlds.description(empty)
-        if world["frames"] <= 1:
-            empty.lyra.first_frame = round(trajectory.path_range(context.scene)[0])
-        session.current.ensure(lambda: jobs.extend(world, payload), world["id"])
+        world, first_frame = worlds.description(empty), round(trajectory.path_range(context.scene)[0])
+        session.current.ensure(lambda: jobs.extend(world, payload, first_frame), world["id"])
         if session.current.message:
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}

@@ -92,10 +92,10 @@ class Service:
         if path == "/v1/engines":
             return 200, []
         if path == "/v1/worlds/w/chunks":
-            return 202, self.job
+            return 202, self.begin("g")
         if path.startswith("/v1/worlds/w"):
             return 200, self.world
-        if path == "/v1/jobs?active=true":
+        if path.startswith("/v1/jobs?"):
             return 200, [self.job] if running else []
         if self.failures:
             self.failures -= 1

@@ -101,7 +101,12 @@ def _generate_is_a_step(service):
     worlds.push_undo = lambda message: undo.append((message, _empty().lyra.job, _empty().lyra.first_frame))
     scene = bpy.context.scene
     scene.frame_start, scene.lyra.range = 11, "SCENE"
-    service.begin("g")
+    service.begin("other")
+    bpy.ops.lyra.generate()
+    until(lambda: current.message and current.followers)
+    assert _empty().lyra.first_frame == 1 and not undo, "refused, because the engine is at work"
+    service.job["state"] = "cancelled"
+    until(lambda: not current.followers)
     assert bpy.ops.lyra.generate() == {"FINISHED"}
     until(lambda: undo)
     assert undo == [("Generate", "g", 11)], undo
@@ -126,11 +131,11 @@ def _second_click(service):
     bpy.ops.lyra.disconnect()
     assert bpy.ops.lyra.generate.poll()
     service.be_back()
-    service.requests.clear()
-    service.begin("h")
+    until(lambda: service.job["state"] == "running")
     assert bpy.ops.lyra.generate() == {"FINISHED"} and not bpy.ops.lyra.generate.poll()
-    until(lambda: "POST /v1/worlds/w/chunks" in service.requests and not current.client.busy)
-    assert current.followers and service.requests.count("POST /v1/worlds/w/chunks") == 1
+    until(lambda: current.followers and current.message)
+    assert "at work on world 'W'" in current.message
+    assert service.requests.count("POST /v1/worlds/w/chunks") == 1
     service.job["state"] = "cancelled"
     until(lambda: not current.followers and bpy.ops.lyra.generate.poll())
     assert bpy.ops.lyra.resume() == {"FINISHED"}
