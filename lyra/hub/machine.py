@@ -21,24 +21,28 @@ MEASUREMENTS = 3
 class Machine:
     """`device` "cpu" or "cuda", its `name`, `memory` in bytes (of the GPU, or the computer's), the computer's `ram`.
 
-    `ram` is None where the system does not tell.
+    `ram` is None where the system does not tell; `gpus` is how many there are.
     """
 
     device: str
     name: str
     memory: int | None
     ram: int | None
+    gpus: int = 0
 
 
 def this_machine(device: str | None = None) -> Machine:
-    """The GPU with the most memory, or the CPU when there is none or `device` is "cpu"."""
+    """The first GPU, or the CPU when there is none or `device` is "cpu".
+
+    The first is the one that "cuda" means to torch and Warp; both order GPUs as the driver does, by speed or as
+    CUDA_VISIBLE_DEVICES says.
+    """
     ram = _ram()
     wp.init()
     gpus = [] if device == "cpu" else wp.get_cuda_devices()
     if not gpus:
         return Machine("cpu", f"CPU with {os.cpu_count() or 1} cores", ram, ram)
-    best = max(gpus, key=lambda gpu: gpu.total_memory)
-    return Machine("cuda", best.name, best.total_memory, ram)
+    return Machine("cuda", gpus[0].name, gpus[0].total_memory, ram, len(gpus))
 
 
 @cache

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -164,6 +165,15 @@ def test_this_machine_is_measured():
     machine = this_machine("cpu")
     assert machine.device == "cpu" and machine.ram > 1e9
     assert matmul_rate("cpu") > 1e8
+
+
+def test_the_gpu_that_is_described_is_the_one_that_engines_run_on(empty, licences, monkeypatch):
+    gpus = [SimpleNamespace(name=name, total_memory=size * 10**9) for name, size in (("A", 8), ("B", 80))]
+    monkeypatch.setattr("warp.get_cuda_devices", lambda: gpus)
+    machine = this_machine()
+    assert (machine.device, machine.name, machine.memory, machine.gpus) == ("cuda", "A", 8 * 10**9, 2)
+    text = engine_state("lyra2", None, empty, licences, machine).text
+    assert "A has 8.0 GB" in text and "CUDA_VISIBLE_DEVICES" in text
 
 
 def test_units():
