@@ -115,8 +115,9 @@ def _link_to_scene(scene: bpy.types.Scene, collection: bpy.types.Collection) -> 
     root[IS_ROOT] = True
     root.children.link(collection)
     for layer in scene.view_layers:
-        layer.update()  # in a new scene there is no layer collection before
-        _include(layer.layer_collection, collection)
+        # Asking for the active one brings the layer's collections up to date; a new scene's layer has none before.
+        if layer.active_layer_collection is not None:
+            _include(layer.layer_collection, collection)
 
 
 def _is_root(collection: bpy.types.Collection, scene: bpy.types.Scene) -> bool:
@@ -168,8 +169,7 @@ def choose(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
     bring(scene, empty)
     scene.lyra.world = empty
     for layer in scene.view_layers:
-        layer.update()  # its objects are those of before otherwise
-        active = layer.objects.active
+        active = layer.objects.active  # asking for it brings the layer's objects up to date
         # A linked object may have the same name.
         if empty in layer.objects[:] and (active is None or active.mode == "OBJECT"):
             for other in list(layer.objects.selected):
