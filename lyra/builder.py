@@ -261,8 +261,7 @@ def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) 
     with contextlib.closing(create_engine(world.engine, device, plan.options)) as engine:
         engine.announce([caption_for(plan.captions, plan.first_chunk + n) for n in range(done, total)])
         notes = _add_chunks(world, plan, engine, range(done, total), progress)
-    progress.update("video", 0.95)
-    world.write_walkthrough()
+    world.write_walkthrough(progress.part(0.95, 1))
     world.clear_plan()
     progress.update("done", 1.0)
     return notes

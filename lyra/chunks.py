@@ -15,6 +15,8 @@ from lyra.engines.base import DEFAULT_OPTIONS, EngineOptions
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 
+WATCHABLE = "frames.mp4"
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -37,6 +39,11 @@ class Chunk:
             raise InvalidInputError(
                 f"{folder / 'chunk.json'} is damaged ({error}); delete the folder {folder} and later ones."
             ) from error
+
+    @property
+    def watchable(self) -> Path:
+        """Its part of the walkthrough, encoded; the first chunk's begins with frame 0. Older worlds have none."""
+        return self.folder / WATCHABLE
 
     def load_trajectory(self) -> Trajectory:
         return Trajectory.load(self.folder / "trajectory.npz")

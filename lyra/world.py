@@ -18,14 +18,15 @@ from typing import get_origin, get_type_hints
 import numpy as np
 from PIL import Image
 
-from lyra import video
-from lyra.chunks import Chunk, Plan, read_arrays, read_json
+from lyra import video, walkthrough
+from lyra.chunks import WATCHABLE, Chunk, Plan, read_arrays, read_json
 from lyra.engines.base import ChunkFrames, EngineOptions, SeedView
 from lyra.errors import InvalidInputError
 from lyra.files import TEMPORARY_PREFIX, remove_partials, require_space, whole_file, whole_folder
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.geometry.views import View
 from lyra.locks import only_one
+from lyra.progress import SILENT, Progress
 
 FORMAT_VERSION = 1
 LOCK_FILE = ".lyra.lock"
@@ -250,8 +251,7 @@ class World:
 
     def seed_view(self) -> SeedView:
         data = read_arrays(self.folder / "seed.npz", "depth", "intrinsics")
-        with Image.open(self.folder / "seed.png") as image:
-            return SeedView(np.asarray(image.convert("RGB")), data["depth"], data["intrinsics"])
+        return SeedView(self._first_image(), data["depth"], data["intrinsics"])
 
     def trajectory(self) -> Trajectory:
         """The cameras of all frames, 1 + 80k."""
@@ -274,6 +274,7 @@ class World:
         with whole_folder(target) as folder:
             trajectory.save(folder / "trajectory.npz")
             video.write_lossless(folder / "frames.mkv", chunk.frames)
+            walkthrough.encode_part(folder / WATCHABLE, index, chunk.frames, self._first_image())
             np.savez(folder / "depth.npz", depth=chunk.depth.astype(np.float16))
             if chunk.state:
                 np.savez_compressed(folder / "state.npz", **chunk.state)
@@ -297,30 +298,32 @@ class World:
             raise InvalidInputError(
                 f"The world has {len(self.chunks)} chunks; it cannot be reverted to {chunks}."
             )
-        if chunks == len(self.chunks):
+        if chunks == len(self.chunks) and (self.walkthrough.exists() or not self.chunks):
             return
-        self.clear_plan()
+        if chunks < len(self.chunks):
+            self.clear_plan()
+            # First of all: when this is stopped, nothing may stand beside the world that shows what it has no longer.
+            self.walkthrough.unlink(missing_ok=True)
+            self.clear_results()
+        remove_partials(self.folder / "chunks")
         for chunk in reversed(self.chunks[chunks:]):
             # Renamed first: a chunk must never be half there.
             doomed = chunk.folder.with_name(f"{TEMPORARY_PREFIX}{chunk.folder.name}")
             chunk.folder.rename(doomed)
+            self.chunks.pop()
             shutil.rmtree(doomed)
-        del self.chunks[chunks:]
-        self.clear_results()
         self.write_walkthrough()
 
-    def write_walkthrough(self) -> None:
-        """Renders walkthrough.mp4 from the lossless chunks; a world of one frame has none."""
-        if not self.chunks:
+    def write_walkthrough(self, progress: Progress = SILENT) -> None:
+        """Writes walkthrough.mp4 of all chunks; a world of one frame has none. Raises CancelledError."""
+        if self.chunks:
+            walkthrough.write(self.walkthrough, self.chunks, self._first_image(), progress)
+        else:
             self.walkthrough.unlink(missing_ok=True)
-            return
-        with whole_file(self.walkthrough) as path:
-            video.write_walkthrough(path, self._images(), self.height, self.width)
 
-    def _images(self) -> Iterator[np.ndarray]:
-        yield self.seed_view().image
-        for chunk in self.chunks:
-            yield from chunk.load_frames()
+    def _first_image(self) -> np.ndarray:
+        with Image.open(self.folder / "seed.png") as image:
+            return np.asarray(image.convert("RGB"))
 
     def save_plan(self, plan: Plan) -> None:
         """Remembers the path under way: whoever holds the folder can resume an interrupted run."""

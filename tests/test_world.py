@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +18,7 @@ from lyra.builder import extend_world, reconstruct_world, resume_world
 from lyra.engines.base import ChunkFrames, SeedView
 from lyra.errors import DiskFullError, InUseError, InvalidInputError
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
+from lyra.progress import Progress
 from lyra.world import Plan, World, WorldSettings, new_id
 
 HEIGHT, WIDTH = 64, 96
@@ -105,8 +108,6 @@ def test_a_view_that_is_kept_does_not_keep_its_whole_chunk(world):
 
 
 def test_walkthrough_has_all_frames(world):
-    import av
-
     world.write_walkthrough()
     with av.open(str(world.walkthrough)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 161
@@ -120,8 +121,81 @@ def test_a_relative_folder_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
     frames = make_chunk(1).frames[:3]
     video.write_lossless(folder / "frames.mkv", frames)
     np.testing.assert_array_equal(video.read_lossless(folder / "frames.mkv"), frames)
-    video.write_walkthrough(folder / "walkthrough.mp4", frames, HEIGHT, WIDTH)
+    video.write_watchable(folder / "walkthrough.mp4", frames, HEIGHT, WIDTH)
     assert (folder / "walkthrough.mp4").stat().st_size > 0
+
+
+def frame_at(file, number):
+    """Frame `number` of a video and how many it has, as a player sees them that jumps there."""
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        container.seek(int(number / stream.average_rate / stream.time_base), stream=stream)
+        frames = {round(float(f.time * stream.average_rate)): f for f in container.decode(stream)}
+        assert stream.codec_context.color_range == 1 and stream.codec_context.colorspace == 1
+        return frames[number].to_ndarray(format="rgb24").astype(float), stream.frames
+
+
+def test_the_walkthrough_is_joined_from_what_the_chunks_hold(tmp_path, monkeypatch):
+    """Nothing is encoded twice; each frame is where it belongs, of worlds of older versions too."""
+    encoded = []
+    encode = video.write_watchable
+    monkeypatch.setattr(
+        video, "write_watchable", lambda path, *rest: (encoded.append(path), encode(path, *rest))
+    )
+    world = make_world(tmp_path / "world")
+    shade = np.repeat(np.arange(1, 161, dtype=np.uint8), HEIGHT * WIDTH * 3).reshape(2, 80, HEIGHT, WIDTH, 3)
+    for number, frames in enumerate(shade):
+        world.add_chunk(cameras(), replace(make_chunk(number), frames=frames), "", 0, 0)
+    world.write_walkthrough()
+    assert len(encoded) == 2
+    np.testing.assert_allclose(
+        frame_at(world.walkthrough, 0)[0].mean(), world.seed_view().image.mean(), atol=4
+    )
+    for number in (1, 17, 80, 81, 100, 160):
+        image, count = frame_at(world.walkthrough, number)
+        assert count == 161
+        np.testing.assert_allclose(image, number, atol=4, err_msg=str(number))
+    # One was made before chunks held their part of the video, the other one is cut off.
+    world.chunks[0].watchable.unlink()
+    part = world.chunks[1].watchable
+    part.write_bytes(part.read_bytes()[:-400])
+    told = []
+    world.write_walkthrough(Progress(lambda stage, fraction, _frame: told.append((stage, fraction))))
+    assert len(encoded) == 4 and frame_at(world.walkthrough, 160)[1] == 161
+    assert len(told) > 160 and told == sorted(told) and {stage for stage, _ in told} == {"video"}
+    world.revert(1)
+    assert len(encoded) == 4 and frame_at(world.walkthrough, 80)[1] == 81
+
+    # Encoded by another release of the encoder, or so that players would not know it: all anew.
+    world.add_chunk(cameras(), replace(make_chunk(1), frames=shade[1]), "", 0, 0)
+    encode(world.chunks[0].watchable, (np.zeros((48, 64, 3), np.uint8) for _ in range(81)), 48, 64)
+    world.write_walkthrough()
+    assert len(encoded) == 7
+    np.testing.assert_allclose(frame_at(world.walkthrough, 80)[0], 80, atol=4)
+
+
+def test_a_revert_that_was_stopped_is_finished_by_another(world, monkeypatch):
+    """And what is stopped leaves nothing that shows more than the world has."""
+    world.write_walkthrough()
+    (world.results / "splats.ply").write_bytes(b"x")
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    for place in ("lyra.world.shutil.rmtree", "lyra.world.walkthrough.write"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, stopped)
+            with pytest.raises(KeyboardInterrupt):
+                world.revert(1)
+        again = World.open(world.folder)
+        assert again.frames == 81
+        assert not again.walkthrough.exists() and not list(again.results.iterdir())
+    world.revert(1)
+    assert frame_at(world.walkthrough, 80)[1] == 81
+    assert not list((world.folder / "chunks").glob(".partial-*"))
+    before = world.walkthrough.stat().st_mtime_ns
+    world.revert(1)
+    assert world.walkthrough.stat().st_mtime_ns == before
 
 
 def test_revert_removes_chunks_and_what_was_made_of_them(world):
