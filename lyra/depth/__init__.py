@@ -19,6 +19,8 @@ from lyra.depth.learned import LearnedDepth
 from lyra.depth.picture import picture_notes
 from lyra.depth.relative import RelativeDepthFile
 from lyra.errors import EngineNotReadyError, InvalidInputError
+from lyra.hub.machine import Machine
+from lyra.hub.state import has_room
 
 CHOICES = ("auto", "builtin", "layout", *VARIANTS, depth_anything_3.ID)
 SCENES = ("auto", "outdoor", "indoor")
@@ -98,17 +100,22 @@ def create_window_estimator(
     *,
     weights: str | Path | None = None,
     scene: Scene = "auto",
+    machine: Machine | None = None,
 ) -> WindowDepthEstimator:
     """The estimator of windows of frames with known cameras; nothing is downloaded.
 
-    "auto" takes the first of Depth Anything 3, V2 Large and V2 Small that can run here; `device` as for
-    `create_estimator`. Raises InvalidInputError for an unknown choice, EngineNotReadyError when the chosen model, or
-    with "auto" none of them, can run.
+    "auto" takes the first of Depth Anything 3, V2 Large and V2 Small that can run here and, where `machine` is given,
+    has room on it; `device` as for `create_estimator`. Raises InvalidInputError for an unknown choice,
+    EngineNotReadyError when the chosen model, or with "auto" none of them, can run.
     """
     _check_choice(choice, scene)
     if choice == "auto":
         reasons = {name: _obstacle(name, False, weights, scene) for name in WINDOW_ORDER}
-        ready = [name for name, reason in reasons.items() if reason is None]
+        ready = [
+            name
+            for name, reason in reasons.items()
+            if reason is None and (machine is None or has_room(name, machine))
+        ]
         if not ready:
             raise EngineNotReadyError(
                 f"No depth model for generated frames can run here. {reasons[WINDOW_ORDER[-1]]}"

@@ -145,7 +145,7 @@ def plan(
     weights = weights or Weights()
     machine = machine or this_machine(device)
     wanted = needs(engine_id)
-    depth = depth_model(weights)
+    depth = depth_model(weights, machine)
     config = network_config(weights)
     download = sum(weights.missing_bytes(i) for i in wanted_items(engine_id, weights, depth))
     converted = weights.usable_conversion(engine_id)

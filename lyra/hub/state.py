@@ -7,7 +7,7 @@ from typing import Literal
 
 from lyra.hub.catalog import CHECKPOINT, DEPTH_MODELS, ENGINES, item, needs
 from lyra.hub.licences import AcceptedLicences
-from lyra.hub.machine import Machine, this_machine
+from lyra.hub.machine import PLANNED_SHARE, Machine, this_machine
 from lyra.hub.network import CONFIG, NetworkConfig
 from lyra.hub.packages import missing_packages
 from lyra.hub.units import bytes_text
@@ -54,10 +54,22 @@ def network_config(weights: Weights) -> NetworkConfig:
     return NetworkConfig.beside(place) if place.is_dir() else NetworkConfig()
 
 
-def depth_model(weights: Weights) -> str:
-    """The best depth model that is whole and whose package is there, else the one to fetch."""
+def has_room(depth: str, machine: Machine) -> bool:
+    """Whether the GPU's memory is large enough for a depth model at work; a CPU is never too small.
+
+    Of what the GPU has, not of what is free: another model gives other depth, so that a world could not be resumed.
+    """
+    memory = max(item(i).memory for i in needs(depth).items)
+    return machine.device != "cuda" or memory <= PLANNED_SHARE * machine.memory
+
+
+def depth_model(weights: Weights, machine: Machine | None = None) -> str:
+    """The best depth model that is whole, has its package and has room on `machine`, else the one to fetch."""
+    machine = machine or this_machine()
     usable = (
-        n.id for n in DEPTH_MODELS.values() if not weights.missing(n.id) and not missing_packages(n.packages)
+        n.id
+        for n in DEPTH_MODELS.values()
+        if not weights.missing(n.id) and not missing_packages(n.packages) and has_room(n.id, machine)
     )
     return next(usable, DEFAULT_DEPTH)
 
@@ -85,7 +97,7 @@ def engine_state(
     weights, licences = weights or Weights(), licences or AcceptedLicences()
     machine = machine or this_machine(device)
     wanted = needs(engine_id)
-    depth = depth_model(weights)
+    depth = depth_model(weights, machine)
     missing = wanted_items(engine_id, weights, depth)
     size = sum(weights.missing_bytes(i) for i in missing)
     unaccepted = licences.missing((*wanted.licences, *needs(depth).licences))

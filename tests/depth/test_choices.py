@@ -14,6 +14,7 @@ from lyra.depth import (
 )
 from lyra.depth.base import DepthEstimate
 from lyra.errors import EngineNotReadyError, InvalidInputError
+from lyra.hub.machine import Machine
 
 from . import package_3
 from .views import INTRINSICS, SIZE, camera
@@ -70,6 +71,9 @@ def test_windows_take_the_best_there_is(bare, monkeypatch):
     assert create_window_estimator().id == "depth-anything-v2-large"
     package_3.install(monkeypatch)
     assert create_window_estimator().id == "depth-anything-3"
+    for gigabytes, best in ((32, "depth-anything-3"), (24, "depth-anything-v2-large")):
+        gpu = Machine("cuda", "GPU", gigabytes * 10**9, None)
+        assert create_window_estimator(machine=gpu).id == best
     assert create_estimator("depth-anything-3").id == "depth-anything-3"
     assert create_estimator("auto").id == "depth-anything-v2"
 

@@ -99,6 +99,9 @@ def test_the_best_depth_model_that_is_there_is_taken(weights, licences, with_pac
         (place / name).write_bytes(b"{}")
     state = engine_state("lyra2", None, weights, licences, H200)
     assert state.depth == "depth-anything-3"
+    # One without room on the GPU is not taken.
+    small = Machine("cuda", "GPU", 24 * 10**9, None)
+    assert engine_state("lyra2", None, weights, licences, small).depth == "depth-anything-v2"
     assert engine_state("lyra2", None, weights, AcceptedLicences(weights.root), H200).licences == (
         "nvidia-lyra-2.0",
         "cc-by-nc-4.0",

@@ -22,6 +22,7 @@ from lyra.engines.lyra2.vae import load_vae
 from lyra.engines.lyra2.weights import load_transformer
 from lyra.hub import Weights
 from lyra.hub.catalog import FRAME_HW, needs
+from lyra.hub.machine import this_machine
 from lyra.hub.network import CONFIG, NetworkConfig
 from lyra.hub.planning import model_bytes
 
@@ -65,7 +66,7 @@ def load_components(
     loras = {weights.path("lyra2-distillation"): DISTILLATION_STRENGTH} if distilled else {}
     if settings.styles:
         loras |= {weights.path(item): settings.styles for item in needs("lyra2-styles").items}
-    depth = create_window_estimator(device=device.type)
+    depth = create_window_estimator(device=device.type, machine=this_machine(device.type))
     footprint = footprint_of(weights, network_folder(weights, None, bool(loras)), depth.id, FRAME_HW)
     placement = Placement(settings.memory_mode or "resident")
     if cuda:

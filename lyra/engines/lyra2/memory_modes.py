@@ -19,6 +19,7 @@ import torch
 from lyra.engines.base import MEMORY_MODES
 from lyra.engines.lyra2.allocation import give_back, give_back_device, is_out_of_memory, pin, unpin
 from lyra.errors import EngineNotReadyError
+from lyra.hub.machine import PLANNED_SHARE
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -28,8 +29,6 @@ DESCRIPTIONS = {
     "fp8": "the network on the GPU with weights in 8 bits",
     "offload": "the network brought to the GPU block by block",
 }
-# Of the device's free memory, this share is planned with: allocators lose some to fragments.
-PLANNED_SHARE = 0.92
 # Blocks that are on the device at once when they are brought one by one: one computes, one comes, one goes.
 OFFLOADED_BLOCKS = 3
 
@@ -92,24 +91,30 @@ class Footprint:
 
     def needed(self, placement: Placement) -> int:
         """Bytes on the device at the peak of a chunk."""
-        network = {
+        kept = self._network(placement) if placement.together or placement.mode == "offload" else 0
+        return max(self.sampling(placement), kept + self.stage)
+
+    def sampling(self, placement: Placement) -> int:
+        """Bytes on the device while the network computes."""
+        step = self._network(placement) + self.chunk + self.branch * (2 if placement.batched else 1)
+        return step + (self.others if placement.together else 0)
+
+    def _network(self, placement: Placement) -> int:
+        return {
             "resident": self.weights,
             "fp8": self.weights // 2 + self.block,
             "offload": OFFLOADED_BLOCKS * self.block,
         }[placement.mode]
-        step = network + self.chunk + self.branch * (2 if placement.batched else 1)
-        kept = network if placement.together or placement.mode == "offload" else 0
-        return max(step + (self.others if placement.together else 0), kept + self.stage)
 
 
 def choose_placement(footprint: Footprint, free: int, mode: str | None = None) -> Placement:
     """The fastest placement that fits into `free` bytes, of `mode` when it is given.
 
-    Where none fits, the one that needs least: estimates may be wrong, and the way down is guarded.
+    Where none fits, the one whose network needs least: estimates may be wrong, and the way down is guarded.
     """
     candidates = [placement for placement in LADDER if mode in (None, placement.mode)]
     fitting = [p for p in candidates if footprint.needed(p) <= PLANNED_SHARE * free]
-    return fitting[0] if fitting else min(candidates, key=footprint.needed)
+    return fitting[0] if fitting else min(candidates, key=footprint.sampling)
 
 
 @runtime_checkable
@@ -180,8 +185,9 @@ class DeviceMemory:
         """Enters the next placement that needs less. Raises EngineNotReadyError when there is none."""
         smaller = LADDER[LADDER.index(self.placement) + 1 :]
         if self.footprint is not None:
-            now = self.footprint.needed(self.placement)
-            smaller = [placement for placement in smaller if self.footprint.needed(placement) < now]
+            # Not of the whole chunk: where another model needs the most, that is the same in every placement.
+            now = self.footprint.sampling(self.placement)
+            smaller = [placement for placement in smaller if self.footprint.sampling(placement) < now]
         if not smaller:
             raise EngineNotReadyError(
                 f"The memory of {self.device} is not enough even with {self.placement} ({reason}). "

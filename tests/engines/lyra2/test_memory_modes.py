@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,16 @@ GUIDED = Lyra2Settings("unipc", steps=2, guidance=3.0)
 )
 def test_the_fastest_placement_that_fits_is_chosen(free, mode, expected):
     assert choose_placement(PUBLISHED, free * GB, mode) == expected
+
+
+@pytest.mark.parametrize("free", [16, 24])
+def test_another_model_that_does_not_fit_leaves_the_network_a_way_down(free):
+    """26 GB are what Depth Anything 3 takes."""
+    large = replace(PUBLISHED, stage=26 * GB)
+    assert choose_placement(large, free * GB) == LADDER[-1]
+    memory = DeviceMemory({"transformer": torch.nn.Linear(1, 1)}, torch.device("cpu"), LADDER[0], large)
+    memory.step_down("full")
+    assert memory.placement == LADDER[1]
 
 
 def test_needs_shrink_down_the_ladder_of_one_mode():
@@ -148,7 +159,7 @@ def test_the_way_down_skips_what_needs_as_much():
     needs = {Placement("resident", True, True): 5, Placement("resident", False, False): 3}
 
     class Known:
-        def needed(self, placement):
+        def sampling(self, placement):
             return needs.get(placement, 5)
 
     models = {"transformer": torch.nn.Linear(1, 1)}
