@@ -20,7 +20,7 @@ from .wire import Body, NoAnswerError, Reply
 
 # Files are sent or written before the answer comes.
 LONG_PATIENCE = 120.0
-# What is left of the walkthrough is encoded anew before the answer comes.
+# What is left of the walkthrough is joined before the answer comes; that of an older world is encoded anew.
 REVERT_PATIENCE = 600.0
 
 # What a request for a new world is about, in place of the world's id.
