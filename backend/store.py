@@ -110,7 +110,7 @@ class JobStore:
                 raise
             raise StartError(
                 f"The worlds folder {file.parents[1]} is in use by another running backend; "
-                "connect to that one, stop it, or give another folder with --worlds."
+                "connect to that one, stop it, or choose another folder (--worlds, in Blender the preferences' Worlds Folder)."
             ) from error
         except sqlite3.DatabaseError as error:
             self._connection.close()
