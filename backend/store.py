@@ -110,7 +110,8 @@ class JobStore:
                 raise
             raise StartError(
                 f"The worlds folder {file.parents[1]} is in use by another running backend; "
-                "connect to that one, stop it, or choose another folder (--worlds, in Blender the preferences' Worlds Folder)."
+                "connect to that one, stop it, or choose another folder (--worlds; in Blender's preferences: Worlds "
+                "Folder)."
             ) from error
         except sqlite3.DatabaseError as error:
             self._connection.close()
