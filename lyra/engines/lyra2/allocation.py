@@ -17,9 +17,12 @@ OUT_OF_MEMORY = (
 )
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that the device's memory ran out."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+def out_of_memory(error: RuntimeError) -> str | None:
+    """The first line of an error that says that the device's memory ran out; None for any other."""
+    text = str(error)
+    if not isinstance(error, torch.OutOfMemoryError) and not any(words in text for words in OUT_OF_MEMORY):
+        return None
+    return text.splitlines()[0] if text else "no more memory"
 
 
 def pin(module: torch.nn.Module) -> None:

@@ -14,7 +14,7 @@ from lyra.engines.lyra2.allocation import give_back
 from lyra.engines.lyra2.clip import ClipImageEncoder
 from lyra.engines.lyra2.encoders import ImageEncoder, TextEncoder
 from lyra.engines.lyra2.history import Vae
-from lyra.engines.lyra2.memory_modes import Footprint, Placement, choose_placement
+from lyra.engines.lyra2.memory_modes import Footprint, Placement, choose_placement, load_with_room
 from lyra.engines.lyra2.noise import NoiseSource, SeededNoise
 from lyra.engines.lyra2.settings import Lyra2Settings
 from lyra.engines.lyra2.text import Umt5TextEncoder
@@ -34,7 +34,7 @@ class Lyra2Components:
     """Everything that makes numbers; any part can be another one with the same interface.
 
     `transformer` is a `Lyra2Transformer3DModel`. `placement` says where the models lie at first, `footprint` what they
-    need, so that the engine knows where to go when memory runs out.
+    need, so that the engine knows where to go when memory runs out; `notes` what the user should know of the loading.
     """
 
     transformer: Any
@@ -45,6 +45,7 @@ class Lyra2Components:
     noise: NoiseSource
     placement: Placement = field(default_factory=Placement)
     footprint: Footprint | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load_components(
@@ -53,7 +54,7 @@ def load_components(
     """The published parts from the weights folder: in bfloat16 on a GPU, in float32 on a CPU.
 
     Encoders load themselves when they are first used. Raises EngineNotReadyError that names the command to run where
-    something is missing, InvalidInputError for damaged files.
+    something is missing, and where memory runs out in the last of the modes; InvalidInputError for damaged files.
     """
     weights = weights or Weights()
     cuda = device.type == "cuda"
@@ -73,24 +74,30 @@ def load_components(
         # An engine that failed or was stopped was closed while its error still held on to the network.
         give_back(device)
         placement = choose_placement(footprint, torch.cuda.mem_get_info(device)[0], settings.memory_mode)
-    transformer = load_transformer(
-        network_folder(weights, placement.mode, bool(loras)),
-        dtype,
-        "cpu" if placement.mode == "offload" else device,
-        loras,
-        float8=placement.mode == "fp8",
-    )
+
+    def load(place: Placement) -> tuple[Any, Vae]:
+        network = load_transformer(
+            network_folder(weights, place.mode, bool(loras)),
+            dtype,
+            "cpu" if place.mode == "offload" else device,
+            loras,
+            float8=place.mode == "fp8",
+        )
+        return network, load_vae(vae_folder, dtype, device)
+
+    (transformer, vae), placement, notes = load_with_room(load, placement, footprint, device)
     if settings.compile:
         transformer.compile_repeated_blocks()
     return Lyra2Components(
         transformer=transformer,
-        vae=load_vae(vae_folder, dtype, device),
+        vae=vae,
         text_encoder=Umt5TextEncoder(text_folder.parent, negative, dtype, device, resident=True),
         image_encoder=ClipImageEncoder(image_folder.parent, torch.float16 if cuda else torch.float32, device),
         depth=depth,
         noise=SeededNoise(),
         placement=placement,
         footprint=footprint,
+        notes=notes,
     )
 
 

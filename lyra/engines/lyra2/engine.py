@@ -11,7 +11,7 @@ import torch
 
 from lyra.depth.align import DepthAligner
 from lyra.engines.base import ChunkFrames, SeedView
-from lyra.engines.lyra2.allocation import is_out_of_memory
+from lyra.engines.lyra2.allocation import out_of_memory
 from lyra.engines.lyra2.components import Lyra2Components
 from lyra.engines.lyra2.conditioning import Cameras, Conditioner, Conditioning
 from lyra.engines.lyra2.denoiser import Denoiser
@@ -79,6 +79,7 @@ class Lyra2Engine:
             components.placement,
             components.footprint,
         )
+        self.models.notes.extend(components.notes)
         self.conditioner = Conditioner(
             self.layout, self.device, components.transformer.dtype, self.settings.retrieval_views
         )
@@ -265,7 +266,7 @@ class Lyra2Engine:
         try:
             frames, _ = self.parts.vae.decode(clean[:, :, middle : middle + 1])
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            if out_of_memory(error) is None:
                 raise
             self.shows_previews = False
             self.models.notes.append(

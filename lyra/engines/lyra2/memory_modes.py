@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from lyra.engines.base import MEMORY_MODES
-from lyra.engines.lyra2.allocation import give_back, give_back_device, is_out_of_memory, pin, unpin
+from lyra.engines.lyra2.allocation import give_back, give_back_device, out_of_memory, pin, unpin
 from lyra.errors import EngineNotReadyError
 from lyra.hub.machine import PLANNED_SHARE
 
@@ -117,6 +117,40 @@ def choose_placement(footprint: Footprint, free: int, mode: str | None = None) -
     return fitting[0] if fitting else min(candidates, key=footprint.sampling)
 
 
+def load_with_room(
+    load: Callable[[Placement], Result], placement: Placement, footprint: Footprint, device: torch.device
+) -> tuple[Result, Placement, tuple[str, ...]]:
+    """What `load` gives for `placement`, or for one of the next mode whenever the device's memory runs out.
+
+    With it the placement that it was, and notes for the user. Raises EngineNotReadyError when there is no next mode.
+    """
+    notes: list[str] = []
+    while True:
+        try:
+            return load(placement), placement, tuple(notes)
+        except RuntimeError as error:
+            reason = out_of_memory(error)
+            if reason is None:
+                raise
+        # As in `DeviceMemory.attempt`: not before the error has let go of what was loaded.
+        give_back(device)
+        smaller = MEMORY_MODES[MEMORY_MODES.index(placement.mode) + 1 :]
+        if not smaller:
+            raise _not_enough(device, placement, reason)
+        # Of a mode it makes no difference to loading what takes turns.
+        placement = choose_placement(footprint, torch.cuda.mem_get_info(device)[0], smaller[0])
+        note = f"The memory of {device} ran out while models were loaded; going on with {placement}."
+        _log.warning("%s (%s)", note, reason)
+        notes.append(note)
+
+
+def _not_enough(device: torch.device, placement: Placement, reason: str) -> EngineNotReadyError:
+    return EngineNotReadyError(
+        f"The memory of {device} is not enough even with {placement} ({reason}). "
+        "Close other programs that use the GPU, make the world smaller, or use the engine 'preview'."
+    )
+
+
 @runtime_checkable
 class Releasable(Protocol):
     """A model that gives its memory back and loads itself again when it is needed."""
@@ -169,10 +203,10 @@ class DeviceMemory:
             try:
                 return work()
             except RuntimeError as error:
-                if not is_out_of_memory(error):
+                reason = out_of_memory(error)
+                if reason is None:
                     raise
                 of_torch = isinstance(error, torch.OutOfMemoryError)
-                reason = str(error).splitlines()[0] if str(error) else "no more memory"
             # Only here: while the error is handled, its traceback keeps the tensors of the failed work alive.
             if of_torch or given_back:
                 self.step_down(reason)
@@ -189,10 +223,7 @@ class DeviceMemory:
             now = self.footprint.sampling(self.placement)
             smaller = [placement for placement in smaller if self.footprint.sampling(placement) < now]
         if not smaller:
-            raise EngineNotReadyError(
-                f"The memory of {self.device} is not enough even with {self.placement} ({reason}). "
-                "Close other programs that use the GPU, make the world smaller, or use the engine 'preview'."
-            )
+            raise _not_enough(self.device, self.placement, reason)
         self._enter(smaller[0])
         note = f"The memory of {self.device} ran out; going on with {self.placement}."
         _log.warning("%s (%s)", note, reason)

@@ -10,8 +10,9 @@ from PIL import Image  # noqa: E402
 from lyra.builder import create_world, extend_world, resume_world  # noqa: E402
 from lyra.engines import available_engines, create_engine  # noqa: E402
 from lyra.engines.base import EngineOptions  # noqa: E402
-from lyra.engines.lyra2 import components  # noqa: E402
+from lyra.engines.lyra2 import components, memory_modes  # noqa: E402
 from lyra.engines.lyra2.components import load_components, network_folder  # noqa: E402
+from lyra.engines.lyra2.engine import Lyra2Engine  # noqa: E402
 from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
 from lyra.engines.lyra2.vae import load_vae  # noqa: E402
@@ -113,7 +114,8 @@ def gpu(ready, monkeypatch):
         return load_transformer(folder, dtype, CPU, loras, float8=float8)
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", measured)
-    monkeypatch.setattr(components, "give_back", lambda device: done.append("given back"))
+    for module in (components, memory_modes):
+        monkeypatch.setattr(module, "give_back", lambda device: done.append("given back"))
     monkeypatch.setattr(components, "load_transformer", load_network)
     monkeypatch.setattr(components, "load_vae", lambda folder, dtype, device: load_vae(folder, dtype, CPU))
     return done
@@ -123,6 +125,40 @@ def test_what_an_engine_before_left_behind_is_given_back_before_memory_is_measur
     parts = load_components(Lyra2Settings(), torch.device("cuda"), ready)
     assert parts.placement == Placement()
     assert gpu == ["given back", "measured", "cuda"]
+
+
+def out_of_room(monkeypatch, *full):
+    """Memory runs out where `full`, as the stand-in for a GPU calls them, is loaded."""
+    load = components.load_transformer
+
+    def crowded(folder, dtype, device, loras, float8):
+        network = load(folder, dtype, device, loras, float8)
+        if ("8 bits" if float8 else str(device)) in full:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of it.")
+        return network
+
+    monkeypatch.setattr(components, "load_transformer", crowded)
+
+
+def test_the_next_mode_is_loaded_where_memory_runs_out(ready, gpu, monkeypatch):
+    out_of_room(monkeypatch, "cuda", "8 bits")
+    parts = load_components(Lyra2Settings(memory_mode="resident"), torch.device("cuda"), ready)
+    assert [step for step in gpu if step != "measured"] == [
+        "given back", "cuda", "given back", "8 bits", "given back", "cpu",
+    ]  # fmt: skip
+    assert parts.placement == Placement("offload")
+    assert ["in 8 bits" in note for note in parts.notes] == [True, False] and "block by block" in parts.notes[
+        1
+    ]
+    assert Lyra2Engine(parts).models.taken_notes() == parts.notes
+
+
+def test_memory_that_is_not_enough_for_any_mode_is_said(ready, gpu, monkeypatch):
+    out_of_room(monkeypatch, "cuda", "8 bits", "cpu")
+    with pytest.raises(
+        EngineNotReadyError, match=r"even with.*block by block \(CUDA out of.*GiB\.\)\. Close"
+    ):
+        load_components(Lyra2Settings(), torch.device("cuda"), ready)
 
 
 def test_engines_say_whether_they_are_ready(ready):
