@@ -181,12 +181,15 @@ def test_models_that_take_turns_are_let_go():
 
 def test_nothing_holds_the_models_when_memory_is_given_back(monkeypatch):
     engine = Lyra2Engine(tiny_parts(placement=Placement("offload", False, True)), GUIDED)
-    network, given_back = weakref.ref(engine.parts.transformer), []
-    monkeypatch.setattr(
-        memory_modes, "give_back", lambda device: given_back.append(gc.collect() and network())
-    )
+    network, held = weakref.ref(engine.parts.transformer), []
+
+    def looked_at(device):
+        gc.collect()
+        held.append(network() is not None)
+
+    monkeypatch.setattr(memory_modes, "give_back", looked_at)
     engine.close()
-    assert given_back == [None]
+    assert held == [False]
 
 
 class Crowded:
