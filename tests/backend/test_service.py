@@ -165,7 +165,8 @@ def test_a_killed_service_leaves_jobs_interrupted_and_no_worker_behind(tmp_path)
     for job in (running, waiting):
         assert service.job(job["id"])["state"] == "interrupted"
     assert service.job(running["id"])["sequence"] > last["sequence"]
-    assert service.job(running["id"])["progress"] == last["progress"]
+    # It worked on between that look and its end.
+    assert last["progress"] <= service.job(running["id"])["progress"] < 1
     events = service.client.get(f"/v1/jobs/{running['id']}/events", params={"after": last["sequence"]}).json()
     assert [event["state"] for event in events] == ["interrupted"]
     assert service.client.post(f"/v1/jobs/{running['id']}/resume").status_code == 202
