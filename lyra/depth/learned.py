@@ -1,9 +1,9 @@
 """The built-in depth: the project's own network, its weights in the package, run with NumPy alone.
 
-The picture is shrunk to two working sizes and read in both, each also mirrored: small for how things stand to each
-other, which the network knows best at the size it was mostly trained on, and large for detail alone (as Miangoleh et
-al. 2021 join readings of two sizes). The result is drawn to the picture's edges. Lens and scale are the network's
-guesses too. How it was trained and where it fails: weights/MODEL_CARD.md.
+The picture is shrunk to several working sizes and read in each, also mirrored: small for the lens and for how things
+stand to each other, which the network knows best at the sizes it was mostly trained on, and large for detail alone (as
+Miangoleh et al. 2021 join readings of two sizes). The result is drawn to the picture's edges. The scale is the
+network's guess too. How it was trained and where it fails: weights/MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from lyra.depth.network import EPSILON, DepthNetwork, Prediction
 from lyra.depth.network_detail import drawn_to_edges, resized
 
 WEIGHTS = Path(__file__).with_name("weights") / "depth.safetensors"
-# Pixels that the network sees, about 96 x 160 and 192 x 336, and the shortest and longest side it is given.
-WHOLE_PIXELS, DETAIL_PIXELS = 15_360, 64_000
+# Pixels that the network sees, about 80 x 128 to 112 x 208 and 192 x 336; the shortest and longest side it is given.
+WHOLE_PIXELS, DETAIL_PIXELS = (10_000, 15_360, 24_000), 64_000
 SHORTEST, LONGEST = 64, 640
 # What is finer than this share of the longer side (standard deviation of a Gaussian) is detail.
 DETAIL = 0.03
@@ -85,19 +85,20 @@ def working_size(size_hw: tuple[int, int], stride: int, pixels: int = DETAIL_PIX
 def _seen(network: DepthNetwork, image: np.ndarray) -> tuple[Prediction, np.ndarray, np.ndarray]:
     """What the network says of a picture, of the detail's size, how far its readings are apart in log depth, and the
     picture in that size."""
-    rough, _ = _readings(network, image, WHOLE_PIXELS)
+    rough = [p for pixels in WHOLE_PIXELS for p in _readings(network, image, pixels)[0]]
     fine, small = _readings(network, image, DETAIL_PIXELS)
-    readings = [*rough, *fine]
     size = small.shape[:2]
-    whole, detail = (np.mean([resized(p.log_inverse, size) for p in part], 0) for part in (rough, fine))
-    joined = detail - ndimage.gaussian_filter(detail - whole, DETAIL * max(size))
-    mean = Prediction(
-        joined,
-        np.mean([resized(p.sky, size) for p in readings], 0),
-        float(np.exp(np.mean([np.log(p.focal) for p in readings]))),
-        float(np.exp(np.mean([np.log(p.median) for p in readings]))),
+    rough_depth, fine_depth = (
+        np.stack([resized(p.log_inverse, size) for p in part]) for part in (rough, fine)
     )
-    return mean, np.ptp([resized(p.log_inverse, size) for p in readings], 0), small
+    whole, detail = rough_depth.mean(0), fine_depth.mean(0)
+    mean = Prediction(
+        detail - ndimage.gaussian_filter(detail - whole, DETAIL * max(size)),
+        np.mean([resized(p.sky, size) for p in (*rough, *fine)], 0),
+        float(np.exp(np.mean([np.log(p.focal) for p in rough]))),
+        float(np.exp(np.mean([np.log(p.median) for p in rough]))),
+    )
+    return mean, 2 * np.concatenate([rough_depth, fine_depth]).std(0), small
 
 
 def _readings(network: DepthNetwork, image: np.ndarray, pixels: int) -> tuple[list[Prediction], np.ndarray]:
