@@ -21,11 +21,11 @@ from lyra.depth.network import EPSILON, DepthNetwork, Prediction
 from lyra.depth.network_detail import drawn_to_edges, resized
 
 WEIGHTS = Path(__file__).with_name("weights") / "depth.safetensors"
-# Pixels that the network sees, about 80 x 128 to 112 x 208 and 192 x 336; the shortest and longest side it is given.
-WHOLE_PIXELS, DETAIL_PIXELS = (10_000, 15_360, 24_000), 64_000
+# Pixels that the network sees, about 96 x 160, 128 x 224 and 192 x 336; the shortest and longest side it is given.
+WHOLE_PIXELS, DETAIL_PIXELS = (15_360, 28_672), 64_000
 SHORTEST, LONGEST = 64, 640
 # What is finer than this share of the longer side (standard deviation of a Gaussian) is detail.
-DETAIL = 0.03
+DETAIL = 0.06
 # Steps in log depth, and in the probability of sky, from which edges are drawn.
 EDGE_STEP, SKY_STEP = 0.15, 0.3
 # Nothing that is no sky is farther than this, or nearer than that, in units of the median depth.
