@@ -50,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that learn together on the CPU, each with a batch of its own: one for every core (1)",
     )
     parser.add_argument(
+        "--cooldown",
+        type=float,
+        default=0.15,
+        metavar="SHARE",
+        help="share of this run, at its end, in which the learning rate falls to nothing (0.15)",
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="where the pictures' seeds begin (0)"
     )
 
@@ -66,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
     for name, count in least.items():
         if getattr(options, name) < count:
             raise InvalidInputError(f"--{name} is {getattr(options, name)}; at least {count} is needed.")
+    if not 0 <= options.cooldown <= 1:
+        raise InvalidInputError(f"--cooldown is {options.cooldown}; it is a share, from 0 to 1.")
     require_packages(["torch"], "depth", "Training")
     import torch
 
@@ -77,7 +86,12 @@ def run(options: argparse.Namespace) -> int:
     from lyra.training.depth_trainer import Settings
 
     budget = Budget(options.steps, options.minutes)
-    settings = Settings(pixels=options.batch * 96 * 160, workers=options.workers, processes=options.processes)
+    settings = Settings(
+        pixels=options.batch * 96 * 160,
+        cooldown=options.cooldown,
+        workers=options.workers,
+        processes=options.processes,
+    )
     with progress_bar() as progress:
         train(
             options.out,

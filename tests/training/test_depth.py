@@ -160,6 +160,19 @@ def test_what_cannot_be_done_is_said(tmp_path):
         train(tmp_path, Budget(steps=1))
 
 
+def test_the_command_hands_on_how_the_run_is_made(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr("lyra.training.depth.train", lambda out, budget, **rest: made.append((budget, rest)))
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    line = "depth --minutes 27 --cooldown 0.6 --batch 3 --processes 2 --resume --out"
+    assert run(parser.parse_args([*line.split(), str(tmp_path)])) == 0
+    ((budget, rest),) = made
+    settings = rest["settings"]
+    assert budget == Budget(minutes=27) and rest["resume"] and settings.cooldown == 0.6
+    assert settings.pixels == 3 * 96 * 160 and settings.processes == 2
+
+
 def test_the_command_asks_how_long_and_on_what(tmp_path):
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers())
@@ -173,6 +186,8 @@ def test_the_command_asks_how_long_and_on_what(tmp_path):
         run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--batch", "1"]))
     with pytest.raises(InvalidInputError, match="--processes is 0; at least 1"):
         run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--processes", "0"]))
+    with pytest.raises(InvalidInputError, match=r"--cooldown is 1\.5; it is a share"):
+        run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--cooldown", "1.5"]))
     if not torch.cuda.is_available():
         with pytest.raises(EngineNotReadyError, match="sees no CUDA device"):
             run(parser.parse_args(["depth", "--out", str(tmp_path), "--steps", "3", "--device", "cuda"]))

@@ -153,7 +153,10 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise InvalidInputError(f"There is no tokenizer at {path}; {REPAIR}")
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # The library has no exception of its own.
+    except Exception as error:
+        # The library raises this very class and none of its own; whatever is more than that is no damaged file.
+        if type(error) is not Exception:
+            raise
         raise InvalidInputError(f"{path} is no tokenizer: {error}; {REPAIR}") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(TEXT_TOKENS)

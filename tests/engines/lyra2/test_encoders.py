@@ -258,6 +258,18 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
             load_tokenizer(path)
 
 
+def test_what_is_no_fault_of_the_tokenizer_s_file_is_not_blamed_on_it(tmp_path, monkeypatch):
+    class Library:
+        @staticmethod
+        def from_file(path):
+            raise MemoryError
+
+    (tmp_path / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr("lyra.engines.lyra2.text.Tokenizer", Library)
+    with pytest.raises(MemoryError):
+        load_tokenizer(tmp_path / "tokenizer.json")
+
+
 @pytest.fixture(scope="module")
 def frame():
     return torch.rand(1, 3, 64, 96, generator=torch.manual_seed(0)) * 2 - 1
