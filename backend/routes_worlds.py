@@ -23,7 +23,8 @@ from backend.validation import check_captions, check_options, checked_path, requ
 from backend.worlds import resource
 from lyra.errors import InvalidInputError
 from lyra.files import disk_full_explained
-from lyra.world import World, new_id
+from lyra.world import World
+from lyra.world_settings import new_id
 
 SETTINGS_BYTES = 64 * 1024
 _UPLOAD_SCHEMA = {

@@ -13,7 +13,8 @@ from backend.errors import NotFoundError
 from backend.seeding import damaged_resource
 from lyra.errors import InUseError, InvalidInputError
 from lyra.files import remove_partials
-from lyra.world import ID_PATTERN, World, no_other_process
+from lyra.world import World, no_other_process
+from lyra.world_settings import ID_PATTERN
 
 log = logging.getLogger("backend.worlds")
 

@@ -20,8 +20,10 @@ from lyra.files import require_place, require_space, whole_file
 from lyra.geometry.cameras import CHUNK_FRAMES, MAX_FRAMES, Trajectory
 from lyra.images import fit, load_image
 from lyra.metres import copy_in_metres
+from lyra.plan import Plan
 from lyra.progress import SILENT, Progress
-from lyra.world import BYTES_PER_PIXEL, Plan, World, WorldSettings, new_id, now, require_new_folder
+from lyra.world import BYTES_PER_PIXEL, World, require_new_folder
+from lyra.world_settings import WorldSettings, new_id, now
 
 MAX_SEED_POINTS = 200_000
 EXPORT_ITEMS = ("splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz")

@@ -1,4 +1,4 @@
-"""What lies in a world folder besides its first frame: chunks, the path under way, and how their files are read."""
+"""The chunks of a world folder, and how the files of a world are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from lyra import video
-from lyra.engines.base import DEFAULT_OPTIONS, EngineOptions
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 
@@ -60,20 +59,6 @@ class Chunk:
         """What the engine left for `restore`; empty when it left nothing."""
         path = self.folder / "state.npz"
         return read_arrays(path) if path.exists() else {}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A path under way: the whole prepared `trajectory` (1 + 80k), from chunk `first_chunk` (from 0) on.
-
-    `options` are what the user chose of the engine.
-    """
-
-    trajectory: Trajectory
-    first_chunk: int
-    captions: dict[int, str]
-    seed: int
-    options: EngineOptions = DEFAULT_OPTIONS
 
 
 def read_json(path: Path, optional: bool = False) -> dict | None:

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
-import re
-import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import get_origin, get_type_hints
 
 import numpy as np
 from PIL import Image
 
 from lyra import video, walkthrough
-from lyra.chunks import WATCHABLE, Chunk, Plan, read_arrays, read_json
-from lyra.engines.base import ChunkFrames, EngineOptions, SeedView
+from lyra.chunks import WATCHABLE, Chunk, read_arrays, read_json
+from lyra.engines.base import ChunkFrames, SeedView
 from lyra.errors import InvalidInputError
 from lyra.files import TEMPORARY_PREFIX, remove_partials, require_space, whole_file, whole_folder
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
-from lyra.geometry.views import View
 from lyra.locks import only_one
+from lyra.plan import Plan
 from lyra.progress import SILENT, Progress
+from lyra.world_settings import WorldSettings, now
+from lyra.world_views import WorldViews
 
-FORMAT_VERSION = 1
 LOCK_FILE = ".lyra.lock"
-ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
 # Frames as FFV1 take at most about 2 bytes a pixel and depth takes 2.
 BYTES_PER_PIXEL = 4
 MAX_SCALE = 1e6
@@ -47,44 +43,6 @@ def require_new_folder(folder: Path) -> None:
 def no_other_process(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Holds a world folder's lock for a block. Raises InUseError while another process works on the world."""
     return only_one(folder / LOCK_FILE, f"Work on the world {folder}")
-
-
-@dataclass(frozen=True)
-class WorldSettings:
-    """What world.json holds. `scale` is metres per unit; `license` says what may be done with the outputs."""
-
-    id: str
-    name: str
-    engine: str
-    height: int
-    width: int
-    seed: int
-    depth_source: str
-    license: str
-    created: str
-    scale: float = 1.0
-    notes: list[str] = field(default_factory=list)
-    format_version: int = FORMAT_VERSION
-
-    def check(self, path: Path) -> None:
-        """Raises InvalidInputError when the file `path` held something of another type."""
-        for key, kind in get_type_hints(type(self)).items():
-            value = getattr(self, key)
-            wanted = (int, float) if kind is float else get_origin(kind) or kind
-            if not isinstance(value, wanted) or isinstance(value, bool):
-                raise InvalidInputError(f"{path} is damaged: {key} is {value!r}.")
-        if min(self.height, self.width) < 1:
-            raise InvalidInputError(f"{path} is damaged: the size is {self.width}x{self.height}.")
-
-
-def new_id(name: str) -> str:
-    """A readable world id: the name in small letters and digits, and eight random hexadecimal digits."""
-    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
-    return f"{words or 'world'}-{secrets.token_hex(4)}"
-
-
-def now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 class World:
@@ -104,23 +62,7 @@ class World:
         path = folder / "world.json"
         if not path.is_file():
             raise InvalidInputError(f"{folder} is no world folder: it has no world.json.")
-        data = read_json(path)
-        version = data.get("format_version")
-        if not isinstance(version, int):
-            raise InvalidInputError(
-                f"{path} has format_version {version!r}; it is damaged or no world of ours."
-            )
-        if version > FORMAT_VERSION:
-            raise InvalidInputError(
-                f"{folder} was made by a newer Lyra Worlds (world format {version}, this one reads up to "
-                f"{FORMAT_VERSION}); update lyra-worlds to open it."
-            )
-        try:
-            settings = WorldSettings(**data)
-        except TypeError as error:
-            raise InvalidInputError(f"{path} is damaged: {error}.") from error
-        settings.check(path)
-        return cls(folder, settings)
+        return cls(folder, WorldSettings.read(path))
 
     @classmethod
     def create(
@@ -139,7 +81,7 @@ class World:
             _write_points(temporary / "seed_points.ply", points)
             (temporary / "chunks").mkdir()
             (temporary / "results").mkdir()
-            (temporary / "world.json").write_text(json.dumps(asdict(settings), indent=2), "utf-8")
+            settings.write(temporary / "world.json")
         return cls(folder, settings)
 
     @contextlib.contextmanager
@@ -236,7 +178,7 @@ class World:
         self.packed.unlink(missing_ok=True)
         self.settings = replace(self.settings, scale=float(scale))
         with whole_file(self.folder / "world.json") as path:
-            path.write_text(json.dumps(asdict(self.settings), indent=2), "utf-8")
+            self.settings.write(path)
         # What was being packed looks at the scale once more when it is there.
         self.packed.unlink(missing_ok=True)
 
@@ -327,37 +269,14 @@ class World:
 
     def save_plan(self, plan: Plan) -> None:
         """Remembers the path under way: whoever holds the folder can resume an interrupted run."""
-        with whole_file(self.folder / "pending.npz") as path:
-            plan.trajectory.save(path)
-        facts = {
-            "first_chunk": plan.first_chunk,
-            "seed": plan.seed,
-            "captions": {str(key): text for key, text in plan.captions.items()},
-            "options": asdict(plan.options),
-        }
-        with whole_file(self.folder / "pending.json") as path:
-            path.write_text(json.dumps(facts, indent=2), "utf-8")
+        plan.save(self.folder)
 
     def load_plan(self) -> Plan | None:
         """The path that an interrupted run left, or None."""
-        path = self.folder / "pending.json"
-        if not path.exists():
-            return None
-        data = read_json(path)
-        try:
-            captions = {int(key): str(text) for key, text in data["captions"].items()}
-            trajectory = Trajectory.load(self.folder / "pending.npz")
-            # Older plans have none.
-            options = EngineOptions(**data.get("options", {})).checked()
-            return Plan(trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidInputError(
-                f"{path} is damaged ({error}); delete it and extend the world again."
-            ) from error
+        return Plan.load(self.folder)
 
     def clear_plan(self) -> None:
-        (self.folder / "pending.json").unlink(missing_ok=True)
-        (self.folder / "pending.npz").unlink(missing_ok=True)
+        Plan.clear(self.folder)
 
     def files(self) -> list[tuple[str, int]]:
         """Relative POSIX path and size of every finished file, sorted."""
@@ -400,37 +319,6 @@ class World:
             "files": [{"path": path, "size": size} for path, size in self.files()],
             "results": read_json(self.figures, optional=True),
         }
-
-
-class WorldViews(Sequence[View]):
-    """The frames of a world as views; the chunk read last stays in memory."""
-
-    def __init__(self, world: World):
-        self._world = world
-        self._seed = world.seed_view()
-        self._loaded: tuple[int, np.ndarray, np.ndarray, Trajectory] | None = None
-
-    def __len__(self) -> int:
-        return self._world.frames
-
-    def __getitem__(self, index: int) -> View:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        if index == 0:
-            return View(0, self._seed.image, self._seed.depth, np.eye(4), self._seed.intrinsics)
-        number, offset = divmod(index - 1, CHUNK_FRAMES)
-        if self._loaded is None or self._loaded[0] != number:
-            chunk = self._world.chunks[number]
-            self._loaded = (number, chunk.load_frames(), chunk.load_depth(), chunk.load_trajectory())
-        _, frames, depth, trajectory = self._loaded
-        # Copies: whoever keeps a view would keep the whole chunk otherwise.
-        return View(
-            index,
-            frames[offset].copy(),
-            depth[offset].copy(),
-            trajectory.w2c[offset],
-            trajectory.intrinsics[offset],
-        )
 
 
 def _write_points(path: Path, points: np.ndarray) -> None:

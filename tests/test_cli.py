@@ -16,8 +16,8 @@ from lyra.engines import default_device
 from lyra.errors import DiskFullError, InvalidInputError
 from lyra.files import whole_file, whole_folder
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
+from lyra.plan import Plan
 from lyra.progress import Progress
-from lyra.world import Plan
 from tests.test_world import cameras, make_chunk, make_world
 
 

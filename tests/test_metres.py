@@ -12,6 +12,7 @@ from plyfile import PlyData
 
 from lyra import metres
 from lyra.builder import export_world, seed_points
+from lyra.chunks import Chunk
 from lyra.engines.base import SeedView
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
@@ -20,7 +21,8 @@ from lyra.metres import copy_in_metres
 from lyra.splats import write_ply
 from lyra.splats.gaussians import GaussianCloud
 from lyra.splats.ply import read_ply
-from lyra.world import Chunk, World, WorldSettings
+from lyra.world import World
+from lyra.world_settings import WorldSettings
 from tests.mesh.test_surface import sheet
 
 SCALE = 3.0

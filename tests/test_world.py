@@ -18,8 +18,10 @@ from lyra.builder import extend_world, reconstruct_world, resume_world
 from lyra.engines.base import ChunkFrames, SeedView
 from lyra.errors import DiskFullError, InUseError, InvalidInputError
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
+from lyra.plan import Plan
 from lyra.progress import Progress
-from lyra.world import Plan, World, WorldSettings, new_id
+from lyra.world import World
+from lyra.world_settings import ID_PATTERN, WorldSettings, new_id
 
 HEIGHT, WIDTH = 64, 96
 
@@ -358,7 +360,5 @@ def test_an_existing_folder_is_not_overwritten(tmp_path):
 
 
 def test_ids_are_safe_names():
-    from lyra.world import ID_PATTERN
-
     for name in ("Château d'If!", "", "../../etc", "a" * 200, "日本"):
         assert ID_PATTERN.fullmatch(new_id(name))

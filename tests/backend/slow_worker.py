@@ -12,7 +12,8 @@ from backend.worker import main
 from lyra.engines.base import SeedView
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import intrinsics_from_fov
-from lyra.world import World, WorldSettings, now
+from lyra.world import World
+from lyra.world_settings import WorldSettings, now
 
 
 def seed(task: Task) -> None:

@@ -15,7 +15,8 @@ from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
 from lyra.engines.ranges import RANGES  # noqa: E402
 from lyra.errors import CancelledError, InvalidInputError  # noqa: E402
 from lyra.progress import SILENT, Progress  # noqa: E402
-from lyra.world import World, WorldSettings, now  # noqa: E402
+from lyra.world import World  # noqa: E402
+from lyra.world_settings import WorldSettings, now  # noqa: E402
 from tests.engines.lyra2.parts import HEIGHT, WIDTH, path, seed_view, tiny_parts  # noqa: E402
 
 FAST = Lyra2Settings("dmd")
