@@ -27,6 +27,8 @@ MAX_PIXELS = 100_000_000
 SAME_SURFACE = 1.08
 # A 16-bit PNG whose values begin and end within these shares of the range was probably stretched to it.
 STRETCHED_FROM, STRETCHED_TO = 0.02, 0.97
+# How the names of depth layers' channels end.
+DEPTH_LAYERS = ("depth.z", "depth.v", "depth.r", "depth.y", ".depth")
 READ_AS_INVERSE = 'read it with depth values "inverse" (--depth-values inverse)'
 # Unknown pixels at the upper edge are sky when they are more than this share of the picture.
 NOTABLE_SKY = 0.005
@@ -220,18 +222,22 @@ def _read_exr(data: bytes) -> StoredDepth:
 
 
 def _depth_channel(names: list[str]) -> str:
-    """The channel that holds depth: a Z of a depth layer, a lone Z, or the only channel there is."""
-    layers = [
-        name
-        for name in names
-        if name.lower().endswith(("depth.z", "depth.v", "depth.r", "depth.y", ".depth"))
+    """The channel that holds depth: that of a layer of the name, a lone Z, or the only channel there is.
+
+    Cycles' Denoising Depth is measured along the ray, not along the axis: it is never taken.
+    """
+    named = [
+        name for name in names if name.lower().endswith(DEPTH_LAYERS) and "denoising" not in name.lower()
     ]
-    lone = [name for name in ("Z", "z", "depth", "Depth", "V", "Y", "R") if name in names]
-    if layers or lone or len(names) == 1:
-        return (layers or lone or names)[0]
-    raise InvalidInputError(
-        f"It has the channels {', '.join(names[:12])}; switch on the Z (depth) pass and save again."
-    )
+    found = [name for name in named if "depth" in name.lower().split(".")]
+    found += [name for name in ("Z", "z", "depth", "Depth") if name in names]
+    found += [*named, *(name for name in ("V", "Y", "R") if name in names)]
+    found += names if len(names) == 1 and "denoising" not in names[0].lower() else []
+    if not found:
+        raise InvalidInputError(
+            f"It has the channels {', '.join(names[:12])}; switch on the Z (depth) pass and save again."
+        )
+    return found[0]
 
 
 def _read_png(data: bytes, unit: float) -> StoredDepth:

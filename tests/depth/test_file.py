@@ -7,7 +7,7 @@ from PIL import Image
 
 from lyra import exr
 from lyra.depth import DepthFile, create_estimator
-from lyra.depth.file import fitted_depth, read_depth
+from lyra.depth.file import _depth_channel, fitted_depth, read_depth
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import fit_intrinsics
 from lyra.images import fit, load_image
@@ -178,6 +178,28 @@ def test_exr_of_another_compression_is_read_for_colour_and_refused_for_depth(mon
     assert np.abs(zipped.astype(int) - other).max() <= 1
     with pytest.raises(InvalidInputError, match=r"PIZ.*codec ZIP"):
         exr.read_channels((DATA / "blender45_rgb_piz.exr").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        # As Blender 4.5 lists them with Denoising Data on, which has depth along the ray.
+        (["View.Denoising Depth.Z", "View.Depth.Z", "View.Mist.Z", "View.Position.Z"], "View.Depth.Z"),
+        (["Combined.R", "Combined.G", "Combined.B", "Depth.V"], "Depth.V"),
+        (["R", "G", "B", "Queue_WorldDepth.R", "Queue_WorldDepth.G"], "Queue_WorldDepth.R"),
+        (["R", "G", "B", "Z", "Denoising Depth.Z"], "Z"),
+        (["R", "G", "B"], "R"),
+        (["View.Image.V"], "View.Image.V"),
+    ],
+)
+def test_the_channel_of_depth_is_found(names, chosen):
+    assert _depth_channel(names) == chosen
+
+
+@pytest.mark.parametrize("names", [["View.Denoising Depth.Z"], ["View.Mist.Z", "View.Position.Z"]])
+def test_without_z_depth_the_pass_is_asked_for(names):
+    with pytest.raises(InvalidInputError, match=r"switch on the Z \(depth\) pass"):
+        _depth_channel(names)
 
 
 def test_colour_exr_is_no_depth():
