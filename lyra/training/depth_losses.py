@@ -4,8 +4,10 @@ Target is t = log(1/z + EPSILON), z in units of the picture's median depth; the 
 difference in t as it is and freed of the picture's median error; the scale-and-shift-invariant difference of inverse
 depth and the gradients at several scales of MiDaS (Ranftl et al. 2020, eqs. 5 to 7 and 11); a logistic ranking of
 random pairs (after Chen et al. 2016, "Single-Image Depth Perception in the Wild"); cross-entropy for the sky; the
-angle between surface normals; and the gravity field, which the lens follows from (after Jin et al. 2023, "Perspective
-Fields for Single Image Camera Calibration").
+angle between surface normals; the angle between chords of what is straight, so that walls and columns do not lean (over
+long ways, as Yin et al. 2019, "Enforcing geometric constraints of virtual normal for depth prediction"); and the
+gravity field, which the lens follows from (after Jin et al. 2023, "Perspective Fields for Single Image Camera
+Calibration").
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ SKY_LOG = math.log(EPSILON)
 SCALES = 4
 # Pixels to either side over which normals are taken.
 REACHES = (1, 3)
+# Pixels to either side over which chords are taken.
+CHORDS = (8, 20)
+# Angles in radians below which a chord's error counts by its square.
+SOFT = 0.02
 # Relative bend of inverse depth over that reach, above which it is no surface but an edge.
 BEND = 0.05
 
@@ -36,6 +42,7 @@ class Weights:
     gradient: float = 0.7
     ranking: float = 0.6
     normal: float = 0.3
+    chord: float = 0.3
     sky: float = 0.3
     focal: float = 1.0
     median: float = 0.05
@@ -91,6 +98,7 @@ def terms(
         "gradient": _gradient(error),
         "ranking": _ranking(log_inverse, target.log_inverse),
         "normal": _normal(log_inverse, target),
+        "chord": _chord(log_inverse, target),
         "sky": functional.binary_cross_entropy_with_logits(sky_logit, target.sky.float()),
         "focal": (camera[:, 0] - target.camera[:, 0]).abs().mean(),
         "median": (camera[:, 1] - target.camera[:, 1]).abs().mean(),
@@ -128,13 +136,35 @@ def _normal(log_inverse: torch.Tensor, target: Target) -> torch.Tensor:
     focal = target.camera[:, 0].exp() * max(truth.shape[1:])
     sum_ = inverse.new_zeros(())
     for reach in REACHES:
-        bends = (before + after - 2 * middle for middle, before, after in _around(truth, reach))
-        limit = BEND * truth[:, reach:-reach:2, reach:-reach:2]
         solid = ~target.sky[:, reach:-reach:2, reach:-reach:2]
-        smooth = torch.stack([bend.abs() < limit for bend in bends]).all(0) & solid
+        smooth = torch.stack([_straight(*three) for three in _around(truth, reach)]).all(0) & solid
         cosine = (_normals(inverse, focal, reach) * _normals(truth, focal, reach)).sum(0)
         sum_ = sum_ + ((1 - cosine) * smooth).sum() / smooth.sum().clamp(min=1)
     return sum_ / len(REACHES)
+
+
+def _straight(middle: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Where three inverse depths in a row are those of a straight line."""
+    return (before + after - 2 * middle).abs() < BEND * middle
+
+
+def _chord(log_inverse: torch.Tensor, target: Target) -> torch.Tensor:
+    """Mean angle (radians) between chords of what is seen and of the truth, down and across, where that is straight."""
+    inverse, truth = inverse_of(log_inverse), inverse_of(target.log_inverse)
+    focal = target.camera[:, 0].exp() * max(truth.shape[1:])
+    sum_ = inverse.new_zeros(())
+    reaches = [reach for reach in CHORDS if 2 * reach < min(truth.shape[1:])]
+    for reach in reaches:
+        rays = _rays(focal, reach, *truth.shape[1:])
+        solid = ~target.sky[:, reach:-reach:2, reach:-reach:2]
+        for axis, (seen, true) in enumerate(zip(_around(inverse, reach), _around(truth, reach), strict=True)):
+            straight = _straight(*true) & solid
+            apart = (
+                (_along(*seen[1:], rays, axis, reach) - _along(*true[1:], rays, axis, reach)).square().sum(0)
+            )
+            angle = (apart + SOFT**2).sqrt() - SOFT
+            sum_ = sum_ + (angle * straight).sum() / straight.sum().clamp(min=1)
+    return sum_ / max(1, 2 * len(reaches))
 
 
 def _around(values: torch.Tensor, reach: int) -> tuple[tuple[torch.Tensor, ...], ...]:
@@ -151,19 +181,36 @@ def _around(values: torch.Tensor, reach: int) -> tuple[tuple[torch.Tensor, ...],
     return (middle, at(0, -reach), at(0, reach)), (middle, at(-reach, 0), at(reach, 0))
 
 
+def _rays(focal: torch.Tensor, reach: int, height: int, width: int) -> torch.Tensor:
+    """Rays (3, N, h, w) in pixels, `focal` (N,) too, of every second pixel that has `reach` others on every side."""
+    x = torch.arange(reach, width - reach, 2, device=focal.device) + 0.5 - width / 2
+    y = (torch.arange(reach, height - reach, 2, device=focal.device) + 0.5 - height / 2)[:, None]
+    return torch.stack(torch.broadcast_tensors(x, y, focal[:, None, None]))
+
+
 def _normals(inverse: torch.Tensor, focal: torch.Tensor, reach: int) -> torch.Tensor:
     """Unit normals (3, N, h, w) in camera axes of every second pixel, `focal` (N,) in pixels.
 
     On a plane n P = d inverse depth is linear in the pixel: 1/z = (n_x x + n_y y) / (f d) + n_z / d.
     """
     across, down = ((after - before) / (2 * reach) for _, before, after in _around(inverse, reach))
-    height, width = inverse.shape[1:]
-    x = torch.arange(reach, width - reach, 2, device=inverse.device) + 0.5 - width / 2
-    y = (torch.arange(reach, height - reach, 2, device=inverse.device) + 0.5 - height / 2)[:, None]
+    x, y, scale = _rays(focal, reach, *inverse.shape[1:])
     middle = inverse[:, reach:-reach:2, reach:-reach:2]
-    scale = focal[:, None, None]
     normal = torch.stack([across * scale, down * scale, middle - x * across - y * down])
     return normal / (normal.square().sum(0) + 1e-8).sqrt()
+
+
+def _along(
+    before: torch.Tensor, after: torch.Tensor, rays: torch.Tensor, axis: int, reach: int
+) -> torch.Tensor:
+    """Unit vectors (3, N, h, w) between what is `reach` before and after along an axis, of their inverse depths.
+
+    With rays r - a, r + a and inverse depths b, c it is the way of b (r + a) - c (r - a) = (b - c) r + (b + c) a.
+    """
+    way = list((before - after) * rays)
+    way[axis] = way[axis] + (before + after) * reach
+    way = torch.stack(way)
+    return way / (way.square().sum(0) + 1e-8).sqrt()
 
 
 def gravity_field(target: Target, height: int, width: int) -> torch.Tensor:

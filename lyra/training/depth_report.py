@@ -8,19 +8,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lyra.files import whole_file
+
 CURVES = ("loss", "abs_rel", "ordinal", "sky_iou", "fov_error")
 PANEL = (420, 220)
 MARGIN = 34
 
 
 def append_row(path: Path, row: dict[str, float]) -> None:
-    """Adds one line of figures to a .csv file, with its heading when it is new."""
-    new = not path.is_file()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow({key: f"{value:.6g}" for key, value in row.items()})
+    """Adds a line of figures to a .csv file, which gets a column for those that earlier lines do not have."""
+    rows: list[dict[str, str]] = []
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    rows.append({key: f"{value:.6g}" for key, value in row.items()})
+    names = list(dict.fromkeys(name for each in rows for name in each))
+    with whole_file(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def draw_curve(table: Path, picture: Path) -> None:

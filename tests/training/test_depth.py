@@ -103,6 +103,13 @@ def test_a_row_without_a_finite_loss_does_not_end_the_curve(tmp_path):
     assert ((picture == (30, 80, 200)).all(-1).sum()) > 100  # the line is there
 
 
+def test_a_run_that_learns_something_more_goes_on_in_the_same_curve(tmp_path):
+    path = tmp_path / "curve.csv"
+    append_row(path, {"step": 1, "loss": 0.5})
+    append_row(path, {"step": 2, "chord": 0.25, "loss": 0.4})
+    assert path.read_text().split() == ["step,loss,chord", "1,0.5,", "2,0.4,0.25"]
+
+
 @pytest.mark.slow
 def test_two_processes_learn_as_one(tmp_path):
     """The second ends with the first, and what both have seen is counted."""

@@ -40,7 +40,18 @@ def test_target_is_normalised_and_the_sky_farthest(scene):
 def test_truth_costs_nothing_but_the_soft_terms(scene):
     _, target = scene
     parts = cost(target.log_inverse, target)
-    for name in ("direct", "aligned", "invariant", "gradient", "normal", "sky", "focal", "median", "gravity"):
+    for name in (
+        "direct",
+        "aligned",
+        "invariant",
+        "gradient",
+        "normal",
+        "chord",
+        "sky",
+        "focal",
+        "median",
+        "gravity",
+    ):
         assert parts[name] < 1e-5, name
     assert cost(-target.log_inverse, target)["ranking"] > 4 * parts["ranking"]
 
@@ -70,6 +81,39 @@ def test_normals_are_those_of_the_plane_whatever_its_scale(factor):
     assert cost((inverse + EPSILON).log(), target)["normal"] < 1e-3
     waves = 1 + 0.05 * torch.sin(torch.arange(width) * 0.7)
     assert cost((inverse * waves + EPSILON).log(), target)["normal"] > 0.02
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_chords_tell_by_how_much_a_wall_leans(turned):
+    """A wall 5 m before a level camera, and the same wall leaning back (or swung round) by an angle."""
+    height, width, lens = 48, 64, 0.9
+    places = torch.arange(width if turned else height) + 0.5 - (width if turned else height) / 2
+
+    def wall(angle):
+        # z = 5 + y tan(angle) with y = z * place / focal.
+        depth = 5 / (1 - places / (lens * width) * math.tan(angle))
+        return (depth if turned else depth[:, None]).expand(1, height, width)
+
+    def target_of(depth):
+        return target_from(depth, torch.tensor([lens]), torch.tensor([[0.0, -1.0, 0.0]]))
+
+    truth = target_of(wall(0.0))
+    for angle in (0.1, 0.3):
+        part = cost(target_of(wall(angle)).log_inverse, truth)["chord"].item()
+        # Chords along the other side of the wall are as they were; the width of a chord is 2 sin(angle / 2).
+        assert part == pytest.approx(angle / 2, rel=0.3)
+    assert cost(target_of(3 * wall(0.0)).log_inverse, truth)["chord"] < 1e-4
+
+
+def test_a_thin_column_is_held_upright_though_it_is_no_surface_across():
+    depth = torch.full((1, 48, 64), 20.0)
+    depth[:, :, 30:34] = 4.0
+    truth = target_from(depth, torch.tensor([0.9]), torch.tensor([[0.0, -1.0, 0.0]]))
+    leaning = truth.log_inverse.clone()
+    leaning[:, :, 30:34] += torch.linspace(-0.2, 0.2, 48)[:, None]
+    of_column, other = cost(leaning, truth), cost(truth.log_inverse, truth)
+    assert of_column["chord"] > 5e-3 > other["chord"]
+    assert of_column["normal"] < 0.2 * of_column["chord"]
 
 
 def test_gravity_field_is_the_horizon_and_the_way_up():
