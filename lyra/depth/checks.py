@@ -13,12 +13,15 @@ from lyra.errors import InvalidInputError
 # Chunks keep depth as float16, whose largest number is 65504; what is farther is sky.
 FARTHEST = 6e4
 NEAREST = 1e-3
+# What is moved to these bounds is said from this share of the picture on.
+NOTABLE = 5e-4
 
 
 def sanitise(estimate: DepthEstimate) -> DepthEstimate:
     """The estimate as the contract in base.py promises it.
 
-    Pixels that are 0, negative or not a number take the depth of the nearest good pixel, and the user reads it.
+    Pixels that are 0, negative or not a number take the depth of the nearest good pixel, what is beyond FARTHEST is
+    sky, what is nearer than NEAREST stands there, and the user reads it.
     Raises InvalidInputError when no pixel is good or shapes do not fit.
     """
     depth = np.asarray(estimate.depth, np.float32)
@@ -31,6 +34,15 @@ def sanitise(estimate: DepthEstimate) -> DepthEstimate:
     if not good.all():
         depth = filled_from_nearest(depth, good)
         notes.append(f"{(~good).mean():.1%} of the depth was unknown and was filled from its neighbours.")
+    beyond, before = (depth > FARTHEST) & np.isfinite(depth), depth < NEAREST
+    if beyond.mean() > NOTABLE:
+        notes.append(
+            f"{beyond.mean():.1%} of the depth is beyond {FARTHEST / 1000:g} km and was taken as sky."
+        )
+    if before.mean() > NOTABLE:
+        notes.append(
+            f"{before.mean():.1%} of the depth is nearer than {NEAREST * 1000:g} mm and was moved there."
+        )
     depth = np.where(depth > FARTHEST, np.float32(np.inf), np.maximum(depth, np.float32(NEAREST)))
     confidence = estimate.confidence
     if confidence is not None:

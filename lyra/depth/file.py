@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from lyra import exr
 from lyra.depth.base import DepthEstimate
-from lyra.depth.checks import assumed_intrinsics, checked_intrinsics, filled_from_nearest
+from lyra.depth.checks import FARTHEST, NEAREST, assumed_intrinsics, filled_from_nearest
+from lyra.depth.stored import StoredDepth, file_named, loaded_png, read_stored
 from lyra.errors import InvalidInputError
-from lyra.files import require_small_arrays
 from lyra.geometry.cameras import cover_transform, fit_intrinsics
 
 MILLIMETRES = 0.001
 SKY = 1e9  # Blender writes 1e10 where there is nothing
-MAX_PIXELS = 100_000_000
 # Neighbours whose depths differ by more than this factor belong to different surfaces.
 SAME_SURFACE = 1.08
 # A 16-bit PNG whose values begin and end within these shares of the range was probably stretched to it.
 STRETCHED_FROM, STRETCHED_TO = 0.02, 0.97
-# How the names of depth layers' channels end.
-DEPTH_LAYERS = ("depth.z", "depth.v", "depth.r", "depth.y", ".depth")
 READ_AS_INVERSE = 'read it with depth values "inverse" (--depth-values inverse)'
+# Scenes with all they show nearer than the one, or farther than the other, are rare: the file may not be in metres.
+CLOSE_UP, FAR_OFF = 1.0, 1000.0
 # Unknown pixels at the upper edge are sky when they are more than this share of the picture.
 NOTABLE_SKY = 0.005
-
-
-@dataclass(frozen=True)
-class StoredDepth:
-    """What a file holds: z-depth (H, W) float32, inf where the sky is, and intrinsics or None.
-
-    As read, 0 is unknown; as checked, nothing is, or NaN where another estimator fills it in. `step` is between
-    neighbouring values where there are only so many.
-    """
-
-    depth: np.ndarray
-    intrinsics: np.ndarray | None
-    notes: tuple[str, ...] = ()
-    step: float = 0.0
 
 
 class DepthFile:
@@ -152,94 +130,6 @@ def read_depth(path: Path, unit: float = MILLIMETRES, blend: bool = False) -> St
         return _checked(stored, blend)
 
 
-@contextlib.contextmanager
-def file_named(path: Path) -> Iterator[None]:
-    """Puts the file's name before what is wrong with it."""
-    try:
-        yield
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {error}") from error
-
-
-def read_stored(path: Path, read_png: Callable[[bytes], StoredDepth]) -> StoredDepth:
-    """The values in a file as they are written; a PNG's mean what `read_png` says. Raises InvalidInputError."""
-    readers = {".npz": _read_npz, ".exr": _read_exr, ".png": read_png}
-    if path.suffix.lower() not in readers:
-        raise InvalidInputError(f"{path} is no depth file that can be read; give .npz, .exr or 16-bit .png.")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"There is no depth file at {path}.") from error
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    with file_named(path):
-        return readers[path.suffix.lower()](data)
-
-
-def _read_npz(data: bytes) -> StoredDepth:
-    try:
-        require_small_arrays(io.BytesIO(data), 8 * MAX_PIXELS + 4096)
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            if "depth" not in arrays.files:
-                raise InvalidInputError(
-                    f"It has the keys {', '.join(arrays.files) or 'none'}; `depth` is needed."
-                )
-            depth = arrays["depth"]
-            intrinsics = arrays["intrinsics"] if "intrinsics" in arrays.files else None
-    except InvalidInputError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        KeyError,
-        AttributeError,
-        TypeError,
-    ) as error:
-        raise InvalidInputError(
-            f"It is no .npz file of arrays ({error}); save it with numpy.savez."
-        ) from error
-    if depth.dtype.kind not in "fiu":
-        raise InvalidInputError(f"`depth` is of type {depth.dtype}; numbers are needed.")
-    if intrinsics is not None:
-        intrinsics = checked_intrinsics(intrinsics, "The file's")
-    return StoredDepth(np.squeeze(depth).astype(np.float32), intrinsics)
-
-
-def _read_exr(data: bytes) -> StoredDepth:
-    names = [name for part in exr.read_header(data) for name in exr.channel_names(part)]
-    chosen = _depth_channel(names)
-    channels = exr.read_channels(data, {chosen, *({"G", "B"} & set(names) if chosen == "R" else ())})
-    if any(not np.array_equal(channels[chosen], other) for other in channels.values()):
-        raise InvalidInputError(
-            "It is a colour picture (R, G and B differ); render the Z pass into the file."
-        )
-    return StoredDepth(
-        channels[chosen], None, (f"Depth is the channel {chosen} of the EXR file, in metres.",)
-    )
-
-
-def _depth_channel(names: list[str]) -> str:
-    """The channel that holds depth: that of a layer of the name, a lone Z, or the only channel there is.
-
-    Cycles' Denoising Depth is measured along the ray, not along the axis: it is never taken.
-    """
-    named = [
-        name for name in names if name.lower().endswith(DEPTH_LAYERS) and "denoising" not in name.lower()
-    ]
-    found = [name for name in named if "depth" in name.lower().split(".")]
-    found += [name for name in ("Z", "z", "depth", "Depth") if name in names]
-    found += [*named, *(name for name in ("V", "Y", "R") if name in names)]
-    found += names if len(names) == 1 and "denoising" not in names[0].lower() else []
-    if not found:
-        raise InvalidInputError(
-            f"It has the channels {', '.join(names[:12])}; switch on the Z (depth) pass and save again."
-        )
-    return found[0]
-
-
 def _read_png(data: bytes, unit: float) -> StoredDepth:
     image = loaded_png(data)
     if not image.mode.startswith("I"):
@@ -257,21 +147,6 @@ def _read_png(data: bytes, unit: float) -> StoredDepth:
         )
     depth = np.where(steps >= 65535, np.float32(np.inf), steps * np.float32(unit))
     return StoredDepth(depth, None, tuple(notes))
-
-
-def loaded_png(data: bytes) -> Image.Image:
-    """A PNG, decoded. Raises InvalidInputError for one that is damaged or too large."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=("PNG",))
-        if image.width * image.height <= MAX_PIXELS:
-            image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise InvalidInputError(f"It is no whole PNG ({error}); save it again.") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise InvalidInputError(
-            f"It is {image.width}x{image.height}; at most {MAX_PIXELS} pixels are possible."
-        )
-    return image
 
 
 def _checked(stored: StoredDepth, blend: bool) -> StoredDepth:
@@ -296,16 +171,33 @@ def _checked(stored: StoredDepth, blend: bool) -> StoredDepth:
             if blend
             else "The depth is 0 everywhere; render it again."
         )
-    if blend:
-        return StoredDepth(np.where(known, depth, np.float32(np.nan)), stored.intrinsics, stored.notes)
-    if not np.isfinite(depth[known]).any():
+    solid = depth[known & np.isfinite(depth)]
+    if not solid.size and (known.all() or not blend):
         raise InvalidInputError(
             "The depth is infinite everywhere; something must stand in front of the camera."
         )
+    if solid.size and not ((solid >= NEAREST) & (solid <= FARTHEST)).any():
+        raise InvalidInputError(
+            f"Its depth goes from {solid.min():.4g} to {solid.max():.4g}; in metres it must be between {NEAREST:g} "
+            f"and {FARTHEST:g}. Bring it to metres, or if it is relative and near is bright, {READ_AS_INVERSE}."
+        )
+    if blend:
+        return StoredDepth(np.where(known, depth, np.float32(np.nan)), stored.intrinsics, stored.notes)
+    notes += _doubts(solid)
     if not known.all():
         depth, note = _filled(depth, known)
         notes.append(note)
     return StoredDepth(depth, stored.intrinsics, tuple(notes))
+
+
+def _doubts(solid: np.ndarray) -> list[str]:
+    """What speaks against metres in depths (n,) that are known and finite."""
+    if solid.max() > CLOSE_UP and solid.min() < FAR_OFF:
+        return []
+    return [
+        f"Its depth goes from {solid.min():.4g} to {solid.max():.4g} m. If these are not metres, bring it to metres; "
+        f"if it is relative and near is bright, {READ_AS_INVERSE}."
+    ]
 
 
 def _filled(depth: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, str]:

@@ -14,22 +14,15 @@ import numpy as np
 from scipy import ndimage
 
 from lyra.depth.base import DepthEstimate, DepthEstimator
-from lyra.depth.checks import sanitise
-from lyra.depth.file import (
-    SKY,
-    StoredDepth,
-    file_named,
-    fitted_depth,
-    loaded_png,
-    read_stored,
-    require_size,
-)
+from lyra.depth.checks import filled_from_nearest, sanitise
+from lyra.depth.file import SKY, fitted_depth, require_size
 from lyra.depth.fit import fit_line
+from lyra.depth.stored import StoredDepth, file_named, loaded_png, read_stored
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import fit_intrinsics
 
-# Half a step of 8 bits: what is below is 0.
-NOTHING = 0.5 / 255
+# What is below is as good as 0: maps of 8 bits are hardly ever even in the sky.
+NOTHING = 5 / 255
 # The value 0 is at most so many times as far as the estimate's far end; a range that is laid over the estimate's
 # is not narrower than NARROWEST. A fit to a range below FLAT says nothing.
 FARTHER, NARROWEST, FLAT = 4.0, 1.5, 1.05
@@ -61,7 +54,8 @@ class RelativeFit:
 class RelativeDepthFile:
     """A map of inverse depth up to scale and offset, both taken from an estimator of the same picture.
 
-    .png: 8 or 16 bits, grey. .exr, .npz: floats as `DepthFile` finds them. 0 is sky where the estimator sees sky.
+    .png: 8 or 16 bits, grey; what is transparent is filled from its neighbours. .exr, .npz: floats as `DepthFile`
+    finds them. What is as good as 0 is sky where the estimator sees sky.
     """
 
     def __init__(self, path: str | Path, estimator: DepthEstimator, source_hw: tuple[int, int] | None = None):
@@ -108,7 +102,7 @@ class RelativeDepthFile:
             "What is bright in it is not what the estimate takes for near, so its range was laid over the estimate's. "
             "If near is dark in it, invert it."
         )
-        return (said,) if fit.agreed else (said, doubt)
+        return (*self.stored.notes, said) if fit.agreed else (*self.stored.notes, said, doubt)
 
 
 def fit_relative(values: np.ndarray, inverse: np.ndarray) -> RelativeFit:
@@ -151,16 +145,26 @@ def read_relative(path: Path) -> StoredDepth:
             raise InvalidInputError(f"All of its values are {values.max():.4g}; nothing is nearer in it.")
     # A PNG's are shares of its full range already.
     largest = 1.0 if path.suffix.lower() == ".png" else values.max()
-    return StoredDepth(values / np.float32(largest), stored.intrinsics, step=stored.step)
+    notes = stored.notes if path.suffix.lower() == ".png" else ()
+    return StoredDepth(values / np.float32(largest), stored.intrinsics, notes, stored.step)
 
 
 def _read_png(data: bytes) -> StoredDepth:
     image = loaded_png(data)
     if image.mode.startswith("I"):
         return StoredDepth(np.asarray(image).astype(np.float32) / 65535, None)
-    colors = np.asarray(image.convert("RGB"))
-    if (colors != colors[..., :1]).any():
+    pixels = np.asarray(image.convert("RGBA"))
+    opaque = pixels[..., 3] >= 128
+    if not opaque.any():
+        raise InvalidInputError("It is fully transparent; save the depth map without transparency.")
+    if (pixels[opaque, :3] != pixels[opaque, :1]).any():
         raise InvalidInputError(
             "It is a colour picture (R, G and B differ); save the depth map in grey, near is bright."
         )
-    return StoredDepth(colors[..., 0].astype(np.float32) / 255, None, step=1 / 255)
+    values, notes = pixels[..., 0].astype(np.float32) / 255, ()
+    if not opaque.all():
+        values = filled_from_nearest(values, opaque)
+        notes = (
+            f"{(~opaque).mean():.1%} of the depth map is transparent and was filled from its neighbours.",
+        )
+    return StoredDepth(values, None, notes, step=1 / 255)

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from lyra import exr
-from lyra.depth import DepthFile, create_estimator
-from lyra.depth.file import _depth_channel, fitted_depth, read_depth
+from lyra.depth import DepthFile, create_estimator, sanitise
+from lyra.depth.file import fitted_depth, read_depth
+from lyra.depth.stored import _depth_channel
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import fit_intrinsics
 from lyra.images import fit, load_image
@@ -100,6 +101,8 @@ def test_zeros_at_the_upper_edge_are_sky(tmp_path):
         (-slope(), "goes down to -"),
         (np.zeros((96, 160), np.float32), "0 everywhere"),
         (np.full((96, 160), np.inf), "infinite everywhere"),
+        (np.full((96, 160), 1e5), r"1e\+05 to 1e\+05; in metres .* 0\.001 and 60000"),
+        (slope() * 1e-5, "in metres it must be"),
         (np.where(slope() > 10, np.nan, slope()), "not a number"),
         (np.ones((96, 160, 3), np.float32), r"\(96, 160, 3\)"),
         (np.full((4, 4), "far"), "type"),
@@ -108,6 +111,30 @@ def test_zeros_at_the_upper_edge_are_sky(tmp_path):
 def test_bad_values(tmp_path, depth, words):
     with pytest.raises(InvalidInputError, match=words):
         DepthFile(saved(tmp_path, depth=depth))
+
+
+@pytest.mark.parametrize("depth", [slope() / slope().max(), np.rint(slope() * 1000).astype(np.uint16)])
+def test_values_that_are_hardly_metres_are_said(tmp_path, depth):
+    """All within a metre, as what was stretched to 1; all beyond a kilometre, as millimetres."""
+    notes = DepthFile(saved(tmp_path, depth=depth)).estimate(PICTURE).notes
+    assert any("If these are not metres" in note and "--depth-values inverse" in note for note in notes)
+    assert not any("not metres" in note for note in DepthFile(saved(tmp_path, depth=slope())).stored.notes)
+
+
+def test_depth_beyond_what_worlds_keep_is_said(tmp_path):
+    """Centimetres: what is 600 m away would silently be sky."""
+    estimate = sanitise(DepthFile(saved(tmp_path, depth=slope() * 5000)).estimate(PICTURE))
+    beyond = slope() * 5000 > 6e4
+    assert beyond.any() and np.array_equal(estimate.sky, beyond)
+    assert any(f"{beyond.mean():.1%} of the depth is beyond 60 km" in note for note in estimate.notes)
+
+
+def test_a_blockout_of_nothing_but_sky(tmp_path):
+    with pytest.raises(InvalidInputError, match="infinite everywhere"):
+        DepthFile(saved(tmp_path, depth=np.full((96, 160), np.inf)), blend=True)
+    half = np.full((96, 160), np.nan)
+    half[:40] = np.inf
+    assert np.isinf(DepthFile(saved(tmp_path, depth=half), blend=True).stored.depth[:40]).all()
 
 
 def test_bad_files(tmp_path):

@@ -87,6 +87,32 @@ def test_without_a_sky_in_the_estimate_0_is_only_far(tmp_path):
     assert np.isfinite(estimate.depth).all() and (estimate.depth > 0).all()
 
 
+def test_a_sky_that_is_not_quite_even_is_whole(tmp_path):
+    """Else single pixels of it would stand as surface in the air."""
+    values = relative()
+    values[SKY] = np.random.default_rng(0).integers(0, 4, SKY.sum()) / 255
+    estimate = RelativeDepthFile(png(tmp_path, values, 8), Rough()).estimate(PICTURE)
+    assert np.array_equal(estimate.sky, SKY)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_parts_of_a_map_are_filled_and_said(tmp_path, mode):
+    grey = Image.fromarray(np.rint(relative() * 255).astype(np.uint8))
+    clear = np.zeros(SIZE, bool)
+    clear[40:44, 20:30] = True
+    grey.paste(0, mask=Image.fromarray(clear))
+    image = grey.convert(mode)
+    image.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+    image.save(tmp_path / "map.png")
+    estimate = RelativeDepthFile(tmp_path / "map.png", Rough()).estimate(PICTURE)
+    assert np.abs(np.log(estimate.depth / TRUTH))[clear].max() < 0.3
+    assert any("transparent" in note for note in estimate.notes)
+    image.putalpha(0)
+    image.save(tmp_path / "map.png")
+    with pytest.raises(InvalidInputError, match="fully transparent"):
+        RelativeDepthFile(tmp_path / "map.png", Rough())
+
+
 def test_bright_far_is_said_and_stays_positive(tmp_path):
     estimate = RelativeDepthFile(png(tmp_path, relative()), Rough(upside_down=True)).estimate(PICTURE)
     assert (estimate.depth > 0).all() and any("invert it" in note for note in estimate.notes)
