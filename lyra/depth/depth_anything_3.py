@@ -5,7 +5,9 @@ DA3NESTED-GIANT-LARGE-1.1, CC BY-NC 4.0, about 6.8 GB. Paper: Lin et al. 2025, "
 
 The package gives depth and cameras in units of its own (metres, as far as it can tell). Centres of its cameras and of
 the given ones differ by a similarity, whose scale brings the depth to the given units, as published with Lyra 2.0;
-where the cameras hardly move it says nothing, and the depth stays as it is.
+where the cameras hardly move it says nothing, and the depth stays as it is. Its metres for one picture are its metric
+branch's output times the focal length over 300 pixels, by its own guess at the focal length; where the lens is known,
+that takes the guess's place.
 """
 
 from __future__ import annotations
@@ -101,14 +103,18 @@ class DepthAnything3:
             return DepthEstimate(
                 prior.depth, prior.intrinsics, False, prior.source, None, (*notes, *prior.notes)
             )
-        if intrinsics is None and seen.intrinsics is not None:
-            scale = np.array([width, height]) / np.array(seen.depth.shape[:0:-1])
-            intrinsics = np.array(seen.intrinsics[0], np.float64)
-            intrinsics[:2] *= scale[:, None]
+        depth, confidence = _full_size(seen, (height, width))
+        if seen.intrinsics is not None:
+            enlarged = np.array([width, height, 1]) / (*seen.depth.shape[:0:-1], 1)
+            own = enlarged[:, None] * np.array(seen.intrinsics[0], np.float64)
+            if intrinsics is None:
+                intrinsics = own
+            # Its metres are proportional to the focal length, and it went by its own guess at that.
+            focal, guess = ((lens / enlarged[:, None])[[0, 1], [0, 1]].mean() for lens in (intrinsics, own))
+            depth = depth * np.float32(focal / guess)
         elif intrinsics is None:
             intrinsics, note = assumed_intrinsics(height, width)
             notes.append(note)
-        depth, confidence = _full_size(seen, (height, width))
         if np.isinf(depth).any():
             notes.append(f"{np.isinf(depth).mean():.0%} of the picture was taken as sky.")
         return DepthEstimate(

@@ -49,7 +49,12 @@ def test_one_picture(estimator, package):
 
 
 def test_known_lens_is_used(estimator):
-    assert estimator.estimate(PICTURE, INTRINSICS).intrinsics is INTRINSICS
+    """Also for the scale: the model's metres grow with the focal length, at which it made a guess of its own."""
+    guessed = estimator.estimate(PICTURE)
+    longer = guessed.intrinsics * [[2], [2], [1]]
+    known = estimator.estimate(PICTURE, longer)
+    assert known.intrinsics is longer and np.array_equal(known.sky, guessed.sky)
+    assert np.allclose(known.depth[~known.sky], 2 * guessed.depth[~known.sky])
 
 
 @pytest.mark.parametrize("cameras", [CURVE, FORWARD])
