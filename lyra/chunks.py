@@ -85,7 +85,7 @@ def read_arrays(path: Path, *only: str) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as data:
             return {key: data[key] for key in only or data.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, MemoryError) as error:
         raise InvalidInputError(
             f"{path} cannot be read ({error}); restore it from a copy, or make the world again."
         ) from error

@@ -18,6 +18,7 @@ from lyra.errors import InvalidInputError
 MAGIC = b"v/1\x01"
 MAX_PIXELS = 100_000_000
 MAX_VALUES = 400_000_000  # over all channels that are read
+MAX_CHUNK_BYTES = 300_000_000  # 16 lines of 16,384 pixels have 280 float channels
 _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
 _COMPRESSIONS = ("NONE", "RLE", "ZIPS", "ZIP", "PIZ", "PXR24", "B44", "B44A", "DWAA", "DWAB")
 _LINES_PER_CHUNK = {"NONE": 1, "RLE": 1, "ZIPS": 1, "ZIP": 16}
@@ -206,6 +207,11 @@ def _read_chunk(data: bytes, offset: int, part: Part, planes: list, number: int 
             f"The EXR file holds a line {y} outside its data window; save the file again."
         )
     line_size = width * sum(kind.itemsize for _, kind in part.channels)
+    if lines * line_size > MAX_CHUNK_BYTES:
+        raise InvalidInputError(
+            f"{lines} lines of the EXR file hold {lines * line_size / 1e6:.0f} MB; at most "
+            f"{MAX_CHUNK_BYTES // 10**6} are read. Save the channels needed in a file of their own."
+        )
     raw = _decoded(cursor.take(size), lines * line_size, part.compression)
     rows = np.frombuffer(raw, np.uint8).reshape(lines, line_size)
     at = 0

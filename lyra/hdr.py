@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
+from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lyra import exr
 from lyra.errors import InvalidInputError
 
+if TYPE_CHECKING:
+    import tifffile
+
 RADIANCE = (b"#?RADIANCE", b"#?RGBE")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# The numbers of compressions in a TIFF: none and PackBits, deflate by either of its numbers.
+_PLAIN_TIFF, _DEFLATED_TIFF = (1, 32773), (8, 32946)
+_PIECE = 1 << 22
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 MIDDLE_GREY = 0.18
 
@@ -90,11 +99,19 @@ def _plane(frame, index: int) -> np.ndarray:
 
 
 def read_float_tiff(data: bytes) -> np.ndarray:
-    """Linear (H, W, 3 or 4) float32 of a float TIFF."""
+    """Linear (H, W, 3 or 4) float32 of the first page of a float TIFF.
+
+    Raises InvalidInputError for another shape or kind of compression before anything is decoded.
+    """
     import tifffile
 
     try:
-        pixels = tifffile.imread(io.BytesIO(data))
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages[0]
+            _require_picture(page, data)
+            pixels = page.asarray()
+    except InvalidInputError:
+        raise
     except (
         tifffile.TiffFileError,
         ValueError,
@@ -109,9 +126,33 @@ def read_float_tiff(data: bytes) -> np.ndarray:
         ) from error
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, -1)
-    if pixels.ndim != 3 or pixels.shape[-1] not in (3, 4):
-        raise InvalidInputError(f"The TIFF has the shape {pixels.shape}; a picture needs (height, width, 3).")
     return pixels.astype(np.float32)
+
+
+def _require_picture(page: tifffile.TiffPage, data: bytes) -> None:
+    """Raises InvalidInputError for a page that is no picture, and for strips that hold more than their pixels."""
+    shape = page.shape
+    if (len(shape) != 2 and (len(shape) != 3 or shape[-1] not in (3, 4))) or prod(shape) > exr.MAX_VALUES:
+        raise InvalidInputError(f"The TIFF has the shape {shape}; a picture needs (height, width, 3).")
+    if page.compression not in _PLAIN_TIFF + _DEFLATED_TIFF:
+        name = getattr(page.compression, "name", page.compression)
+        raise InvalidInputError(f"The float TIFF is compressed with {name}; save it without compression.")
+    if page.compression in _DEFLATED_TIFF:
+        # tifffile inflates a strip without looking at how much comes out of it.
+        limit = prod(page.chunks) * page.dtype.itemsize
+        for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+            if _inflated_size(data[start : start + count], limit) > limit:
+                raise InvalidInputError(
+                    "The float TIFF is damaged: a strip of it holds more than its pixels; save it again."
+                )
+
+
+def _inflated_size(packed: bytes, limit: int) -> int:
+    """How many bytes a deflated block holds, counted no further than a piece beyond `limit`."""
+    inflater, size = zlib.decompressobj(), 0
+    while size <= limit and (piece := inflater.decompress(packed, _PIECE)):
+        size, packed = size + len(piece), inflater.unconsumed_tail
+    return size
 
 
 def tone_mapped(linear: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -161,10 +162,11 @@ def _check_size(name: str, height: int, width: int) -> None:
 
 def _radiance_size(data: bytes) -> tuple[int, int]:
     """(height, width) from the resolution line that follows the header's blank line: `-Y 480 +X 832`."""
-    words = data[: 1 << 16].partition(b"\n\n")[2].split(b"\n", 1)[0].split()
-    if len(words) != 4 or not (words[1].isdigit() and words[3].isdigit()):
+    line = data[: 1 << 16].partition(b"\n\n")[2].split(b"\n", 1)[0].strip()
+    sides = re.fullmatch(rb"\S+\s+(\d{1,9})\s+\S+\s+(\d{1,9})", line)
+    if sides is None:
         raise InvalidInputError("The Radiance HDR header has no resolution line; save the file again.")
-    return int(words[1]), int(words[3])
+    return int(sides[1]), int(sides[2])
 
 
 def _read_with_pillow(name: str, data: bytes) -> tuple[np.ndarray, list[str]]:
