@@ -251,28 +251,41 @@ def eval_preview(options: argparse.Namespace) -> int:
 
 
 def eval_depth(options: argparse.Namespace) -> int:
-    """Exit code 1 when a figure that was measured is not reached; what was not measured is said."""
+    """Exit code 1 when a figure that was measured is not reached; what was not measured is said.
+
+    The pictures of a sheet need not be marked: then they are not scored.
+    """
     from lyra.depth import create_estimator
     from lyra.evaluation.depth_alignment import alignment_table, evaluate_alignment, missed_alignment
-    from lyra.evaluation.depth_quality import evaluate_depth, missed, not_measured
+    from lyra.evaluation.depth_pairs import found_images
+    from lyra.evaluation.depth_quality import evaluate_depth, missed, not_measured, rendered_files
     from lyra.evaluation.depth_sheet import draw_depth_sheet
 
     estimator = create_estimator(options.depth_model or "builtin")
+    # All that was given is looked at before minutes of work.
+    images, unscored = options.images, None
+    if options.rendered is not None:
+        rendered_files(options.rendered)
+    if options.sheet is not None and images is None:
+        raise InvalidInputError(f"--sheet {options.sheet}: name the folder of its pictures with --images.")
+    if images is not None:
+        try:
+            found_images(images)
+        except InvalidInputError as error:
+            if options.sheet is None:
+                raise
+            images, unscored = None, error
     if options.sheet is not None:
-        if options.images is None:
-            raise InvalidInputError(
-                f"--sheet {options.sheet}: name the folder of its pictures with --images."
-            )
         draw_depth_sheet(estimator, options.images, options.sheet)
     with progress_bar() as progress:
         rows = evaluate_alignment(progress=progress)
-    figures = evaluate_depth(estimator, options.images, options.rendered)
+    figures = evaluate_depth(estimator, images, options.rendered)
     for part, values in figures.items():
         for name, value in values.items():
             print(f"{part:<12}{name:<24}{value:10.4f}")
     print(alignment_table(rows))
     not_reached = missed(figures) + missed_alignment(rows)
-    for line in [*not_reached, *not_measured(figures)]:
+    for line in [*not_reached, *not_measured(figures), *([str(unscored)] if unscored else [])]:
         note(line)
     return 1 if not_reached else 0
 

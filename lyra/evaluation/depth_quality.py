@@ -80,15 +80,21 @@ def evaluate_synthetic(
     return _summary(estimator, pictures)
 
 
+def rendered_files(folder: Path) -> list[Path]:
+    """The .npz files of a folder. Raises InvalidInputError when there is none."""
+    files = sorted(folder.glob("*.npz"))
+    if not files:
+        raise InvalidInputError(f"{folder} holds no .npz of a picture with its depth; give another folder.")
+    return files
+
+
 def evaluate_files(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
     """Figures on the pictures of a folder, such as `scripts.blender_scenes` renders, as `_summary` names them.
 
     Each .npz holds `image` (H, W, 3) uint8, `depth` (H, W) z-depth with inf for sky, and `intrinsics` (3, 3).
     Raises InvalidInputError when there is none.
     """
-    files = sorted(folder.glob("*.npz"))
-    if not files:
-        raise InvalidInputError(f"{folder} holds no .npz of a picture with its depth; give another folder.")
+    files = rendered_files(folder)
 
     def pictures() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for path in files:

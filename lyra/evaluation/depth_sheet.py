@@ -62,8 +62,13 @@ def seen_from_aside(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:
 def draw_depth_sheet(estimator: DepthEstimator, folder: Path, picture: Path) -> list[DepthEstimate]:
     """Writes `picture`, a row for every image of `folder`: image, depth, points from the side; the estimates.
 
-    Each is cropped as a world would be, to 512x288 or 288x512. Raises InvalidInputError when the folder holds no image.
+    Each is cropped as a world would be, to 512x288 or 288x512. Raises InvalidInputError when the folder holds no image
+    or `picture` is not named as one.
     """
+    if picture.suffix.lower() not in PICTURES:
+        raise InvalidInputError(
+            f"{picture} is no name of a picture; let it end with one of {', '.join(PICTURES)}."
+        )
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
     if not files:
         raise InvalidInputError(f"{folder} holds no image ({', '.join(PICTURES)}); give another folder.")

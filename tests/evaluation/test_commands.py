@@ -1,6 +1,8 @@
 """`lyra eval`: what is printed, and the exit code."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lyra.cli import main
 from lyra.evaluation.depth_alignment import AlignmentRow
@@ -31,3 +33,41 @@ def test_a_figure_of_the_estimator_or_of_the_aligner_that_is_missed_exits_with_1
     rows[0] = AlignmentRow("hall", "scale", 0.2, 0.05, 0.06, 0.001, 0.001, 0.001, 0.5)
     assert main(["eval", "depth", "--depth-model", "layout"]) == 1
     assert "5.00%, at most 3.00%" in capsys.readouterr().err
+
+
+@pytest.fixture
+def unmarked(tmp_path):
+    """A folder with a picture that nobody has marked."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (96, 160, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(folder / "a.png")
+    return folder
+
+
+def test_pictures_of_a_sheet_need_not_be_marked(figures, unmarked, tmp_path, capsys):
+    given = ["eval", "depth", "--depth-model", "layout", "--images", str(unmarked)]
+    assert main([*given, "--sheet", str(tmp_path / "sheet.png")]) == 0
+    told = capsys.readouterr()
+    assert "abs_rel" in told.out and "None of the 1 pictures" in told.err
+    assert (tmp_path / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--images", "{unmarked}"], "None of the 1 pictures"),
+        (["--images", "{unmarked}/none"], "No such file"),
+        (["--images", "{unmarked}", "--sheet", "sheet.foo"], r"sheet.foo is no name of a picture"),
+        (["--sheet", "sheet.png"], "--images"),
+        (["--rendered", "{unmarked}"], "holds no .npz"),
+    ],
+)
+def test_what_cannot_be_used_is_said_before_the_work(figures, unmarked, monkeypatch, capsys, options, words):
+    def too_late(*given, **options):
+        raise AssertionError("it went to work")
+
+    monkeypatch.setattr("lyra.evaluation.depth_alignment.evaluate_alignment", too_late)
+    filled = [option.format(unmarked=unmarked) for option in options]
+    assert main(["eval", "depth", "--depth-model", "layout", *filled]) == 2
+    assert words in capsys.readouterr().err
