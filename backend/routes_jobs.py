@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -49,7 +50,7 @@ def job_routes(backend: Backend) -> APIRouter:
         if "text/event-stream" not in accept:
             return log.since(after)
         # A browser's EventSource sends this when it connects again.
-        start = int(last_event_id) if last_event_id.isdecimal() else after
+        start = int(last_event_id) if re.fullmatch(r"\d{1,18}", last_event_id) else after
         return EventSourceResponse(_sent(log.stream(start)))
 
     @router.get("/{job_id}/preview", response_class=FileResponse)

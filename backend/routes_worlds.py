@@ -188,7 +188,7 @@ def world_routes(backend: Backend) -> APIRouter:
         """A file of the world; byte ranges are understood."""
         await opened(world_id)
         file = await run_in_threadpool(catalog.file, world_id, path)
-        begin, size = re.match(r"bytes=(\d+)-", range), file.stat().st_size
+        begin, size = re.match(r"bytes=(\d{1,18})\d*-", range), file.stat().st_size
         if begin and int(begin[1]) >= size:
             raise RangeError(range, size)
         return FileResponse(file)

@@ -6,6 +6,8 @@ point at 127.0.0.1); the Origin check stops pages that post blindly.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -23,6 +25,7 @@ LOOPBACK_HOST = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
 UPLOAD_PATH = "/v1/worlds"
 # A client with the token that sends too much is heard out up to here; beyond, it is cut off.
 DRAIN_BYTES = 2_000_000_000
+DRAIN_SECONDS = 20
 log = logging.getLogger("backend.http")
 
 
@@ -64,7 +67,7 @@ class Guard:
         refusal = self._refusal(scope)
         if refusal:
             if announced <= self._limits.json_bytes:
-                await _drain(receive)
+                await _drain(receive, self._limits.json_bytes)
             await _send_error(send, *refusal)
             return
         limit = self._limits.json_bytes
@@ -72,7 +75,7 @@ class Guard:
             limit += self._limits.image_bytes + self._limits.depth_bytes
         if announced > limit:
             if announced <= DRAIN_BYTES:
-                await _drain(receive)
+                await _drain(receive, DRAIN_BYTES)
             await _send_error(send, 413, _too_large(announced, limit))
             return
         await self._app(scope, _limited(receive, limit), send)
@@ -130,16 +133,22 @@ def _limited(receive: Receive, limit: int) -> Receive:
     return counted
 
 
-async def _drain(receive: Receive) -> None:
-    """Reads a body to its end: a client that is still sending when the connection closes never sees the answer."""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return
+async def _drain(receive: Receive, most: int) -> None:
+    """Reads a body to its end: a client that is still sending when the connection closes never sees the answer.
+
+    Of a body that does not end only `most` bytes are read, and one that does not come is waited for DRAIN_SECONDS.
+    """
+    with contextlib.suppress(TimeoutError):
+        while most > 0:
+            message = await asyncio.wait_for(receive(), DRAIN_SECONDS)
+            if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                return
+            most -= len(message["body"])
 
 
 async def _send_error(send: Send, status: int, detail: str) -> None:
-    headers = [(b"content-type", b"application/json")]
+    # What may still come of the body is nobody's.
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -41,7 +41,11 @@ def plain_name(filename: str | None) -> str:
     last = re.split(r"[\\/]", unquote(filename or ""))[-1]
     stem, dot, suffix = re.sub(r"[^\w.-]+", "_", last).strip("._").rpartition(".")
     stem, suffix = (stem, suffix) if dot else (suffix, "")
-    return f"{stem[:60] or 'image'}{dot}{suffix[:8]}"
+    # File systems count bytes, some of them no more than 143.
+    stem, suffix = (
+        text.encode()[:most].decode(errors="ignore") for text, most in ((stem[:60], 120), (suffix, 8))
+    )
+    return f"{stem or 'image'}{dot}{suffix}"
 
 
 def check_world_inputs(

@@ -60,7 +60,12 @@ class WorldCatalog:
         for world_id in self.ids():
             try:
                 found.append(resource(self.open(world_id)))
+            except NotFoundError:
+                # Deleted while the others were read.
+                continue
             except InvalidInputError as error:
+                if not self._is_world(world_id):
+                    continue
                 log.warning("damaged", extra={"fields": {"world": world_id, "reason": str(error)}})
                 found.append(damaged_resource(self.path(world_id), str(error)))
         return found

@@ -130,7 +130,10 @@ def checked_size(size: tuple[int, int]) -> tuple[int, int]:
     """The size (height, width) if the model can work at it; otherwise InvalidInputError."""
     height, width = (int(side) for side in size)
     if any(side % SIZE_STEP or not MIN_SIZE <= side <= MAX_SIZE for side in (height, width)):
-        nearest = [min(max(round(s / SIZE_STEP) * SIZE_STEP, MIN_SIZE), MAX_SIZE) for s in (width, height)]
+        nearest = [
+            min(max((side + SIZE_STEP // 2) // SIZE_STEP * SIZE_STEP, MIN_SIZE), MAX_SIZE)
+            for side in (width, height)
+        ]
         raise InvalidInputError(
             f"The size {width}x{height} cannot be used; both sides must be multiples of {SIZE_STEP} between "
             f"{MIN_SIZE} and {MAX_SIZE}. Use {nearest[0]}x{nearest[1]}."

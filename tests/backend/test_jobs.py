@@ -55,6 +55,9 @@ def test_the_event_stream_tells_the_same_and_ends_with_the_job(slow, slow_world)
     headers["Last-Event-ID"] = str(received[-2]["sequence"])
     again = slow.client.get(f"/v1/jobs/{job['id']}/events", headers=headers)
     assert again.text.count("data: ") == 1
+    headers["Last-Event-ID"] = "9" * 5000
+    answer = slow.client.get(f"/v1/jobs/{job['id']}/events", headers=headers)
+    assert answer.text.count("data: ") == len(received), "what is no sequence number counts for nothing"
 
 
 def test_time_left_is_told_from_what_similar_jobs_took(slow, slow_world):

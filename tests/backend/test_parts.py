@@ -61,6 +61,7 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
         ("a\0b\n.png", "a_b_.png"),
         ("城.png", "城.png"),
         ("x" * 300 + ".png", "x" * 60 + ".png"),
+        ("𠀀" * 60 + ".𠀀𠀀𠀀", "𠀀" * 30 + ".𠀀𠀀"),
     ],
 )
 def test_names_of_uploads_are_made_harmless(given, kept):

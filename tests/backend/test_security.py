@@ -1,11 +1,15 @@
 """Who may talk to the backend, and how much they may send."""
 
+import asyncio
 import http.client
 import json
+import socket
 
 import httpx
 import pytest
 
+from backend import security
+from backend.config import Limits
 from tests.backend.service import picture
 
 
@@ -93,6 +97,32 @@ def test_too_large_bodies_are_refused_whether_announced_or_not(slow, slow_world)
 
     streamed = slow.client.post(path, content=pieces(), headers={"Content-Type": "application/json"})
     assert streamed.status_code == 413
+
+
+def test_a_body_without_end_is_not_read_for_one_who_may_not_enter(slow):
+    """More than the limit is read by what lies on the way, so a multiple of it is offered."""
+    head = b"POST /v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", slow.state["port"]), timeout=10) as connection:
+        connection.sendall(head)
+        with pytest.raises(OSError):
+            for _ in range(500):
+                connection.sendall(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(security, "DRAIN_SECONDS", 0.01)
+    sent = []
+
+    async def never() -> dict:
+        await asyncio.sleep(60)
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    guard = security.Guard(None, token="right", port=1, limits=Limits())
+    scope = {"type": "http", "method": "POST", "path": "/v1/health", "headers": [(b"host", b"127.0.0.1")]}
+    asyncio.run(guard(scope, never, send))
+    assert sent[0]["status"] == 401 and (b"connection", b"close") in sent[0]["headers"]
 
 
 def test_too_large_uploads_are_refused_and_leave_nothing(slow):

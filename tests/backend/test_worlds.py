@@ -6,9 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from backend.worlds import remove_leftovers
+from backend.config import Config
+from backend.worlds import WorldCatalog, remove_leftovers
 from tests.backend.service import picture, straight_path
-from tests.test_world import held_by_another_process
+from tests.test_world import held_by_another_process, make_world
 
 
 def detail(answer, status=400):
@@ -61,6 +62,7 @@ def test_files_come_whole_and_in_ranges(slow, slow_world):
     beyond = slow.client.get(url, headers={"Range": f"bytes={size}-"})
     assert beyond.headers["content-range"] == f"bytes */{size}"
     assert str(size) in detail(beyond, 416)
+    detail(slow.client.get(url, headers={"Range": f"bytes={'9' * 5000}-"}), 416)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +176,17 @@ def test_a_world_of_a_newer_version_is_refused_listed_and_can_be_deleted(slow, s
         shutil.rmtree(newer, ignore_errors=True)
 
 
+def test_a_world_that_is_deleted_while_others_are_listed_is_left_out(tmp_path, monkeypatch):
+    catalog = WorldCatalog(Config(tmp_path, tmp_path / "state.json", tmp_path / "log"))
+    make_world(tmp_path / "some-world")
+    (tmp_path / "gone-world").mkdir()
+    (tmp_path / "gone-world" / "world.json").write_text("{")
+    ids = catalog.ids()
+    shutil.rmtree(tmp_path / "gone-world")
+    monkeypatch.setattr(catalog, "ids", lambda: ids)
+    assert [world["id"] for world in catalog.resources()] == ["some-world"]
+
+
 def test_there_is_a_limit_of_worlds(slow, slow_world):
     copies = [slow.worlds / f"copy-{number}" for number in range(9)]
     for copy in copies:
@@ -213,6 +226,7 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(slow):
         ({"engine": "magic"}, 400, "'magic'"),
         ({"engine": "lyra2"}, 409, "Engine 'lyra2' is not ready"),
         ({"size": [100, 100]}, 400, "100x100"),
+        ({"size": [10**400, 112]}, 400, "Use 1664x112"),
         ({"size": [100]}, 400, "size"),
         ({"depth": "psychic"}, 400, "'psychic'"),
         ({"depth_scene": "cave"}, 400, "'cave'"),
