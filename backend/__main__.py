@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LyraError as error:
         print(f"lyra serve: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        # While it starts; from then on the service ends by itself.
+        return 0
     return 0
 
 

@@ -134,11 +134,7 @@ class Dispatcher:
             else:
                 error = f"{reason} {kept[0].upper()}{kept[1:]}; resume the job to go on."
                 self._book.finish(job, "failed", "failed", error)
-        try:
-            remove_leftovers(self._folder(job), self._book.folder(job.id))
-        except OSError as error:
-            # They are ignored where they lie, and the next run removes them.
-            log.warning("leftovers stay", extra={"fields": {"job": job.id, "reason": str(error)}})
+        remove_leftovers(self._folder(job), self._book.folder(job.id))
 
     def _fail_waiting(self, reason: str) -> None:
         for job in self._queued():

@@ -11,8 +11,9 @@ import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvicorn
 
@@ -78,7 +79,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         file = self._backend.config.state_file
-        write_state(file, self._state)
+        with _refusal_explained(file, "--state-file"):
+            write_state(file, self._state)
         log.info("listening", extra={"fields": {"port": self._state.port, "pid": self._state.pid}})
         print(
             f"Lyra Worlds {VERSION} listens on http://{HOST}:{self._state.port} (worlds in "
@@ -110,7 +112,8 @@ def serve(config: Config) -> None:
     with contextlib.closing(_listen(config.port)) as listener:
         _make_folders(config)
         tempfile.tempdir = str(config.upload_folder)
-        start_logging(config.log_file)
+        with _refusal_explained(config.log_file, "--log"):
+            start_logging(config.log_file)
         store = JobStore(config.private_folder / "jobs.sqlite3")
         asyncio.run(_serve(config, store, listener))
 
@@ -173,6 +176,15 @@ def _listen(port: int) -> socket.socket:
             ) from error
         raise
     return listener
+
+
+@contextlib.contextmanager
+def _refusal_explained(file: Path, option: str) -> Iterator[None]:
+    """Turns what the system refuses about a file of the service into a StartError."""
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"{file} cannot be written: {error.strerror}; choose another {option}.") from error
 
 
 def _make_folders(config: Config) -> None:

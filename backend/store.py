@@ -6,7 +6,7 @@ import datetime
 import json
 import sqlite3
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from backend.errors import StartError, StoreError
@@ -95,7 +95,10 @@ class JobStore:
 
     def __init__(self, file: Path):
         self._file = file
-        self._connection = sqlite3.connect(file, timeout=0.5, isolation_level=None)
+        try:
+            self._connection = sqlite3.connect(file, timeout=0.5, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise self._refusal(error) from error
         try:
             # Exclusive before WAL: the lock is held from the first access on, and ends with the process.
             self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -104,25 +107,36 @@ class JobStore:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(_SCHEMA)
             self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            self._connection.close()
-            if "locked" not in str(error):
-                raise
-            raise StartError(
-                f"The worlds folder {file.parents[1]} is in use by another running backend; "
-                "connect to that one, stop it, or choose another folder (--worlds; in Blender's preferences: Worlds "
-                "Folder)."
-            ) from error
         except sqlite3.DatabaseError as error:
             self._connection.close()
-            raise StartError(
-                f"{file} is damaged ({error}); move it away, worlds stay where they are."
-            ) from error
+            raise self._refusal(error) from error
 
     def load(self) -> list[Job]:
-        """Every remembered job, oldest first."""
-        rows = self._connection.execute("SELECT record FROM jobs ORDER BY created, rowid")
-        return [Job(**json.loads(record)) for (record,) in rows]
+        """Every remembered job, oldest first. Raises StartError."""
+        try:
+            rows = self._connection.execute("SELECT record FROM jobs ORDER BY created, rowid").fetchall()
+            # A later version may have remembered more about a job.
+            known = {entry.name for entry in fields(Job)}
+            records = [json.loads(record) for (record,) in rows]
+            return [Job(**{key: record[key] for key in record if key in known}) for record in records]
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            self._connection.close()
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: Exception) -> StartError:
+        """Why the service cannot start with this file, and what to do."""
+        if not isinstance(error, sqlite3.OperationalError):
+            return StartError(f"{self._file} is damaged ({error}); move it away, worlds stay where they are.")
+        if "locked" in str(error):
+            return StartError(
+                f"The worlds folder {self._file.parents[1]} is in use by another running backend; "
+                "connect to that one, stop it, or choose another folder (--worlds; in Blender's preferences: Worlds "
+                "Folder)."
+            )
+        return StartError(
+            f"The jobs in {self._file} cannot be opened ({error}); see that its folder can be written and that the "
+            "disk has room, or choose another folder (--worlds; in Blender's preferences: Worlds Folder)."
+        )
 
     def save(self, job: Job) -> None:
         """Raises StoreError."""

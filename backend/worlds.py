@@ -113,11 +113,15 @@ def resource(world: World) -> dict:
 
 def remove_leftovers(world_folder: Path, job_folder: Path) -> None:
     """Deletes what a killed worker left under temporary names."""
-    if job_folder.is_dir():
-        remove_partials(job_folder)
-    if world_folder.is_dir():
-        # What another process is writing has such names too; that one removes leftovers itself.
-        with contextlib.suppress(InUseError), no_other_process(world_folder):
-            for folder in (world_folder, world_folder / "chunks", world_folder / "results"):
-                if folder.is_dir():
-                    remove_partials(folder)
+    try:
+        if job_folder.is_dir():
+            remove_partials(job_folder)
+        if world_folder.is_dir():
+            # What another process is writing has such names too; that one removes leftovers itself.
+            with contextlib.suppress(InUseError), no_other_process(world_folder):
+                for folder in (world_folder, world_folder / "chunks", world_folder / "results"):
+                    if folder.is_dir():
+                        remove_partials(folder)
+    except OSError as error:
+        # They are ignored where they lie, and the next run removes them.
+        log.warning("leftovers stay", extra={"fields": {"world": world_folder.name, "reason": str(error)}})

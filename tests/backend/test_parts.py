@@ -1,10 +1,12 @@
 """Small parts on their own: errors and their status, time left, events, uploads, messages, the log."""
 
 import asyncio
+import dataclasses
 import errno
 import io
 import json
 import logging
+from dataclasses import asdict
 
 import pytest
 from starlette.datastructures import UploadFile
@@ -16,9 +18,11 @@ from backend.events import KEPT_EVENTS, EventLog
 from backend.jobs import JobBook
 from backend.log import JsonLines
 from backend.schemas import ExtendSettings
+from backend.service import Backend
 from backend.store import Job, JobStore
 from backend.uploads import plain_name, store_upload
 from backend.validation import checked_path
+from backend.worlds import WorldCatalog
 from lyra.errors import DiskFullError, EngineNotReadyError, InvalidInputError
 from tests.backend.service import straight_path
 from tests.test_world import make_world
@@ -176,6 +180,46 @@ def test_jobs_come_back_from_disk_as_they_were(tmp_path):
     store.delete(saved)
     assert store.load() == []
     store.close()
+
+
+def test_jobs_of_a_later_version_and_damaged_ones(tmp_path):
+    file = tmp_path / "jobs.sqlite3"
+    store = JobStore(file)
+    store.save(job(notes=["x" * 300]))
+    newer = asdict(job(id="2")) | {"priority": 3}
+    store._change("INSERT INTO jobs VALUES ('2', 'w', 'done', 9e9, ?)", (json.dumps(newer),))
+    assert [loaded.id for loaded in store.load()] == [job().id, "2"]
+    store._change("INSERT INTO jobs VALUES ('3', 'w', 'done', 9e9, '{}')", ())
+    with pytest.raises(StartError, match=r"jobs\.sqlite3 is damaged .*; move it away"):
+        store.load()
+    data = bytearray(file.read_bytes())
+    # The first page holds the schema, the second the first jobs.
+    data[4096:8192] = b"\xff" * 4096
+    file.write_bytes(data)
+    with pytest.raises(StartError, match=r"jobs\.sqlite3 is damaged"):
+        JobStore(file).load()
+
+
+def test_jobs_that_cannot_be_opened_say_where_they_are(tmp_path):
+    (tmp_path / "jobs.sqlite3").mkdir()
+    with pytest.raises(StartError, match=r"jobs\.sqlite3 cannot be opened .*--worlds"):
+        JobStore(tmp_path / "jobs.sqlite3")
+
+
+def test_leftovers_that_cannot_be_removed_keep_no_service_from_starting(tmp_path, monkeypatch, caplog):
+    make_world(tmp_path / "some-world")
+    config, book = book_of(tmp_path)
+    book.submit(job(world_id="some-world"))
+
+    def refused(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr("backend.worlds.remove_partials", refused)
+    catalog = WorldCatalog(dataclasses.replace(config, worlds=tmp_path))
+    backend = Backend(config, book, catalog, None, None)
+    backend._take_up()
+    assert book.get(job().id).state == "interrupted" and "leftovers stay" in caplog.text
+    book.close()
 
 
 def test_log_lines_are_json_with_their_fields():

@@ -77,6 +77,17 @@ def test_impossible_options_are_refused(tmp_path):
     assert str(file) in text
 
 
+@pytest.mark.parametrize("option", ["--state-file", "--log"])
+def test_a_file_that_cannot_be_written_is_one_clear_line(tmp_path, option):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    options = ["--state-file", str(tmp_path / "state.json"), "--worlds", str(tmp_path / "worlds")]
+    code, text = run_backend(tmp_path, *options, option, str(folder))
+    assert code == 2
+    assert f"{folder} cannot be written" in text and option in text
+    assert text.count("\n") == 1
+
+
 def test_a_damaged_job_database_is_refused_with_its_name(tmp_path):
     database = tmp_path / "w" / ".backend" / "jobs.sqlite3"
     database.parent.mkdir(parents=True)
@@ -168,7 +179,7 @@ def test_a_killed_service_leaves_jobs_interrupted_and_no_worker_behind(tmp_path)
     # It worked on between that look and its end.
     assert last["progress"] <= service.job(running["id"])["progress"] < 1
     events = service.client.get(f"/v1/jobs/{running['id']}/events", params={"after": last["sequence"]}).json()
-    assert [event["state"] for event in events] == ["interrupted"]
+    assert [event["state"] for event in events if event["state"] != "running"] == ["interrupted"]
     assert service.client.post(f"/v1/jobs/{running['id']}/resume").status_code == 202
     assert service.wait(running["id"])["state"] == "done"
     assert service.client.get(f"/v1/worlds/{world['id']}").json()["frames"] == 1
