@@ -7,18 +7,17 @@ heads are trained on z-depth (Virtual KITTI, Hypersim).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from lyra.depth.base import DepthEstimate, WindowDepth
-from lyra.depth.checks import assumed_intrinsics
 from lyra.depth.device import torch_device
-from lyra.depth.layout import sky_mask
+from lyra.depth.glance import joined_to_the_upper_edge, seen_lens, seen_sky
 from lyra.depth.obstacles import missing_files
 from lyra.errors import EngineNotReadyError
 from lyra.hub.catalog import ITEMS
@@ -41,7 +40,8 @@ DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 # (whose range is 80 m, that of the indoor ones 20 m) are only believed to see it at the very end of their range.
 SEEN_SKY_FROM, UNSEEN_SKY_FROM = 0.4, 0.97
 INDOOR_RANGE = 20.0
-OUTDOOR_SKY = 0.02
+# A picture is of outdoors when more of it than this is sky that is joined to the upper edge, as no window is.
+OUTDOOR_SKY = 0.005
 # Where more than this would be sky, there is nothing to stand on, and none of it is taken as sky.
 ALL_SKY = 0.97
 NEAREST = 0.01
@@ -146,27 +146,25 @@ class DepthAnything:
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """z-depth in metres of `image` (H, W, 3) uint8 sRGB. Raises EngineNotReadyError when loading fails."""
-        seen_sky = sky_mask(image)
-        source, note = self._source(self._kind(seen_sky))
-        depth, only_sky = self._depth(source, image, seen_sky)
+        sky = seen_sky(image)
+        source, note = self._source(self._kind([sky]))
+        depth, only_sky = self._depth(source, image, sky)
         notes = [*self.notes, *note]
         notes += [self.variant.notice] if self.variant.notice else []
         if np.isinf(depth).any():
-            notes.append(
-                f"{np.isinf(depth).mean():.0%} of the picture was taken as sky: far, and joined to the upper edge."
-            )
+            notes.append(f"{np.isinf(depth).mean():.0%} of the picture was taken as sky: far, and like one.")
         if only_sky:
             notes.append("Nearly all of the picture looks like sky; it was given a depth all the same.")
         if intrinsics is None:
-            intrinsics, note = assumed_intrinsics(*image.shape[:2])
+            intrinsics, note = seen_lens(image)
             notes.append(note)
         label = f"{self.variant.label} ({Path(source).name})"
         return DepthEstimate(depth, intrinsics, True, label, None, tuple(notes))
 
     def estimate_window(self, frames: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> WindowDepth:
         """Depth of `frames` (N, H, W, 3), each by itself, all by the same weights; the cameras are not used."""
-        skies = [sky_mask(frame) for frame in frames]
-        source, _ = self._source(self._kind(np.stack(skies)))
+        skies = [seen_sky(frame) for frame in frames]
+        source, _ = self._source(self._kind(skies))
         depth = [self._depth(source, frame, sky)[0] for frame, sky in zip(frames, skies, strict=True)]
         return WindowDepth(np.stack(depth))
 
@@ -175,10 +173,11 @@ class DepthAnything:
         for model in self._models.values():
             model.to("cpu")
 
-    def _kind(self, seen_sky: np.ndarray) -> str:
+    def _kind(self, skies: Sequence[np.ndarray]) -> str:
         if self.scene != "auto":
             return self.scene
-        return "outdoor" if seen_sky.mean() > OUTDOOR_SKY else "indoor"
+        above = np.mean([joined_to_the_upper_edge(sky).mean() for sky in skies])
+        return "outdoor" if above > OUTDOOR_SKY else "indoor"
 
     def _source(self, kind: str) -> tuple[str, tuple[str, ...]]:
         """Where the weights for a kind of scene are, and which they are; the other kind's when only those are here."""
@@ -196,11 +195,11 @@ class DepthAnything:
         wrong = f"If that is wrong, choose the scene: {other}."
         return source, (f"{self.variant.label} with its {taken} weights: the picture shows {shows}. {wrong}",)
 
-    def _depth(self, source: str, image: np.ndarray, seen_sky: np.ndarray) -> tuple[np.ndarray, bool]:
+    def _depth(self, source: str, image: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, bool]:
         """z-depth (H, W) float32, inf where the sky is; whether nearly all of it would be sky."""
         model = self._model(source)
         depth = _resized(self._predict(model, image), image.shape[:2])
-        sky = _sky(depth, seen_sky, float(model.config.max_depth), self.scene)
+        sky = _sky(depth, shown, float(model.config.max_depth), self.scene)
         only_sky = bool(sky.mean() > ALL_SKY)
         solid = np.maximum(depth, np.float32(NEAREST))
         return (solid if only_sky else np.where(sky, np.float32(np.inf), solid)), only_sky
@@ -250,16 +249,14 @@ def _resized(depth: np.ndarray, target_hw: tuple[int, int]) -> np.ndarray:
     return 1 / np.asarray(inverse.resize(target_hw[::-1], Image.Resampling.BILINEAR))
 
 
-def _sky(depth: np.ndarray, seen_sky: np.ndarray, farthest: float, scene: Scene) -> np.ndarray:
-    """Sky as far values joined to the upper edge that look like sky, so that far scenery stays solid.
+def _sky(depth: np.ndarray, shown: np.ndarray, farthest: float, scene: Scene) -> np.ndarray:
+    """Sky as far values that look like sky (`shown`), so that far scenery and what mirrors the sky stay solid.
 
-    `farthest` is the end of the model's range. Nothing is sky indoors, nor where it is not seen and the range is short.
+    Where nothing looks like it, far values joined to the upper edge. `farthest` is the end of the model's range.
+    Nothing is sky indoors, nor where it is not seen and the range is short.
     """
     if scene == "indoor":
-        return np.zeros_like(seen_sky)
-    if seen_sky.any():
-        far = seen_sky & (depth > SEEN_SKY_FROM * farthest)
-    else:
-        far = (depth > UNSEEN_SKY_FROM * farthest) & (farthest > INDOOR_RANGE)
-    regions, _ = ndimage.label(far)
-    return far & np.isin(regions, np.setdiff1d(regions[0], [0]))
+        return np.zeros_like(shown)
+    if shown.any():
+        return shown & (depth > SEEN_SKY_FROM * farthest)
+    return joined_to_the_upper_edge((depth > UNSEEN_SKY_FROM * farthest) & (farthest > INDOOR_RANGE))

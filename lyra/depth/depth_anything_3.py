@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from lyra.depth.base import DepthEstimate, WindowDepth
-from lyra.depth.checks import assumed_intrinsics
 from lyra.depth.device import torch_device
+from lyra.depth.glance import seen_lens
 from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.obstacles import missing_files
 from lyra.depth.similarity import fit_similarity_robustly
@@ -113,7 +113,7 @@ class DepthAnything3:
             focal, guess = ((lens / enlarged[:, None])[[0, 1], [0, 1]].mean() for lens in (intrinsics, own))
             depth = depth * np.float32(focal / guess)
         elif intrinsics is None:
-            intrinsics, note = assumed_intrinsics(height, width)
+            intrinsics, note = seen_lens(image)
             notes.append(note)
         if np.isinf(depth).any():
             notes.append(f"{np.isinf(depth).mean():.0%} of the picture was taken as sky.")

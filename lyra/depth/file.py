@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from lyra.depth.base import DepthEstimate
-from lyra.depth.checks import FARTHEST, NEAREST, assumed_intrinsics, filled_from_nearest
+from lyra.depth.checks import FARTHEST, NEAREST, filled_from_nearest
+from lyra.depth.glance import seen_lens
 from lyra.depth.stored import StoredDepth, file_named, loaded_png, read_stored
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import cover_transform, fit_intrinsics
@@ -59,7 +60,7 @@ class DepthFile:
         depth, lens, notes = self.known(image.shape[:2])
         intrinsics = lens if intrinsics is None else intrinsics
         if intrinsics is None:
-            intrinsics, note = assumed_intrinsics(*image.shape[:2])
+            intrinsics, note = seen_lens(image)
             notes += (note,)
         return DepthEstimate(depth, intrinsics, True, f"the file {self.path.name}", None, notes)
 

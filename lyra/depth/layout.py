@@ -71,12 +71,6 @@ def read_layout(image: np.ndarray) -> Layout:
     return Layout(sky[segments], ground[segments], horizon, vanishing, segments, foot[segments], guide)
 
 
-def sky_mask(image: np.ndarray) -> np.ndarray:
-    """Where `image` (H, W, 3) uint8 shows sky, bool (H, W), its rim on the picture's own edges."""
-    layout = read_layout(image)
-    return refined_mask(layout.sky, image)
-
-
 def refined_mask(soft: np.ndarray, image: np.ndarray) -> np.ndarray:
     """A soft mask at working size as bool (H, W) at the size of `image`, drawn to its edges."""
     if soft.max() <= 0.5:

@@ -68,7 +68,7 @@ class LearnedDepth:
         depth = (relative * (median / np.median(relative[~sky]))).astype(np.float32)
         depth[sky] = np.inf
         if intrinsics is None:
-            intrinsics, note = _estimated_intrinsics(seen.focal, image.shape[:2])
+            intrinsics, note = estimated_intrinsics(seen.focal, image.shape[:2])
             notes.append(note)
         notes.append("Depth is estimated by the built-in network; its scale is a guess.")
         confidence = resized(1 / (1 + (doubt / DOUBT) ** 2), image.shape[:2])
@@ -85,8 +85,8 @@ def working_size(size_hw: tuple[int, int], stride: int, pixels: int = DETAIL_PIX
 def _seen(network: DepthNetwork, image: np.ndarray) -> tuple[Prediction, np.ndarray, np.ndarray]:
     """What the network says of a picture, of the detail's size, how far its readings are apart in log depth, and the
     picture in that size."""
-    rough = [p for pixels in WHOLE_PIXELS for p in _readings(network, image, pixels)[0]]
-    fine, small = _readings(network, image, DETAIL_PIXELS)
+    rough = [p for pixels in WHOLE_PIXELS for p in readings(network, image, pixels)[0]]
+    fine, small = readings(network, image, DETAIL_PIXELS)
     size = small.shape[:2]
     rough_depth, fine_depth = (
         np.stack([resized(p.log_inverse, size) for p in part]) for part in (rough, fine)
@@ -101,7 +101,7 @@ def _seen(network: DepthNetwork, image: np.ndarray) -> tuple[Prediction, np.ndar
     return mean, 2 * np.concatenate([rough_depth, fine_depth]).std(0), small
 
 
-def _readings(network: DepthNetwork, image: np.ndarray, pixels: int) -> tuple[list[Prediction], np.ndarray]:
+def readings(network: DepthNetwork, image: np.ndarray, pixels: int) -> tuple[list[Prediction], np.ndarray]:
     """What the network says of a picture of about so many pixels and of its mirror image, and that picture."""
     size = working_size(image.shape[:2], network.shape.stride, pixels)
     small = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
@@ -131,7 +131,7 @@ def without_specks(mask: np.ndarray, of: bool = True) -> np.ndarray:
     return np.where(small[regions], not of, mask)
 
 
-def _estimated_intrinsics(focal: float, size_hw: tuple[int, int]) -> tuple[np.ndarray, str]:
+def estimated_intrinsics(focal: float, size_hw: tuple[int, int]) -> tuple[np.ndarray, str]:
     """Intrinsics (3, 3) in pixels with the network's lens, and the remark that says which."""
     height, width = size_hw
     degrees = float(np.clip(np.degrees(2 * np.arctan(0.5 / focal)), *LENSES))

@@ -109,6 +109,19 @@ def test_far_scenery_under_a_seen_sky_stays_solid(folder, monkeypatch):
     assert np.isinf(estimate.depth[:20]).all() and np.isfinite(estimate.depth[28:]).all()
 
 
+def test_sky_in_an_arch_is_sky_and_what_mirrors_it_is_not(folder, monkeypatch):
+    """Enclosed, so not joined to the upper edge; below it a pond in the same colours, near."""
+    estimator = DepthAnything(folder)
+    depth = np.full((56, 98), 5.0, np.float32)
+    depth[14:28, 35:63] = 70
+    monkeypatch.setattr(estimator, "_predict", lambda model, image: depth)
+    shown = np.zeros(PICTURE.shape[:2], bool)
+    shown[26:46, 60:100] = shown[70:90, 60:100] = True
+    monkeypatch.setattr(depth_anything, "seen_sky", lambda image: shown)
+    sky = np.isinf(estimator.estimate(PICTURE).depth)
+    assert sky[28:44, 62:98].all() and not sky[60:].any()
+
+
 @pytest.mark.parametrize(("share", "sky"), [(0.9, False), (0.98, True)])
 def test_without_a_seen_sky_only_the_very_end_of_the_range_is_sky(folder, monkeypatch, share, sky):
     estimator = DepthAnything(folder)
@@ -125,7 +138,7 @@ def test_a_high_ceiling_is_no_sky(tmp_path, monkeypatch, scene):
     picture = PICTURE.copy()
     if scene == "indoor":
         picture[:60] = (200, 220, 240)
-        assert depth_anything.sky_mask(picture).any()
+        assert depth_anything.seen_sky(picture).any()
     assert np.isfinite(estimator.estimate(picture).depth).all()
 
 
@@ -164,6 +177,15 @@ def test_weights_folder_is_looked_into_and_the_scene_decides(weights_root, small
     blue = np.full_like(PICTURE, (120, 170, 230))
     blue[60:] = (60, 50, 40)
     assert "Outdoor" in DepthAnything().estimate(blue).source
+
+
+def test_a_window_does_not_make_a_room_outdoors(weights_root, small_input, monkeypatch):
+    shown = np.zeros(PICTURE.shape[:2], bool)
+    monkeypatch.setattr(depth_anything, "seen_sky", lambda image: shown)
+    shown[20:50, 40:90] = True
+    assert "Indoor" in DepthAnything().estimate(PICTURE).source
+    shown[:2, 40:90] = True
+    assert "Outdoor" in DepthAnything().estimate(PICTURE).source
 
 
 @pytest.mark.parametrize(

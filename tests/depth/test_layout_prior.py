@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 
 from lyra.depth import CHOICES, DepthEstimate, LayoutPrior, create_estimator, depth_anything, sanitise
-from lyra.depth.layout import guided, read_layout, sky_mask
+from lyra.depth.layout import guided, read_layout, refined_mask
 from lyra.errors import InvalidInputError
 from lyra.images import load_image
+
+
+def sky_mask(image: np.ndarray) -> np.ndarray:
+    return refined_mask(read_layout(image).sky, image)
 
 
 def landscape(height: int = 240, width: int = 416) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
