@@ -18,6 +18,7 @@ from backend.routes_worlds import world_routes
 from backend.service import Backend
 from backend.validation import validation_message
 from lyra.errors import LyraError
+from lyra.files import refusal
 from lyra.version import VERSION
 
 log = logging.getLogger("backend.app")
@@ -36,6 +37,7 @@ def create_app(backend: Backend) -> FastAPI:
     )
     app.add_exception_handler(LyraError, _lyra_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(OSError, _refused)
     app.add_exception_handler(Exception, _unexpected_error)
     app.include_router(_service_routes(backend), prefix="/v1", tags=["service"])
     app.include_router(engine_routes(backend), prefix="/v1", tags=["engines"])
@@ -87,6 +89,14 @@ async def _lyra_error(request: Request, error: LyraError) -> JSONResponse:
 
 async def _validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
     return JSONResponse({"detail": validation_message(error.errors())}, 400)
+
+
+async def _refused(request: Request, error: OSError) -> JSONResponse:
+    """A file that may not be written, or that another program has open."""
+    if error.filename is None:
+        raise error
+    log.warning("refused by the system", exc_info=error)
+    return JSONResponse({"detail": f"{refusal(error)}, and try again."}, 409)
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:

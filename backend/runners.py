@@ -11,6 +11,7 @@ from backend.task import DEPTH_FOLDER, IMAGE_FOLDER, TRAJECTORY_FILE, Runner, Ta
 from lyra import builder, hub
 from lyra.engines.base import EngineOptions
 from lyra.errors import InvalidInputError
+from lyra.files import patiently
 from lyra.geometry.cameras import Trajectory
 from lyra.hub.catalog import needs
 from lyra.hub.packages import require_packages
@@ -35,7 +36,7 @@ def seed(task: Task) -> None:
     if not (task.world_folder / "world.json").is_file():
         if not finished.exists():
             _create(task, finished)
-        finished.rename(task.world_folder)
+        patiently(finished.rename, task.world_folder)
     for uploads in (IMAGE_FOLDER, DEPTH_FOLDER):
         # What cannot be removed now, such as a file that is being looked at, goes with the job.
         shutil.rmtree(task.folder / uploads, ignore_errors=True)

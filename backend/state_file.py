@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from backend import API_VERSION
+from lyra.files import patiently
 from lyra.version import VERSION
 
 PROBE_SECONDS = 2.0
@@ -38,7 +39,7 @@ def write_state(file: Path, state: BackendState) -> None:
             json.dump(asdict(state), handle)
             handle.flush()
             os.fsync(handle.fileno())
-        Path(temporary).replace(file)
+        patiently(Path(temporary).replace, file)
     finally:
         Path(temporary).unlink(missing_ok=True)
 

@@ -20,6 +20,7 @@ import queue
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,7 +30,7 @@ from PIL import Image
 
 from backend.task import PREVIEW_FILE, Runner, Task
 from lyra.errors import CancelledError, LyraError
-from lyra.files import disk_full_explained
+from lyra.files import disk_full_explained, refusal
 from lyra.progress import Progress
 
 UPDATE_SECONDS = 0.1
@@ -82,20 +83,24 @@ class Reporter:
 
     def __call__(self, stage: str, fraction: float, frame: np.ndarray | None) -> None:
         now = time.monotonic()
-        drawn = frame is not None and now - self._drawn >= PREVIEW_SECONDS
+        drawn = frame is not None and now - self._drawn >= PREVIEW_SECONDS and self._draw(frame)
         if drawn:
-            self._draw(frame)
             self._drawn = now
         if drawn or stage != self._stage or now - self._told >= UPDATE_SECONDS:
             self._stage, self._told = stage, now
             self._channel.send(type="progress", id=self._id, stage=stage, fraction=fraction, preview=drawn)
 
-    def _draw(self, frame: np.ndarray) -> None:
+    def _draw(self, frame: np.ndarray) -> bool:
+        """Whether there is a new preview. Windows replaces none that is being sent: the next frame will."""
         image = Image.fromarray(frame)
         image.thumbnail((PREVIEW_WIDTH, 4 * PREVIEW_WIDTH))
         temporary = self._preview.with_suffix(".partial")
         image.save(temporary, "JPEG", quality=85)
-        temporary.replace(self._preview)
+        try:
+            temporary.replace(self._preview)
+        except PermissionError:
+            return False
+        return True
 
 
 def run_task(channel: Channel, message: dict, runners: Mapping[str, Runner], device: str) -> None:
@@ -118,6 +123,12 @@ def run_task(channel: Channel, message: dict, runners: Mapping[str, Runner], dev
         channel.send(type="cancelled", id=job_id)
     except LyraError as error:
         channel.send(type="failed", id=job_id, error=str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A file that may not be written, or that another program has open, is no reason to load all models again.
+        traceback.print_exc()
+        channel.send(type="failed", id=job_id, error=f"{refusal(error)}, then resume the job to go on.")
     else:
         channel.send(type="done", id=job_id)
 

@@ -12,7 +12,7 @@ from backend.config import Config
 from backend.errors import NotFoundError
 from backend.seeding import damaged_resource
 from lyra.errors import InUseError, InvalidInputError
-from lyra.files import remove_partials
+from lyra.files import patiently, remove_partials
 from lyra.world import World, no_other_process
 from lyra.world_settings import ID_PATTERN
 
@@ -92,8 +92,9 @@ class WorldCatalog:
         with no_other_process(folder):
             self._trash.mkdir(exist_ok=True)
         doomed = self._trash / secrets.token_hex(8)
-        folder.rename(doomed)
-        shutil.rmtree(doomed)
+        patiently(folder.rename, doomed)
+        # What cannot be removed now goes when the service starts next.
+        shutil.rmtree(doomed, ignore_errors=True)
 
     def empty_trash(self) -> None:
         """Removes what a delete left that was cut short."""

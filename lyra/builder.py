@@ -259,6 +259,11 @@ def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) 
     """Makes the chunks of a plan that are still missing; returns what the engine has to say about them."""
     total = plan.trajectory.chunks
     done = len(world.chunks) - plan.first_chunk
+    if not 0 <= done <= total:
+        raise InvalidInputError(
+            f"{world.folder} has {len(world.chunks)} chunks; its unfinished path is for {plan.first_chunk + 1} to "
+            f"{plan.first_chunk + total}. Chunks were taken away or added by hand: extend it along another path."
+        )
     progress.update("start", 0.95 * done / total)
     with contextlib.closing(create_engine(world.engine, device, plan.options)) as engine:
         engine.announce([caption_for(plan.captions, plan.first_chunk + n) for n in range(done, total)])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lyra import commands, models_cli
 from lyra.errors import CancelledError, LyraError
+from lyra.files import refusal
 from lyra.training import depth_command
 from lyra.version import VERSION
 
@@ -49,13 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"lyra: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        # A folder that may not be written, a drive that went away: whatever the system refuses.
-        print(
-            f"lyra: {error.filename or 'A file'} cannot be used: {error.strerror or error}. "
-            "Choose another path, change its permissions or close the program that holds it; "
-            f"{what_is_left(options)}",
-            file=sys.stderr,
-        )
+        print(f"lyra: {refusal(error)}; {what_is_left(options)}", file=sys.stderr)
         return 2
     except (CancelledError, KeyboardInterrupt):
         print(f"lyra: stopped; {what_is_left(options)}", file=sys.stderr)

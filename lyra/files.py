@@ -6,18 +6,41 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from lyra.errors import DiskFullError, InvalidInputError
 
+T = TypeVar("T")
 TEMPORARY_PREFIX = ".partial-"
+# Windows neither moves nor removes a file that any program has open, such as a virus scanner that looks at what was
+# just written, or the service that sends it. They are done within moments.
+WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8) if os.name == "nt" else ()
+
+
+def patiently(action: Callable[..., T], *arguments: object, **options: object) -> T:
+    """What `action` returns, which moves or removes a file; where another program has it open, in a moment."""
+    for wait in WAITS:
+        try:
+            return action(*arguments, **options)
+        except PermissionError:
+            time.sleep(wait)
+    return action(*arguments, **options)
+
+
+def refusal(error: OSError) -> str:
+    """What the user reads of what the system refuses: a folder that may not be written, a drive that is gone."""
+    return (
+        f"{error.filename or 'A file'} cannot be used: {error.strerror or error}. Choose another path, change its "
+        "permissions or close the program that holds it"
+    )
 
 
 @contextlib.contextmanager
@@ -79,7 +102,7 @@ def whole_file(target: Path) -> Iterator[Path]:
         with _refusal_names(target, temporary):
             yield temporary
             sync(temporary)
-            temporary.replace(target)
+            patiently(temporary.replace, target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -95,7 +118,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
             for file in temporary.rglob("*"):
                 if file.is_file():
                     sync(file)
-            temporary.rename(target)
+            patiently(temporary.rename, target)
             sync_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -29,7 +29,9 @@ class Plan:
     options: EngineOptions = DEFAULT_OPTIONS
 
     def save(self, folder: Path) -> None:
-        """Writes it into the world `folder`, the cameras first."""
+        """Writes it into the world `folder`, in place of one that is there, the cameras first."""
+        # Cameras of one path must not stand beside the facts of another when this is stopped in the middle.
+        self.clear(folder)
         with whole_file(folder / CAMERAS) as path:
             self.trajectory.save(path)
         facts = {

@@ -18,7 +18,14 @@ from lyra import video, walkthrough
 from lyra.chunks import WATCHABLE, Chunk, read_arrays, read_json
 from lyra.engines.base import ChunkFrames, SeedView
 from lyra.errors import InvalidInputError
-from lyra.files import TEMPORARY_PREFIX, remove_partials, require_space, whole_file, whole_folder
+from lyra.files import (
+    TEMPORARY_PREFIX,
+    patiently,
+    remove_partials,
+    require_space,
+    whole_file,
+    whole_folder,
+)
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.locks import only_one
 from lyra.plan import Plan
@@ -175,21 +182,21 @@ class World:
         """
         if not (np.isfinite(scale) and 0 < scale < MAX_SCALE):
             raise InvalidInputError(f"The scale {scale} is not possible; give a positive number such as 1.0.")
-        self.packed.unlink(missing_ok=True)
+        patiently(self.packed.unlink, missing_ok=True)
         self.settings = replace(self.settings, scale=float(scale))
         with whole_file(self.folder / "world.json") as path:
             self.settings.write(path)
         # What was being packed looks at the scale once more when it is there.
-        self.packed.unlink(missing_ok=True)
+        patiently(self.packed.unlink, missing_ok=True)
 
     def clear_results(self) -> None:
         """Removes what was reconstructed, its figures first."""
         # Not every program that copies or clears a world keeps an empty folder.
         self.results.mkdir(exist_ok=True)
-        self.figures.unlink(missing_ok=True)
+        patiently(self.figures.unlink, missing_ok=True)
         for stale in self.results.iterdir():
             if stale.is_file() or stale.is_symlink():
-                stale.unlink()
+                patiently(stale.unlink)
 
     def seed_view(self) -> SeedView:
         data = read_arrays(self.folder / "seed.npz", "depth", "intrinsics")
@@ -245,13 +252,13 @@ class World:
         if chunks < len(self.chunks):
             self.clear_plan()
             # First of all: when this is stopped, nothing may stand beside the world that shows what it has no longer.
-            self.walkthrough.unlink(missing_ok=True)
+            patiently(self.walkthrough.unlink, missing_ok=True)
             self.clear_results()
         remove_partials(self.folder / "chunks")
         for chunk in reversed(self.chunks[chunks:]):
             # Renamed first: a chunk must never be half there.
             doomed = chunk.folder.with_name(f"{TEMPORARY_PREFIX}{chunk.folder.name}")
-            chunk.folder.rename(doomed)
+            patiently(chunk.folder.rename, doomed)
             self.chunks.pop()
             shutil.rmtree(doomed)
         self.write_walkthrough()
@@ -261,7 +268,7 @@ class World:
         if self.chunks:
             walkthrough.write(self.walkthrough, self.chunks, self._first_image(), progress)
         else:
-            self.walkthrough.unlink(missing_ok=True)
+            patiently(self.walkthrough.unlink, missing_ok=True)
 
     def _first_image(self) -> np.ndarray:
         with Image.open(self.folder / "seed.png") as image:

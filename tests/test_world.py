@@ -320,6 +320,24 @@ def test_plan_round_trip(world):
     assert world.load_plan() is None
 
 
+def test_cameras_of_one_path_never_stand_beside_the_facts_of_another(world, monkeypatch):
+    world.save_plan(Plan(cameras(-1.6, 161), 1, {0: "first"}, 1))
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("lyra.plan.json.dumps", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        world.save_plan(Plan(cameras(-1.6, 81), 2, {0: "second"}, 2))
+    assert world.load_plan() is None
+    world.save_plan(Plan(cameras(-1.6, 81), 2, {0: "second"}, 2))
+    assert world.load_plan().seed == 2
+
+
+@pytest.mark.parametrize("first_chunk", [0, 3])
+def test_a_path_is_not_resumed_once_chunks_were_taken_away_or_added_by_hand(world, first_chunk):
+    world.save_plan(Plan(cameras(-1.6, 81), first_chunk, {0: ""}, 0))
+    with pytest.raises(InvalidInputError, match=r"has 2 chunks; its unfinished path is for .*by hand"):
+        resume_world(world, device="cpu")
+    assert world.load_plan() is not None
+
+
 def test_damaged_and_newer_worlds_are_refused(world, tmp_path):
     with pytest.raises(InvalidInputError, match=r"no world\.json"):
         World.open(tmp_path)

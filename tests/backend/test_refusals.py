@@ -1,0 +1,86 @@
+"""Files that the system refuses are told as such, and cost neither a worker nor a preview its job."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.app import create_app
+from backend.config import Config
+from backend.jobs import JobBook
+from backend.service import Backend
+from backend.store import JobStore
+from backend.worker import Reporter, run_task
+from backend.worlds import WorldCatalog
+from tests.test_world import make_world
+
+
+class Messages:
+    """What a worker sends."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, **message) -> None:
+        self.sent.append(message)
+
+    def is_cancelled(self, job_id: str) -> bool:
+        return False
+
+
+def refuse(path, *_, **__):
+    raise PermissionError(errno.EACCES, "Access is denied", str(path))
+
+
+def run(folder, runner) -> list[dict]:
+    channel = Messages()
+    job = {"id": "1", "kind": "extend", "request": {}, "resumed_from": None}
+    message = {"job": job, "folder": str(folder), "world_folder": str(folder)}
+    run_task(channel, message, {"extend": runner}, "cpu")
+    return channel.sent
+
+
+def test_a_file_that_is_refused_fails_the_job_and_not_the_worker(tmp_path, capsys):
+    (last,) = run(tmp_path, lambda task: refuse(tmp_path / "walkthrough.mp4"))
+    assert last["type"] == "failed"
+    assert "walkthrough.mp4 cannot be used: Access is denied" in last["error"]
+    assert last["error"].endswith("then resume the job to go on.")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_is_no_file_still_ends_the_worker(tmp_path):
+    def broken(task):
+        raise ConnectionResetError("by the peer")
+
+    with pytest.raises(ConnectionResetError):
+        run(tmp_path, broken)
+
+
+def test_a_preview_that_is_being_sent_is_replaced_by_the_next(tmp_path, monkeypatch):
+    channel = Messages()
+    reporter = Reporter(channel, "1", tmp_path)
+    frame = np.zeros((64, 64, 3), np.uint8)
+    with monkeypatch.context() as held:
+        held.setattr(Path, "replace", refuse)
+        reporter("frames", 0.1, frame)
+    reporter("frames", 0.2, frame)
+    assert [message["preview"] for message in channel.sent] == [False, True]
+    assert (tmp_path / "preview.jpg").exists()
+
+
+def test_a_world_that_a_program_has_open_is_not_deleted_and_says_so(tmp_path, monkeypatch):
+    config = Config(tmp_path, tmp_path / "state.json", tmp_path / "log")
+    (config.private_folder / "jobs").mkdir(parents=True)
+    make_world(tmp_path / "some-world")
+    book = JobBook(config, JobStore(config.private_folder / "jobs.sqlite3"))
+    client = TestClient(create_app(Backend(config, book, WorldCatalog(config), None, None)))
+    with monkeypatch.context() as held:
+        held.setattr(Path, "rename", refuse)
+        answer = client.delete("/v1/worlds/some-world")
+    assert answer.status_code == 409
+    assert "some-world cannot be used: Access is denied" in answer.json()["detail"]
+    assert client.get("/v1/worlds/some-world").status_code == 200
+    assert client.delete("/v1/worlds/some-world").status_code == 204
+    book.close()
