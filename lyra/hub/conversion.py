@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from lyra.engines.lyra2.names import is_ignorable, stored_in_float8, to_module_key, to_published_key
 from lyra.errors import InvalidInputError
-from lyra.files import TEMPORARY_PREFIX, require_space, sync_folder, whole_file
+from lyra.files import TEMPORARY_PREFIX, patiently, require_space, sync_folder, whole_file
 from lyra.hub.catalog import CHECKPOINT, CONVERSIONS
 from lyra.hub.checkpoint import Checkpoint, open_checkpoint
 from lyra.hub.manifest import FileEntry, Manifest, digest
@@ -73,7 +73,7 @@ def convert(
         _finish(work, config, plan, _bytes(shapes, shapes, types), progress)
         if target.exists():
             shutil.rmtree(target)
-        work.rename(target)
+        patiently(work.rename, target)
         sync_folder(target.parent)
     return target
 
@@ -218,10 +218,11 @@ def _finish(
     (work / INDEX).write_text(json.dumps(index, indent=1), "utf-8")
     settings = {"_class_name": "Lyra2Transformer3DModel", **asdict(config)}
     (work / CONFIG).write_text(json.dumps(settings, indent=1), "utf-8")
-    (work / PLAN).unlink()
     entries = []
     for name in (*plan, INDEX, CONFIG):
         file = work / name
         sha256 = digest(file, "sha256", lambda number: progress.update("checksums", 1.0))
         entries.append(FileEntry(name, file.stat().st_size, sha256))
     Manifest("conversion", "", tuple(entries)).write(work / CONVERSION_MANIFEST)
+    # Last of all: without it the shards of a run that is stopped at the digests, which take minutes, are made again.
+    (work / PLAN).unlink()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lyra.errors import CancelledError, EngineNotReadyError
-from lyra.files import disk_full_explained, require_space, sync
+from lyra.files import disk_full_explained, patiently, require_space, sync
 from lyra.hub.catalog import Item, item
 from lyra.hub.licences import AcceptedLicences
 from lyra.hub.manifest import FileEntry, Manifest, partial
@@ -163,7 +163,8 @@ def _fetch(file: _Wanted, source: Source, tally: _Tally) -> None:
     with disk_full_explained(file.target), growing.open("ab") as target:
         if target.tell() > file.entry.size:
             tally.fetched(-target.tell())
-            target.truncate(0)
+            # Where a file that is appended to stands does not follow its end by itself.
+            target.seek(target.truncate(0))
         if target.tell() < file.entry.size:
             source.fetch(file.repository, file.revision, file.entry, target, tally.fetched)
     complaint = file.entry.complaint(growing, tally.checked)
@@ -173,4 +174,4 @@ def _fetch(file: _Wanted, source: Source, tally: _Tally) -> None:
             f"{complaint}: what came is not what {file.repository} states. It was deleted; download again."
         )
     sync(growing)
-    growing.replace(file.target)
+    patiently(growing.replace, file.target)

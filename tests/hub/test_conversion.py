@@ -161,6 +161,19 @@ def test_a_stopped_conversion_keeps_its_finished_shards(weights):
     assert all(torch.equal(whole[key], again[key]) for key in again)
 
 
+def test_a_conversion_that_is_stopped_at_its_digests_makes_no_shard_again(weights):
+    def listener(stage, fraction, frame):
+        if stage == "checksums":
+            raise CancelledError(stage)
+
+    with pytest.raises(CancelledError):
+        convert(weights, progress=Progress(listener), shard_bytes=300_000)
+    kept = {p.name: p.stat().st_mtime_ns for p in (weights.root / "converted").rglob("*.safetensors")}
+    folder = convert(weights, shard_bytes=300_000)
+    assert {p.name: p.stat().st_mtime_ns for p in folder.glob("*.safetensors")} == kept
+    assert not (folder / module.PLAN).exists()
+
+
 def test_shards_of_another_checkpoint_are_not_kept(weights, tmp_path):
     with pytest.raises(CancelledError):
         calls = iter(range(1000))

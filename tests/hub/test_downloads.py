@@ -128,6 +128,14 @@ def test_begun_bytes_of_another_file_are_found_out(mirror, empty, licences):
     assert empty.has(VAE)
 
 
+def test_more_bytes_than_the_file_has_are_begun_anew(mirror, empty, licences):
+    target = empty.repository("Wan-AI/Wan2.1-I2V-14B-480P-Diffusers") / "vae" / "config.json"
+    target.parent.mkdir(parents=True)
+    partial(target).write_bytes(b"x" * 100_000)
+    download([VAE], empty, MirrorSource(mirror), licences)
+    assert empty.has(VAE)
+
+
 def test_a_newer_revision_replaces_files_of_the_same_size(writable_mirror, empty, licences):
     from tests.miniature import write_checksums
 
