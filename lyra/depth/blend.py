@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from lyra.depth.base import DepthEstimate, DepthEstimator
-from lyra.depth.file import DepthFile
+from lyra.depth.file import DepthFile, chosen_lens
 from lyra.depth.fit import InverseFit, disagreement, fit_scale, fit_scale_and_shift, spread
 from lyra.errors import InvalidInputError
 
@@ -142,7 +142,7 @@ class BlendedDepth:
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """Depth of `image` (H, W, 3). Raises InvalidInputError when the file's size does not fit it."""
         known, lens, notes = self.file.known(image.shape[:2])
-        intrinsics = lens if intrinsics is None else intrinsics
+        intrinsics, said = chosen_lens(intrinsics, lens)
         guess = self.estimator.estimate(image, intrinsics)
         unknown = np.isnan(known)
         confidence = guess.confidence
@@ -154,5 +154,5 @@ class BlendedDepth:
         source = f"the file {self.file.path.name}, filled in by {guess.source}"
         metric = joined.fitted or guess.metric
         return DepthEstimate(
-            joined.depth, guess.intrinsics, metric, source, confidence, (*notes, *guess.notes)
+            joined.depth, guess.intrinsics, metric, source, confidence, (*notes, *said, *guess.notes)
         )

@@ -23,6 +23,8 @@ STRETCHED_FROM, STRETCHED_TO = 0.02, 0.97
 READ_AS_INVERSE = 'read it with depth values "inverse" (--depth-values inverse)'
 # Scenes with all they show nearer than the one, or farther than the other, are rare: the file may not be in metres.
 CLOSE_UP, FAR_OFF = 1.0, 1000.0
+# Focal lengths that differ by less than this share are of one lens.
+SAME_LENS = 0.01
 # Unknown pixels at the upper edge are sky when they are more than this share of the picture.
 NOTABLE_SKY = 0.005
 
@@ -58,10 +60,12 @@ class DepthFile:
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """The file's depth at the size of `image` (H, W, 3). Raises InvalidInputError when the sizes do not match."""
         depth, lens, notes = self.known(image.shape[:2])
-        intrinsics = lens if intrinsics is None else intrinsics
-        if intrinsics is None:
+        if intrinsics is None and lens is None:
             intrinsics, note = seen_lens(image)
             notes += (note,)
+        else:
+            intrinsics, said = chosen_lens(intrinsics, lens)
+            notes += said
         return DepthEstimate(depth, intrinsics, True, f"the file {self.path.name}", None, notes)
 
     def known(self, target_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
@@ -79,6 +83,21 @@ class DepthFile:
     def check_size(self, target_hw: tuple[int, int]) -> None:
         """Raises InvalidInputError when the file fits neither the fitted picture's (height, width) nor the source's."""
         require_size(self.path, self.stored.depth.shape, target_hw, self.source_hw)
+
+
+def chosen_lens(
+    given: np.ndarray | None, of_file: np.ndarray | None
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The given intrinsics (3, 3), else the file's; and a remark where the two are not of one lens."""
+    if given is None or of_file is None:
+        return (of_file if given is None else given), ()
+    ratio = given[0, 0] / of_file[0, 0]
+    if abs(ratio - 1) <= SAME_LENS:
+        return given, ()
+    return given, (
+        f"The depth file has a focal length of {of_file[0, 0]:.0f} px, the given lens {given[0, 0]:.0f} px, which is "
+        "used. Render the depth with it, or leave it out.",
+    )
 
 
 def require_size(

@@ -26,6 +26,7 @@ NOTHING = 5 / 255
 # The value 0 is at most so many times as far as the estimate's far end; a range that is laid over the estimate's
 # is not narrower than NARROWEST. A fit to a range below FLAT says nothing.
 FARTHER, NARROWEST, FLAT = 4.0, 1.5, 1.05
+LEVELS = 256
 # Pixels over which the steps of 8 bits are smoothed, one after the other.
 SMOOTHING = (2, 4, 8, 16, 4)
 
@@ -146,7 +147,14 @@ def read_relative(path: Path) -> StoredDepth:
     # A PNG's are shares of its full range already.
     largest = 1.0 if path.suffix.lower() == ".png" else values.max()
     notes = stored.notes if path.suffix.lower() == ".png" else ()
-    return StoredDepth(values / np.float32(largest), stored.intrinsics, notes, stored.step)
+    values = values / np.float32(largest)
+    return StoredDepth(values, stored.intrinsics, notes, _step(values))
+
+
+def _step(values: np.ndarray) -> float:
+    """The step between the few different values of a map, as those of 8 bits have it in any file; else 0."""
+    levels = np.unique(values)
+    return float(np.diff(levels).min()) if len(levels) <= LEVELS else 0.0
 
 
 def _read_png(data: bytes) -> StoredDepth:
@@ -167,4 +175,4 @@ def _read_png(data: bytes) -> StoredDepth:
         notes = (
             f"{(~opaque).mean():.1%} of the depth map is transparent and was filled from its neighbours.",
         )
-    return StoredDepth(values, None, notes, step=1 / 255)
+    return StoredDepth(values, None, notes)

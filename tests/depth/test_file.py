@@ -41,7 +41,13 @@ def test_npz_of_the_fitted_size_is_taken_as_it_is(tmp_path):
 def test_known_lens_goes_before_the_file_s(tmp_path):
     path = saved(tmp_path, depth=slope(), intrinsics=np.diag([150.0, 150, 1]))
     known = np.array([[99.0, 0, 80], [0, 99, 48], [0, 0, 1]])
-    assert np.array_equal(DepthFile(path).estimate(PICTURE, known).intrinsics, known)
+    for estimator in (DepthFile(path), create_estimator("layout", path, blend=True)):
+        estimate = estimator.estimate(PICTURE, known)
+        assert np.array_equal(estimate.intrinsics, known)
+        assert any("150 px" in note and "99 px" in note for note in estimate.notes)
+        assert not any(
+            "150 px" in note for note in estimator.estimate(PICTURE, np.diag([150.5, 150, 1])).notes
+        )
 
 
 def test_depth_without_a_lens_takes_the_one_that_the_network_sees(tmp_path):

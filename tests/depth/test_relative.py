@@ -72,6 +72,18 @@ def test_every_kind_gets_the_scale_of_the_estimate(tmp_path, kind):
     assert "map." in estimate.source and "the rough one" in estimate.source
 
 
+@pytest.mark.parametrize("kind", ["8", "16", "npz"])
+def test_steps_of_eight_bits_are_smoothed_in_any_file(tmp_path, kind):
+    steps = np.rint(relative() * 255).astype(np.uint8)
+    path = tmp_path / "map.npz"
+    if kind == "npz":
+        np.savez(path, depth=steps)
+    else:
+        path = png(tmp_path, steps / 255, int(kind))
+    depth = RelativeDepthFile(path, Rough()).estimate(PICTURE).depth
+    assert len(np.unique(depth[~SKY])) > 4 * len(np.unique(steps[~SKY]))
+
+
 def test_a_float_exr_is_read(tmp_path):
     from pathlib import Path
 
