@@ -180,9 +180,10 @@ def caption_for(captions: dict[int, str], chunk: int) -> str:
 def load_captions(path: str | Path) -> dict[int, str]:
     """Reads {starting frame: caption} JSON, the published format; an error quotes a bad key."""
     try:
-        data = json.loads(Path(path).read_text("utf-8"))
+        # Windows puts a mark before UTF-8.
+        data = json.loads(Path(path).read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} is no captions file (JSON): {error}.") from error
+        raise InvalidInputError(f"{path} is no captions file (JSON in UTF-8): {error}.") from error
     return check_captions(data, str(path))
 
 
@@ -369,6 +370,8 @@ def export_world(world: World, items: Sequence[str], target: str | Path, progres
             "or leave them out."
         )
     target = Path(target)
+    if target.is_dir():
+        raise InvalidInputError(f"{target} is a folder; name a file in it, such as {target / 'world.zip'}.")
     world.results.mkdir(exist_ok=True)
     require_space(target.parent, sum(path.stat().st_size for path in sources.values() if path.exists()))
     with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import re
 import sys
 from pathlib import Path
@@ -34,7 +35,10 @@ A trajectory is an .npz file with w2c (N, 4, 4), intrinsics (N, 3, 3), image_hei
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0 done, 2 input that cannot be used, 130 stopped by the user."""
+    """Runs one command; returns the exit code: 0 done, 2 input that cannot be used, 130 stopped by the user.
+
+    141 as every program whose reader ended before it.
+    """
     # Printing a path must not fail for the letters in it, after all the work. stderr escapes them by itself.
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -45,10 +49,17 @@ def main(arguments: list[str] | None = None) -> int:
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     try:
-        return options.run(options) or 0
+        code = options.run(options) or 0
+        sys.stdout.flush()
+        return code
     except LyraError as error:
         print(f"lyra: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as `head` has; what is left in the buffer must not fail once more at the end.
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+        return 141
     except OSError as error:
         print(f"lyra: {refusal(error)}; {what_is_left(options)}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,19 @@ from lyra.progress import Progress
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar on stderr; Ctrl-C or SIGTERM cancels at the next update instead of tearing the work apart."""
+    """A bar on stderr; Ctrl-C or SIGTERM cancels at the next update instead of tearing the work apart.
+
+    A second one does not wait for the update, which may be minutes away where a large network computes.
+    """
     stopped = False
 
     def stop(number, frame):
         nonlocal stopped
+        if stopped:
+            raise KeyboardInterrupt
         stopped = True
+        # Not through Python's stream, which the signal may have caught in the middle of a line.
+        os.write(2, b"\nstopping after the piece under way; Ctrl-C again stops at once\n")
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     bar = tqdm(

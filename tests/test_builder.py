@@ -14,6 +14,7 @@ from lyra.builder import (
     create_world,
     export_world,
     extend_world,
+    load_captions,
     prepare_path,
     reconstruct_world,
     resume_world,
@@ -187,3 +188,12 @@ def test_unknown_and_unready_engines(small_scene, tmp_path):
     with pytest.raises(EngineNotReadyError, match="Engine 'lyra2' is not ready"):
         seeded(small_scene, tmp_path / "world", engine="lyra2")
     assert not (tmp_path / "world").exists()
+
+
+def test_captions_that_windows_has_marked_as_utf_8(tmp_path):
+    file = tmp_path / "captions.json"
+    file.write_text('{"0": "a hall, 広間"}', "utf-8-sig")
+    assert load_captions(file) == {0: "a hall, 広間"}
+    file.write_text('{"0": "a hall"}', "utf-16")
+    with pytest.raises(InvalidInputError, match=r"no captions file \(JSON in UTF-8\)"):
+        load_captions(file)

@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,11 +16,12 @@ from PIL import Image
 
 from lyra.cli import build_parser, main, what_is_left
 from lyra.engines import default_device
-from lyra.errors import DiskFullError, InvalidInputError
+from lyra.errors import CancelledError, DiskFullError, InvalidInputError
 from lyra.files import whole_file, whole_folder
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.plan import Plan
 from lyra.progress import Progress
+from lyra.terminal import progress_bar
 from tests.test_world import cameras, make_chunk, make_world
 
 
@@ -337,3 +341,26 @@ def test_serve_passes_its_options_on():
     )
     assert wrong.returncode == 2
     assert "'many'" in wrong.stderr
+
+
+def test_ctrl_c_waits_for_the_piece_under_way_and_a_second_one_does_not(capfd):
+    with progress_bar() as progress:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert "Ctrl-C again stops at once" in capfd.readouterr().err
+        with pytest.raises(CancelledError):
+            progress.update("frames", 0.5)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            # The handler runs between two lines.
+            time.sleep(1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_reader_that_ends_early_is_no_error():
+    command = [sys.executable, "-m", "lyra", "models", "list"]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as lister:
+        lister.stdout.close()
+        assert lister.stderr.read() == b""
+    assert lister.returncode == 141

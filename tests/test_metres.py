@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,3 +135,9 @@ def test_what_was_packed_at_another_scale_is_removed(world):
     export_world(world, FILES, world.packed)
     world.rescale(2.0)
     assert not world.packed.exists() and (world.results / "splats.ply").exists()
+
+
+def test_a_folder_is_no_archive(world, tmp_path):
+    for folder in (tmp_path, Path()):
+        with pytest.raises(InvalidInputError, match=r"is a folder; name a file in it, such as .*world\.zip"):
+            export_world(world, FILES, folder)

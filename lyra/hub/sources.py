@@ -94,7 +94,7 @@ def read_checksums(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     digests = {}
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
         digest, _, path = line.partition(" ")
         path = path.lstrip(" *")
         if len(digest) != 64 or not path:

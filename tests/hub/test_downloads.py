@@ -11,6 +11,7 @@ from lyra.hub import AcceptedLicences, MirrorSource, Weights, choose_source, dow
 from lyra.hub import downloads as module
 from lyra.hub.catalog import CHECKPOINT
 from lyra.hub.manifest import partial
+from lyra.hub.sources import read_checksums
 from lyra.progress import Progress
 
 VAE = "wan-vae"
@@ -228,3 +229,8 @@ def test_a_damaged_manifest_is_named(weights):
     file.write_text("{}")
     with pytest.raises(InvalidInputError, match="download the weights again"):
         weights.has(VAE)
+
+
+def test_checksums_that_windows_has_marked_as_utf_8(tmp_path):
+    (tmp_path / "SHA256SUMS").write_text(f"{'A' * 64} *vae/config.json\n", "utf-8-sig")
+    assert read_checksums(tmp_path / "SHA256SUMS") == {"vae/config.json": "a" * 64}
