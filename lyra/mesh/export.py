@@ -32,10 +32,13 @@ def save_glb(mesh: Mesh, path: str | Path) -> None:
     linear = np.round(srgb_to_linear(mesh.colors / 255.0) * 65535).astype(np.uint16)
     opaque = np.concatenate([linear, np.full((len(linear), 1), 65535, np.uint16)], 1)
     vertices = mesh.vertices * WORLD_TO_GLTF
+    normals = vertex_normals(vertices, mesh.faces)
+    # glTF asks for unit length, also where a vertex has faces without area only, or faces that cancel out.
+    normals[~normals.any(1)] = (0, 1, 0)
     surface = trimesh.Trimesh(
         vertices,
         mesh.faces,
-        vertex_normals=vertex_normals(vertices, mesh.faces),
+        vertex_normals=normals,
         vertex_attributes={_COLORS: opaque},
         process=False,
     )

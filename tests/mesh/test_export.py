@@ -58,3 +58,21 @@ def test_ply_as_a_foreign_reader_sees_it(tmp_path, mesh):
 def test_srgb_curve():
     assert srgb_to_linear(np.array([0.0, 1.0])).tolist() == [0, 1]
     assert srgb_to_linear(np.array([0.5])) == pytest.approx(0.21404, abs=1e-5)
+
+
+def test_every_normal_has_unit_length(tmp_path, mesh):
+    """A needle without area, and two faces on one place that look in opposite directions."""
+    lone = np.array([[5, 0, 0], [6, 0, 0], [7, 0, 0], [0, 5, 0], [1, 5, 0], [0, 6, 0]], np.float32)
+    first = len(mesh.vertices)
+    faces = np.array([[0, 1, 2], [3, 4, 5], [3, 5, 4]], np.int32) + first
+    vertices = np.concatenate([mesh.vertices, lone])
+    colors = np.concatenate([mesh.colors, np.zeros((6, 3), np.uint8)])
+    save_glb(Mesh(vertices, np.concatenate([mesh.faces, faces]), colors), tmp_path / "mesh.glb")
+    data = (tmp_path / "mesh.glb").read_bytes()
+    length = int.from_bytes(data[12:16], "little")
+    tree = json.loads(data[20 : 20 + length])
+    accessor = tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["NORMAL"]]
+    start = 28 + length + tree["bufferViews"][accessor["bufferView"]]["byteOffset"]
+    normals = np.frombuffer(data, "<f4", 3 * accessor["count"], start).reshape(-1, 3)
+    assert len(normals) == len(vertices)
+    assert np.allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-5)
