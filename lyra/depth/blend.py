@@ -135,9 +135,9 @@ class BlendedDepth:
         self.id = f"file+{estimator.id}"
         self.file, self.estimator = file, estimator
 
-    def check_size(self, target_hw: tuple[int, int]) -> None:
-        """Raises InvalidInputError when the file fits neither the fitted picture's (height, width) nor the source's."""
-        self.file.check_size(target_hw)
+    def check_size(self, target_hw: tuple[int, int]) -> tuple[int, int]:
+        """As `shown_size` for the file and the fitted picture's (height, width)."""
+        return self.file.check_size(target_hw)
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """Depth of `image` (H, W, 3). Raises InvalidInputError when the file's size does not fit it."""

@@ -23,6 +23,8 @@ STRETCHED_FROM, STRETCHED_TO = 0.02, 0.97
 READ_AS_INVERSE = 'read it with depth values "inverse" (--depth-values inverse)'
 # Scenes with all they show nearer than the one, or farther than the other, are rare: the file may not be in metres.
 CLOSE_UP, FAR_OFF = 1.0, 1000.0
+# A map whose aspect differs by less than this share from the picture's shows all of it.
+SAME_ASPECT = 0.01
 # Focal lengths that differ by less than this share are of one lens.
 SAME_LENS = 0.01
 # Unknown pixels at the upper edge are sky when they are more than this share of the picture.
@@ -73,16 +75,13 @@ class DepthFile:
 
         NaN where nothing is known, which is only so with `blend`. Raises InvalidInputError when the sizes do not match.
         """
-        stored = self.stored
-        self.check_size(target_hw)
-        lens = stored.intrinsics
-        if lens is not None:
-            lens = fit_intrinsics(lens, stored.depth.shape, target_hw)
-        return fitted_depth(stored.depth, target_hw), lens, stored.notes
+        shown_hw = self.check_size(target_hw)
+        lens, scaled = fitted_lens(self.stored, shown_hw, target_hw)
+        return fitted_depth(self.stored.depth, target_hw, shown_hw), lens, (*self.stored.notes, *scaled)
 
-    def check_size(self, target_hw: tuple[int, int]) -> None:
-        """Raises InvalidInputError when the file fits neither the fitted picture's (height, width) nor the source's."""
-        require_size(self.path, self.stored.depth.shape, target_hw, self.source_hw)
+    def check_size(self, target_hw: tuple[int, int]) -> tuple[int, int]:
+        """As `shown_size` for this file and the fitted picture's (height, width)."""
+        return shown_size(self.path, self.stored.depth.shape, target_hw, self.source_hw)
 
 
 def chosen_lens(
@@ -100,31 +99,57 @@ def chosen_lens(
     )
 
 
-def require_size(
+def shown_size(
     path: Path, stored_hw: tuple[int, int], target_hw: tuple[int, int], source_hw: tuple[int, int] | None
-) -> None:
-    """Raises InvalidInputError when a file's (height, width) is neither the fitted picture's nor the given one's."""
-    if stored_hw in (target_hw, source_hw):
-        return
-    known = dict.fromkeys(hw for hw in (source_hw, target_hw) if hw is not None)
+) -> tuple[int, int]:
+    """The (height, width) of the picture that a file of `stored_hw` shows: as it was fitted, or as it was given.
+
+    A file of another size shows the one whose aspect it has, within SAME_ASPECT: tools that estimate depth round sizes.
+    Raises InvalidInputError for another aspect.
+    """
+    known = list(dict.fromkeys(hw for hw in (source_hw, target_hw) if hw is not None))
+    if stored_hw in known:
+        return stored_hw
+    aspect = np.log([stored_hw[1] / stored_hw[0], *(width / height for height, width in known)])
+    away = np.abs(aspect[1:] - aspect[0])
+    if away.min() <= SAME_ASPECT:
+        return known[away.argmin()]
     sizes = " or ".join(f"{width}x{height}" for height, width in known)
     raise InvalidInputError(
         f"The depth in {path} is {stored_hw[1]}x{stored_hw[0]} and the image {sizes}; render the depth at the size of "
-        "the image."
+        "the image, or at least in its aspect."
     )
 
 
-def fitted_depth(depth: np.ndarray, target_hw: tuple[int, int]) -> np.ndarray:
+def fitted_lens(
+    stored: StoredDepth, shown_hw: tuple[int, int], target_hw: tuple[int, int]
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The file's intrinsics (3, 3) in pixels of the fitted picture, or None; a remark where the file was scaled."""
+    (height, width), lens = stored.depth.shape, stored.intrinsics
+    if lens is not None:
+        scale = np.array([[shown_hw[1] / width], [shown_hw[0] / height], [1]])
+        lens = fit_intrinsics(scale * lens, shown_hw, target_hw)
+    if shown_hw == stored.depth.shape:
+        return lens, ()
+    return lens, (f"The depth is {width}x{height}; it was scaled to the image, {shown_hw[1]}x{shown_hw[0]}.",)
+
+
+def fitted_depth(
+    depth: np.ndarray, target_hw: tuple[int, int], shown_hw: tuple[int, int] | None = None
+) -> np.ndarray:
     """`depth` (H, W) under the crop of `cover_transform`; surfaces are interpolated, never mixed over an edge.
 
-    Within one surface 1/z is bilinear, which is exact on planes; where the four neighbours are farther apart than
-    SAME_SURFACE the nearest one is taken as it is.
+    It shows all of a picture of `shown_hw`, by default of its own size. Within one surface 1/z is bilinear, which is
+    exact on planes; where the four neighbours are farther apart than SAME_SURFACE the nearest one is taken as it is.
     """
     if depth.shape == target_hw:
         return depth.copy()
-    scale, offset_x, offset_y = cover_transform(depth.shape, target_hw)
-    ys = np.clip((np.arange(target_hw[0]) + 0.5 + offset_y) / scale - 0.5, 0, depth.shape[0] - 1)
-    xs = np.clip((np.arange(target_hw[1]) + 0.5 + offset_x) / scale - 0.5, 0, depth.shape[1] - 1)
+    shown_hw = shown_hw or depth.shape
+    scale, *offsets = cover_transform(shown_hw, target_hw)
+    ys, xs = (
+        np.clip((np.arange(n) + 0.5 + offset) / scale * stored / shown - 0.5, 0, stored - 1)
+        for n, offset, stored, shown in zip(target_hw, offsets[::-1], depth.shape, shown_hw, strict=True)
+    )
     y0, x0 = np.minimum(ys.astype(int), depth.shape[0] - 2), np.minimum(xs.astype(int), depth.shape[1] - 2)
     wy, wx = (ys - y0)[:, None], (xs - x0)[None]
     inverse = 1 / depth.astype(np.float64)

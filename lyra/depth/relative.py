@@ -15,11 +15,10 @@ from scipy import ndimage
 
 from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.depth.checks import filled_from_nearest, sanitise
-from lyra.depth.file import SKY, fitted_depth, require_size
+from lyra.depth.file import SKY, chosen_lens, fitted_depth, fitted_lens, shown_size
 from lyra.depth.fit import fit_line
 from lyra.depth.stored import StoredDepth, file_named, loaded_png, read_stored
 from lyra.errors import InvalidInputError
-from lyra.geometry.cameras import fit_intrinsics
 
 # What is below is as good as 0: maps of 8 bits are hardly ever even in the sky.
 NOTHING = 5 / 255
@@ -68,16 +67,16 @@ class RelativeDepthFile:
         self.path, self.estimator, self.source_hw = Path(path), estimator, source_hw
         self.stored = read_relative(self.path)
 
-    def check_size(self, target_hw: tuple[int, int]) -> None:
-        """Raises InvalidInputError when the file fits neither the fitted picture's (height, width) nor the source's."""
-        require_size(self.path, self.stored.depth.shape, target_hw, self.source_hw)
+    def check_size(self, target_hw: tuple[int, int]) -> tuple[int, int]:
+        """As `shown_size` for this file and the fitted picture's (height, width)."""
+        return shown_size(self.path, self.stored.depth.shape, target_hw, self.source_hw)
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """Depth of `image` (H, W, 3). Raises InvalidInputError when the sizes do not match."""
         target_hw = image.shape[:2]
-        self.check_size(target_hw)
-        if intrinsics is None and self.stored.intrinsics is not None:
-            intrinsics = fit_intrinsics(self.stored.intrinsics, self.stored.depth.shape, target_hw)
+        shown_hw = self.check_size(target_hw)
+        lens, scaled = fitted_lens(self.stored, shown_hw, target_hw)
+        intrinsics, said = chosen_lens(intrinsics, lens)
         guess = sanitise(self.estimator.estimate(image, intrinsics))
         solid = ~guess.sky
         if not solid.any():
@@ -85,14 +84,15 @@ class RelativeDepthFile:
                 f"{guess.source} sees nothing but sky, so {self.path.name} gets no scale; choose another depth model."
             )
         # Bilinear, as it is in 1/z: the values themselves, raised so that none is infinitely far.
-        values = 1 / fitted_depth(1 / (1 + self.stored.depth), target_hw) - 1
+        values = 1 / fitted_depth(1 / (1 + self.stored.depth), target_hw, shown_hw) - 1
         fit = fit_relative(values[solid], 1 / guess.depth[solid].astype(np.float64))
-        depth = fitted_depth(1 / fit.applied(self.stored.depth), target_hw)
+        depth = fitted_depth(1 / fit.applied(self.stored.depth), target_hw, shown_hw)
         if self.stored.step:
             depth = 1 / without_steps(1 / depth, fit.gain * self.stored.step)
         depth = np.where(guess.sky & (values < NOTHING), np.inf, depth).astype(np.float32)
         source = f"the file {self.path.name}, scaled to {guess.source}"
-        return DepthEstimate(depth, guess.intrinsics, False, source, None, (*self._notes(fit), *guess.notes))
+        notes = (*self._notes(fit), *scaled, *said, *guess.notes)
+        return DepthEstimate(depth, guess.intrinsics, False, source, None, notes)
 
     def _notes(self, fit: RelativeFit) -> tuple[str, ...]:
         said = (

@@ -78,7 +78,26 @@ def test_no_depth_between_two_surfaces(source):
     assert set(np.unique(fitted_depth(depth, (480, 832)))) == {2.0, 9.0, np.inf}
 
 
-def test_another_size_quotes_both(tmp_path):
+@pytest.mark.parametrize(("stored", "shows"), [((594, 1050), "whole"), ((240, 416), "crop")])
+def test_another_size_of_the_picture_s_aspect_is_scaled(tmp_path, stored, shows):
+    """Of the picture as it was given (16:9, rounded to patches by a tool), or as it was fitted."""
+    y, x = np.mgrid[0:480, 0:832] + 0.5
+    y, x = y / 480, x / 832
+    if shows == "whole":
+        x = (x * 832 + (480 * 16 / 9 - 832) / 2) / (480 * 16 / 9)
+    lens = np.array(
+        [[900.0 * stored[1] / 1280, 0, stored[1] / 2], [0, 900 * stored[0] / 720, stored[0] / 2], [0, 0, 1]]
+    )
+    path = saved(tmp_path, depth=slope(*stored), intrinsics=lens)
+    estimate = DepthFile(path, source_hw=(1080, 1920)).estimate(np.zeros((480, 832, 3), np.uint8))
+    inner = np.s_[4:-4, 4:-4]
+    assert np.allclose(1 / estimate.depth[inner], (0.05 + 0.2 * y + 0.05 * x)[inner], rtol=2e-3)
+    if shows == "whole":
+        assert np.allclose(estimate.intrinsics[[0, 1], [0, 1]], 900 / 1.5)
+    assert any(f"{stored[1]}x{stored[0]}; it was scaled" in note for note in estimate.notes)
+
+
+def test_another_aspect_quotes_both(tmp_path):
     path = saved(tmp_path, depth=slope(100, 100))
     with pytest.raises(InvalidInputError, match=r"100x100.*160x96"):
         DepthFile(path).estimate(PICTURE)
