@@ -8,6 +8,10 @@ import secrets
 import shutil
 from pathlib import Path
 
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from backend import schemas
 from backend.config import Config
 from backend.errors import NotFoundError
 from backend.seeding import damaged_resource
@@ -102,14 +106,25 @@ class WorldCatalog:
 
 
 def resource(world: World) -> dict:
-    """The World of docs/api.md."""
-    return {
+    """The World of docs/api.md. Raises InvalidInputError for a world whose files hold what cannot be told."""
+    facts = {
         **world.summary(),
         "id": world.folder.name,
         "state": "ready",
         "error": None,
         "folder": str(world.folder.resolve()),
     }
+    try:
+        schemas.World(**facts).model_dump_json()
+    except (ValidationError, PydanticSerializationError) as error:
+        first = (
+            error.errors()[0]["loc"] if isinstance(error, ValidationError) else ("a text that is no Unicode",)
+        )
+        raise InvalidInputError(
+            f"{world.folder} is damaged (in {'.'.join(map(str, first))}); restore it from a copy, or make the world "
+            "again."
+        ) from error
+    return facts
 
 
 def remove_leftovers(world_folder: Path, job_folder: Path) -> None:

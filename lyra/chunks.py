@@ -34,7 +34,7 @@ class Chunk:
             return cls(
                 folder, int(folder.name), str(data["prompt"]), int(data["seed"]), float(data["seconds"])
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidInputError(
                 f"{folder / 'chunk.json'} is damaged ({error}); delete the folder {folder} and later ones."
             ) from error
@@ -71,7 +71,7 @@ def read_json(path: Path, optional: bool = False) -> dict | None:
         raise InvalidInputError(
             f"{path} is missing; restore it from a copy, or make the world again."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputError(
             f"{path} cannot be read ({error}); restore it from a copy, or make the world again."
         ) from error

@@ -30,13 +30,12 @@ from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.locks import only_one
 from lyra.plan import Plan
 from lyra.progress import SILENT, Progress
-from lyra.world_settings import WorldSettings, now
+from lyra.world_settings import MAX_SCALE, WorldSettings, now
 from lyra.world_views import WorldViews
 
 LOCK_FILE = ".lyra.lock"
 # Frames as FFV1 take at most about 2 bytes a pixel and depth takes 2.
 BYTES_PER_PIXEL = 4
-MAX_SCALE = 1e6
 
 
 def require_new_folder(folder: Path) -> None:
@@ -286,7 +285,7 @@ class World:
         Plan.clear(self.folder)
 
     def files(self) -> list[tuple[str, int]]:
-        """Relative POSIX path and size of every finished file, sorted."""
+        """Relative POSIX path and size of every finished file, sorted; without names that are no Unicode."""
         found = []
         for folder, subfolders, names in os.walk(self.folder):
             subfolders[:] = [name for name in subfolders if not name.startswith(TEMPORARY_PREFIX)]
@@ -295,7 +294,8 @@ class World:
                     continue
                 path = Path(folder, name)
                 # A job may replace or remove files while they are listed.
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError, UnicodeEncodeError):
+                    str(path).encode()
                     facts = path.lstat()
                     if stat.S_ISREG(facts.st_mode) and not name.startswith(TEMPORARY_PREFIX):
                         found.append((path.relative_to(self.folder).as_posix(), facts.st_size))

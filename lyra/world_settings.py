@@ -14,6 +14,7 @@ from lyra.chunks import read_json
 from lyra.errors import InvalidInputError
 
 FORMAT_VERSION = 1
+MAX_SCALE = 1e6
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
 
 
@@ -59,7 +60,7 @@ class WorldSettings:
         path.write_text(json.dumps(asdict(self), indent=2), "utf-8")
 
     def check(self, path: Path) -> None:
-        """Raises InvalidInputError when the file `path` held something of another type."""
+        """Raises InvalidInputError when the file `path` held something of another type, or out of range."""
         for key, kind in get_type_hints(type(self)).items():
             value = getattr(self, key)
             wanted = (int, float) if kind is float else get_origin(kind) or kind
@@ -67,6 +68,10 @@ class WorldSettings:
                 raise InvalidInputError(f"{path} is damaged: {key} is {value!r}.")
         if min(self.height, self.width) < 1:
             raise InvalidInputError(f"{path} is damaged: the size is {self.width}x{self.height}.")
+        if not 0 < self.scale < MAX_SCALE:
+            raise InvalidInputError(f"{path} is damaged: scale is {self.scale!r}.")
+        if not all(isinstance(note, str) for note in self.notes):
+            raise InvalidInputError(f"{path} is damaged: notes is {self.notes!r}.")
 
 
 def new_id(name: str) -> str:

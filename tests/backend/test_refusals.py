@@ -1,6 +1,7 @@
 """Files that the system refuses are told as such, and cost neither a worker nor a preview its job."""
 
 import errno
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from backend.service import Backend
 from backend.store import JobStore
 from backend.worker import Reporter, run_task
 from backend.worlds import WorldCatalog
-from tests.test_world import make_world
+from tests.test_world import cameras, make_world
 
 
 class Messages:
@@ -70,12 +71,18 @@ def test_a_preview_that_is_being_sent_is_replaced_by_the_next(tmp_path, monkeypa
     assert (tmp_path / "preview.jpg").exists()
 
 
-def test_a_world_that_a_program_has_open_is_not_deleted_and_says_so(tmp_path, monkeypatch):
+@pytest.fixture
+def client(tmp_path):
+    """Of a service without workers that has the world some-world."""
     config = Config(tmp_path, tmp_path / "state.json", tmp_path / "log")
     (config.private_folder / "jobs").mkdir(parents=True)
     make_world(tmp_path / "some-world")
     book = JobBook(config, JobStore(config.private_folder / "jobs.sqlite3"))
-    client = TestClient(create_app(Backend(config, book, WorldCatalog(config), None, None)))
+    yield TestClient(create_app(Backend(config, book, WorldCatalog(config), None, None)))
+    book.close()
+
+
+def test_a_world_that_a_program_has_open_is_not_deleted_and_says_so(client, monkeypatch):
     with monkeypatch.context() as held:
         held.setattr(Path, "rename", refuse)
         answer = client.delete("/v1/worlds/some-world")
@@ -83,4 +90,40 @@ def test_a_world_that_a_program_has_open_is_not_deleted_and_says_so(tmp_path, mo
     assert "some-world cannot be used: Access is denied" in answer.json()["detail"]
     assert client.get("/v1/worlds/some-world").status_code == 200
     assert client.delete("/v1/worlds/some-world").status_code == 204
-    book.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("world.json", '"notes": []', '"notes": [1]'),
+        ("world.json", '"scale": 1.0', '"scale": 1' + 400 * "0"),
+        ("world.json", '"scale": 1.0', '"scale": NaN'),
+        ("world.json", '"scale": 1.0', '"scale": 0'),
+        ("world.json", "Test World", "\\ud800"),
+        ("world.json", "{", "[" * 100_000),
+        ("chunks/0001/chunk.json", '"seed": 0', '"seed": Infinity'),
+        ("chunks/0001/chunk.json", '""', '"\\ud800"'),
+    ],
+)
+def test_a_damaged_world_does_not_take_the_others_from_the_list(client, tmp_path, file, old, new):
+    shutil.copytree(tmp_path / "some-world", tmp_path / "worse-world")
+    chunk = tmp_path / "worse-world" / "chunks" / "0001"
+    chunk.mkdir()
+    cameras().save(chunk / "trajectory.npz")
+    (chunk / "chunk.json").write_text('{"prompt": "", "seed": 0, "seconds": 1.0}')
+    path = tmp_path / "worse-world" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    states = [(world["state"], world["error"]) for world in client.get("/v1/worlds").json()]
+    assert [state for state, _ in states] == ["ready", "damaged"]
+    assert client.get("/v1/worlds/worse-world").json()["detail"] == states[1][1]
+
+
+def test_a_file_whose_name_is_no_unicode_is_left_out(client, tmp_path):
+    try:
+        (tmp_path / "some-world" / "from a camera \udcff.txt").write_text("")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    files = client.get("/v1/worlds/some-world").json()["files"]
+    assert "world.json" in [file["path"] for file in files]
+    assert not any("camera" in file["path"] for file in files)
