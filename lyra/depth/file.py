@@ -10,7 +10,7 @@ import numpy as np
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import FARTHEST, NEAREST, filled_from_nearest
 from lyra.depth.glance import seen_lens
-from lyra.depth.stored import StoredDepth, file_named, loaded_png, read_stored
+from lyra.depth.stored import StoredDepth, file_named, read_png, read_stored
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import cover_transform, fit_intrinsics
 
@@ -35,8 +35,9 @@ class DepthFile:
     """z-depth in metres from a file, cropped as the picture was.
 
     .npz: `depth` (H, W), optionally `intrinsics` (3, 3) in its pixels; inf is sky, 0 unknown. .exr: a depth channel
-    as Blender writes it, 1e10 is sky. .png: 16 bits, `unit` metres per step (0.001 by default: millimetres), 0 is
-    unknown, 65535 is sky. Unknown pixels are filled from their neighbours; those at the upper edge are sky.
+    as Blender writes it, 1e10 is sky. .png: 16 bits, `unit` metres per step (0.001 by default: millimetres), 0 and
+    what is transparent are unknown, 65535 is sky. Unknown pixels are filled from their neighbours; those at the upper
+    edge are sky.
 
     With `blend` the file is a blockout: NaN is unknown too, as is what a rendered EXR shows nothing at, and `known`
     leaves all of it open.
@@ -176,13 +177,13 @@ def read_depth(path: Path, unit: float = MILLIMETRES, blend: bool = False) -> St
 
 
 def _read_png(data: bytes, unit: float) -> StoredDepth:
-    image = loaded_png(data)
-    if not image.mode.startswith("I"):
+    png = read_png(data)
+    if png.top < 65535:
         raise InvalidInputError(
-            f"It is a PNG of mode {image.mode}; depth in metres needs 16-bit greyscale, in millimetres. If it is "
-            f"relative and near is bright, {READ_AS_INVERSE}."
+            "It is a PNG of 8 bits; depth in metres needs 16-bit greyscale, in millimetres. If it is relative and near "
+            f"is bright, {READ_AS_INVERSE}."
         )
-    steps = np.asarray(image).astype(np.float32)
+    steps = np.where(png.opaque, png.values, 0).astype(np.float32)
     notes = [f"One step of the PNG is {unit:g} m."]
     known = steps[(steps > 0) & (steps < 65535)]
     if len(known) and known.min() < STRETCHED_FROM * 65535 and known.max() > STRETCHED_TO * 65535:

@@ -17,7 +17,7 @@ from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.depth.checks import filled_from_nearest, sanitise
 from lyra.depth.file import SKY, chosen_lens, fitted_depth, fitted_lens, shown_size
 from lyra.depth.fit import fit_line
-from lyra.depth.stored import StoredDepth, file_named, loaded_png, read_stored
+from lyra.depth.stored import StoredDepth, file_named, read_png, read_stored
 from lyra.errors import InvalidInputError
 
 # What is below is as good as 0: maps of 8 bits are hardly ever even in the sky.
@@ -158,21 +158,10 @@ def _step(values: np.ndarray) -> float:
 
 
 def _read_png(data: bytes) -> StoredDepth:
-    image = loaded_png(data)
-    if image.mode.startswith("I"):
-        return StoredDepth(np.asarray(image).astype(np.float32) / 65535, None)
-    pixels = np.asarray(image.convert("RGBA"))
-    opaque = pixels[..., 3] >= 128
-    if not opaque.any():
-        raise InvalidInputError("It is fully transparent; save the depth map without transparency.")
-    if (pixels[opaque, :3] != pixels[opaque, :1]).any():
-        raise InvalidInputError(
-            "It is a colour picture (R, G and B differ); save the depth map in grey, near is bright."
-        )
-    values, notes = pixels[..., 0].astype(np.float32) / 255, ()
-    if not opaque.all():
-        values = filled_from_nearest(values, opaque)
-        notes = (
-            f"{(~opaque).mean():.1%} of the depth map is transparent and was filled from its neighbours.",
-        )
+    png = read_png(data)
+    values, notes = png.values.astype(np.float32) / png.top, ()
+    if not png.opaque.all():
+        values = filled_from_nearest(values, png.opaque)
+        clear = (~png.opaque).mean()
+        notes = (f"{clear:.1%} of the depth map is transparent and was filled from its neighbours.",)
     return StoredDepth(values, None, notes)

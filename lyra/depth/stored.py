@@ -21,6 +21,9 @@ from lyra.files import require_small_arrays
 MAX_PIXELS = 100_000_000
 # How the names of depth layers' channels end.
 DEPTH_LAYERS = ("depth.z", "depth.v", "depth.r", "depth.y", ".depth")
+# Where a PNG says its bits a channel, and what libav calls 16 of them.
+_PNG_DEPTH = 24
+_WIDE_CHANNELS = {"ya16be": 2, "rgb48be": 3, "rgba64be": 4}
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,36 @@ def _depth_channel(names: list[str]) -> str:
     return found[0]
 
 
-def loaded_png(data: bytes) -> Image.Image:
-    """A PNG, decoded. Raises InvalidInputError for one that is damaged or too large."""
+@dataclass(frozen=True)
+class GreyPng:
+    """Grey `values` (H, W) of a PNG, unsigned of 8 or 16 bits, and where it is `opaque` (H, W) bool."""
+
+    values: np.ndarray
+    opaque: np.ndarray
+
+    @property
+    def top(self) -> int:
+        """The largest value that it could hold."""
+        return int(np.iinfo(self.values.dtype).max)
+
+
+def read_png(data: bytes) -> GreyPng:
+    """A grey PNG of any mode. Raises InvalidInputError for one that is damaged, too large, coloured or transparent."""
+    image = _loaded_png(data)
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.uint16)
+        return GreyPng(values, np.ones(values.shape, bool))
+    # Of colours and transparency of 16 bits Pillow keeps 8.
+    pixels = _wide_png(data) if data[_PNG_DEPTH] == 16 else np.asarray(image.convert("RGBA"))
+    opaque = pixels[..., -1] > np.iinfo(pixels.dtype).max // 2
+    if not opaque.any():
+        raise InvalidInputError("It is fully transparent; save it without transparency.")
+    if (pixels[opaque, :-1] != pixels[opaque, :1]).any():
+        raise InvalidInputError("It is a colour picture (R, G and B differ); save the depth in grey.")
+    return GreyPng(pixels[..., 0], opaque)
+
+
+def _loaded_png(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG",))
         if image.width * image.height <= MAX_PIXELS:
@@ -139,3 +170,20 @@ def loaded_png(data: bytes) -> Image.Image:
             f"It is {image.width}x{image.height}; at most {MAX_PIXELS} pixels are possible."
         )
     return image
+
+
+def _wide_png(data: bytes) -> np.ndarray:
+    """(H, W, 2 to 4) uint16 of a PNG of 16 bits a channel, the last one alpha."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), format="png_pipe") as file:
+            frame = next(file.decode(video=0))
+    except (av.FFmpegError, StopIteration) as error:
+        raise InvalidInputError(f"It cannot be decoded ({error}); save it as a grey PNG.") from error
+    channels = _WIDE_CHANNELS[frame.format.name]
+    rows = np.frombuffer(frame.planes[0], np.uint8).reshape(frame.height, -1)[:, : frame.width * 2 * channels]
+    pixels = (
+        np.ascontiguousarray(rows).view(">u2").astype(np.uint16).reshape(frame.height, frame.width, channels)
+    )
+    return np.dstack([pixels, np.full(pixels.shape[:2], 65535, np.uint16)]) if channels == 3 else pixels

@@ -1,5 +1,8 @@
 """Relative depth maps: near is bright, scale and offset come from an estimator."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,8 +10,9 @@ from PIL import Image
 from lyra.depth import DepthFile, RelativeDepthFile, create_estimator
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import sanitise
+from lyra.depth.file import read_depth
 from lyra.depth.fit import fit_line
-from lyra.depth.relative import fit_relative, without_steps
+from lyra.depth.relative import fit_relative, read_relative, without_steps
 from lyra.errors import InvalidInputError
 
 from .views import INTRINSICS, SIZE, camera, true_depth
@@ -123,6 +127,37 @@ def test_transparent_parts_of_a_map_are_filled_and_said(tmp_path, mode):
     image.save(tmp_path / "map.png")
     with pytest.raises(InvalidInputError, match="fully transparent"):
         RelativeDepthFile(tmp_path / "map.png", Rough())
+
+
+@pytest.mark.parametrize("kind", [2, 4, 6])
+def test_all_sixteen_bits_of_colours_and_transparency_count(tmp_path, kind):
+    """RGB, grey with alpha, RGB with alpha, of which Pillow keeps eight."""
+    values = np.random.default_rng(0).integers(0, 65535, SIZE)
+    clear = np.zeros(SIZE, bool)
+    clear[:4] = kind != 2
+    path = tmp_path / "map.png"
+    path.write_bytes(wide_png(values, kind, ~clear))
+    stored = read_relative(path)
+    assert np.allclose(stored.depth[4:], values[4:] / 65535, atol=1e-6) and not stored.step
+    assert bool(stored.notes) == (kind != 2)
+    depth = read_depth(path, blend=True).depth
+    assert np.allclose(depth[4:], values[4:] / 1000, equal_nan=False) and np.isnan(depth[:4]).all() == (
+        kind != 2
+    )
+
+
+def wide_png(values, kind, opaque):
+    """A PNG of 16 bits a channel with the colour type `kind`."""
+    channels = np.stack([values] * {2: 3, 4: 1, 6: 3}[kind] + [65535 * opaque] * (kind != 2), -1).astype(
+        ">u2"
+    )
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in channels))
+    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
 
 
 def test_bright_far_is_said_and_stays_positive(tmp_path):
