@@ -120,6 +120,7 @@ def read_float_tiff(data: bytes) -> np.ndarray:
         RuntimeError,
         OSError,
         struct.error,
+        zlib.error,
     ) as error:
         raise InvalidInputError(
             f"The float TIFF cannot be decoded ({error}); save it without compression."

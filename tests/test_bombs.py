@@ -44,6 +44,14 @@ def test_a_strip_of_a_float_tiff_may_hold_its_pixels_only():
         load_image(bytes(swollen) + bomb)
 
 
+def test_a_damaged_strip_of_a_float_tiff_is_told():
+    data = bytearray(float_tiff(np.random.default_rng(0).random((64, 64, 3)), photometric="rgb"))
+    # The checksum at the end of its one strip.
+    data[-1] ^= 1
+    with pytest.raises(InvalidInputError, match="The float TIFF cannot be decoded"):
+        load_image(bytes(data))
+
+
 def test_of_a_float_tiff_only_the_first_page_is_decoded(monkeypatch):
     stack = np.zeros((5, 64, 80, 3))
     stack[0] = 0.5
