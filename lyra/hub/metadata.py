@@ -62,6 +62,9 @@ def read_metadata(folder: Path) -> dict[str, StoredTensor]:
         TypeError,
         ValueError,
         IndexError,
+        # A pickle states lengths before its data.
+        MemoryError,
+        OverflowError,
     ) as error:
         raise InvalidInputError(
             f"{file} is damaged or of an unknown layout ({type(error).__name__}: {error}); download it again."

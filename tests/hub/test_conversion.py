@@ -320,7 +320,17 @@ def test_a_missing_file_is_named(checkpoint):
         open_checkpoint(checkpoint)
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", pickle.dumps({"a": 1})])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"nonsense",
+        pickle.dumps({"a": 1}),
+        # A frame and a text that are longer than any memory.
+        b"\x80\x04\x95" + b"\xff" * 8,
+        b"\x80\x04\x8d" + (1 << 62).to_bytes(8, "little"),
+    ],
+)
 def test_damaged_metadata_is_named(checkpoint, content):
     (checkpoint / ".metadata").write_bytes(content)
     with pytest.raises(InvalidInputError, match=r"\.metadata is damaged or of an unknown layout"):
