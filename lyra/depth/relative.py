@@ -20,7 +20,7 @@ from lyra.depth.fit import fit_line
 from lyra.depth.stored import StoredDepth, file_named, read_png, read_stored
 from lyra.errors import InvalidInputError
 
-# What is below is as good as 0: maps of 8 bits are hardly ever even in the sky.
+# What is below this share of the largest value is as good as 0: maps of 8 bits are hardly ever even in the sky.
 NOTHING = 5 / 255
 # The value 0 is at most so many times as far as the estimate's far end; a range that is laid over the estimate's
 # is not narrower than NARROWEST. A fit to a range below FLAT says nothing.
@@ -144,10 +144,8 @@ def read_relative(path: Path) -> StoredDepth:
             )
         if np.ptp(values) == 0:
             raise InvalidInputError(f"All of its values are {values.max():.4g}; nothing is nearer in it.")
-    # A PNG's are shares of its full range already.
-    largest = 1.0 if path.suffix.lower() == ".png" else values.max()
     notes = stored.notes if path.suffix.lower() == ".png" else ()
-    values = values / np.float32(largest)
+    values = values / values.max()
     return StoredDepth(values, stored.intrinsics, notes, _step(values))
 
 
@@ -159,7 +157,7 @@ def _step(values: np.ndarray) -> float:
 
 def _read_png(data: bytes) -> StoredDepth:
     png = read_png(data)
-    values, notes = png.values.astype(np.float32) / png.top, ()
+    values, notes = png.values.astype(np.float32), ()
     if not png.opaque.all():
         values = filled_from_nearest(values, png.opaque)
         clear = (~png.opaque).mean()

@@ -111,6 +111,14 @@ def test_a_sky_that_is_not_quite_even_is_whole(tmp_path):
     assert np.array_equal(estimate.sky, SKY)
 
 
+def test_a_map_that_uses_little_of_its_bits_is_not_taken_for_sky(tmp_path):
+    """Raw disparity cast to 16 bits, as tools offer it: the brightest is 300 of 65535."""
+    estimator = Rough()
+    estimator.depth[:30] = np.inf
+    estimate = RelativeDepthFile(png(tmp_path, relative() * 300 / 65535), estimator).estimate(PICTURE)
+    assert estimate.sky[SKY].all() and not estimate.sky[16:].any()
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparent_parts_of_a_map_are_filled_and_said(tmp_path, mode):
     grey = Image.fromarray(np.rint(relative() * 255).astype(np.uint8))
@@ -138,7 +146,7 @@ def test_all_sixteen_bits_of_colours_and_transparency_count(tmp_path, kind):
     path = tmp_path / "map.png"
     path.write_bytes(wide_png(values, kind, ~clear))
     stored = read_relative(path)
-    assert np.allclose(stored.depth[4:], values[4:] / 65535, atol=1e-6) and not stored.step
+    assert np.allclose(stored.depth[4:], values[4:] / values[4:].max(), atol=1e-6) and not stored.step
     assert bool(stored.notes) == (kind != 2)
     depth = read_depth(path, blend=True).depth
     assert np.allclose(depth[4:], values[4:] / 1000, equal_nan=False) and np.isnan(depth[:4]).all() == (
