@@ -36,7 +36,7 @@ class JobBook:
         self.news = asyncio.Event()  # set whenever a job joins the queue
 
     def take_up(self) -> list[Job]:
-        """Marks what an earlier service left unfinished; returns those jobs."""
+        """Marks what an earlier service left unfinished, and removes what belongs to no job; returns those jobs."""
         left = self.active()
         for job in left:
             if job.state == "cancelling":
@@ -45,6 +45,10 @@ class JobBook:
                 self.finish(job, "interrupted", "the backend stopped; resume to go on")
         for old in [job for job in self._jobs.values() if not job.active][:-KEPT_JOBS]:
             self._forget(old)
+        # A service that was killed in the middle of an upload has left what came of it, and no job.
+        for folder in (self._config.private_folder / "jobs").iterdir():
+            if folder.name not in self._jobs:
+                shutil.rmtree(folder, ignore_errors=True)
         return left
 
     def close(self) -> None:

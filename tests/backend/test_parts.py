@@ -124,6 +124,17 @@ def test_a_resumed_job_does_not_count_what_an_earlier_run_did(tmp_path, monkeypa
     book.close()
 
 
+def test_what_a_killed_service_received_for_no_job_is_removed(tmp_path):
+    _, book = book_of(tmp_path)
+    book.folder(book.submit(job()).id).mkdir()
+    upload = book.folder("b" * 16) / "image"
+    upload.mkdir(parents=True)
+    (upload / "large.png").write_bytes(bytes(1000))
+    book.take_up()
+    assert book.folder(job().id).is_dir() and not upload.parent.exists()
+    book.close()
+
+
 def test_a_path_that_makes_the_world_too_long_is_refused_before_a_job_is_made(tmp_path):
     world = make_world(tmp_path / "world")
     settings = ExtendSettings(trajectory=straight_path())
