@@ -64,15 +64,15 @@ class Guard:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         header = _header(scope, b"content-length") or b"0"
         announced = int(header) if header.isdigit() else 0
-        refusal = self._refusal(scope)
-        if refusal:
-            if announced <= self._limits.json_bytes:
-                await _drain(receive, self._limits.json_bytes)
-            await _send_error(send, *refusal)
-            return
         limit = self._limits.json_bytes
         if scope["path"] == UPLOAD_PATH:
             limit += self._limits.image_bytes + self._limits.depth_bytes
+        refusal = self._refusal(scope)
+        if refusal:
+            if announced <= limit:
+                await _drain(receive, limit)
+            await _send_error(send, *refusal)
+            return
         if announced > limit:
             if announced <= DRAIN_BYTES:
                 await _drain(receive, DRAIN_BYTES)

@@ -7,10 +7,15 @@ import json
 import logging
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 log = logging.getLogger("backend.worker")
 LINE_BYTES = 1 << 20
+# Ctrl-C in a terminal goes to the service alone, which then ends the worker.
+APART = (
+    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+)
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
 
 
@@ -42,8 +47,7 @@ class WorkerProcess:
             stderr=asyncio.subprocess.PIPE,
             limit=LINE_BYTES,
             env=environment,
-            # Ctrl-C in a terminal goes to the service alone, which then ends the worker.
-            start_new_session=True,
+            **APART,
         )
         log.info("started", extra={"fields": {"pid": process.pid}})
         return cls(process)

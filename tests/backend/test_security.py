@@ -99,6 +99,14 @@ def test_too_large_bodies_are_refused_whether_announced_or_not(slow, slow_world)
     assert streamed.status_code == 413
 
 
+def test_an_upload_with_the_token_of_an_earlier_service_is_told_so(slow):
+    """The answer is read after the whole picture was sent, which is larger than what a connection holds."""
+    headers = {"Authorization": "Bearer old"}
+    files = {"image": ("a.png", bytes(450_000))}
+    answer = httpx.post(f"{slow.url}/v1/worlds", files=files, headers=headers, timeout=20)
+    assert answer.status_code == 401 and "read the state file again" in answer.json()["detail"]
+
+
 def test_a_body_without_end_is_not_read_for_one_who_may_not_enter(slow):
     """More than the limit is read by what lies on the way, so a multiple of it is offered."""
     head = b"POST /v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
