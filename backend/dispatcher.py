@@ -109,7 +109,6 @@ class Dispatcher:
 
     async def _wait_for_queue(self) -> None:
         while not self._queued():
-            self._book.news.clear()
             await self._book.news.wait()
 
     def _bury(self, reason: str, pause: bool = False) -> None:
@@ -145,13 +144,13 @@ class Dispatcher:
     async def _serve(self, worker: WorkerProcess) -> None:
         """Runs queued jobs one after the other; downloads until there are none. Raises WorkerDiedError."""
         while True:
-            self._book.news.clear()
+            coming = self._book.news
             if queued := self._queued():
                 await self._run(queued[0], worker)
                 continue
             if self._downloads:
                 return
-            news = asyncio.create_task(self._book.news.wait())
+            news = asyncio.create_task(coming.wait())
             # An idle worker says nothing; this ends only when it dies.
             death = asyncio.create_task(worker.receive())
             try:

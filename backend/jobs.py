@@ -33,7 +33,8 @@ class JobBook:
         self._begun: dict[
             str, float
         ] = {}  # the first progress of each run: a resumed one goes on where it stood
-        self.news = asyncio.Event()  # set whenever a job joins the queue
+        # Set when a job joins the queue, after which there is another one: take it before looking at the queue.
+        self.news = asyncio.Event()
 
     def take_up(self) -> list[Job]:
         """Marks what an earlier service left unfinished, and removes what belongs to no job; returns those jobs."""
@@ -225,7 +226,9 @@ class JobBook:
         ahead = sum(other.downloads == job.downloads for other in self.active() if other is not job)
         job.state, job.queued = "queued", time.time()
         self._changed(job, stage="queued", message=f"waiting behind {ahead} jobs" if ahead else "waiting")
-        self.news.set()
+        # Never cleared, for one dispatcher would take the news from the other.
+        news, self.news = self.news, asyncio.Event()
+        news.set()
 
     def _changed(self, job: Job, stage: str | None = None, message: str | None = None) -> None:
         """Every change of a job passes here: numbered, told, saved. Raises StoreError."""

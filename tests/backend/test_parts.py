@@ -124,6 +124,22 @@ def test_a_resumed_job_does_not_count_what_an_earlier_run_did(tmp_path, monkeypa
     book.close()
 
 
+def test_news_of_a_job_reach_all_who_wait_however_late_they_begin(tmp_path):
+    _, book = book_of(tmp_path)
+
+    async def hear() -> None:
+        # Both dispatchers have looked at the queue; one of them begins to wait when the other has seen the job.
+        early, late = book.news, book.news
+        waiting = asyncio.create_task(early.wait())
+        book.submit(job())
+        await waiting
+        await asyncio.wait_for(late.wait(), 5)
+        assert not book.news.is_set()
+
+    asyncio.run(hear())
+    book.close()
+
+
 def test_what_a_killed_service_received_for_no_job_is_removed(tmp_path):
     _, book = book_of(tmp_path)
     book.folder(book.submit(job()).id).mkdir()
