@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from lyra import depth as depth_estimators
-from lyra.engines import check_options, create_engine, engine_info
+from lyra.engines import FREE_LICENSE, check_options, create_engine, engine_info
 from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, SeedView
 from lyra.errors import InvalidInputError
 from lyra.files import require_place, require_space, whole_file
 from lyra.geometry.cameras import CHUNK_FRAMES, MAX_FRAMES, Trajectory
+from lyra.hub.licences import LICENCES
 from lyra.images import fit, load_image
 from lyra.metres import copy_in_metres
 from lyra.plan import Plan
@@ -99,13 +100,22 @@ def create_world(
         width=width,
         seed=seed,
         depth_source=estimate.source,
-        license=info.license,
+        license=_license_of_outputs(info.license, estimate.notes),
         created=now(),
         notes=[*fitted.notes, f"Depth: {estimate.source}.", *remarks, *estimate.notes],
     )
     world = World.create(Path(folder), settings, view, image, seed_points(view))
     progress.update("done", 1.0)
     return world
+
+
+def _license_of_outputs(of_engine: str, depth_notes: Sequence[str]) -> str:
+    """What may be done with a world: what its engine says, and the notices of the weights its depth comes from."""
+    notices = [entry.notice for entry in LICENCES.values() if entry.notice and entry.notice in depth_notes]
+    if not notices:
+        return of_engine
+    said = [] if of_engine == FREE_LICENSE else [of_engine]
+    return " ".join([*said, *(notice for notice in notices if notice not in of_engine)])
 
 
 def seed_points(view: SeedView) -> np.ndarray:

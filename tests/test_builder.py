@@ -19,8 +19,10 @@ from lyra.builder import (
     reconstruct_world,
     resume_world,
 )
+from lyra.depth.base import DepthEstimate
 from lyra.errors import CancelledError, EngineNotReadyError, InvalidInputError
 from lyra.geometry.cameras import Trajectory
+from lyra.hub.licences import LICENCES
 from lyra.progress import Progress
 from lyra.world import World
 
@@ -40,6 +42,28 @@ def seeded(scene, folder, **options):
     return create_world(
         folder, scene / "image.png", depth_file=scene / "depth.npz", size=SIZE, lens=path, seed=5, **options
     )
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"), [("cc-by-nc-4.0", "non-commercial use only"), ("apache-2.0", "no model licence")]
+)
+def test_a_world_says_what_the_weights_of_its_depth_allow(
+    small_scene, tmp_path, monkeypatch, licence, expected
+):
+    class Estimator:
+        id = "weights"
+
+        def estimate(self, image, intrinsics=None):
+            notes = tuple(filter(None, ("It was a bright day.", LICENCES[licence].notice)))
+            return DepthEstimate(
+                np.ones(image.shape[:2], np.float32), intrinsics, True, "weights", notes=notes
+            )
+
+    monkeypatch.setattr("lyra.builder.depth_estimators.create_estimator", lambda *_, **__: Estimator())
+    path = Trajectory.load(small_scene / "path.npz")
+    world = create_world(tmp_path / "world", small_scene / "image.png", size=SIZE, lens=path)
+    assert expected in World.open(world.folder).settings.license
+    assert ("no model licence" in world.settings.license) == (licence == "apache-2.0")
 
 
 def test_a_world_has_every_frame_and_says_how_it_was_made(finished):
