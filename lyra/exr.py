@@ -82,7 +82,13 @@ def read_channels(data: bytes, wanted: set[str] | None = None) -> dict[str, np.n
     for part in parts:
         lines = _lines(part)
         chunks = -(-part.data_window[2] // lines)
-        tables.append(np.frombuffer(cursor.take(8 * chunks), "<u8"))
+        table = np.frombuffer(cursor.take(8 * chunks), "<u8")
+        if len(np.unique(table)) < chunks:
+            raise InvalidInputError(
+                "The EXR file's table of contents names one place for several lines; its writing was cut short, or it "
+                "is damaged. Save it again."
+            )
+        tables.append(table)
     channels: dict[str, np.ndarray] = {}
     kept_values = 0
     for number, (part, table) in enumerate(zip(parts, tables, strict=True)):

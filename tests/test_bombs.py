@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,17 @@ def test_the_lines_of_an_exr_file_that_are_unpacked_at_once_have_a_limit():
     chunk = struct.pack("<ii", 0, 4) + b"none"
     with pytest.raises(InvalidInputError, match="16 lines of the EXR file hold 512 MB; at most 300"):
         load_image(header + struct.pack("<Q", len(header) + 8) + chunk)
+
+
+def test_the_lines_of_an_exr_file_have_a_place_each():
+    """One place for all of them would be unpacked again and again."""
+    data = bytearray((Path(__file__).parent / "depth" / "data" / "blender45_zip_32.exr").read_bytes())
+    assert exr.read_channels(bytes(data))
+    # The table of the two chunks: its first number is where it ends.
+    table = next(at for at in range(len(data) - 16) if struct.unpack_from("<Q", data, at)[0] == at + 16)
+    data[table + 8 : table + 16] = data[table : table + 8]
+    with pytest.raises(InvalidInputError, match="names one place for several lines"):
+        exr.read_channels(bytes(data))
 
 
 def test_a_number_of_thousands_of_digits_is_no_size():
