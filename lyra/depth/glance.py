@@ -1,6 +1,7 @@
 """Sky and lens of a picture, as the built-in network sees them: for depth that comes without one or the other.
 
-Depth Anything V2 says neither, a depth file no lens. One reading of the network tells both, in a fraction of a second.
+Depth Anything V2 says neither, a depth file no lens. For the sky one reading is enough, which takes less than a
+tenth of a second, so that every frame can have it; the lens is that of the whole estimate.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ import functools
 import numpy as np
 from scipy import ndimage
 
-from lyra.depth.learned import SKY_STEP, WEIGHTS, estimated_intrinsics, readings, without_specks
+from lyra.depth.learned import (
+    SKY_STEP,
+    WEIGHTS,
+    WHOLE_PIXELS,
+    estimated_intrinsics,
+    readings,
+    shrunk,
+    without_specks,
+)
 from lyra.depth.network import DepthNetwork
 from lyra.depth.network_detail import drawn_to_edges
-
-# Pixels that the network sees, about 128 x 224.
-PIXELS = 28_672
 
 
 @functools.cache
@@ -25,8 +31,9 @@ def _network() -> DepthNetwork:
 
 def seen_sky(image: np.ndarray) -> np.ndarray:
     """Where `image` (H, W, 3) uint8 sRGB shows sky, bool (H, W), its rim on the picture's own edges."""
-    both, small = readings(_network(), image, PIXELS)
-    soft = np.mean([reading.sky for reading in both], 0)
+    network = _network()
+    small = shrunk(network, image, WHOLE_PIXELS[-1])
+    soft = network.predict(small).sky
     guide, colors = small.astype(np.float32) / 255, image.astype(np.float32) / 255
     mask = drawn_to_edges(soft, guide, colors, SKY_STEP) > 0.5
     return without_specks(without_specks(mask), of=False)
@@ -34,8 +41,8 @@ def seen_sky(image: np.ndarray) -> np.ndarray:
 
 def seen_lens(image: np.ndarray) -> tuple[np.ndarray, str]:
     """Intrinsics (3, 3) in pixels of `image` (H, W, 3) uint8 sRGB, and the remark that they are estimated."""
-    both, _ = readings(_network(), image, PIXELS)
-    focal = float(np.exp(np.mean([np.log(reading.focal) for reading in both])))
+    seen = [reading for pixels in WHOLE_PIXELS for reading in readings(_network(), image, pixels)[0]]
+    focal = float(np.exp(np.mean([np.log(reading.focal) for reading in seen])))
     return estimated_intrinsics(focal, image.shape[:2])
 
 

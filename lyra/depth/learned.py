@@ -103,11 +103,16 @@ def _seen(network: DepthNetwork, image: np.ndarray) -> tuple[Prediction, np.ndar
 
 def readings(network: DepthNetwork, image: np.ndarray, pixels: int) -> tuple[list[Prediction], np.ndarray]:
     """What the network says of a picture of about so many pixels and of its mirror image, and that picture."""
-    size = working_size(image.shape[:2], network.shape.stride, pixels)
-    small = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
+    small = shrunk(network, image, pixels)
     mirrored = network.predict(np.ascontiguousarray(small[:, ::-1]))
     turned = replace(mirrored, log_inverse=mirrored.log_inverse[:, ::-1], sky=mirrored.sky[:, ::-1])
     return [network.predict(small), turned], small
+
+
+def shrunk(network: DepthNetwork, image: np.ndarray, pixels: int) -> np.ndarray:
+    """`image` (H, W, 3) at the size of about so many pixels that the network sees."""
+    size = working_size(image.shape[:2], network.shape.stride, pixels)
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
 
 
 def _drawn(seen: Prediction, small: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
