@@ -157,10 +157,10 @@ def test_a_file_is_no_folder_to_write_to(small_scene, tmp_path, capsys, monkeypa
 
 def test_what_the_system_refuses_is_named_with_what_is_left(tmp_path, capsys):
     world = make_world(tmp_path / "world")
-    taken = tmp_path / "taken.zip"
-    taken.mkdir()
-    code = main(["export", str(world.folder), "--out", str(taken)])
-    refused(capsys, code, f"{taken} cannot be used", f"{taken} was not written. Run it again")
+    packed = tmp_path / "nowhere" / "world.zip"
+    code = main(["export", str(world.folder), "--out", str(packed)])
+    refused(capsys, code, f"{packed.parent} cannot be used", f"{packed} was not written. Run it again")
+    refused(capsys, main(["export", str(world.folder), "--out", str(tmp_path)]), f"{tmp_path} is a folder")
     # What stands elsewhere keeps its name.
     absent = tmp_path / "absent"
     with pytest.raises(FileNotFoundError) as error, whole_file(tmp_path / "new.txt"):
@@ -169,7 +169,7 @@ def test_what_the_system_refuses_is_named_with_what_is_left(tmp_path, capsys):
     with pytest.raises(FileNotFoundError) as error, whole_folder(tmp_path / "new") as folder:
         (folder / "absent").read_text()
     assert error.value.filename == str(tmp_path / "new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture.PNG", "taken.zip", "world"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture.PNG", "world"]
 
 
 def test_numbers_out_of_range_are_quoted(small_scene, tmp_path, capsys):

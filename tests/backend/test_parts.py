@@ -11,6 +11,7 @@ from dataclasses import asdict
 import pytest
 from starlette.datastructures import UploadFile
 
+from backend.__main__ import main
 from backend.config import Config
 from backend.errors import ConflictError, RangeError, StartError, status_of
 from backend.estimate import expected_seconds, seconds_left
@@ -231,6 +232,14 @@ def test_jobs_that_cannot_be_opened_say_where_they_are(tmp_path):
     (tmp_path / "jobs.sqlite3").mkdir()
     with pytest.raises(StartError, match=r"jobs\.sqlite3 cannot be opened .*--worlds"):
         JobStore(tmp_path / "jobs.sqlite3")
+
+
+def test_ctrl_c_while_the_service_starts_is_a_stop_on_request(tmp_path, monkeypatch):
+    def interrupted(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backend.service.serve", interrupted)
+    assert main(["--state-file", str(tmp_path / "state.json"), "--worlds", str(tmp_path)]) == 0
 
 
 def test_leftovers_that_cannot_be_removed_keep_no_service_from_starting(tmp_path, monkeypatch, caplog):
