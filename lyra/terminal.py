@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tqdm import tqdm
 
 from lyra.progress import Progress
 
 
-@contextmanager
+@contextlib.contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A bar on stderr; Ctrl-C or SIGTERM cancels at the next update instead of tearing the work apart.
 
@@ -26,8 +26,11 @@ def progress_bar() -> Iterator[Progress]:
         if stopped:
             raise KeyboardInterrupt
         stopped = True
-        # Not through Python's stream, which the signal may have caught in the middle of a line.
-        os.write(2, b"\nstopping after the piece under way; Ctrl-C again stops at once\n")
+        # Not through Python's stream, which the signal may have caught in the middle of a line; there may be none.
+        with contextlib.suppress(AttributeError, OSError):
+            os.write(
+                sys.stderr.fileno(), b"\nstopping after the piece under way; Ctrl-C again stops at once\n"
+            )
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     bar = tqdm(
