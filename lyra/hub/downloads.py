@@ -167,6 +167,13 @@ def _fetch(file: _Wanted, source: Source, tally: _Tally) -> None:
             target.seek(target.truncate(0))
         if target.tell() < file.entry.size:
             source.fetch(file.repository, file.revision, file.entry, target, tally.fetched)
+    size = growing.stat().st_size
+    if size < file.entry.size:
+        # Not every line that breaks says so. What came may be gigabytes, and is checked with the rest.
+        raise EngineNotReadyError(
+            f"{growing} has {size} of {file.entry.size} bytes: the answer for {file.repository} was cut short; "
+            "download again. What is downloaded is kept."
+        )
     complaint = file.entry.complaint(growing, tally.checked)
     if complaint:
         growing.unlink()

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import shutil
 import subprocess
@@ -64,6 +65,14 @@ class Interrupted(MirrorSource):
         raise EngineNotReadyError("the line broke")
 
 
+class Silent(Interrupted):
+    """A source whose line breaks without a word."""
+
+    def fetch(self, repository_id, revision, entry, target, on_bytes):
+        with contextlib.suppress(EngineNotReadyError):
+            super().fetch(repository_id, revision, entry, target, on_bytes)
+
+
 class Counting(MirrorSource):
     """Remembers where each file was continued."""
 
@@ -85,6 +94,16 @@ def test_a_broken_download_goes_on_where_it_stopped(mirror, empty, licences):
     fetched = download([VAE], empty, source, licences)
     assert source.starts["vae/diffusion_pytorch_model.safetensors"] == Interrupted.limit
     assert fetched <= left and empty.has(VAE)
+
+
+def test_a_line_that_breaks_without_a_word_costs_nothing_that_came(mirror, empty, licences):
+    with pytest.raises(
+        EngineNotReadyError, match=r"was cut short; download again\. What is downloaded is kept"
+    ):
+        download([VAE], empty, Silent(mirror), licences)
+    source = Counting(mirror)
+    download([VAE], empty, source, licences)
+    assert source.starts["vae/diffusion_pytorch_model.safetensors"] == Silent.limit and empty.has(VAE)
 
 
 def test_cancel_keeps_what_is_there(mirror, empty, licences):
