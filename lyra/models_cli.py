@@ -207,9 +207,10 @@ def run_convert(options: argparse.Namespace) -> int:
     print(folder)
     if options.delete_checkpoint:
         checkpoint = weights.place(item(CHECKPOINT))
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        if checkpoint.exists():
+            shutil.rmtree(checkpoint)
+            print(f"{checkpoint} was deleted.")
         weights.manifest_file(CHECKPOINT).unlink(missing_ok=True)
-        print(f"{checkpoint} was deleted.")
     return 0
 
 

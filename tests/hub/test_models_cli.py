@@ -1,4 +1,5 @@
 import argparse
+import errno
 import json
 import shutil
 
@@ -24,7 +25,12 @@ def models(*arguments) -> int:
     return options.run(options)
 
 
-def test_from_nothing_to_checked_weights(mirror, tmp_path, capsys):
+def refuse(path, *_, **options):
+    if not options.get("ignore_errors"):
+        raise PermissionError(errno.EACCES, "Access is denied", str(path))
+
+
+def test_from_nothing_to_checked_weights(mirror, tmp_path, capsys, monkeypatch):
     pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
     with pytest.raises(EngineNotReadyError, match="lyra models licence"):
         models("download", "lyra2", "--mirror", mirror)
@@ -32,7 +38,12 @@ def test_from_nothing_to_checked_weights(mirror, tmp_path, capsys):
     assert "nvidia-lyra-2.0: accepted" in capsys.readouterr().out
     assert models("download", "lyra2", "--mirror", mirror) == 0
     assert "Next: lyra models convert" in capsys.readouterr().out
+    with monkeypatch.context() as held, pytest.raises(PermissionError):
+        held.setattr("lyra.models_cli.shutil.rmtree", refuse)
+        models("convert", "--delete-checkpoint")
+    assert "was deleted" not in capsys.readouterr().out
     assert models("convert", "--delete-checkpoint") == 0
+    assert "was deleted" in capsys.readouterr().out
     assert models("download", "lyra2", "--mirror", mirror) == 0
     assert "is all here" in capsys.readouterr().out
     assert models("verify", "lyra2") == 0
