@@ -1,4 +1,4 @@
-"""What the worker does for each kind of job: thin calls into lyra.builder."""
+"""What the worker does for each kind of job: thin calls into lyra.builder and lyra.results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.task import DEPTH_FOLDER, IMAGE_FOLDER, TRAJECTORY_FILE, Runner, Task
-from lyra import builder, hub
+from lyra import builder, hub, results
 from lyra.engines.base import EngineOptions
 from lyra.errors import InvalidInputError
 from lyra.files import patiently
@@ -116,7 +116,7 @@ def reconstruct(task: Task) -> None:
 
 
 def _reconstruct(task: Task, world: World, progress: Progress) -> None:
-    figures = builder.reconstruct_world(
+    figures = results.reconstruct_world(
         world, mesh=task.request["mesh"], device=task.device, progress=progress
     )
     task.notes(figures["notes"])
@@ -126,11 +126,11 @@ def export(task: Task) -> None:
     world = World.open(task.world_folder)
     # The zip file lies among the results, which others may be about to replace.
     with world.alone():
-        builder.export_world(world, task.request["items"], world.packed, task.progress)
+        results.export_world(world, task.request["items"], world.packed, task.progress)
         # A scale that was set meanwhile found no packed file to remove.
         while (now := World.open(task.world_folder)).settings.scale != world.settings.scale:
             world = now
-            builder.export_world(world, task.request["items"], world.packed, task.progress)
+            results.export_world(world, task.request["items"], world.packed, task.progress)
 
 
 def download(task: Task) -> None:

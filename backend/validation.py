@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backend.schemas import ExtendSettings, Options
+from lyra.captions import check_captions as read_captions
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.world import World
@@ -38,13 +39,11 @@ def check_options(engine: str, options: Options) -> None:
 
 def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:
     """Raises InvalidInputError for keys that are no frame numbers below `frames`, and for two sources of text."""
-    from lyra import builder
-
     if prompt:
         raise InvalidInputError(
             f"Both the prompt {prompt[:SHOWN_CHARACTERS]!r} and captions were given; send one of them."
         )
-    first = min(builder.check_captions(captions, "captions"))
+    first = min(read_captions(captions, "captions"))
     if first >= frames:
         raise InvalidInputError(
             f"All captions start at frame {first} or later; the world will have {frames} frames. Give one that "

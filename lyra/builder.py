@@ -1,33 +1,30 @@
-"""Ties depth, engine, world and reconstruction together, with progress and cancel."""
+"""Ties depth, engine and world together, with progress and cancel: how a world begins and grows."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import time
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lyra import depth as depth_estimators
+from lyra.captions import caption_for
 from lyra.engines import FREE_LICENSE, check_options, create_engine, engine_info
 from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, SeedView
 from lyra.errors import InvalidInputError
-from lyra.files import require_place, require_space, whole_file
+from lyra.files import require_place, require_space
 from lyra.geometry.cameras import CHUNK_FRAMES, MAX_FRAMES, Trajectory
 from lyra.hub.licences import LICENCES
 from lyra.images import fit, load_image
-from lyra.metres import copy_in_metres
 from lyra.plan import Plan
 from lyra.progress import SILENT, Progress
 from lyra.world import BYTES_PER_PIXEL, World, require_new_folder
 from lyra.world_settings import WorldSettings, new_id, now
 
 MAX_SEED_POINTS = 200_000
-EXPORT_ITEMS = ("splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz")
 START_TOLERANCE = 1e-6
 # A camera this near to the seed camera is meant to be the seed camera.
 UNREMARKABLE_START = 1e-3
@@ -178,41 +175,6 @@ def prepare_path(
     return path, notes
 
 
-def caption_for(captions: dict[int, str], chunk: int) -> str:
-    """The caption of chunk `chunk` (from 0): the one with the largest starting frame <= 80 chunk + 1."""
-    if not captions:
-        return ""
-    starts = sorted(captions)
-    due = [start for start in starts if start <= CHUNK_FRAMES * chunk + 1]
-    return captions[due[-1] if due else starts[0]]
-
-
-def load_captions(path: str | Path) -> dict[int, str]:
-    """Reads {starting frame: caption} JSON, the published format; an error quotes a bad key."""
-    try:
-        # Windows puts a mark before UTF-8.
-        data = json.loads(Path(path).read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} is no captions file (JSON in UTF-8): {error}.") from error
-    return check_captions(data, str(path))
-
-
-def check_captions(data: object, where: str) -> dict[int, str]:
-    """Captions from untrusted data."""
-    if not isinstance(data, dict) or not data:
-        raise InvalidInputError(f'{where} must hold an object such as {{"0": "a street", "81": "a square"}}.')
-    captions = {}
-    for key, text in data.items():
-        if not (isinstance(key, str) and key.isdecimal() and len(key) < 9):
-            raise InvalidInputError(
-                f'{where} has the key {key!r}; keys are starting frames such as "0" or "81".'
-            )
-        if not isinstance(text, str):
-            raise InvalidInputError(f"{where} has {text!r} under {key!r}; a caption is a text.")
-        captions[int(key)] = text
-    return captions
-
-
 def extend_world(
     world: World,
     trajectory: Trajectory,
@@ -301,96 +263,3 @@ def _add_chunks(world: World, plan: Plan, engine: Engine, numbers: range, progre
         world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started)
         notes += [note for note in chunk.notes if note not in notes]
     return notes
-
-
-def reconstruct_world(
-    world: World, *, mesh: bool = True, device: str | None = None, progress: Progress = SILENT
-) -> dict:
-    """Writes results/splats.ply and, with `mesh`, results/mesh.glb and mesh.ply; returns the figures.
-
-    A world with too little surface for a mesh, such as nothing but sky, gets splats alone, and the figures' `notes`
-    say why. Raises InUseError while another process works on the world.
-    """
-    with world.alone():
-        return _reconstruct(world, mesh, device or "cpu", progress)
-
-
-def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> dict:
-    from lyra.mesh import NoSurfaceError, fuse, save_glb, save_ply
-    from lyra.splats import psnr_along_path, reconstruct_splats, write_ply
-
-    started = time.monotonic()
-    views = world.views()
-    notes: list[str] = []
-    cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device, notes=notes)
-    quality = psnr_along_path(cloud, _every(views, 10), progress.part(0.5, 0.6), device=device)
-    results = {"frames": world.frames, "splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
-    results["notes"] = notes
-    # An old mesh must not stand beside new splats. The figures are there when all results are, so that a run
-    # stopped from here on is seen as unfinished.
-    world.clear_results()
-    write_ply(cloud, world.results / "splats.ply")
-    if mesh:
-        try:
-            surface = fuse(views, progress.part(0.6, 0.95), device=device)
-        except NoSurfaceError as error:
-            results["notes"].append(f"There is no mesh. {error}")
-        else:
-            save_glb(surface, world.results / "mesh.glb")
-            save_ply(surface, world.results / "mesh.ply")
-            results["faces"] = len(surface.faces)
-    results["seconds"] = round(time.monotonic() - started, 1)
-    with whole_file(world.figures) as path:
-        path.write_text(json.dumps(results, indent=2), "utf-8")
-    progress.update("done", 1.0)
-    return results
-
-
-def _every(views: Sequence, count: int) -> list:
-    picks = np.unique(np.linspace(0, len(views) - 1, min(count, len(views))).round().astype(int))
-    return [views[int(i)] for i in picks]
-
-
-def available_items(world: World) -> list[str]:
-    """Which of EXPORT_ITEMS this world has."""
-    return [item for item in EXPORT_ITEMS if item == "trajectory.npz" or _item_path(world, item).exists()]
-
-
-def _item_path(world: World, item: str) -> Path:
-    return world.walkthrough if item == "walkthrough.mp4" else world.results / item
-
-
-def export_world(world: World, items: Sequence[str], target: str | Path, progress: Progress = SILENT) -> Path:
-    """Packs `items` (of EXPORT_ITEMS) of a world into the zip file `target`, which is whole or not there.
-
-    Splats, meshes and cameras are in metres there: the world's scale is applied.
-    """
-    unknown = [item for item in items if item not in EXPORT_ITEMS]
-    if unknown or not items:
-        raise InvalidInputError(
-            f"Nothing to export is called {unknown}; choose from {', '.join(EXPORT_ITEMS)}."
-        )
-    sources = {
-        item: world.folder / item if item == "walkthrough.mp4" else world.results / item for item in items
-    }
-    missing = [item for item, path in sources.items() if item != "trajectory.npz" and not path.exists()]
-    if missing:
-        raise InvalidInputError(
-            f"World {world.id} has no {', '.join(missing)} yet; extend or reconstruct it first, "
-            "or leave them out."
-        )
-    target = Path(target)
-    if target.is_dir():
-        raise InvalidInputError(f"{target} is a folder; name a file in it, such as {target / 'world.zip'}.")
-    world.results.mkdir(exist_ok=True)
-    require_space(target.parent, sum(path.stat().st_size for path in sources.values() if path.exists()))
-    with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for done, (item, path) in enumerate(sources.items()):
-            progress.update("export", done / len(sources))
-            with archive.open(item, "w", force_zip64=True) as sink:
-                if item == "trajectory.npz":
-                    world.trajectory().scaled(world.settings.scale).save(sink)
-                else:
-                    copy_in_metres(path, sink, world.settings.scale)
-    progress.update("done", 1.0)
-    return target

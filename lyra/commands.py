@@ -53,7 +53,7 @@ def run_generate(options: argparse.Namespace) -> None:
 
 def load_path(options: argparse.Namespace, frames_before: int) -> tuple[Trajectory, dict[int, str]]:
     """The path and the captions that `add_path` asks for; the path goes on after `frames_before` frames."""
-    from lyra.builder import load_captions
+    from lyra.captions import load_captions
     from lyra.geometry.cameras import Trajectory
 
     path = Trajectory.load(options.trajectory)
@@ -108,7 +108,7 @@ def follow_path(
 
 
 def make_results(world: World, options: argparse.Namespace, progress: Progress) -> None:
-    from lyra.builder import reconstruct_world
+    from lyra.results import reconstruct_world
 
     figures = reconstruct_world(world, mesh=not options.no_mesh, device=options.device, progress=progress)
     for line in figures["notes"]:
@@ -197,7 +197,7 @@ def run_reconstruct(options: argparse.Namespace) -> None:
 
 
 def run_export(options: argparse.Namespace) -> None:
-    from lyra.builder import available_items, export_world
+    from lyra.results import available_items, export_world
     from lyra.world import World
 
     world = World.open(options.world)

@@ -124,6 +124,19 @@ def whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A temporary folder in `parent`, gone when the block ends; those that interrupted runs left go first."""
+    remove_partials(parent)
+    temporary = parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}"
+    try:
+        with _refusal_names(parent, temporary):
+            temporary.mkdir()
+            yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def remove_partials(folder: Path) -> None:
     """Deletes what interrupted runs left under temporary names."""
     for leftover in folder.glob(TEMPORARY_PREFIX + "*"):

@@ -1,5 +1,6 @@
 """The whole way without Blender or service: seed, extend, resume, revert, reconstruct, export."""
 
+import errno
 import json
 import shutil
 import zipfile
@@ -8,22 +9,18 @@ import numpy as np
 import pytest
 
 from lyra.builder import (
-    available_items,
-    caption_for,
-    check_captions,
     create_world,
-    export_world,
     extend_world,
-    load_captions,
     prepare_path,
-    reconstruct_world,
     resume_world,
 )
+from lyra.captions import caption_for, check_captions, load_captions
 from lyra.depth.base import DepthEstimate
-from lyra.errors import CancelledError, EngineNotReadyError, InvalidInputError
+from lyra.errors import CancelledError, DiskFullError, EngineNotReadyError, InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.hub.licences import LICENCES
 from lyra.progress import Progress
+from lyra.results import LICENSE_FILE, available_items, export_world, reconstruct_world
 from lyra.world import World
 
 SIZE = (112, 208)
@@ -126,11 +123,29 @@ def test_reconstruct_and_export(finished, tmp_path):
     items = available_items(finished)
     target = export_world(finished, items, tmp_path / "world.zip")
     with zipfile.ZipFile(target) as archive:
-        assert sorted(archive.namelist()) == sorted(items)
+        assert sorted(archive.namelist()) == sorted([*items, LICENSE_FILE])
+        assert archive.read(LICENSE_FILE).decode().strip() == finished.settings.license
         with archive.open("trajectory.npz") as file, np.load(file) as data:
             assert data["w2c"].shape == (161, 4, 4)
     with pytest.raises(InvalidInputError, match=r"world\.json"):
         export_world(finished, ["world.json"], tmp_path / "other.zip")
+
+
+def test_results_that_find_no_room_take_nothing_away(finished, tmp_path, monkeypatch):
+    world = World.open(shutil.copytree(finished.folder, tmp_path / "world"))
+    world.clear_results()
+    before = {"splats.ply": b"old", "mesh.glb": b"old", "results.json": b"{}"}
+    for name, data in before.items():
+        (world.results / name).write_bytes(data)
+
+    def full(surface, path):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("lyra.mesh.save_glb", full)
+    with pytest.raises(DiskFullError, match="results"):
+        reconstruct_world(world)
+    assert {path.name: path.read_bytes() for path in world.results.iterdir()} == before
 
 
 def test_a_missing_folder_of_results_is_made_again(small_scene, tmp_path):

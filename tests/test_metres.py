@@ -12,13 +12,14 @@ import trimesh
 from plyfile import PlyData
 
 from lyra import metres
-from lyra.builder import export_world, seed_points
+from lyra.builder import seed_points
 from lyra.chunks import Chunk
 from lyra.engines.base import SeedView
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.mesh import Mesh, save_glb, save_ply
 from lyra.metres import copy_in_metres
+from lyra.results import export_world
 from lyra.splats import write_ply
 from lyra.splats.gaussians import GaussianCloud
 from lyra.splats.ply import read_ply

@@ -14,12 +14,13 @@ import pytest
 from PIL import Image
 
 from lyra import files, video
-from lyra.builder import extend_world, reconstruct_world, resume_world
+from lyra.builder import extend_world, resume_world
 from lyra.engines.base import ChunkFrames, SeedView
 from lyra.errors import DiskFullError, InUseError, InvalidInputError
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
 from lyra.plan import Plan
 from lyra.progress import Progress
+from lyra.results import reconstruct_world
 from lyra.world import World
 from lyra.world_settings import ID_PATTERN, WorldSettings, new_id
 

@@ -99,7 +99,7 @@ def test_results_are_packed_and_fetched(real, finished):
     packed = real.client.get(f"/v1/worlds/{world['id']}/files/results/export.zip")
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
         assert archive.testzip() is None
-        assert sorted(archive.namelist()) == sorted(items)
+        assert sorted(archive.namelist()) == sorted([*items, "license.txt"])
 
 
 def test_an_export_of_what_is_not_there_says_so(real, small_scene, path):
