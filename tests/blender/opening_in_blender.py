@@ -53,8 +53,13 @@ def check_list(service):
     bpy.ops.lyra.open_world()
     until(lambda: "no world that could be opened" in session.current.message)
     service.there = True
+    # In the background the list is not shown and its first world is chosen at once.
+    chosen, opens = [], opening.open_world
+    opening.open_world = lambda *arguments: chosen.append(arguments[0])
     assert bpy.ops.lyra.open_world() == {"FINISHED"}
-    until(lambda: opening.listed)
+    until(lambda: chosen and idle())
+    opening.open_world = opens
+    assert chosen == ["w1"]
     assert [world["id"] for world in opening.listed] == ["w1"]
 
 
