@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend.config import Config, default_log_file, default_state_file, default_worlds
-from lyra.errors import LyraError
+from lyra.common.errors import LyraError
 
 
 def parse(arguments: Sequence[str] | None = None) -> Config:

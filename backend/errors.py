@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lyra.errors import DiskFullError, EngineNotReadyError, InUseError, InvalidInputError, LyraError
+from lyra.common.errors import DiskFullError, EngineNotReadyError, InUseError, InvalidInputError, LyraError
 
 
 class NotFoundError(LyraError):

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import uvicorn
 
+from backend.catalog import WorldCatalog, remove_leftovers
 from backend.config import HOST, Config
-from backend.dispatcher import Dispatcher
 from backend.errors import StartError
-from backend.jobs import JobBook
+from backend.jobs.book import JobBook
+from backend.jobs.dispatcher import Dispatcher
+from backend.jobs.store import Job, JobStore
 from backend.log import start_logging
 from backend.state_file import BackendState, is_alive, read_state, remove_state, write_state
-from backend.store import Job, JobStore
-from backend.worlds import WorldCatalog, remove_leftovers
 from lyra.version import VERSION
 
 log = logging.getLogger("backend.service")
@@ -120,8 +120,8 @@ def serve(config: Config) -> None:
 
 async def _serve(config: Config, store: JobStore, listener: socket.socket) -> None:
     # Imported late: a refusal to start should not take the time these take.
-    from backend.app import create_app
-    from backend.security import Guard
+    from backend.api.app import create_app
+    from backend.api.security import Guard
 
     book, catalog = JobBook(config, store), WorldCatalog(config)
     dispatchers = (Dispatcher(config, book, catalog, downloads) for downloads in (False, True))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from backend import API_VERSION
-from lyra.files import patiently
+from lyra.common.files import patiently
 from lyra.version import VERSION
 
 PROBE_SECONDS = 2.0

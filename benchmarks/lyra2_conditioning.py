@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from benchmarks.geometry import Timing, best, depth_map, path
 from lyra.engines.lyra2.conditioning import PUBLISHED_SPLAT, Cameras, Conditioner, Conditioning
+from lyra.engines.lyra2.correspondence import canonical_coordinates
 from lyra.engines.lyra2.framepack import PUBLISHED_LAYOUT, FramePackLayout
 from lyra.engines.lyra2.history import History
 from lyra.memory import GeometryCache, MemorySettings
-from lyra.memory.correspondence import canonical_coordinates
 from tests.geometry import twins
 
 TARGETS, FRAME_STEP, REMEMBERED, SLOTS = 80, 8, 40, 5

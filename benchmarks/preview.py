@@ -9,9 +9,9 @@ import argparse
 import time
 from itertools import pairwise
 
+from lyra.common.progress import Progress
 from lyra.engines.preview import PreviewEngine
 from lyra.evaluation.scenes import hall, street
-from lyra.progress import Progress
 
 
 def main() -> None:

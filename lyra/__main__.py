@@ -2,6 +2,6 @@
 
 import sys
 
-from lyra.cli import main
+from lyra.cli.main import main
 
 sys.exit(main())

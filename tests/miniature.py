@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, MetadataIndex
 from torch.distributed.checkpoint.planner import TensorWriteData, WriteItemType
 
+from lyra.engines.lyra2.network_check import NetworkConfig
 from lyra.hub.catalog import LYRA2, WAN
-from lyra.hub.network import NetworkConfig
 from lyra.hub.sources import CHECKSUMS
 
 NETWORK = NetworkConfig(
@@ -59,9 +59,9 @@ def install_miniature(root: Path, mirror: Path, licences: Path) -> Path:
 
     `licences` is the settings folder in which the licences are accepted.
     """
+    from lyra.engines.lyra2.conversion import convert
     from lyra.hub import AcceptedLicences, MirrorSource, Weights, download
     from lyra.hub.catalog import needs
-    from lyra.hub.conversion import convert
 
     accepted = AcceptedLicences(licences)
     weights = Weights(root)
@@ -111,8 +111,8 @@ def _write_lyra2(folder: Path) -> None:
 
 def published_weights(config: NetworkConfig = NETWORK) -> dict[str, torch.Tensor]:
     """Random float32 weights of the network under their published keys, without "net.", from the global generator."""
+    from lyra.engines.lyra2.conversion import network_shapes
     from lyra.engines.lyra2.names import to_published_key
-    from lyra.hub.conversion import network_shapes
 
     return {to_published_key(key): _random(key, shape) for key, shape in network_shapes(config).items()}
 

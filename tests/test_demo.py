@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lyra.cli import main
+from lyra.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 LOOK = """

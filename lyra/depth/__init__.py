@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.depth import depth_anything, depth_anything_3
 from lyra.depth.base import DepthEstimate, DepthEstimator, WindowDepth, WindowDepthEstimator
 from lyra.depth.blend import BlendedDepth, join_depth
@@ -18,9 +19,8 @@ from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.learned import LearnedDepth
 from lyra.depth.picture import picture_notes
 from lyra.depth.relative import RelativeDepthFile
-from lyra.errors import EngineNotReadyError, InvalidInputError
+from lyra.engines.readiness import has_room
 from lyra.hub.machine import Machine
-from lyra.hub.state import has_room
 
 CHOICES = ("auto", "builtin", "layout", *VARIANTS, depth_anything_3.ID)
 SCENES = ("auto", "outdoor", "indoor")

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.fit import (
     FieldSettings,
     InverseFit,
@@ -28,7 +29,6 @@ from lyra.depth.fit import (
     weighted_median,
 )
 from lyra.depth.overlap import BlockDepth, KnownPoints, Overlap, find_overlap, known_points
-from lyra.errors import InvalidInputError
 from lyra.geometry.arrays import check_shape, to_numpy
 from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage
 

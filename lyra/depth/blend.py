@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.depth.file import DepthFile, chosen_lens
 from lyra.depth.fit import InverseFit, disagreement, fit_scale, fit_scale_and_shift, spread
-from lyra.errors import InvalidInputError
 
 # How far, in longer sides of the picture, the difference at the border is carried on.
 REACH, ODD_REACH = 0.35, 0.05

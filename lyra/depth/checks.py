@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 from scipy import ndimage
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate
-from lyra.errors import InvalidInputError
 
 # Chunks keep depth as float16, whose largest number is 65504; what is farther is sky.
 FARTHEST = 6e4

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
+from lyra.common.errors import EngineNotReadyError
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.device import torch_device
 from lyra.depth.glance import joined_to_the_upper_edge, seen_lens, seen_sky
 from lyra.depth.obstacles import missing_files
-from lyra.errors import EngineNotReadyError
 from lyra.hub.catalog import ITEMS
 from lyra.hub.licences import LICENCES
 from lyra.hub.packages import packages_remark

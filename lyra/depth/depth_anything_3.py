@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lyra.common.errors import EngineNotReadyError
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.device import torch_device
 from lyra.depth.glance import seen_lens
 from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.obstacles import missing_files
 from lyra.depth.similarity import fit_similarity_robustly
-from lyra.errors import EngineNotReadyError
 from lyra.hub.catalog import DEPTH_ANYTHING_3, ITEMS
 from lyra.hub.licences import LICENCES
 from lyra.hub.packages import packages_remark

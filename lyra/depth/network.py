@@ -1,6 +1,6 @@
 """The built-in depth network, run with NumPy alone: from a picture to log inverse depth, sky and lens.
 
-`lyra.training.depth_network` is the same network in torch, where it is trained; a test holds the two together.
+`lyra.training.depth.network` is the same network in torch, where it is trained; a test holds the two together.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lyra.errors import EngineNotReadyError
+from lyra.common.errors import EngineNotReadyError
 
 FORMAT = "lyra-depth-2"
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.depth.checks import filled_from_nearest, sanitise
 from lyra.depth.file import SKY, chosen_lens, fitted_depth, fitted_lens, shown_size
 from lyra.depth.fit import fit_line
 from lyra.depth.stored import StoredDepth, file_named, read_png, read_stored
-from lyra.errors import InvalidInputError
 
 # What is below this share of the largest value is as good as 0: maps of 8 bits are hardly ever even in the sky.
 NOTHING = 5 / 255

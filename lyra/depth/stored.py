@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from lyra import exr
+from lyra.common.errors import InvalidInputError
+from lyra.common.files import require_small_arrays
 from lyra.depth.checks import checked_intrinsics
-from lyra.errors import InvalidInputError
-from lyra.files import require_small_arrays
+from lyra.media import exr
 
 MAX_PIXELS = 100_000_000
 # How the names of depth layers' channels end.

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 
 import warp as wp
 
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
 from lyra.engines.ranges import RANGES
-from lyra.errors import EngineNotReadyError, InvalidInputError
 
 FREE_LICENSE = "Made by geometry from your own image; no model licence applies."
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
+from lyra.common.progress import Progress
 from lyra.geometry.cameras import Trajectory
-from lyra.progress import Progress
 
 if TYPE_CHECKING:
-    from lyra.world import World
+    from lyra.world.folder import World
 
 MAX_STEPS = 200
 MAX_GUIDANCE = 30.0

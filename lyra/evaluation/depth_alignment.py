@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from lyra.common.progress import SILENT, Progress
 from lyra.depth.align import DepthAligner
 from lyra.evaluation.scenes import PaintedScene, hall, path, street
 from lyra.geometry.cameras import Trajectory
 from lyra.memory import GeometryCache
-from lyra.progress import SILENT, Progress
 
 SIZE = (120, 208)
 # Of 80 frames in a chunk every eighth gets depth.

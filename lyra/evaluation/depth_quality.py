@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimator
-from lyra.errors import InvalidInputError
-from lyra.evaluation.depth_metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
+from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.evaluation.depth_pairs import cropped_pairs, found_images, ordinal_errors
-from lyra.images import fit, load_image
+from lyra.media.images import fit, load_image
 
 # Training begins far below and never comes here.
 HELD_OUT_SEED = 2_000_000_000
@@ -57,7 +57,7 @@ def evaluate_speed(
     estimator: DepthEstimator, size: tuple[int, int] = FRAME, device: str = "cpu"
 ) -> dict[str, float]:
     """ "seconds", the median time of one picture of `size` (height, width) once everything is loaded."""
-    from lyra.training.synthetic import generate
+    from lyra.synthetic import generate
 
     image = generate(HELD_OUT_SEED, 1, *size, device=device).images[0]
     estimator.estimate(image)
@@ -73,7 +73,7 @@ def evaluate_synthetic(
     estimator: DepthEstimator, count: int = 32, size: tuple[int, int] = (240, 416), device: str = "cpu"
 ) -> dict[str, float]:
     """Figures on `count` held-out worlds, pictures of `size` (height, width), as `_summary` names them."""
-    from lyra.training.synthetic import generate
+    from lyra.synthetic import generate
 
     samples = generate(HELD_OUT_SEED, count, *size, device=device)
     pictures = zip(samples.images, samples.depth, samples.intrinsics, strict=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate, DepthEstimator
-from lyra.errors import InvalidInputError
 from lyra.evaluation.depth_pairs import PICTURES
-from lyra.images import PORTRAIT_SIZE, fit, load_image, model_size
+from lyra.media.images import PORTRAIT_SIZE, fit, load_image, model_size
 
 # Degrees that the eye is led round the middle of the scene, and raised.
 ASIDE, ABOVE = 35.0, 12.0

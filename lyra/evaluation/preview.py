@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lyra.common.errors import InvalidInputError
+from lyra.common.progress import SILENT, Progress
 from lyra.depth.base import DepthEstimator
 from lyra.depth.checks import sanitise
 from lyra.engines.base import SeedView
 from lyra.engines.preview import PreviewEngine
-from lyra.errors import InvalidInputError
 from lyra.evaluation.scenes import TrueScene
 from lyra.geometry.cameras import Trajectory
-from lyra.progress import SILENT, Progress
 
 # A pixel counts as seen by the source image when its depth there agrees within this share.
 SEEN_TOLERANCE = 0.01

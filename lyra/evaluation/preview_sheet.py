@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from lyra.common.errors import InvalidInputError
+from lyra.common.files import whole_file
+from lyra.common.progress import SILENT, Progress
 from lyra.depth.base import DepthEstimator
 from lyra.engines.preview import PreviewEngine
-from lyra.errors import InvalidInputError
 from lyra.evaluation.depth_sheet import BEHIND, stacked
 from lyra.evaluation.preview import estimated_seed
 from lyra.evaluation.scenes import EXAMPLES, RenderedScene, TrueScene
-from lyra.files import whole_file
-from lyra.progress import SILENT, Progress
 
 SHOWN = (0, 27, 54, 80)
 # Height of a caption and of its letters, as shares of a frame's height.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 
 # An ndarray or a torch tensor; what goes in comes out.
 Array = Any

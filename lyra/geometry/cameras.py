@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from lyra.errors import InvalidInputError
-from lyra.files import require_small_arrays
+from lyra.common.errors import InvalidInputError
+from lyra.common.files import require_small_arrays
 
 CHUNK_FRAMES = 80
 MAX_FRAMES = 1 + 100 * CHUNK_FRAMES

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.geometry.arrays import Array, ArraySpace, check_shape, inverse, is_torch, to_numpy
 from lyra.geometry.projection import PIXEL_CENTER, pixel_ray
 

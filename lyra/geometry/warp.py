@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.geometry.arrays import Array, ArraySpace, check_shape, to_numpy
 from lyra.geometry.projection import PIXEL_CENTER, unproject
 from lyra.geometry.reliability import reliable_depth_mask

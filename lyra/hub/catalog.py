@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 
 GB = 10**9
 MB = 10**6

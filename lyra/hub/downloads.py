@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lyra.errors import CancelledError, EngineNotReadyError
-from lyra.files import disk_full_explained, patiently, require_space, sync
+from lyra.common.errors import CancelledError, EngineNotReadyError
+from lyra.common.files import disk_full_explained, patiently, require_space, sync
+from lyra.common.locks import only_one
+from lyra.common.progress import SILENT, Progress
 from lyra.hub.catalog import Item, item
 from lyra.hub.licences import AcceptedLicences
 from lyra.hub.manifest import FileEntry, Manifest, partial
 from lyra.hub.sources import Source
 from lyra.hub.weights import Weights
-from lyra.locks import only_one
-from lyra.progress import SILENT, Progress
 
 # Files fetched at the same time; a single connection to the hub is slower than most lines.
 CONNECTIONS = 4

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import platformdirs
 
-from lyra.errors import EngineNotReadyError, InvalidInputError
-from lyra.files import whole_file
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
+from lyra.common.files import whole_file
 
 
 @dataclass(frozen=True)

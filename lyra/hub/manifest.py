@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from lyra.errors import InvalidInputError
-from lyra.files import whole_file
+from lyra.common.errors import InvalidInputError
+from lyra.common.files import whole_file
 
 BLOCK = 1 << 22
 # A download grows under its name with this behind it until it is whole and checked.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable
 
-from lyra.errors import EngineNotReadyError
+from lyra.common.errors import EngineNotReadyError
 
 
 def missing_packages(modules: Iterable[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.hub.weights import INDEX, shards
 
 LARGEST_HEADER = 100_000_000

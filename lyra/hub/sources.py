@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from lyra.errors import EngineNotReadyError, InvalidInputError
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub.manifest import BLOCK, PARTIAL_SUFFIX, FileEntry, Manifest, require_inside
 from lyra.hub.packages import require_packages
 

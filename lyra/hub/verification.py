@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
+from lyra.common.progress import SILENT, Progress
+from lyra.engines.lyra2.network_check import CONFIG, NetworkConfig
+from lyra.engines.readiness import network_config
 from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, ITEMS, LYRA2, item, needs
 from lyra.hub.manifest import Manifest
-from lyra.hub.network import CONFIG, NetworkConfig
 from lyra.hub.packages import require_packages
 from lyra.hub.safetensor_files import read_header, read_sharded_headers
-from lyra.hub.state import network_config
 from lyra.hub.weights import CONVERSION_MANIFEST, Weights, shards
-from lyra.progress import SILENT, Progress
 
 NEGATIVE = "lyra2-negative-prompt"
 LORA_FOLDER = "checkpoints/lora/"
@@ -139,8 +139,8 @@ def _check_file(file: Path) -> None:
 
 def _check_network(checkpoint: Path) -> None:
     """Keys and shapes of the published checkpoint, from its metadata."""
-    from lyra.hub.conversion import match_keys, network_shapes
-    from lyra.hub.metadata import read_metadata
+    from lyra.engines.lyra2.conversion import match_keys, network_shapes
+    from lyra.engines.lyra2.metadata import read_metadata
 
     found = {key: stored.shape for key, stored in read_metadata(checkpoint).items()}
     match_keys(checkpoint, found, network_shapes(NetworkConfig.beside(checkpoint)))
@@ -148,8 +148,8 @@ def _check_network(checkpoint: Path) -> None:
 
 def _check_lora(weights: Weights, file: Path) -> None:
     """That it fits the network, layer by layer."""
+    from lyra.engines.lyra2.conversion import network_shapes
     from lyra.engines.lyra2.lora import check_fits, read_lora
-    from lyra.hub.conversion import network_shapes
 
     check_fits(file, read_lora(file), network_shapes(network_config(weights)))
 
@@ -169,7 +169,7 @@ def _check_negative(weights: Weights) -> None:
 
 def _check_converted(folder: Path, conversion_id: str) -> None:
     """Keys, shapes and types of a conversion, from its headers."""
-    from lyra.hub.conversion import SAFETENSORS_TYPES, expected_types, network_shapes
+    from lyra.engines.lyra2.conversion import SAFETENSORS_TYPES, expected_types, network_shapes
 
     found = read_sharded_headers(folder)
     shapes = network_shapes(NetworkConfig.read(folder / CONFIG))

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import platformdirs
 
-from lyra.errors import EngineNotReadyError, InvalidInputError
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, Item, item, needs
 from lyra.hub.manifest import PARTIAL_SUFFIX, Manifest, partial
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import warp as wp
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.geometry.arrays import Array, is_torch, to_numpy
 from lyra.geometry.projection import PIXEL_CENTER, unproject
 

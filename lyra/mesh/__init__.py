@@ -1,6 +1,6 @@
 """Meshes: fuse, clean, colour, simplify, write."""
 
-from lyra.mesh.export import save_glb, save_ply
+from lyra.formats.mesh_files import save_glb, save_ply
 from lyra.mesh.fuse import MeshSettings, NoSurfaceError, fuse
 from lyra.mesh.surface import Mesh
 

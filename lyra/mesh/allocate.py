@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lyra.common.progress import Progress
 from lyra.geometry.planes import fit_planes
 from lyra.geometry.views import View
 from lyra.mesh.contraction import Contraction
 from lyra.mesh.grid import BRICK_VOXELS, BrickGrid, bricks_near
-from lyra.progress import Progress
 
 # Pixels between samples, in rows and columns.
 _STEP = 2

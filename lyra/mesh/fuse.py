@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
+from lyra.common.progress import SILENT, Progress
 from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.allocate import SurfaceSamples, allocate, choose_contraction
@@ -17,7 +18,6 @@ from lyra.mesh.eyes import SurfaceMaps, make_eye
 from lyra.mesh.grid import BrickGrid
 from lyra.mesh.marching import extract_surface
 from lyra.mesh.surface import Mesh, simplified, vertex_colors, without_small_parts, without_twins
-from lyra.progress import SILENT, Progress
 
 
 class NoSurfaceError(InvalidInputError):

@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 
+from lyra.common.progress import Progress
 from lyra.mesh.grid import BRICK, BrickGrid, pack
-from lyra.progress import Progress
 
 # Corner c of a cell lies at (c & 1, c >> 1 & 1, c >> 2 & 1).
 CORNERS = np.array([[c & 1, c >> 1 & 1, c >> 2 & 1] for c in range(8)])

@@ -12,11 +12,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from lyra.common.progress import Progress
 from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.contraction import Contraction
 from lyra.mesh.eyes import SurfaceMaps, make_eye
-from lyra.progress import Progress
 
 # Luma of sRGB (Rec. 601), and how far, in voxels, a step from black to white is raised during simplification.
 _LUMA = np.array([0.299, 0.587, 0.114])

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lyra.common.progress import SILENT, Progress
 from lyra.geometry.views import View
-from lyra.progress import SILENT, Progress
 from lyra.splats.gaussians import GaussianCloud
 from lyra.splats.rasterise import Rasteriser
 

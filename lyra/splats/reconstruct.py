@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
+from lyra.common.progress import SILENT, Progress
 from lyra.geometry.planes import fit_planes
 from lyra.geometry.views import View
-from lyra.progress import SILENT, Progress
 from lyra.splats.gaussians import GaussianCloud
 from lyra.splats.rasterise import Rasteriser, Rendering
 from lyra.splats.refine import refine_colors

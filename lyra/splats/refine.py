@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import warp as wp
 
+from lyra.common.progress import Progress
 from lyra.geometry.views import View
-from lyra.progress import Progress
 from lyra.splats.gaussians import SH_C0, GaussianCloud
 from lyra.splats.harmonics import sh_colors
 from lyra.splats.tiles import DeviceCloud, TiledView

@@ -1,1 +1,1 @@
-"""The synthetic scenes of lyra.training.synthetic, built in Blender and rendered by Cycles."""
+"""The synthetic scenes of lyra.synthetic, built in Blender and rendered by Cycles."""

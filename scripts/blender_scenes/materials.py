@@ -7,8 +7,8 @@ import math
 import bpy
 import numpy as np
 
-from lyra.training.synthetic import surface_kernels as patterns
-from lyra.training.synthetic.scene import Scene
+from lyra.synthetic import surface_kernels as patterns
+from lyra.synthetic.scene import Scene
 
 BLOCKS = (patterns.BRICKS, patterns.PLANKS, patterns.TILES, patterns.PANELS, patterns.WINDOWS)
 # Watts of a lamp for each unit of light and square metre of reach, to look about as the ray caster's do.

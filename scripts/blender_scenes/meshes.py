@@ -1,5 +1,5 @@
 """Solids and terrain of a synthetic scene as Blender meshes. Needs bpy. Frames and shapes are those of
-`lyra.training.synthetic.scene`; vertices are metric and in each solid's own axes, UVs are metres on its faces.
+`lyra.synthetic.scene`; vertices are metric and in each solid's own axes, UVs are metres on its faces.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import numpy as np
 from mathutils import Matrix
 from scipy.spatial import ConvexHull
 
-from lyra.training.synthetic import shape_kernels as shapes
-from lyra.training.synthetic.render import Stage
-from lyra.training.synthetic.scene import SOLID
+from lyra.synthetic import shape_kernels as shapes
+from lyra.synthetic.render import Stage
+from lyra.synthetic.scene import SOLID
 
 SEGMENTS = 28
 LEAVES_PER_METRE2 = 60.0

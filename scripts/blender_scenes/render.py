@@ -17,12 +17,12 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from lyra.errors import InvalidInputError
-from lyra.exr import read_channels
-from lyra.training.synthetic.film import develop
-from lyra.training.synthetic.generate import best_shots, build_scene, require_kinds
-from lyra.training.synthetic.layouts import KINDS, LAYOUTS
-from lyra.training.synthetic.render import Shot, Stage, intrinsics_of
+from lyra.common.errors import InvalidInputError
+from lyra.media.exr import read_channels
+from lyra.synthetic.film import develop
+from lyra.synthetic.generate import best_shots, build_scene, require_kinds
+from lyra.synthetic.layouts import KINDS, LAYOUTS
+from lyra.synthetic.render import Shot, Stage, intrinsics_of
 from scripts.blender_scenes.materials import light, material
 from scripts.blender_scenes.meshes import add_solid, add_terrain
 

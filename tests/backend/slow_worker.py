@@ -7,13 +7,13 @@ import time
 import numpy as np
 from PIL import Image
 
-from backend.task import Task
-from backend.worker import main
+from backend.worker.main import main
+from backend.worker.task import Task
+from lyra.common.errors import InvalidInputError
 from lyra.engines.base import SeedView
-from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import intrinsics_from_fov
-from lyra.world import World
-from lyra.world_settings import WorldSettings, now
+from lyra.world.folder import World
+from lyra.world.settings import WorldSettings, now
 
 
 def seed(task: Task) -> None:

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from backend.dispatcher import Dispatcher
+from backend.catalog import WorldCatalog
 from backend.errors import StoreError
-from backend.worker_process import WorkerProcess
-from backend.worlds import WorldCatalog
+from backend.jobs.dispatcher import Dispatcher
+from backend.jobs.worker_process import WorkerProcess
 from tests.backend.test_parts import book_of, job
 
 # Does every job at once, but for those of the kind `reconstruct`, which never end.
@@ -47,7 +47,7 @@ class FullDisk:
 @asynccontextmanager
 async def at_work(folder, monkeypatch):
     """A dispatcher that does not wait between starts, and its book."""
-    monkeypatch.setattr("backend.dispatcher.START_DELAYS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("backend.jobs.dispatcher.START_DELAYS", (0.0, 0.0, 0.0))
     config, book = book_of(folder, worker_command=(sys.executable, "-c", WORKER))
     dispatcher = Dispatcher(config, book, WorldCatalog(config))
     dispatcher.start()

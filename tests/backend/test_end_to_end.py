@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lyra.geometry.cameras import Trajectory
-from lyra.world import World
+from lyra.world.folder import World
 from tests.backend.service import Service
 from tests.backend.test_worlds import detail
 

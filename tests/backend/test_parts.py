@@ -12,21 +12,21 @@ import pytest
 from starlette.datastructures import UploadFile
 
 from backend.__main__ import main
+from backend.api.schemas import ExtendSettings
+from backend.api.uploads import plain_name, store_upload
+from backend.api.validation import checked_path
+from backend.catalog import WorldCatalog
 from backend.config import Config
 from backend.errors import ConflictError, RangeError, StartError, status_of
-from backend.estimate import expected_seconds, seconds_left
-from backend.events import KEPT_EVENTS, EventLog
-from backend.jobs import JobBook
+from backend.jobs.book import JobBook
+from backend.jobs.estimate import expected_seconds, seconds_left
+from backend.jobs.events import KEPT_EVENTS, EventLog
+from backend.jobs.store import Job, JobStore
 from backend.log import JsonLines
-from backend.schemas import ExtendSettings
 from backend.service import Backend
-from backend.store import Job, JobStore
-from backend.uploads import plain_name, store_upload
-from backend.validation import checked_path
-from backend.worlds import WorldCatalog
-from lyra.errors import DiskFullError, EngineNotReadyError, InvalidInputError
+from lyra.common.errors import DiskFullError, EngineNotReadyError, InvalidInputError
 from tests.backend.service import straight_path
-from tests.test_world import make_world
+from tests.world.test_folder import make_world
 
 
 def test_every_failure_has_its_status():
@@ -46,7 +46,7 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("backend.uploads.shutil.copyfileobj", full)
+    monkeypatch.setattr("backend.api.uploads.shutil.copyfileobj", full)
     upload = UploadFile(io.BytesIO(b"abc"), size=3, filename="a.png")
     with pytest.raises(DiskFullError, match="free some space"):
         store_upload(upload, tmp_path, 100)
@@ -108,7 +108,7 @@ def book_of(folder, **changes):
 def test_a_resumed_job_does_not_count_what_an_earlier_run_did(tmp_path, monkeypatch):
     _, book = book_of(tmp_path)
     clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr("backend.jobs.time.time", lambda: float(next(clock)))
+    monkeypatch.setattr("backend.jobs.book.time.time", lambda: float(next(clock)))
     resumed = book.submit(job())
     book.begin(resumed)
     book.advance(resumed, "frames", 0.0, False)
@@ -250,7 +250,7 @@ def test_leftovers_that_cannot_be_removed_keep_no_service_from_starting(tmp_path
     def refused(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-    monkeypatch.setattr("backend.worlds.remove_partials", refused)
+    monkeypatch.setattr("backend.catalog.remove_partials", refused)
     catalog = WorldCatalog(dataclasses.replace(config, worlds=tmp_path))
     backend = Backend(config, book, catalog, None, None)
     backend._take_up()

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.app import create_app
+from backend.api.app import create_app
+from backend.catalog import WorldCatalog
 from backend.config import Config
-from backend.jobs import JobBook
+from backend.jobs.book import JobBook
+from backend.jobs.store import JobStore
 from backend.service import Backend
-from backend.store import JobStore
-from backend.worker import Reporter, run_task
-from backend.worlds import WorldCatalog
-from tests.test_world import cameras, make_world
+from backend.worker.main import Reporter, run_task
+from tests.world.test_folder import cameras, make_world
 
 
 class Messages:

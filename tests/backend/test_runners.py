@@ -5,13 +5,13 @@ import zipfile
 
 import numpy as np
 
-from backend import runners
-from backend.schemas import WorldSettings
-from backend.task import Task
+from backend.api.schemas import WorldSettings
+from backend.worker import runners
+from backend.worker.task import Task
+from lyra.common.progress import SILENT
 from lyra.geometry.cameras import Trajectory
-from lyra.progress import SILENT
-from lyra.world import World
-from tests.test_world import cameras, make_chunk, make_world
+from lyra.world.folder import World
+from tests.world.test_folder import cameras, make_chunk, make_world
 
 
 def task(folder, request, world_folder, notes=None, **changes):
@@ -47,7 +47,7 @@ def test_what_a_world_was_made_from_is_given_back(small_scene, tmp_path):
 def test_why_there_is_no_mesh_reaches_the_job(tmp_path, monkeypatch):
     world = make_world(tmp_path / "world")
     monkeypatch.setattr(
-        "backend.runners.results.reconstruct_world", lambda *_, **__: {"notes": ["There is no mesh."]}
+        "backend.worker.runners.results.reconstruct_world", lambda *_, **__: {"notes": ["There is no mesh."]}
     )
     told = []
     runners.reconstruct(task(tmp_path / "job", {"mesh": True}, world.folder, told))

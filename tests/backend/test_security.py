@@ -8,7 +8,7 @@ import socket
 import httpx
 import pytest
 
-from backend import security
+from backend.api import security
 from backend.config import Limits
 from tests.backend.service import picture
 

@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
+from backend.catalog import WorldCatalog, remove_leftovers
 from backend.config import Config
-from backend.worlds import WorldCatalog, remove_leftovers
 from tests.backend.service import picture, straight_path
-from tests.test_world import held_by_another_process, make_world
+from tests.world.test_folder import held_by_another_process, make_world
 
 
 def detail(answer, status=400):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.align import (
     CAMERAS,
     PREVIOUS,
@@ -14,7 +15,6 @@ from lyra.depth.align import (
 from lyra.depth.fit import InverseFit
 from lyra.depth.frames import FrameByFrame
 from lyra.depth.layout_prior import LayoutPrior
-from lyra.errors import InvalidInputError
 from lyra.evaluation.scenes import RenderedScene
 from lyra.memory import GeometryCache, MemorySettings
 

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth import BlendedDepth, create_estimator, join_depth
 from lyra.depth.base import DepthEstimate
 from lyra.depth.blend import diffused
 from lyra.depth.checks import sanitise
 from lyra.depth.file import DepthFile
-from lyra.errors import InvalidInputError
 
 from .views import INTRINSICS, SIZE, camera, true_depth
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.depth import (
     CHOICES,
     FrameByFrame,
@@ -13,7 +14,6 @@ from lyra.depth import (
     sanitise,
 )
 from lyra.depth.base import DepthEstimate
-from lyra.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub.machine import Machine
 
 from . import package_3

@@ -4,10 +4,10 @@ import importlib.util
 import numpy as np
 import pytest
 
+from lyra.common.errors import EngineNotReadyError
 from lyra.depth import create_estimator, depth_anything
 from lyra.depth.checks import sanitise
 from lyra.depth.depth_anything import LARGE, SMALL, DepthAnything, _input_size
-from lyra.errors import EngineNotReadyError
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[depth]")
 transformers = pytest.importorskip("transformers", reason="needs the extra lyra-worlds[depth]")

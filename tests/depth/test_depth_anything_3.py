@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from lyra.common.errors import EngineNotReadyError
 from lyra.depth import depth_anything_3
 from lyra.depth.checks import sanitise
 from lyra.depth.depth_anything_3 import DepthAnything3, obstacle
-from lyra.errors import EngineNotReadyError
 
 from . import package_3
 from .views import INTRINSICS, SIZE, camera

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import warp as wp
 
-from lyra.builder import create_world
 from lyra.depth import (
     DepthAnything,
     create_estimator,
@@ -13,6 +12,7 @@ from lyra.depth import (
     depth_anything_3,
 )
 from lyra.depth.device import NO_GPU, NO_ROOM, torch_device
+from lyra.pipeline.create import create_world
 
 from . import package_3
 from .test_depth_anything import tiny_model

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lyra import exr
+from lyra.common.errors import InvalidInputError
 from lyra.depth import DepthFile, create_estimator, sanitise
 from lyra.depth.file import fitted_depth, read_depth
 from lyra.depth.stored import _depth_channel
-from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import fit_intrinsics
-from lyra.images import fit, load_image
+from lyra.media import exr
+from lyra.media.images import fit, load_image
 
 DATA = Path(__file__).parent / "data"
 PICTURE = np.zeros((96, 160, 3), np.uint8)
@@ -227,7 +227,7 @@ def test_exr_colours_agree_with_a_foreign_reader():
 
 
 def test_exr_of_another_compression_is_read_for_colour_and_refused_for_depth(monkeypatch):
-    monkeypatch.setattr("lyra.images.MIN_SIDE", 16)
+    monkeypatch.setattr("lyra.media.images.MIN_SIDE", 16)
     zipped, other = (load_image(DATA / f"blender45_rgb_{codec}.exr").pixels for codec in ("zip", "piz"))
     assert np.abs(zipped.astype(int) - other).max() <= 1
     with pytest.raises(InvalidInputError, match=r"PIZ.*codec ZIP"):

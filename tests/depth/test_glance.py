@@ -5,7 +5,7 @@ import pytest
 
 from lyra.depth.glance import joined_to_the_upper_edge, seen_lens, seen_sky
 from lyra.depth.learned import LearnedDepth
-from lyra.training.synthetic import generate
+from lyra.synthetic import generate
 
 
 @pytest.fixture(scope="module")

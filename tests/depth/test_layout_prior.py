@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth import CHOICES, DepthEstimate, LayoutPrior, create_estimator, depth_anything, sanitise
 from lyra.depth.layout import guided, read_layout, refined_mask
-from lyra.errors import InvalidInputError
-from lyra.images import load_image
+from lyra.media.images import load_image
 
 
 def sky_mask(image: np.ndarray) -> np.ndarray:

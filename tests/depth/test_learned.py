@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from lyra.common.errors import EngineNotReadyError
 from lyra.depth.checks import sanitise
 from lyra.depth.learned import WEIGHTS, LearnedDepth, without_specks, working_size
-from lyra.errors import EngineNotReadyError
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason="the package has no depth weights")
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from lyra.common.errors import EngineNotReadyError
 from lyra.depth.network import DepthNetwork, network_input
 from lyra.depth.network_detail import drawn_to_edges, resized
 from lyra.depth.network_file import NetworkShape, load_weights
-from lyra.errors import EngineNotReadyError
 
 torch = pytest.importorskip("torch", reason="the network's twin is written in torch")
 SMALL = NetworkShape((8, 12, 16), (1, 2, 1), (1, 1, 1), 24, 2, 3)
@@ -15,7 +15,7 @@ SMALL = NetworkShape((8, 12, 16), (1, 2, 1), (1, 1, 1), 24, 2, 3)
 @pytest.fixture(scope="module")
 def twin():
     """A small network in torch with weights that are nowhere zero or one."""
-    from lyra.training.depth_network import DepthNet
+    from lyra.training.depth.network import DepthNet
 
     torch.manual_seed(3)
     model = DepthNet(SMALL).eval()
@@ -32,7 +32,7 @@ def twin():
 
 @pytest.mark.parametrize("size", [(32, 48), (64, 16), (80, 112)])
 def test_numpy_equals_torch(twin, size):
-    from lyra.training.depth_network import exported, inputs_from
+    from lyra.training.depth.network import exported, inputs_from
 
     image = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     ours = DepthNetwork(exported(twin), SMALL).predict(image)
@@ -47,7 +47,7 @@ def test_numpy_equals_torch(twin, size):
 
 
 def test_file_round_trip_keeps_weights_shape_and_facts(twin, tmp_path):
-    from lyra.training.depth_network import export, exported
+    from lyra.training.depth.network import export, exported
 
     export(twin, tmp_path / "net.safetensors", {"steps": "12"})
     weights, shape, facts = load_weights(tmp_path / "net.safetensors")
@@ -72,7 +72,7 @@ def test_unusable_files_are_named(tmp_path):
 
 
 def test_the_shipped_size_fits_the_wheel():
-    from lyra.training.depth_network import DepthNet
+    from lyra.training.depth.network import DepthNet
 
     halves = 2 * sum(p.numel() for p in DepthNet().parameters())
     assert halves < 12e6

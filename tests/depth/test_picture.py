@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lyra.builder import create_world
 from lyra.depth.picture import NOTHING_TO_READ, shows_nothing
-from lyra.images import load_image
+from lyra.media.images import load_image
+from lyra.pipeline.create import create_world
 
 HEIGHT, WIDTH = 240, 416
 ROWS, COLUMNS = np.mgrid[0:HEIGHT, 0:WIDTH]

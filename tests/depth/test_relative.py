@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth import DepthFile, RelativeDepthFile, create_estimator
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import sanitise
 from lyra.depth.file import read_depth
 from lyra.depth.fit import fit_line
 from lyra.depth.relative import fit_relative, read_relative, without_steps
-from lyra.errors import InvalidInputError
 
 from .views import INTRINSICS, SIZE, camera, true_depth
 

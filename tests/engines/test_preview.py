@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from lyra.common.errors import CancelledError
+from lyra.common.progress import SILENT, Progress
 from lyra.engines.base import ChunkFrames, SeedView
 from lyra.engines.preview import PreviewEngine
 from lyra.engines.preview.ground import find_ground
 from lyra.engines.preview.sharpen import sharpened
-from lyra.errors import CancelledError
 from lyra.evaluation.preview import psnr
 from lyra.evaluation.scenes import hall, path, street
 from lyra.geometry.cameras import Trajectory
-from lyra.progress import SILENT, Progress
 
 SIZE = (96, 160)
 FRAMES = 8
@@ -55,7 +55,7 @@ class StoredChunk:
 
 
 class StoredWorld:
-    """What `restore` needs of lyra.world.World."""
+    """What `restore` needs of lyra.world.folder.World."""
 
     def __init__(self, view, chunks):
         self.chunks = chunks

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate
-from lyra.errors import InvalidInputError
+from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.evaluation import depth_quality
-from lyra.evaluation.depth_metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.evaluation.depth_pairs import (
     MarkedImage,
     cropped_pairs,

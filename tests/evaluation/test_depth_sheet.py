@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate
-from lyra.errors import InvalidInputError
 from lyra.evaluation.depth_sheet import draw_depth_sheet, seen_from_aside, shaded
 
 LENS = np.array([[100.0, 0, 80], [0, 100, 48], [0, 0, 1]])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lyra.cli import main
+from lyra.cli.main import main
+from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate
-from lyra.errors import InvalidInputError
 from lyra.evaluation.preview import (
     PreviewRow,
     estimated_seed,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory, cover_transform, fit_intrinsics, intrinsics_from_fov
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.geometry.projection import project, unproject
 from tests.geometry import scenes, twins
 

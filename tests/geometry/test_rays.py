@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.geometry.projection import unproject
 from lyra.geometry.rays import camera_rays, space_to_depth
 from tests.geometry import scenes

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.geometry.warp import SplatSettings, forward_warp, splat, splat_source
 from tests.geometry import scenes, twins
 

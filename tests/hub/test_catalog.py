@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.hub.catalog import CONVERSIONS, DEPTH_MODELS, ENGINES, ITEMS, OPTIONAL, item, needs, used_by
 from lyra.hub.licences import LICENCES
 
@@ -59,6 +59,6 @@ def test_unknown_names_are_refused_with_the_known_ones():
 
 def test_listing_needs_neither_torch_nor_the_hub_s_package():
     script = (
-        "import sys, lyra.hub, lyra.models_cli; assert not {'torch', 'huggingface_hub'} & set(sys.modules)"
+        "import sys, lyra.hub, lyra.cli.models; assert not {'torch', 'huggingface_hub'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -7,13 +7,19 @@ import time
 
 import pytest
 
-from lyra.errors import CancelledError, DiskFullError, EngineNotReadyError, InUseError, InvalidInputError
+from lyra.common.errors import (
+    CancelledError,
+    DiskFullError,
+    EngineNotReadyError,
+    InUseError,
+    InvalidInputError,
+)
+from lyra.common.progress import Progress
 from lyra.hub import AcceptedLicences, MirrorSource, Weights, choose_source, download
 from lyra.hub import downloads as module
 from lyra.hub.catalog import CHECKPOINT
 from lyra.hub.manifest import partial
 from lyra.hub.sources import read_checksums
-from lyra.progress import Progress
 
 VAE = "wan-vae"
 TEXT = "wan-text-encoder"
@@ -190,7 +196,7 @@ def test_the_disk_is_checked_first(mirror, empty, licences, monkeypatch):
 def test_two_downloads_do_not_write_the_same_files(mirror, empty, licences):
     lock = empty.root / ".lyra-download.lock"
     script = (
-        "import sys; from pathlib import Path; from lyra.locks import only_one\n"
+        "import sys; from pathlib import Path; from lyra.common.locks import only_one\n"
         "with only_one(Path(sys.argv[1]), 'it'): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

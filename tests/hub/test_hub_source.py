@@ -1,6 +1,6 @@
 import pytest
 
-from lyra.errors import EngineNotReadyError
+from lyra.common.errors import EngineNotReadyError
 from lyra.hub import HubSource, Weights, download
 from lyra.hub.manifest import partial
 from tests.hub.hub_server import COMMIT, HubServer

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from lyra.errors import EngineNotReadyError, InvalidInputError
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub import licences as module
 from lyra.hub.licences import LICENCES, AcceptedLicences
 

@@ -4,18 +4,18 @@ import struct
 
 import pytest
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 from lyra.hub import Weights, verify
 from lyra.hub.catalog import CHECKPOINT
 from lyra.hub.safetensor_files import read_header
 from lyra.hub.verification import present
-from tests.hub.test_conversion import Evil
+from tests.engines.lyra2.test_conversion import Evil
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from lyra.hub.conversion import convert  # noqa: E402
+from lyra.engines.lyra2.conversion import convert  # noqa: E402
 
 NEGATIVE = "lyra2-negative-prompt"
 

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lyra.errors import CancelledError, InvalidInputError
+from lyra.common.errors import CancelledError, InvalidInputError
+from lyra.common.progress import Progress
 from lyra.mesh import MeshSettings, NoSurfaceError, fuse
 from lyra.mesh.surface import vertex_normals
-from lyra.progress import Progress
 from tests.splats.scenes import make_views, surface_distance, texture
 
 HEIGHT, WIDTH = 120, 208

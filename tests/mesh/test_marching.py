@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from lyra.common.progress import SILENT
 from lyra.mesh.grid import BrickGrid, pack
 from lyra.mesh.marching import CORNERS, EDGE_END, EDGE_START, extract_surface, triangle_table
-from lyra.progress import SILENT
 
 
 def dense_grid(bricks: int, distance, voxel_size: float) -> BrickGrid:

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lyra.errors import CancelledError, InvalidInputError
-from lyra.progress import Progress
+from lyra.common.errors import CancelledError, InvalidInputError
+from lyra.common.progress import Progress
 from lyra.splats import SplatSettings, psnr_along_path, rasterise, reconstruct_splats
 from lyra.splats.reconstruct import keyframe_indices, sky_shell
 from tests.splats.scenes import cast, make_views, surface_distance

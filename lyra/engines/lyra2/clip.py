@@ -8,9 +8,9 @@ import torch
 from torch.nn.functional import interpolate
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2.encoders import IMAGE_TOKENS
 from lyra.engines.lyra2.pretrained import free_memory, load_pretrained
-from lyra.errors import InvalidInputError
 
 # Of CLIP's training images (Radford et al. 2021), RGB in [0, 1].
 MEAN = (0.48145466, 0.4578275, 0.40821073)

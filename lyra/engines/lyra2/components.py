@@ -15,16 +15,16 @@ from lyra.engines.lyra2.clip import ClipImageEncoder
 from lyra.engines.lyra2.encoders import ImageEncoder, TextEncoder
 from lyra.engines.lyra2.history import Vae
 from lyra.engines.lyra2.memory_modes import Footprint, Placement, choose_placement, load_with_room
+from lyra.engines.lyra2.network_check import CONFIG, NetworkConfig
 from lyra.engines.lyra2.noise import NoiseSource, SeededNoise
 from lyra.engines.lyra2.settings import Lyra2Settings
 from lyra.engines.lyra2.text import Umt5TextEncoder
 from lyra.engines.lyra2.vae import load_vae
 from lyra.engines.lyra2.weights import load_transformer
+from lyra.engines.planning import model_bytes
 from lyra.hub import Weights
 from lyra.hub.catalog import FRAME_HW, needs
 from lyra.hub.machine import this_machine
-from lyra.hub.network import CONFIG, NetworkConfig
-from lyra.hub.planning import model_bytes
 
 DISTILLATION_STRENGTH = 1.0
 

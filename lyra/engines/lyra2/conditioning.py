@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lyra.engines.lyra2.correspondence import history_correspondences, warped_correspondences, with_sky_wall
 from lyra.engines.lyra2.framepack import FramePackLayout
 from lyra.engines.lyra2.history import LATENT_FRAMES, History, Vae, padded_retrieval
 from lyra.geometry.rays import PATCH, camera_rays, space_to_depth
 from lyra.geometry.warp import SplatSettings, splat, splat_source
 from lyra.memory import GeometryCache, GreedyCoverage
-from lyra.memory.correspondence import history_correspondences, warped_correspondences, with_sky_wall
 
 # The published splat: rays through integer pixels, 16 targets share the depth that weights refer to.
 PUBLISHED_SPLAT = SplatSettings(pixel_offset=0.0, batch=16)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lyra.common.errors import InvalidInputError
+from lyra.common.progress import SILENT, Progress
 from lyra.depth.align import DepthAligner
 from lyra.engines.base import ChunkFrames, SeedView
 from lyra.engines.lyra2.allocation import out_of_memory
@@ -20,10 +22,8 @@ from lyra.engines.lyra2.history import History, encoded_alone
 from lyra.engines.lyra2.memory_modes import DeviceMemory
 from lyra.engines.lyra2.settings import Lyra2Settings
 from lyra.engines.lyra2.state import ChunkRecord, Lyra2State
-from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.memory import GeometryCache, MemorySettings
-from lyra.progress import SILENT, Progress
 
 STAGE = "frames"
 PREVIEW_SECONDS = 1.0

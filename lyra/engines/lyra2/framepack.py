@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 
 PUBLISHED_LAYOUT = "f1k1f4s2f1s1f16k4f2k2f1k1_g20"
 

@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2 import names
-from lyra.errors import InvalidInputError
 
 _MUSUBI = "lora_unet_"
 _PATH_PREFIXES = re.compile(r"^(diffusion_model\.|net\.)+")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 
 # Published module -> module here, without the trailing ".weight" or ".bias".
 OUTER_MODULES = {

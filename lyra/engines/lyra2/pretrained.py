@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from lyra.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError
 
 REPAIR = "check it with: lyra models verify"
 NAMED_TENSORS = 3

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lyra.common.errors import InvalidInputError
 from lyra.depth.fit import InverseFit
 from lyra.engines.lyra2.conditioning import Cameras
 from lyra.engines.lyra2.history import LATENT_FRAMES, History
 from lyra.engines.lyra2.vae import LATENT_CHANNELS, PIXELS_PER_LATENT
-from lyra.errors import InvalidInputError
 from lyra.memory import GeometryCache
 
 

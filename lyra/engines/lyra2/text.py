@@ -20,9 +20,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import UMT5EncoderModel
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2.encoders import TEXT_TOKENS
 from lyra.engines.lyra2.pretrained import REPAIR, free_memory, load_pretrained
-from lyra.errors import InvalidInputError
 
 NEGATIVE_KEY = "t5_text_embeddings"
 REMEMBERED_PROMPTS = 256

@@ -15,11 +15,11 @@ from diffusers.models.attention import AttentionMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2 import tokens
 from lyra.engines.lyra2.blocks import ConditionEmbedder, Float32Linear, Lyra2TransformerBlock
 from lyra.engines.lyra2.framepack import PUBLISHED_LAYOUT, FramePackLayout
 from lyra.engines.lyra2.rope import rotary_angles, rotary_tables
-from lyra.errors import InvalidInputError
 
 TEXT_TOKENS = 512
 # Longest side of the base token grid that the published positions cover.

@@ -15,8 +15,8 @@ import torch
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2.pretrained import load_pretrained
-from lyra.errors import InvalidInputError
 
 FRAMES_PER_LATENT = 4
 PIXELS_PER_LATENT = 8

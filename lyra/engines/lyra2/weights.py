@@ -12,10 +12,10 @@ from diffusers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.engines.lyra2 import names
 from lyra.engines.lyra2.lora import LoraMerger
 from lyra.engines.lyra2.transformer import Lyra2Transformer3DModel
-from lyra.errors import EngineNotReadyError, InvalidInputError
 
 FLOAT8 = torch.float8_e4m3fn
 _MEND = "check it with `lyra models verify`, or convert the weights again with `lyra models convert`"

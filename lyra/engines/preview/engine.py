@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
+from lyra.common.progress import Progress
 from lyra.engines.base import ChunkFrames, SeedView, rounded_depth
 from lyra.engines.preview import depth_kernels, texture_kernels
 from lyra.engines.preview.completion import Completed, complete_view, negligible
@@ -19,7 +20,6 @@ from lyra.engines.preview.scene import Scene
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.raster import MODULES as RASTER_MODULES
 from lyra.geometry.raster import Rasterizer
-from lyra.progress import Progress
 
 # Every so many frames is looked at first when a chunk is completed.
 KEYFRAME_STEP = 10

@@ -7,7 +7,8 @@ torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]"
 
 from PIL import Image  # noqa: E402
 
-from lyra.builder import create_world, extend_world, resume_world  # noqa: E402
+from lyra.common.errors import CancelledError, EngineNotReadyError, InvalidInputError  # noqa: E402
+from lyra.common.progress import Progress  # noqa: E402
 from lyra.engines import available_engines, create_engine  # noqa: E402
 from lyra.engines.base import EngineOptions  # noqa: E402
 from lyra.engines.lyra2 import components, memory_modes  # noqa: E402
@@ -17,11 +18,10 @@ from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
 from lyra.engines.lyra2.vae import load_vae  # noqa: E402
 from lyra.engines.lyra2.weights import load_transformer  # noqa: E402
-from lyra.errors import CancelledError, EngineNotReadyError, InvalidInputError  # noqa: E402
 from lyra.hub import LICENCES, AcceptedLicences, MirrorSource, Weights, download  # noqa: E402
 from lyra.hub.catalog import needs  # noqa: E402
-from lyra.progress import Progress  # noqa: E402
-from lyra.world import World  # noqa: E402
+from lyra.pipeline.create import create_world, extend_world, resume_world  # noqa: E402
+from lyra.world.folder import World  # noqa: E402
 from tests.engines.lyra2.parts import path  # noqa: E402
 from tests.miniature import install_miniature, write_miniature  # noqa: E402
 

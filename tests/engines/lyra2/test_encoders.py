@@ -18,6 +18,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2 import text as text_module
 from lyra.engines.lyra2.clip import DEVIATION, MEAN, ClipImageEncoder, clip_pixels
 from lyra.engines.lyra2.pretrained import load_pretrained
@@ -27,7 +28,6 @@ from lyra.engines.lyra2.text import (
     load_negative_embedding,
     load_tokenizer,
 )
-from lyra.errors import InvalidInputError
 
 WORDS = ["a", "house", "on", "the", "hill", "in", "morning", "light", "with", "tall", "trees"]
 CHANNELS = 32

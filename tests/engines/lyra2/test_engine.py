@@ -7,16 +7,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
 
+from lyra.common.errors import CancelledError, InvalidInputError  # noqa: E402
+from lyra.common.progress import SILENT, Progress  # noqa: E402
 from lyra.engines import check_options  # noqa: E402
 from lyra.engines.base import EngineOptions  # noqa: E402
 from lyra.engines.lyra2.engine import Lyra2Engine, to_uint8  # noqa: E402
 from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
 from lyra.engines.ranges import RANGES  # noqa: E402
-from lyra.errors import CancelledError, InvalidInputError  # noqa: E402
-from lyra.progress import SILENT, Progress  # noqa: E402
-from lyra.world import World  # noqa: E402
-from lyra.world_settings import WorldSettings, now  # noqa: E402
+from lyra.world.folder import World  # noqa: E402
+from lyra.world.settings import WorldSettings, now  # noqa: E402
 from tests.engines.lyra2.parts import HEIGHT, WIDTH, path, seed_view, tiny_parts  # noqa: E402
 
 FAST = Lyra2Settings("dmd")

@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
 
+from lyra.common.errors import EngineNotReadyError  # noqa: E402
+from lyra.common.progress import SILENT  # noqa: E402
 from lyra.engines.lyra2 import memory_modes  # noqa: E402
 from lyra.engines.lyra2.engine import Lyra2Engine  # noqa: E402
 from lyra.engines.lyra2.memory_modes import (  # noqa: E402
@@ -19,8 +21,6 @@ from lyra.engines.lyra2.memory_modes import (  # noqa: E402
     choose_placement,
 )
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
-from lyra.errors import EngineNotReadyError  # noqa: E402
-from lyra.progress import SILENT  # noqa: E402
 from tests.engines.lyra2.parts import path, seed_view, tiny_parts  # noqa: E402
 
 GB = 10**9

@@ -7,13 +7,13 @@ from diffusers.hooks import apply_group_offloading
 from peft import LoraConfig
 from torch.testing import assert_close
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2 import names
 from lyra.engines.lyra2.attention import RMSNorm
 from lyra.engines.lyra2.transformer import Lyra2Transformer3DModel
-from lyra.errors import InvalidInputError
 from tests.engines.lyra2 import network_case as case
-from tests.parity_base import Folder
-from tests.parity_network import checks
+from tests.parity.base import Folder
+from tests.parity.network import checks
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 EXACT = {"atol": 0, "rtol": 0}

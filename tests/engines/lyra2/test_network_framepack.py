@@ -1,7 +1,7 @@
 import pytest
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2.framepack import PUBLISHED_LAYOUT, FramePackLayout, SlotGroup
-from lyra.errors import InvalidInputError
 
 
 def test_published_layout():

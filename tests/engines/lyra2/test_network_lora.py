@@ -3,8 +3,8 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2.lora import LoraMerger, adapter_state, check_fits, read_lora
-from lyra.errors import InvalidInputError
 from tests.engines.lyra2 import network_case as case
 
 DIM, FFN, RANK = 24, 32, 4

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2 import names
-from lyra.errors import InvalidInputError
 
 PUBLISHED = json.loads((Path(__file__).parents[2] / "goldens" / "net_keys_14b.json").read_text())
 WEIGHTS = [key for key in PUBLISHED if not names.is_ignorable(key)]

@@ -5,9 +5,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.engines.lyra2 import names
 from lyra.engines.lyra2.weights import FLOAT8, load_transformer
-from lyra.errors import EngineNotReadyError, InvalidInputError
 from tests.engines.lyra2 import network_case as case
 
 INDEX = "diffusion_pytorch_model.safetensors.index.json"

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from lyra.common.errors import CancelledError
 from lyra.engines.lyra2.noise import SeededNoise
 from lyra.engines.lyra2.samplers import DistilledSampler, UniPCSampler
-from lyra.errors import CancelledError
 
 SHAPE = (1, 16, 4, 2, 3)
 # What the published code computes for 35 and 50 steps with shift 5.

@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
 
+from lyra.common.errors import InvalidInputError  # noqa: E402
 from lyra.depth.fit import InverseFit  # noqa: E402
 from lyra.engines.lyra2.state import ChunkRecord  # noqa: E402
-from lyra.errors import InvalidInputError  # noqa: E402
 
 PLACE, FRAMES, SIZE = Path("world/chunks/0002/state.npz"), range(81, 161), (32, 48)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
+from lyra.common.errors import InvalidInputError
 from lyra.engines.lyra2.vae import (
     DECODER_REACH,
     ENCODER_REACH,
@@ -13,9 +14,8 @@ from lyra.engines.lyra2.vae import (
     StreamingVae,
     load_vae,
 )
-from lyra.errors import InvalidInputError
-from tests.parity_base import Folder
-from tests.parity_encoders import tiny_vae
+from tests.parity.base import Folder
+from tests.parity.encoders import tiny_vae
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 HEIGHT, WIDTH = 32, 48

@@ -1,0 +1,106 @@
+"""The HTTP application: what every route shares, and the routes about the service itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from backend import API_VERSION
+from backend.api import schemas
+from backend.api.docs_page import render_docs
+from backend.api.routes_engines import engine_routes
+from backend.api.routes_jobs import job_routes
+from backend.api.routes_worlds import world_routes
+from backend.api.validation import validation_message
+from backend.errors import ConflictError, RangeError, status_of
+from backend.service import Backend
+from lyra.common.errors import LyraError
+from lyra.common.files import refusal
+from lyra.version import VERSION
+
+log = logging.getLogger("backend.api.app")
+
+
+def create_app(backend: Backend) -> FastAPI:
+    """The application of one backend; the Guard of backend.api.security stands in front of it."""
+    app = FastAPI(
+        title="Lyra Worlds backend",
+        version=VERSION,
+        description="One image and a camera path in, a world out. Every call but this page needs the bearer token.",
+        openapi_url="/docs/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses={400: {"model": schemas.Error, "description": "What was sent cannot be used"}},
+    )
+    app.add_exception_handler(LyraError, _lyra_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(OSError, _refused)
+    app.add_exception_handler(Exception, _unexpected_error)
+    app.include_router(_service_routes(backend), prefix="/v1", tags=["service"])
+    app.include_router(engine_routes(backend), prefix="/v1", tags=["engines"])
+    app.include_router(world_routes(backend), prefix="/v1/worlds", tags=["worlds"])
+    app.include_router(job_routes(backend), prefix="/v1/jobs", tags=["jobs"])
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        # The page loads nothing from anywhere: it works offline, and no foreign script runs beside the API.
+        policy = "default-src 'none'; style-src 'unsafe-inline'"
+        return HTMLResponse(render_docs(app.openapi()), headers={"Content-Security-Policy": policy})
+
+    return app
+
+
+def _service_routes(backend: Backend) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/health")
+    async def health() -> schemas.Health:
+        return schemas.Health(
+            api=API_VERSION,
+            version=VERSION,
+            pid=os.getpid(),
+            owner=backend.config.owner,
+            device=backend.jobs.dispatcher.device or backend.config.device,
+            worker=backend.jobs.dispatcher.worker_state,
+            active_jobs=len(backend.book.active()),
+        )
+
+    @router.post("/shutdown", status_code=202)
+    async def shutdown(body: schemas.ShutdownBody) -> dict:
+        active = backend.book.active()
+        if active and not body.force:
+            raise ConflictError(
+                f"{len(active)} jobs are active (the first is {active[0].id}, {active[0].kind}); "
+                "wait for them or cancel them first. If it is stopped all the same, they can be resumed afterwards."
+            )
+        backend.stop.set()
+        return {}
+
+    return router
+
+
+async def _lyra_error(request: Request, error: LyraError) -> JSONResponse:
+    headers = error.headers if isinstance(error, RangeError) else None
+    return JSONResponse({"detail": str(error)}, status_of(error), headers)
+
+
+async def _validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+    return JSONResponse({"detail": validation_message(error.errors())}, 400)
+
+
+async def _refused(request: Request, error: OSError) -> JSONResponse:
+    """A file that may not be written, or that another program has open."""
+    if error.filename is None:
+        raise error
+    log.warning("refused by the system", exc_info=error)
+    return JSONResponse({"detail": f"{refusal(error)}, and try again."}, 409)
+
+
+async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer only: the exception goes on to uvicorn, which logs it with its traceback."""
+    name = type(error).__name__
+    return JSONResponse({"detail": f"The backend failed ({name}: {error}); its log has the details."}, 500)

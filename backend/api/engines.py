@@ -1,0 +1,92 @@
+"""The engines as the API describes them: what each is, whether it is ready, and what the user may set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from backend.errors import NotFoundError
+from lyra.common.errors import InvalidInputError
+
+SETTINGS = ("steps", "guidance", "styles")
+
+
+def engine_resources(device: str | None) -> list[dict]:
+    """Every engine, the default one first. Raises InvalidInputError for a damaged settings file of the user."""
+    # Imported here: asking Warp for GPUs takes a second, and the port should answer before.
+    from lyra.engines import available_engines
+    from lyra.engines.ranges import RANGES
+
+    return [
+        {
+            **asdict(info),
+            "state": _state(info.id, device),
+            "options": {
+                name: asdict(found) if (found := RANGES.get(info.id, {}).get(name)) else None
+                for name in SETTINGS
+            },
+        }
+        for info in available_engines(device)
+    ]
+
+
+def _state(engine_id: str, device: str | None) -> dict:
+    from lyra.hub import ENGINES, engine_state
+
+    if engine_id not in ENGINES:
+        return {"status": "ready", "text": "Ready.", "download_bytes": 0, "licences": []}
+    state = engine_state(engine_id, device)
+    return {
+        "status": state.status,
+        "text": state.text,
+        "download_bytes": state.download_bytes,
+        "licences": _licences(engine_id, state.depth),
+    }
+
+
+def _licences(*names: str) -> list[dict]:
+    """Licences that what these engines and models need comes under, where they must be accepted."""
+    from lyra.hub import AcceptedLicences
+    from lyra.hub.catalog import needs
+    from lyra.hub.licences import LICENCES
+
+    ids = dict.fromkeys(licence for name in names for licence in needs(name).licences)
+    return [licence_resource(i, AcceptedLicences()) for i in ids if LICENCES[i].must_accept]
+
+
+def licence_resource(licence_id: str, accepted) -> dict:
+    from lyra.hub.licences import LICENCES
+
+    entry = LICENCES[licence_id]
+    return {
+        "id": entry.id,
+        "title": entry.label,
+        "text": entry.text,
+        "where": entry.where,
+        "accepted": accepted.accepted(entry.id),
+    }
+
+
+def accept_licence(licence_id: str) -> dict:
+    """Remembers that the user accepted it. Raises NotFoundError for a licence that there is none of."""
+    from lyra.hub import AcceptedLicences
+    from lyra.hub.licences import LICENCES
+
+    if licence_id not in LICENCES:
+        raise NotFoundError(f"There is no licence {licence_id!r}; the engines say which licences they need.")
+    accepted = AcceptedLicences()
+    accepted.accept(licence_id)
+    return licence_resource(licence_id, accepted)
+
+
+def require_download(engine_id: str) -> None:
+    """Raises what stands in the way of downloading what an engine needs: no such engine, or a licence."""
+    from lyra.engines.readiness import wanted_items
+    from lyra.hub import ENGINES, AcceptedLicences, Weights
+    from lyra.hub.catalog import item
+
+    if engine_id not in ENGINES:
+        raise InvalidInputError(
+            f"There is nothing to download for {engine_id!r}; choose one of {', '.join(ENGINES)}."
+        )
+    wanted = wanted_items(engine_id, Weights())
+    AcceptedLicences().require(item(i).licence for i in wanted)

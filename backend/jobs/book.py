@@ -1,0 +1,266 @@
+"""All jobs and their states: submit, cancel, resume, progress. Lives in the event loop, so it needs no locks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend.config import Config
+from backend.errors import ConflictError, NotFoundError, QueueFullError, StoreError
+from backend.jobs.estimate import expected_seconds, seconds_left
+from backend.jobs.events import EventLog
+from backend.jobs.store import KEPT_JOBS, RESUMABLE, Job, JobStore
+
+log = logging.getLogger("backend.jobs.book")
+
+
+class JobBook:
+    """The jobs of one service, in memory and on disk. Call it from the event loop's thread only."""
+
+    def __init__(self, config: Config, store: JobStore):
+        self._config = config
+        self._store = store
+        self._jobs = {job.id: job for job in store.load()}
+        self._events = {job.id: EventLog(job.event()) for job in self._jobs.values()}
+        self._reserved: set[str] = set()
+        self._expected: dict[str, float | None] = {}
+        self._begun: dict[
+            str, float
+        ] = {}  # the first progress of each run: a resumed one goes on where it stood
+        # Set when a job joins the queue, after which there is another one: take it before looking at the queue.
+        self.news = asyncio.Event()
+
+    def take_up(self) -> list[Job]:
+        """Marks what an earlier service left unfinished, and removes what belongs to no job; returns those jobs."""
+        left = self.active()
+        for job in left:
+            if job.state == "cancelling":
+                self.finish(job, "cancelled", "cancelled when the backend stopped")
+            else:
+                self.finish(job, "interrupted", "the backend stopped; resume to go on")
+        for old in [job for job in self._jobs.values() if not job.active][:-KEPT_JOBS]:
+            self._forget(old)
+        # A service that was killed in the middle of an upload has left what came of it, and no job.
+        for folder in (self._config.private_folder / "jobs").iterdir():
+            if folder.name not in self._jobs:
+                shutil.rmtree(folder, ignore_errors=True)
+        return left
+
+    def close(self) -> None:
+        self.end_streams()
+        self._store.close()
+
+    def end_streams(self) -> None:
+        for events in self._events.values():
+            events.close()
+
+    def list(self, world_id: str | None = None) -> list[Job]:
+        """Oldest first."""
+        return [job for job in self._jobs.values() if world_id in (None, job.world_id)]
+
+    def active(self, world_id: str | None = None) -> list[Job]:
+        return [job for job in self.list(world_id) if job.active]
+
+    def queued(self, downloads: bool | None = None) -> list[Job]:
+        """In the order in which they will run; a resumed job stands behind those that came meanwhile.
+
+        Downloads only, or all but them, or both with None.
+        """
+        waiting = [job for job in self._jobs.values() if job.state == "queued"]
+        return sorted(
+            (job for job in waiting if downloads in (None, job.downloads)), key=lambda job: job.queued
+        )
+
+    def get(self, job_id: str) -> Job:
+        if job_id not in self._jobs:
+            raise NotFoundError(
+                f"There is no job {job_id!r}; it was forgotten with its world, or is too old. Begin a new one."
+            )
+        return self._jobs[job_id]
+
+    def events(self, job_id: str) -> EventLog:
+        return self._events[self.get(job_id).id]
+
+    def folder(self, job_id: str) -> Path:
+        """Where the job's own files lie."""
+        return self._config.private_folder / "jobs" / job_id
+
+    @contextlib.contextmanager
+    def new_folder(self) -> Iterator[tuple[str, Path]]:
+        """An id and a folder for a job to come; the folder goes when no job was submitted with the id."""
+        job_id = secrets.token_hex(8)
+        folder = self.folder(job_id)
+        folder.mkdir(parents=True)
+        try:
+            yield job_id, folder
+        finally:
+            if job_id not in self._jobs:
+                shutil.rmtree(folder)
+
+    def require_room(self) -> None:
+        """Raises QueueFullError when no further job is accepted."""
+        waiting = len(self.queued())
+        if waiting >= self._config.limits.queued_jobs:
+            raise QueueFullError(f"{waiting} jobs are waiting already; wait for one to end or cancel one.")
+
+    @contextlib.contextmanager
+    def reserved(self, world_id: str) -> Iterator[None]:
+        """Keeps jobs off a world while it is reverted or deleted. Raises ConflictError when one is active."""
+        self._require_unreserved(world_id)
+        if active := self.active(world_id):
+            raise ConflictError(
+                f"World {world_id} is in use by job {active[0].id} ({active[0].kind}, {active[0].state}); "
+                "wait for it to end or cancel it."
+            )
+        self._reserved.add(world_id)
+        try:
+            yield
+        finally:
+            self._reserved.discard(world_id)
+
+    def submit(self, job: Job) -> Job:
+        """Puts a new job at the end of the queue; its folder exists already."""
+        self.require_room()
+        self._require_unreserved(job.world_id)
+        self._jobs[job.id] = job
+        self._events[job.id] = EventLog(job.event())
+        try:
+            self._enqueue(job)
+        except StoreError:
+            del self._jobs[job.id], self._events[job.id]
+            raise
+        return job
+
+    def resume(self, job_id: str) -> Job:
+        """Queues a stopped job again; it goes on after its last whole chunk."""
+        job = self.get(job_id)
+        if job.state not in RESUMABLE:
+            raise ConflictError(
+                f"Job {job.id} is {job.state}; only a cancelled, failed or interrupted job can be resumed."
+            )
+        if job.superseded:
+            raise ConflictError(superseded_message(job))
+        self.require_room()
+        self._require_unreserved(job.world_id)
+        job.error = job.finished = job.started = job.eta_seconds = None
+        try:
+            self._enqueue(job)
+        except StoreError as error:
+            self.finish(job, "failed", "failed", str(error))
+            raise
+        return job
+
+    def begin(self, job: Job) -> None:
+        job.runs += 1
+        job.started = time.time()
+        past = sorted(self._jobs.values(), key=lambda other: other.finished or 0.0)
+        self._expected[job.id] = expected_seconds(job, past)
+        job.eta_seconds = seconds_left(job.progress, 0.0, self._expected[job.id], begun=job.progress)
+        job.state = "running"
+        self._changed(job, stage="start", message="starting")
+
+    def advance(self, job: Job, stage: str, fraction: float, preview: bool) -> None:
+        """The worker's progress. A job that is being cancelled keeps its last figures."""
+        if job.state != "running":
+            return
+        job.preview = job.preview or preview
+        job.progress = round(min(max(fraction, 0.0), 1.0), 4)
+        begun = self._begun.setdefault(job.id, job.progress)
+        job.eta_seconds = seconds_left(job.progress, time.time() - job.started, self._expected[job.id], begun)
+        self._changed(job, stage=stage, message=f"{stage}, {job.progress:.0%}")
+
+    def add_notes(self, job: Job, notes: list[str]) -> None:
+        job.notes = list(dict.fromkeys([*job.notes, *notes]))
+        self._changed(job)
+
+    def same_download(self, engine: str) -> Job | None:
+        """The active job that downloads what `engine` needs, if there is one."""
+        return next((job for job in self.active() if job.downloads and job.request["engine"] == engine), None)
+
+    def set_first_chunk(self, job: Job, chunks: int) -> None:
+        job.first_chunk = chunks
+        self._store.save(job)
+
+    def begin_cancel(self, job_id: str) -> Job:
+        """A queued job is cancelled at once; a running one becomes `cancelling`."""
+        job = self.get(job_id)
+        if job.state == "queued":
+            self.finish(job, "cancelled", "cancelled before it began")
+        elif job.state == "running":
+            job.state = "cancelling"
+            job.eta_seconds = None
+            self._ending(job, message="cancelling")
+        elif job.state != "cancelling":
+            raise ConflictError(
+                f"Job {job.id} is {job.state}; only a queued or running job can be cancelled."
+            )
+        return job
+
+    def finish(self, job: Job, state: str, message: str, error: str | None = None) -> None:
+        """The end of a job: cancelled, failed, interrupted or done."""
+        job.state, job.error, job.finished, job.eta_seconds = state, error, time.time(), None
+        self._expected.pop(job.id, None)
+        self._begun.pop(job.id, None)
+        if state == "done":
+            job.progress = 1.0
+        self._ending(job, message=message)
+
+    def supersede(self, world_id: str, by: Job | None = None) -> None:
+        """Marks the world's unfinished extend jobs as not resumable: its chunks are no longer theirs."""
+        for job in self.list(world_id):
+            if job is not by and job.first_chunk is not None and job.state in ("queued", *RESUMABLE):
+                job.superseded = True
+                self._store.save(job)
+
+    def forget_world(self, world_id: str) -> None:
+        for job in self.list(world_id):
+            self._forget(job)
+
+    def _enqueue(self, job: Job) -> None:
+        ahead = sum(other.downloads == job.downloads for other in self.active() if other is not job)
+        job.state, job.queued = "queued", time.time()
+        self._changed(job, stage="queued", message=f"waiting behind {ahead} jobs" if ahead else "waiting")
+        # Never cleared, for one dispatcher would take the news from the other.
+        news, self.news = self.news, asyncio.Event()
+        news.set()
+
+    def _changed(self, job: Job, stage: str | None = None, message: str | None = None) -> None:
+        """Every change of a job passes here: numbered, told, saved. Raises StoreError."""
+        job.stage = job.stage if stage is None else stage
+        job.message = job.message if message is None else message
+        job.sequence += 1
+        # Told at the next turn of the event loop, which is after it was saved.
+        self._events[job.id].add(job.event())
+        self._store.save(job)
+
+    def _ending(self, job: Job, message: str) -> None:
+        """A change that holds though it cannot be saved: a job must end. A restart finds it interrupted."""
+        try:
+            self._changed(job, message=message)
+        except StoreError as error:
+            log.error(
+                "not saved", extra={"fields": {"job": job.id, "state": job.state, "reason": str(error)}}
+            )
+
+    def _forget(self, job: Job) -> None:
+        self._store.delete(job)
+        del self._jobs[job.id]
+        self._events.pop(job.id).close()
+        shutil.rmtree(self.folder(job.id), ignore_errors=True)
+
+    def _require_unreserved(self, world_id: str) -> None:
+        if world_id in self._reserved:
+            raise ConflictError(f"World {world_id} is being changed just now; try again in a moment.")
+
+
+def superseded_message(job: Job) -> str:
+    return (
+        f"World {job.world_id} was reverted or extended after job {job.id} stopped, so its path does not go on from "
+        "there; generate again from the newest frame."
+    )

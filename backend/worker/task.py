@@ -1,0 +1,37 @@
+"""A job as the worker sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lyra.common.progress import Progress
+
+# Files in a job's folder.
+TRAJECTORY_FILE = "trajectory.npz"
+PREVIEW_FILE = "preview.jpg"
+# Folders in it: what a world is made from.
+IMAGE_FOLDER = "image"
+DEPTH_FOLDER = "depth"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job to run.
+
+    `request` is what was asked for; `folder` holds the job's own files; `world_folder` is, or is to be, the world.
+    `resumed_from` is None on the first run, afterwards the number of chunks the world had before it. `notes` tells
+    the user something.
+    """
+
+    request: dict
+    folder: Path
+    world_folder: Path
+    device: str
+    resumed_from: int | None
+    progress: Progress
+    notes: Callable[[list[str]], None]
+
+
+Runner = Callable[[Task], None]

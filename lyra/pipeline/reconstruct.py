@@ -1,0 +1,117 @@
+"""What a world becomes: splats and mesh of its frames, and the files that leave it, packed."""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lyra.common.errors import InvalidInputError
+from lyra.common.files import patiently, require_space, scratch_folder, whole_file
+from lyra.common.progress import SILENT, Progress
+from lyra.pipeline.metres import copy_in_metres
+from lyra.world.folder import World
+
+EXPORT_ITEMS = ("splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz")
+LICENSE_FILE = "license.txt"
+
+
+def reconstruct_world(
+    world: World, *, mesh: bool = True, device: str | None = None, progress: Progress = SILENT
+) -> dict:
+    """Writes results/splats.ply and, with `mesh`, results/mesh.glb and mesh.ply; returns the figures.
+
+    A world with too little surface for a mesh, such as nothing but sky, gets splats alone, and the figures' `notes`
+    say why. Raises InUseError while another process works on the world.
+    """
+    with world.alone():
+        return _reconstruct(world, mesh, device or "cpu", progress)
+
+
+def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> dict:
+    from lyra.mesh import NoSurfaceError, fuse, save_glb, save_ply
+    from lyra.splats import psnr_along_path, reconstruct_splats, write_ply
+
+    started = time.monotonic()
+    views = world.views()
+    notes: list[str] = []
+    cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device, notes=notes)
+    quality = psnr_along_path(cloud, _every(views, 10), progress.part(0.5, 0.6), device=device)
+    results = {"frames": world.frames, "splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
+    results["notes"] = notes
+    # Beside what is there, so that a full disk takes nothing away; an old mesh never stands beside new splats.
+    world.results.mkdir(exist_ok=True)
+    with scratch_folder(world.results) as new:
+        write_ply(cloud, new / "splats.ply")
+        if mesh:
+            try:
+                surface = fuse(views, progress.part(0.6, 0.95), device=device)
+            except NoSurfaceError as error:
+                results["notes"].append(f"There is no mesh. {error}")
+            else:
+                save_glb(surface, new / "mesh.glb")
+                save_ply(surface, new / "mesh.ply")
+                results["faces"] = len(surface.faces)
+        results["seconds"] = round(time.monotonic() - started, 1)
+        figures = new / world.figures.name
+        figures.write_text(json.dumps(results, indent=2), "utf-8")
+        world.clear_results()
+        # The figures last: a run that is stopped before is seen as unfinished.
+        for file in (*(file for file in new.iterdir() if file != figures), figures):
+            patiently(file.rename, world.results / file.name)
+    progress.update("done", 1.0)
+    return results
+
+
+def _every(views: Sequence, count: int) -> list:
+    picks = np.unique(np.linspace(0, len(views) - 1, min(count, len(views))).round().astype(int))
+    return [views[int(i)] for i in picks]
+
+
+def available_items(world: World) -> list[str]:
+    """Which of EXPORT_ITEMS this world has."""
+    return [item for item in EXPORT_ITEMS if item == "trajectory.npz" or _item_path(world, item).exists()]
+
+
+def _item_path(world: World, item: str) -> Path:
+    return world.walkthrough if item == "walkthrough.mp4" else world.results / item
+
+
+def export_world(world: World, items: Sequence[str], target: str | Path, progress: Progress = SILENT) -> Path:
+    """Packs `items` (of EXPORT_ITEMS) of a world into the zip file `target`, which is whole or not there.
+
+    Splats, meshes and cameras are in metres there: the world's scale is applied. What may be done with them stands in
+    LICENSE_FILE beside them.
+    """
+    unknown = [item for item in items if item not in EXPORT_ITEMS]
+    if unknown or not items:
+        raise InvalidInputError(
+            f"Nothing to export is called {unknown}; choose from {', '.join(EXPORT_ITEMS)}."
+        )
+    sources = {item: _item_path(world, item) for item in items}
+    missing = [item for item, path in sources.items() if item != "trajectory.npz" and not path.exists()]
+    if missing:
+        raise InvalidInputError(
+            f"World {world.id} has no {', '.join(missing)} yet; extend or reconstruct it first, "
+            "or leave them out."
+        )
+    target = Path(target)
+    if target.is_dir():
+        raise InvalidInputError(f"{target} is a folder; name a file in it, such as {target / 'world.zip'}.")
+    world.results.mkdir(exist_ok=True)
+    require_space(target.parent, sum(path.stat().st_size for path in sources.values() if path.exists()))
+    with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(LICENSE_FILE, world.settings.license + "\n")
+        for done, (item, path) in enumerate(sources.items()):
+            progress.update("export", done / len(sources))
+            with archive.open(item, "w", force_zip64=True) as sink:
+                if item == "trajectory.npz":
+                    world.trajectory().scaled(world.settings.scale).save(sink)
+                else:
+                    copy_in_metres(path, sink, world.settings.scale)
+    progress.update("done", 1.0)
+    return target

@@ -1,0 +1,84 @@
+"""What world.json says of a world, and how worlds are named."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import get_origin, get_type_hints
+
+from lyra.common.errors import InvalidInputError
+from lyra.world.chunks import read_json
+
+FORMAT_VERSION = 1
+MAX_SCALE = 1e6
+ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    """What world.json holds. `scale` is metres per unit; `license` says what may be done with the outputs."""
+
+    id: str
+    name: str
+    engine: str
+    height: int
+    width: int
+    seed: int
+    depth_source: str
+    license: str
+    created: str
+    scale: float = 1.0
+    notes: list[str] = field(default_factory=list)
+    format_version: int = FORMAT_VERSION
+
+    @classmethod
+    def read(cls, path: Path) -> WorldSettings:
+        """Those in the file `path`. Raises InvalidInputError when it is of a newer version, or damaged."""
+        data = read_json(path)
+        version = data.get("format_version")
+        if not isinstance(version, int):
+            raise InvalidInputError(
+                f"{path} has format_version {version!r}; it is damaged or no world of ours."
+            )
+        if version > FORMAT_VERSION:
+            raise InvalidInputError(
+                f"{path.parent} was made by a newer Lyra Worlds (world format {version}, this one reads up to "
+                f"{FORMAT_VERSION}); update lyra-worlds to open it."
+            )
+        try:
+            settings = cls(**data)
+        except TypeError as error:
+            raise InvalidInputError(f"{path} is damaged: {error}.") from error
+        settings.check(path)
+        return settings
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=2), "utf-8")
+
+    def check(self, path: Path) -> None:
+        """Raises InvalidInputError when the file `path` held something of another type, or out of range."""
+        for key, kind in get_type_hints(type(self)).items():
+            value = getattr(self, key)
+            wanted = (int, float) if kind is float else get_origin(kind) or kind
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                raise InvalidInputError(f"{path} is damaged: {key} is {value!r}.")
+        if min(self.height, self.width) < 1:
+            raise InvalidInputError(f"{path} is damaged: the size is {self.width}x{self.height}.")
+        if not 0 < self.scale < MAX_SCALE:
+            raise InvalidInputError(f"{path} is damaged: scale is {self.scale!r}.")
+        if not all(isinstance(note, str) for note in self.notes):
+            raise InvalidInputError(f"{path} is damaged: notes is {self.notes!r}.")
+
+
+def new_id(name: str) -> str:
+    """A readable world id: the name in small letters and digits, and eight random hexadecimal digits."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    return f"{words or 'world'}-{secrets.token_hex(4)}"
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

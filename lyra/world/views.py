@@ -1,0 +1,45 @@
+"""The frames of a world as views, read a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
+from lyra.geometry.views import View
+
+if TYPE_CHECKING:
+    from lyra.world.folder import World
+
+
+class WorldViews(Sequence[View]):
+    """1 + 80k views; the chunk read last stays in memory."""
+
+    def __init__(self, world: World):
+        self._world = world
+        self._seed = world.seed_view()
+        self._loaded: tuple[int, np.ndarray, np.ndarray, Trajectory] | None = None
+
+    def __len__(self) -> int:
+        return self._world.frames
+
+    def __getitem__(self, index: int) -> View:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        if index == 0:
+            return View(0, self._seed.image, self._seed.depth, np.eye(4), self._seed.intrinsics)
+        number, offset = divmod(index - 1, CHUNK_FRAMES)
+        if self._loaded is None or self._loaded[0] != number:
+            chunk = self._world.chunks[number]
+            self._loaded = (number, chunk.load_frames(), chunk.load_depth(), chunk.load_trajectory())
+        _, frames, depth, trajectory = self._loaded
+        # Copies: whoever keeps a view would keep the whole chunk otherwise.
+        return View(
+            index,
+            frames[offset].copy(),
+            depth[offset].copy(),
+            trajectory.w2c[offset],
+            trajectory.intrinsics[offset],
+        )
