@@ -291,7 +291,7 @@ def eval_depth(options: argparse.Namespace) -> int:
 
 
 def run_demo(options: argparse.Namespace) -> int:
-    script = Path(__file__).resolve().parents[1] / "examples" / "demo.py"
+    script = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
     if not script.is_file():
         raise InvalidInputError(f"{script} is not there: `lyra demo` runs from the source checkout.")
     return subprocess.call([sys.executable, str(script), "--out", str(options.out)])

@@ -62,7 +62,7 @@ def found_images(folder: Path, marked: list[MarkedImage] | None = None) -> dict[
 
 
 def cropped_pairs(pairs: np.ndarray, source_hw: tuple[int, int], target_hw: tuple[int, int]) -> np.ndarray:
-    """Pairs (P, 4) on a whole picture as pairs (Q, 4) on its centre crop (lyra.media.images.fit); sizes (height, width).
+    """Pairs (P, 4) on a whole picture as pairs (Q, 4) on its centre crop (media.images.fit); sizes (height, width).
 
     A pair of which a point is cut off is left out.
     """

@@ -10,7 +10,7 @@ import trimesh.exchange.gltf
 from plyfile import PlyData, PlyElement
 
 from lyra.common.files import whole_file
-from lyra.mesh.surface import Mesh, vertex_normals
+from lyra.geometry.meshes import Mesh, vertex_normals
 
 # The world frame's x right, y down, z forward as glTF's x right, y up, z backward.
 WORLD_TO_GLTF = np.array([1, -1, -1], np.float32)

@@ -10,7 +10,7 @@ from plyfile import PlyData, PlyElement, PlyParseError
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import whole_file
-from lyra.splats.gaussians import GaussianCloud
+from lyra.geometry.gaussians import GaussianCloud
 
 _POSITION = ("x", "y", "z")
 # Always zero; readers of the original layout expect them.

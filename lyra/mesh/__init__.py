@@ -1,7 +1,5 @@
-"""Meshes: fuse, clean, colour, simplify, write."""
+"""Meshes: fuse, clean, colour, simplify."""
 
-from lyra.formats.mesh_files import save_glb, save_ply
 from lyra.mesh.fuse import MeshSettings, NoSurfaceError, fuse
-from lyra.mesh.surface import Mesh
 
-__all__ = ["Mesh", "MeshSettings", "NoSurfaceError", "fuse", "save_glb", "save_ply"]
+__all__ = ["MeshSettings", "NoSurfaceError", "fuse"]

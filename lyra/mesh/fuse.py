@@ -10,6 +10,7 @@ import warp as wp
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
+from lyra.geometry.meshes import Mesh
 from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.allocate import SurfaceSamples, allocate, choose_contraction
@@ -17,7 +18,7 @@ from lyra.mesh.contraction import Contraction
 from lyra.mesh.eyes import SurfaceMaps, make_eye
 from lyra.mesh.grid import BrickGrid
 from lyra.mesh.marching import extract_surface
-from lyra.mesh.surface import Mesh, simplified, vertex_colors, without_small_parts, without_twins
+from lyra.mesh.surface import simplified, vertex_colors, without_small_parts, without_twins
 
 
 class NoSurfaceError(InvalidInputError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import fast_simplification
 import numpy as np
@@ -21,34 +20,6 @@ from lyra.mesh.eyes import SurfaceMaps, make_eye
 # Luma of sRGB (Rec. 601), and how far, in voxels, a step from black to white is raised during simplification.
 _LUMA = np.array([0.299, 0.587, 0.114])
 _EMBOSS = 2.0
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """A coloured triangle mesh in the world frame (OpenCV axes).
-
-    `vertices` (V, 3) float32, `faces` (F, 3) int32, counter-clockwise seen from outside, `colors` (V, 3) uint8
-    sRGB.
-    """
-
-    vertices: np.ndarray
-    faces: np.ndarray
-    colors: np.ndarray
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals (V, 3), weighted by area; zero for a vertex without faces."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    of_faces = np.cross(b - a, c - a)
-    normals = np.stack(
-        [
-            np.bincount(faces.ravel(), np.repeat(of_faces[:, axis], 3), minlength=len(vertices))
-            for axis in range(3)
-        ],
-        1,
-    )
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    return normals / np.where(lengths > 0, lengths, 1)
 
 
 def without_twins(faces: np.ndarray) -> np.ndarray:

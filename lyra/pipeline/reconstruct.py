@@ -33,8 +33,10 @@ def reconstruct_world(
 
 
 def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> dict:
-    from lyra.mesh import NoSurfaceError, fuse, save_glb, save_ply
-    from lyra.splats import psnr_along_path, reconstruct_splats, write_ply
+    from lyra.formats.mesh_files import save_glb, save_ply
+    from lyra.formats.splat_ply import write_ply
+    from lyra.mesh import NoSurfaceError, fuse
+    from lyra.splats import psnr_along_path, reconstruct_splats
 
     started = time.monotonic()
     views = world.views()

@@ -6,7 +6,7 @@ import gsplat
 import numpy as np
 import torch
 
-from lyra.splats.gaussians import GaussianCloud
+from lyra.geometry.gaussians import GaussianCloud
 
 
 def render_sums(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lyra.splats.gaussians import SH_C0, GaussianCloud
+from lyra.geometry.gaussians import SH_C0, GaussianCloud
 
 _C1 = 0.4886025119029199
 _C2 = (1.0925484305920792, -1.0925484305920792, 0.31539156525252005, -1.0925484305920792, 0.5462742152960396)

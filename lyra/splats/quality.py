@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from lyra.common.progress import SILENT, Progress
+from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.views import View
-from lyra.splats.gaussians import GaussianCloud
 from lyra.splats.rasterise import Rasteriser
 
 # A perfect rendering would have no finite value; 8-bit rounding alone is about 59 dB.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
-from lyra.splats.gaussians import GaussianCloud
+from lyra.geometry.gaussians import GaussianCloud
 from lyra.splats.harmonics import sh_colors
 from lyra.splats.tiles import DeviceCloud, TiledView
 

@@ -10,9 +10,9 @@ from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
+from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.planes import fit_planes
 from lyra.geometry.views import View
-from lyra.splats.gaussians import GaussianCloud
 from lyra.splats.rasterise import Rasteriser, Rendering
 from lyra.splats.refine import refine_colors
 from lyra.splats.seeding import SkyShell, joined, seed_gaussians

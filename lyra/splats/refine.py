@@ -8,8 +8,8 @@ import numpy as np
 import warp as wp
 
 from lyra.common.progress import Progress
+from lyra.geometry.gaussians import SH_C0, GaussianCloud
 from lyra.geometry.views import View
-from lyra.splats.gaussians import SH_C0, GaussianCloud
 from lyra.splats.harmonics import sh_colors
 from lyra.splats.tiles import DeviceCloud, TiledView
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from lyra.geometry.gaussians import SH_C0, GaussianCloud
 from lyra.geometry.planes import SurfacePlanes
 from lyra.geometry.views import View
-from lyra.splats.gaussians import SH_C0, GaussianCloud
 
 # Standard deviation in pixels of the view that a Gaussian comes from: neighbours one pixel apart cover the surface
 # without gaps, also in renderers that do not widen splats.

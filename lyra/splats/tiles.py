@@ -7,8 +7,8 @@ import warp as wp
 from warp.utils import array_scan, radix_sort_pairs
 
 import lyra.geometry  # noqa: F401  (silences Warp's greeting before the first launch)
+from lyra.geometry.gaussians import GaussianCloud
 from lyra.splats import kernels
-from lyra.splats.gaussians import GaussianCloud
 
 
 class DeviceCloud:

@@ -359,7 +359,7 @@ def test_ctrl_c_waits_for_the_piece_under_way_and_a_second_one_does_not(capfd):
 def test_a_reader_that_ends_early_is_no_error():
     command = [sys.executable, "-m", "lyra", "models", "list"]
     with subprocess.Popen(
-        command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as lister:
         lister.stdout.close()
         assert lister.stderr.read() == b""

@@ -5,9 +5,8 @@ import pytest
 import trimesh
 from plyfile import PlyData
 
-from lyra.formats.mesh_files import srgb_to_linear
-from lyra.mesh import Mesh, save_glb, save_ply
-from lyra.mesh.surface import vertex_normals
+from lyra.formats.mesh_files import save_glb, save_ply, srgb_to_linear
+from lyra.geometry.meshes import Mesh, vertex_normals
 from tests.mesh.test_surface import sheet
 
 

@@ -4,7 +4,7 @@ from numpy.lib.recfunctions import repack_fields
 from plyfile import PlyData, PlyElement
 
 from lyra.common.errors import InvalidInputError
-from lyra.splats import read_ply, write_ply
+from lyra.formats.splat_ply import read_ply, write_ply
 from tests.splats.test_rasterise import random_cloud
 
 

@@ -94,7 +94,7 @@ def test_the_lines_of_an_exr_file_that_are_unpacked_at_once_have_a_limit():
 
 def test_the_lines_of_an_exr_file_have_a_place_each():
     """One place for all of them would be unpacked again and again."""
-    data = bytearray((Path(__file__).parent / "depth" / "data" / "blender45_zip_32.exr").read_bytes())
+    data = bytearray((Path(__file__).parents[1] / "depth" / "data" / "blender45_zip_32.exr").read_bytes())
     assert exr.read_channels(bytes(data))
     # The table of the two chunks: its first number is where it ends.
     table = next(at for at in range(len(data) - 16) if struct.unpack_from("<Q", data, at)[0] == at + 16)

@@ -5,8 +5,8 @@ import pytest
 
 from lyra.common.errors import CancelledError, InvalidInputError
 from lyra.common.progress import Progress
+from lyra.geometry.meshes import vertex_normals
 from lyra.mesh import MeshSettings, NoSurfaceError, fuse
-from lyra.mesh.surface import vertex_normals
 from tests.splats.scenes import make_views, surface_distance, texture
 
 HEIGHT, WIDTH = 120, 208

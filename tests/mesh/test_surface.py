@@ -1,13 +1,8 @@
 import numpy as np
 import pytest
 
-from lyra.mesh.surface import (
-    compacted,
-    simplified,
-    vertex_normals,
-    without_small_parts,
-    without_twins,
-)
+from lyra.geometry.meshes import vertex_normals
+from lyra.mesh.surface import compacted, simplified, without_small_parts, without_twins
 
 
 def sheet(cells: int):

@@ -11,7 +11,7 @@ from tests.parity import __main__ as parity
 from tests.parity.base import largest_deviation
 from tests.parity.writer import Sizes, write
 
-GOLDENS = Path(__file__).parent / "goldens"
+GOLDENS = Path(__file__).parents[1] / "goldens"
 CHECKS = parity.checks_of(parity.Folder(GOLDENS))
 SLOW = ["loop", "vae", "cond_ar", "net_"]
 

@@ -113,7 +113,7 @@ def vae_shapes(sizes: Sizes) -> dict[str, list[int]]:
     )
     lists = ("encoder.downsamples", "decoder.upsamples")
     possible = [f"{part}.{i}.{kind}" for part in lists for i in range(len(here)) for kind in kinds]
-    tiny = Folder(Path(__file__).parent / "goldens").json("vae_keys_tiny")
+    tiny = Folder(Path(__file__).parents[1] / "goldens").json("vae_keys_tiny")
     possible += [key for key in tiny if not key.startswith(lists)]
     # The conversion moves values without a look at them: here each value is its own old name.
     renamed = vae_weights({key: key for key in possible}, sizes.vae["num_res_blocks"])

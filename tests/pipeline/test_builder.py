@@ -139,7 +139,7 @@ def test_results_that_find_no_room_take_nothing_away(finished, tmp_path, monkeyp
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("lyra.mesh.save_glb", full)
+    monkeypatch.setattr("lyra.formats.mesh_files.save_glb", full)
     with pytest.raises(DiskFullError, match="results"):
         reconstruct_world(world)
     assert {path.name: path.read_bytes() for path in world.results.iterdir()} == before

@@ -13,15 +13,15 @@ from plyfile import PlyData
 
 from lyra.common.errors import InvalidInputError
 from lyra.engines.base import SeedView
-from lyra.formats.splat_ply import read_ply
+from lyra.formats.mesh_files import save_glb, save_ply
+from lyra.formats.splat_ply import read_ply, write_ply
 from lyra.geometry.cameras import Trajectory
-from lyra.mesh import Mesh, save_glb, save_ply
+from lyra.geometry.gaussians import GaussianCloud
+from lyra.geometry.meshes import Mesh
 from lyra.pipeline import metres
 from lyra.pipeline.create import seed_points
 from lyra.pipeline.metres import copy_in_metres
 from lyra.pipeline.reconstruct import export_world
-from lyra.splats import write_ply
-from lyra.splats.gaussians import GaussianCloud
 from lyra.world.chunks import Chunk
 from lyra.world.folder import World
 from lyra.world.settings import WorldSettings

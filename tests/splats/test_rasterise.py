@@ -3,7 +3,8 @@ import pytest
 import torch
 import warp as wp
 
-from lyra.splats import GaussianCloud, Rasteriser, rasterise
+from lyra.geometry.gaussians import GaussianCloud
+from lyra.splats import Rasteriser, rasterise
 from lyra.splats.harmonics import sh_basis, sh_colors
 from lyra.splats.tiles import DeviceCloud, TiledView
 from tests.splats.twin import weights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lyra.splats.gaussians import GaussianCloud
+from lyra.geometry.gaussians import GaussianCloud
 
 
 def rotation_matrices(wxyz: torch.Tensor) -> torch.Tensor:

@@ -26,7 +26,7 @@ from lyra.engines.lyra2.names import stored_in_float8, to_module_key  # noqa: E4
 from lyra.engines.lyra2.transformer import Lyra2Transformer3DModel  # noqa: E402
 from tests.miniature import NETWORK, published_weights, training_state, write_distributed  # noqa: E402
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
+GOLDENS = Path(__file__).parents[2] / "goldens"
 
 
 @pytest.fixture

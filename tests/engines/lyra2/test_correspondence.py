@@ -17,7 +17,7 @@ from lyra.memory import GeometryCache, GreedyCoverage, MemorySettings
 from tests.geometry import scenes
 from tests.parity import golden_recipe
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
+GOLDENS = Path(__file__).parents[2] / "goldens"
 # The golden is stored as float16.
 TOLERANCE = 2e-3
 FIRST_TARGET, GENERATED = 81, 25
