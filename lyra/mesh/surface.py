@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from lyra.common.progress import Progress
+from lyra.geometry.meshes import vertex_normals
 from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.contraction import Contraction
