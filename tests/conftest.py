@@ -1,5 +1,6 @@
 """A small picture with depth and a path, shared by the tests that go the whole way."""
 
+import importlib.util
 import os
 
 # Before torch is loaded, for the processes that tests start as well: tensors this small take several times longer on
@@ -10,13 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# The tests of the extension also run where the engine is not installed, in Blender 5.2.
+if importlib.util.find_spec("lyra") is not None:
+    from tests.hub.fixtures import _downloaded, licences, mirror, weights, writable_mirror  # noqa: F401
+
 HEIGHT, WIDTH = 112, 208
 
 
 @pytest.fixture(scope="session")
 def small_scene(tmp_path_factory):
     """Folder with image.png (208x112), depth.npz and path.npz (161 poses): a box before a wall, floor and sky."""
-    # Not above: the tests of the extension also run where the engine is not installed, in Blender 5.2.
+    # Not above, for the same reason.
     from lyra.geometry.cameras import Trajectory, intrinsics_from_fov
 
     folder = tmp_path_factory.mktemp("scene")

@@ -64,8 +64,8 @@ def _service_routes(backend: Backend) -> APIRouter:
             version=VERSION,
             pid=os.getpid(),
             owner=backend.config.owner,
-            device=backend.jobs.dispatcher.device or backend.config.device,
-            worker=backend.jobs.dispatcher.worker_state,
+            device=backend.dispatcher.device or backend.config.device,
+            worker=backend.dispatcher.worker_state,
             active_jobs=len(backend.book.active()),
         )
 

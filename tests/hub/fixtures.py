@@ -1,3 +1,5 @@
+"""Weights in miniature, shared by the tests that download, convert and use them."""
+
 import shutil
 from pathlib import Path
 
