@@ -60,7 +60,7 @@ class Chunk:
         return self.folder / WATCHABLE
 
     def load_trajectory(self) -> Trajectory:
-        return Trajectory.load(inside(self.folder, "trajectory.npz"))
+        return Trajectory.load(inside(self.folder, "trajectory.npz"), fitted=True)
 
     def load_frames(self) -> np.ndarray:
         """(80, H, W, 3) uint8 sRGB."""
