@@ -84,7 +84,7 @@ class Chunk:
 def read_json(path: Path, optional: bool = False) -> dict | None:
     """The object in a JSON file; None for an `optional` one that is not there."""
     try:
-        return json_file.read_object(path, advice=MEND)
+        return json_file.read_object(path, advice=MEND, fault="cannot be read")
     except FileNotFoundError as error:
         if optional:
             return None

@@ -70,7 +70,7 @@ def read_lora(path: Path) -> dict[str, LowRankChange]:
     try:
         read_header(path)
         tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, InvalidInputError) as error:
         raise InvalidInputError(
             one_line(f"{place(path)} cannot be read as safetensors ({error}); download it again.")
         ) from error
@@ -93,12 +93,12 @@ def check_fits(path: Path, changes: Mapping[str, LowRankChange], shapes: Mapping
         shape = tuple(shapes.get(f"{module}.weight", ()))
         if shape != change.shape:
             raise InvalidInputError(
-                f"{place(path)} changes {value(module)} as a layer of {_sizes(change.shape)}, the network has "
+                f"{place(path)} changes {one_line(module, 60)} as a layer of {_sizes(change.shape)}, the network has "
                 f"{_sizes(shape) if shape else 'no such layer'}; {_OTHER_MODEL}."
             )
         if change.bias is not None and tuple(shapes.get(f"{module}.bias", ())) != tuple(change.bias.shape):
             raise InvalidInputError(
-                f"{place(path)} changes the bias of {value(module)}, which the network does not have in that size; "
+                f"{place(path)} changes the bias of {one_line(module, 60)}, which the network does not have in that size; "
                 f"{_OTHER_MODEL}."
             )
 

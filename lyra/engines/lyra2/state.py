@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lyra.common import quoting
-from lyra.common.quoting import value
+from lyra.common.quoting import one_line, value
 from lyra.depth.fit import InverseFit
 from lyra.engines.lyra2.conditioning import Cameras
 from lyra.engines.lyra2.history import LATENT_FRAMES, History
@@ -109,6 +109,6 @@ def _check(arrays: Mapping[str, np.ndarray], place: Path, frames: range, frame_h
     # The newest frame is where the next chunk begins.
     if len(set(ids.tolist())) != count or not set(ids.tolist()) <= set(frames) or frames[-1] not in ids:
         raise InvalidInputError(
-            f"{shown} is not what the engine left: it remembers the frames {value(ids.tolist())} of {frames[0]} to "
+            f"{shown} is not what the engine left: it remembers the frames {one_line(ids.tolist(), 60)} of {frames[0]} to "
             f"{frames[-1]}. Restore it from a copy, or revert the world to the chunk before."
         )

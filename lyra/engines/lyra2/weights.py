@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from lyra.common.json_file import read_object
+from lyra.common.quoting import one_line, place
 from lyra.engines.lyra2 import names
 from lyra.engines.lyra2.lora import LoraMerger
 from lyra.engines.lyra2.transformer import Lyra2Transformer3DModel
@@ -59,7 +60,7 @@ def load_transformer(
 def empty_transformer(folder: Path) -> Lyra2Transformer3DModel:
     """The network that config.json of `folder` describes, on the meta device: shapes without numbers."""
     try:
-        config = read_object(folder / "config.json", advice=_MEND)
+        config = read_object(folder / "config.json", advice=_MEND, fault="is no JSON object")
     except FileNotFoundError as error:
         raise EngineNotReadyError(
             f"There is no network in {folder} (no config.json); make it with `lyra models convert`."
@@ -132,8 +133,10 @@ def _open(path: Path, device: torch.device):
             raise EngineNotReadyError(f"{path} is missing; {_MEND}.")
         read_header(path)
         return safe_open(path, framework="pt", device=str(device))
-    except SafetensorError as error:
-        raise InvalidInputError(f"{path} is damaged ({error}); {_MEND}.") from error
+    except (SafetensorError, InvalidInputError) as error:
+        raise InvalidInputError(
+            one_line(f"{place(path)} is damaged ({one_line(error, 80)}); {_MEND}.")
+        ) from error
 
 
 def _refuse(what: str, keys: set[str], place: Path) -> None:
