@@ -98,8 +98,8 @@ def check_fits(path: Path, changes: Mapping[str, LowRankChange], shapes: Mapping
             )
         if change.bias is not None and tuple(shapes.get(f"{module}.bias", ())) != tuple(change.bias.shape):
             raise InvalidInputError(
-                f"{place(path)} changes the bias of {one_line(module, 60)}, which the network does not have in that size; "
-                f"{_OTHER_MODEL}."
+                f"{place(path)} changes the bias of {one_line(module, 60)}, which the network does not have in "
+                f"that size; {_OTHER_MODEL}."
             )
 
 

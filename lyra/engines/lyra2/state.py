@@ -109,6 +109,6 @@ def _check(arrays: Mapping[str, np.ndarray], place: Path, frames: range, frame_h
     # The newest frame is where the next chunk begins.
     if len(set(ids.tolist())) != count or not set(ids.tolist()) <= set(frames) or frames[-1] not in ids:
         raise InvalidInputError(
-            f"{shown} is not what the engine left: it remembers the frames {one_line(ids.tolist(), 60)} of {frames[0]} to "
-            f"{frames[-1]}. Restore it from a copy, or revert the world to the chunk before."
+            f"{shown} is not what the engine left: it remembers the frames {one_line(ids.tolist(), 60)} of "
+            f"{frames[0]} to {frames[-1]}. Restore it from a copy, or revert the world to the chunk before."
         )
