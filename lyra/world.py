@@ -81,6 +81,10 @@ class World:
     def open(cls, folder: str | Path) -> World:
         """Raises InvalidInputError when there is no world, a newer one, or a damaged one."""
         folder = Path(folder)
+        if is_link(folder) and not folder.exists():
+            raise InvalidInputError(
+                f"{folder} is a link to {folder.readlink()}, which is not there; connect the disk that holds it."
+            )
         path = inside(folder, WORLD_FILE)
         if not path.is_file():
             wrong = "its world.json is a folder" if path.is_dir() else "it has no world.json"
@@ -133,6 +137,7 @@ class World:
         self.chunks = [Chunk.open(path, size) for path in chunk_folders(self.folder)]
 
     def _sweep(self) -> None:
+        sweep_beside(self.folder.parent)
         sweep_world(self.folder)
         Plan.sweep(self.folder)
 

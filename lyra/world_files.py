@@ -87,6 +87,19 @@ def sweep_world(folder: Path) -> None:
             sweep(place, unmarked=lambda path: True)
 
 
+def has_leftovers(folder: Path) -> bool:
+    """Whether anything lies in the world `folder` that `sweep_world` or `Plan.sweep` may remove. It writes nothing."""
+    for place in (folder, folder / CHUNKS, folder / RESULTS):
+        with contextlib.suppress(OSError):
+            if place == folder or not is_link(place):
+                names = {path.name for path in place.iterdir()}
+                if any(name.startswith(TEMPORARY_PREFIX) for name in names):
+                    return True
+                if "pending.npz" in names and "pending.json" not in names:
+                    return True
+    return False
+
+
 def sweep_beside(folder: Path) -> None:
     """Removes what killed runs left of new worlds in `folder`, which holds other things of the user's as well."""
     sweep(folder, unmarked=_is_half_world)
@@ -111,23 +124,23 @@ def _real_folders(folder: Path) -> Iterator[Path]:
 class Listing:
     """`files`: relative POSIX path and size of every finished file, sorted, without names that are no Unicode.
 
-    `folders`: each folder that was looked into with its time of change in nanoseconds.
+    `folders`: each folder that was looked into.
     """
 
     files: list[tuple[str, int]]
-    folders: list[tuple[str, int]]
+    folders: list[str]
 
 
 def list_files(folder: Path) -> Listing:
     """What lies in the world `folder`; links and what is being written are left out."""
     files: list[tuple[str, int]] = []
-    folders: list[tuple[str, int]] = []
+    folders: list[str] = []
     places = [(str(folder), "")]
     while places:
         place, prefix = places.pop()
         # A job may replace or remove files while they are listed.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
-            folders.append((place, Path(place).stat().st_mtime_ns))
+            folders.append(place)
             for entry in entries:
                 if entry.name.startswith(TEMPORARY_PREFIX) or entry.name == LOCK_FILE:
                     continue

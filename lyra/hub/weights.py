@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import platformdirs
-
+from lyra.common.folders import cache_folder, expanded
 from lyra.common.json_file import read_object
 from lyra.common.quoting import place, value
 from lyra.errors import EngineNotReadyError, InvalidInputError
@@ -33,8 +32,7 @@ class Weights:
 
     def __init__(self, root: str | Path | None = None):
         chosen = root or os.environ.get(ENVIRONMENT_VARIABLE)
-        default = Path(platformdirs.user_cache_dir("lyra-worlds", appauthor=False)) / "weights"
-        object.__setattr__(self, "root", Path(chosen).expanduser() if chosen else default)
+        object.__setattr__(self, "root", expanded(chosen) if chosen else cache_folder() / "weights")
 
     def repository(self, repository_id: str) -> Path:
         """Folder of a repository's files."""
