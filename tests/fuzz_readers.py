@@ -145,6 +145,19 @@ def float_tiff(folder: Path) -> Path:
     return path
 
 
+def float_exr(folder: Path) -> Path:
+    import OpenImageIO as oiio
+
+    path = folder / "in.exr"
+    spec = oiio.ImageSpec(SIDE, SIDE, 3, "half")
+    spec.attribute("compression", "zip")
+    output = oiio.ImageOutput.create(str(path))
+    output.open(str(path), spec)
+    output.write_image(np.linspace(0.1, 3, SIDE * SIDE * 3, dtype=np.float32).reshape(SIDE, SIDE, 3))
+    output.close()
+    return path
+
+
 def planar_tiff(folder: Path) -> Path:
     path = folder / "in.tiff"
     values = np.arange(3 * SIDE * SIDE, dtype=np.uint16).reshape(3, SIDE, SIDE)
@@ -184,7 +197,7 @@ def pictures() -> list[Reader]:
         ("picture.tga", saved(".tga", "RGBA")),
         ("picture.ppm", saved(".ppm")),
         ("picture.hdr", radiance),
-        ("picture.exr", copied("blender45_rgb_zip.exr")),
+        ("picture.exr", float_exr),
     ]
     rows += [("picture.avif", saved(".avif"))] if features.check("avif") else []
     return [Reader(name, make, load_image) for name, make in rows]
