@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from lyra import exr
 from lyra.chunks import read_arrays
 from lyra.depth.file import read_depth
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.images import load_image
+from lyra.media import exr
+from lyra.media.oiio import MAX_PIECE_BYTES
 
 
 def float_tiff(pixels: np.ndarray, **options) -> bytes:
@@ -75,7 +76,7 @@ def test_the_lines_of_an_exr_file_that_are_unpacked_at_once_have_a_limit():
         return name + b"\0" + kind + b"\0" + struct.pack("<i", len(value)) + value
 
     width, lines, channels = 8000, 16, 1000
-    assert 4 * width * lines * channels > exr.MAX_CHUNK_BYTES
+    assert 4 * width * lines * channels > MAX_PIECE_BYTES
     names = sorted([b"R", b"G", b"B", *(b"c%03d" % i for i in range(channels - 3))])
     table = b"".join(name + b"\0" + struct.pack("<iIii", 2, 0, 1, 1) for name in names) + b"\0"
     header = (
