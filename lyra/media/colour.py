@@ -68,6 +68,16 @@ def srgb_encoded(linear: np.ndarray) -> np.ndarray:
     )
 
 
+# sRGB of 8 bits for linear values in equal steps from 0 to 1: a step is a 500th of the darkest pair's difference.
+_STEPS = 1 << 18
+_ENCODED = np.rint(srgb_encoded(np.linspace(0, 1, _STEPS + 1)) * 255).astype(np.uint8)
+
+
+def srgb_bytes(linear: np.ndarray) -> np.ndarray:
+    """sRGB uint8 of linear values in [0, 1]."""
+    return _ENCODED[np.rint(linear * np.float32(_STEPS)).astype(np.int32)]
+
+
 def linear(values: np.ndarray) -> np.ndarray:
     return values
 

@@ -13,7 +13,15 @@ from PIL import Image, ImageCms
 
 from lyra.errors import InvalidInputError
 from lyra.media.alpha import filled
-from lyra.media.colour import Encoding, profile_transform, srgb_decoded, srgb_encoded, to_bt709
+from lyra.media.colour import (
+    BT709,
+    Encoding,
+    profile_transform,
+    same_primaries,
+    srgb_bytes,
+    srgb_decoded,
+    to_bt709,
+)
 from lyra.media.header import SQUARE, Picture
 from lyra.media.tone import ToneCurve
 
@@ -117,6 +125,7 @@ def _by_profile(
 
 def _light(encoding: Encoding) -> Convert:
     """What makes linear Rec. 709 light (n, W, 3) float32 of a strip's colours."""
+    plain = same_primaries(encoding.primaries, BT709)
     matrix = to_bt709(encoding.primaries).astype(np.float32).T
     tables: dict[np.dtype, np.ndarray] = {}
 
@@ -132,6 +141,8 @@ def _light(encoding: Encoding) -> Convert:
             linear = tables[colour.dtype][colour]
         if linear.shape[-1] == 1:
             return np.repeat(linear, 3, -1)
+        if plain:
+            return linear
         with np.errstate(invalid="ignore", over="ignore"):
             return linear @ matrix
 
@@ -139,7 +150,7 @@ def _light(encoding: Encoding) -> Convert:
 
 
 def _encoded(light: np.ndarray) -> np.ndarray:
-    return np.rint(srgb_encoded(np.clip(light, 0, 1)) * 255).astype(np.uint8)
+    return srgb_bytes(np.clip(np.nan_to_num(light), 0, 1))
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:

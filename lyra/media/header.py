@@ -19,6 +19,8 @@ MAX_PIXELS = 100_000_000
 STRIP_PIXELS = 2_000_000
 # Pixels whose sides differ by less than this share are square.
 SQUARE = 0.01
+# How decoders say that a file is beyond them.
+_NOT_READ = ("not supported", "unsupported", "not configured", "not implemented")
 NO_EXIF = "Its EXIF could not be read; it is taken as upright."
 # What decoders written in Python raise on damaged files, besides their own errors.
 DAMAGE = (
@@ -95,6 +97,9 @@ def short(text: object, limit: int = 100) -> str:
 
 def damaged(error: object) -> InvalidInputError:
     """The refusal of a file whose decoder stopped with `error`."""
-    return InvalidInputError(
-        f"It is damaged or cut short ({short(error) or 'it ends early'}); save or copy it again."
-    )
+    said = short(error) or "it ends early"
+    if any(word in said.lower() for word in _NOT_READ):
+        return InvalidInputError(
+            f"It is of a kind that is not read ({said}); save it as PNG, or as EXR with ZIP."
+        )
+    return InvalidInputError(f"It is damaged or cut short ({said}); save or copy it again.")

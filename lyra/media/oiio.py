@@ -39,14 +39,14 @@ def can_read(form: str) -> bool:
 
 
 @contextlib.contextmanager
-def opened(source: Path | bytes, form: str) -> Iterator[OpenImageIO.ImageInput]:
-    """An open picture of one of OpenImageIO's forms; alpha is left as it is stored.
+def opened(source: Path | bytes, form: str, raw: bool = False) -> Iterator[OpenImageIO.ImageInput]:
+    """An open picture of one of OpenImageIO's forms; alpha is left as it is stored, with `raw` inks too.
 
     Raises InvalidInputError for a file whose header cannot be read.
     """
     config = OpenImageIO.ImageSpec()
     config.attribute("oiio:UnassociatedAlpha", 1)
-    config.attribute("oiio:RawColor", 1)
+    config.attribute("oiio:RawColor", int(raw))
     with _named_by_form(source, form) as path:
         try:
             file = OpenImageIO.ImageInput.open(str(path), config)
@@ -113,10 +113,16 @@ def require_small_pieces(spec: OpenImageIO.ImageSpec, what: str, lines: int = 1)
         )
 
 
-def strips(source: Path | bytes, form: str, channels: int, kind: str) -> Iterator[np.ndarray]:
+def strips(
+    source: Path | bytes, form: str, channels: int, kind: str, raw: bool = False
+) -> Iterator[np.ndarray]:
     """All lines of a file's first picture with its first `channels`, some at a time."""
-    with opened(source, form) as file:
+    with opened(source, form, raw) as file:
         spec = file.spec_dimensions(0, 0)
+        if spec.nchannels < channels:
+            raise damaged(f"it has {spec.nchannels} of {channels} channels")
+        if spec.tile_width:
+            require_small_pieces(spec, "the file")
         lines = strip_lines(spec.width, spec.tile_height or 1)
         for first in range(0, spec.height, lines):
             yield read_lines(file, 0, first, min(first + lines, spec.height), (0, channels), kind)

@@ -27,8 +27,8 @@ _TRUSTED = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TGA", "PPM", "JPEG2000", "AVIF
 Image.init()
 FORMATS = tuple(name for name in _TRUSTED if name in Image.OPEN)
 READABLE = "PNG, JPEG, WebP, AVIF, TIFF, PSD, TGA, BMP, EXR or HDR"
-# OpenJPEG takes four bytes a channel and pixel, twice.
-_MOST_PIXELS = {"JPEG2000": 50_000_000}
+# OpenJPEG takes up to 25 bytes a pixel.
+_MOST_PIXELS = {"JPEG2000": 75_000_000}
 _MODELS = {
     "1": ("grey", "L"), "L": ("grey", "L"), "I;16": ("grey", "I;16"), "I;16B": ("grey", "I;16"), "I": ("grey", "I"),
     "CMYK": ("cmyk", "CMYK"), "P": ("rgb", "RGB"), "RGB": ("rgb", "RGB"), "RGBX": ("rgb", "RGB"),

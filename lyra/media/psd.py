@@ -139,7 +139,7 @@ def _strips(data: bytes, header: _Header, model: str, alpha: bool) -> Iterator[n
     stored = 1 if header.mode == _INDEXED else colours
     mode = _GREY if header.mode == _DUOTONE else header.mode
     plain = _document(data, header, mode, 0, stored)
-    strips = files.strips(plain, "psd", colours, _KINDS[header.bits])
+    strips = files.strips(plain, "psd", colours, _KINDS[header.bits], raw=model == "cmyk")
     masks = (
         files.strips(_document(data, header, _GREY, stored, 1), "psd", 1, _KINDS[header.bits])
         if alpha

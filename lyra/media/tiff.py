@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from lyra.media import oiio as files
 from lyra.media.colour import LINEAR, SRGB, Encoding
 from lyra.media.header import DAMAGE, Picture, damaged, short
 
+# What it says of damaged files comes up again as errors.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 _MODELS = {0: "grey", 1: "grey", 2: "rgb", 3: "rgb", 5: "cmyk", 6: "rgb"}
@@ -105,7 +108,7 @@ def _read_page(page: tifffile.TiffPage, order: str) -> _Header:
     if page.imagedepth > 1:
         raise InvalidInputError(f"It holds {page.imagedepth} slices of a volume; save one of them.")
     photometric = tags.get(_PHOTOMETRIC)
-    if photometric is None:
+    if photometric is None or photometric.dtype != tifffile.DATATYPE.SHORT:
         raise damaged("it does not say how its numbers stand for colours")
     bits = page.bitspersample
     kinds = page.sampleformat
@@ -167,12 +170,12 @@ def _strips(
     if inverted:
         # OpenImageIO inverts 8 bits and leaves 16 as they are.
         source = _as_black_is_zero(source, header)
-    channels = colours + alpha
+    wanted = (source, "tiff", colours + alpha, kind, header.photometric == _SEPARATED)
     most = 0
     if kind == "uint":
         # 32 bits that hold no more than 16 are of 16.
-        most = max(int(strip.max()) for strip in files.strips(source, "tiff", channels, kind))
-    for strip in files.strips(source, "tiff", channels, kind):
+        most = max(int(strip.max()) for strip in files.strips(*wanted))
+    for strip in files.strips(*wanted):
         if kind == "uint" and most < 1 << 16:
             strip = strip.astype(np.uint16)
         if inverted:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lyra.media.colour import LUMINANCE, srgb_encoded
+from lyra.media.colour import LUMINANCE, srgb_bytes
 
 MIDDLE_GREY = 0.18
 MOST_EXPOSURE = 4.0
@@ -64,7 +64,7 @@ class ToneCurve:
             ratio = np.float32(self.exposure) * (1 + exposed / np.float32(self.limit**2)) / (1 + exposed)
             colour *= ratio[..., None]
         np.minimum(colour, 1, out=colour)
-        return np.rint(srgb_encoded(colour) * 255).astype(np.uint8)
+        return srgb_bytes(colour)
 
 
 def _finite(colour: np.ndarray) -> np.ndarray:
