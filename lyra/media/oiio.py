@@ -101,11 +101,13 @@ def read_lines(
 
 def require_small_pieces(spec: OpenImageIO.ImageSpec, what: str, lines: int = 1) -> None:
     """Raises InvalidInputError where one row of tiles, or `lines` packed together, take too much memory unpacked."""
-    lines = spec.tile_height or lines
+    width = spec.width
+    if spec.tile_width:
+        lines, width = spec.tile_height, -(-width // spec.tile_width) * spec.tile_width
     sizes = [OpenImageIO.TypeDesc(kind).size() for kind in spec.channelformats] or [
         spec.format.size()
     ] * spec.nchannels
-    size = lines * spec.width * sum(sizes)
+    size = lines * width * sum(sizes)
     if size > MAX_PIECE_BYTES:
         raise InvalidInputError(
             f"{lines} lines of {what} hold {size / 1e6:.0f} MB; at most {MAX_PIECE_BYTES // 10**6} are read. "
