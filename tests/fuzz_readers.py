@@ -146,12 +146,12 @@ def float_tiff(folder: Path) -> Path:
 
 
 def float_exr(folder: Path) -> Path:
-    import OpenImageIO as oiio
+    import OpenImageIO
 
     path = folder / "in.exr"
-    spec = oiio.ImageSpec(SIDE, SIDE, 3, "half")
+    spec = OpenImageIO.ImageSpec(SIDE, SIDE, 3, "half")
     spec.attribute("compression", "zip")
-    output = oiio.ImageOutput.create(str(path))
+    output = OpenImageIO.ImageOutput.create(str(path))
     output.open(str(path), spec)
     output.write_image(np.linspace(0.1, 3, SIDE * SIDE * 3, dtype=np.float32).reshape(SIDE, SIDE, 3))
     output.close()
@@ -494,10 +494,7 @@ def networks() -> list[Reader]:
 
 GROUPS: dict[str, Callable[[], list[Reader]]] = {
     "pictures": pictures,
-    "depth": depths,
-    "world": worlds,
-    "results": results,
-    "weights": weights,
+    "files": lambda: [*depths(), *worlds(), *results(), *weights()],
     "networks": networks,
 }
 

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 SOAK = bool(os.environ.get("LYRA_SOAK"))
-# Mutations of each reader; readers of videos take longer for each.
+# Mutations of each reader.
 COUNT = 20_000 if SOAK else 500
-GROUPS = ["pictures", "depth", "world", "results", "weights", "networks"]
+GROUPS = ["pictures", "files", "networks"]
 SHOWN = 12
 
 
