@@ -27,8 +27,11 @@ OnBytes = Callable[[int], None]
 class Source(Protocol):
     """Lists repositories and hands out their files."""
 
-    def listing(self, repository_id: str) -> Manifest:
-        """All files of a repository at its newest revision. Raises EngineNotReadyError when it cannot be had."""
+    def listing(self, repository_id: str, revision: str | None = None) -> Manifest:
+        """All files of a repository at a revision, by default its newest; a mirror has one only.
+
+        Raises EngineNotReadyError when it cannot be had.
+        """
         ...
 
     def fetch(
@@ -58,7 +61,7 @@ class MirrorSource:
             )
         self.folder = folder
 
-    def listing(self, repository_id: str) -> Manifest:
+    def listing(self, repository_id: str, revision: str | None = None) -> Manifest:
         folder = self._repository(repository_id)
         if not folder.is_dir():
             raise EngineNotReadyError(
@@ -136,11 +139,13 @@ class HubSource:
             )
         self.endpoint = endpoint
 
-    def listing(self, repository_id: str) -> Manifest:
+    def listing(self, repository_id: str, revision: str | None = None) -> Manifest:
         from huggingface_hub import HfApi
 
         with _hub_errors_explained(repository_id):
-            info = HfApi(endpoint=self.endpoint).model_info(repository_id, files_metadata=True)
+            info = HfApi(endpoint=self.endpoint).model_info(
+                repository_id, revision=revision, files_metadata=True
+            )
         entries = []
         for sibling in info.siblings or ():
             require_inside(sibling.rfilename)
@@ -214,7 +219,13 @@ class _NoBar:
 @contextmanager
 def _hub_errors_explained(repository_id: str) -> Iterator[None]:
     """Turns what the hub and the network refuse into an EngineNotReadyError with the next step."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         yield
@@ -227,6 +238,11 @@ def _hub_errors_explained(repository_id: str) -> Iterator[None]:
         raise EngineNotReadyError(
             f"The hub does not show {repository_id} to this user. If it is private or gated, put a token of an account "
             "with access into HF_TOKEN (or run: hf auth login) and download again."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise EngineNotReadyError(
+            f"The hub no longer has the revision of {repository_id} that is pinned. Download again with --newest to "
+            "take what is there now; worlds made before may not continue exactly."
         ) from error
     except HfHubHTTPError as error:
         raise EngineNotReadyError(
