@@ -1,4 +1,4 @@
-"""Depth from a file that the user gives: .npz, .exr or 16-bit .png."""
+"""Depth from a file that the user gives: .npz, .npy, .exr, .pfm or 16-bit .png."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ NOTABLE_SKY = 0.005
 class DepthFile:
     """z-depth in metres from a file, cropped as the picture was.
 
-    .npz: `depth` (H, W), optionally `intrinsics` (3, 3) in its pixels; inf is sky, 0 unknown. .exr: a depth channel
-    as Blender writes it, 1e10 is sky. .png: 16 bits, `unit` metres per step (0.001 by default: millimetres), 0 and
-    what is transparent are unknown, 65535 is sky. Unknown pixels are filled from their neighbours; those at the upper
-    edge are sky.
+    .npz: `depth` (H, W), optionally `intrinsics` (3, 3) in its pixels; .npy and .pfm: depth alone; inf is sky, 0
+    unknown. .exr: a depth channel as Blender writes it, 1e10 is sky. .png: 16 bits, `unit` metres per step (0.001 by
+    default: millimetres), 0 and what is transparent are unknown, 65535 is sky. Unknown pixels are filled from their
+    neighbours; those at the upper edge are sky.
 
     With `blend` the file is a blockout: NaN is unknown too, as is what a rendered EXR shows nothing at, and `known`
     leaves all of it open.
@@ -153,12 +153,15 @@ def fitted_depth(
     )
     y0, x0 = np.minimum(ys.astype(int), depth.shape[0] - 2), np.minimum(xs.astype(int), depth.shape[1] - 2)
     wy, wx = (ys - y0)[:, None], (xs - x0)[None]
-    inverse = 1 / depth.astype(np.float64)
-    corners = [inverse[np.ix_(y0 + dy, x0 + dx)] for dy in (0, 1) for dx in (0, 1)]
+
+    def inverse(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return 1 / depth[np.ix_(rows, columns)].astype(np.float64)
+
+    corners = [inverse(y0 + dy, x0 + dx) for dy in (0, 1) for dx in (0, 1)]
     weights = [(1 - wy) * (1 - wx), (1 - wy) * wx, wy * (1 - wx), wy * wx]
     smooth = sum(w * c for w, c in zip(weights, corners, strict=True))
     low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
-    nearest = inverse[np.ix_(np.rint(ys).astype(int), np.rint(xs).astype(int))]
+    nearest = inverse(np.rint(ys).astype(int), np.rint(xs).astype(int))
     chosen = np.where(high <= low * SAME_SURFACE, smooth, nearest)
     with np.errstate(divide="ignore"):
         return (1 / chosen).astype(np.float32)
