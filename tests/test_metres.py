@@ -203,10 +203,10 @@ def test_what_is_replaced_meanwhile_is_packed_as_it_was(world, tmp_path, monkeyp
     world.rescale(1.0)
     copy = results.copy_open_in_metres
 
-    def replacing(*arguments):
+    def replacing(*arguments, **options):
         with whole_file(world.results / "mesh.ply") as path:
             path.write_bytes(b"newer")
-        copy(*arguments)
+        copy(*arguments, **options)
 
     monkeypatch.setattr(results, "copy_open_in_metres", replacing)
     exported(world, tmp_path)
