@@ -4,6 +4,28 @@ from __future__ import annotations
 
 from lyra.errors import DiskFullError, EngineNotReadyError, InUseError, InvalidInputError, LyraError
 
+MESSAGE_LENGTH = 300
+ANSWER_BYTES = 900
+
+
+def one_line(text: object, limit: int = MESSAGE_LENGTH) -> str:
+    """`text` on one line of at most `limit` characters, cut in the middle, with what cannot be printed escaped."""
+    whole = str(text)
+    # Of what is much too long only the ends are looked at.
+    if len(whole) > 4 * limit:
+        whole = f"{whole[: 2 * limit]}{whole[-limit:]}"
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(whole.split()))
+    if len(line) <= limit:
+        return line
+    tail = (limit - 3) // 3
+    return f"{line[: limit - 3 - tail]}...{line[len(line) - tail :]}"
+
+
+def detail(text: object) -> str:
+    """What stands in an answer of a refusal: one line that a client can show, and no kilobytes of its own input."""
+    line = one_line(text)
+    return line if len(line.encode()) <= ANSWER_BYTES else one_line(line, ANSWER_BYTES // 4)
+
 
 class NotFoundError(LyraError):
     """There is no such world, job or file."""
@@ -15,6 +37,10 @@ class ConflictError(LyraError):
 
 class TooLargeError(LyraError):
     """More bytes than the service accepts."""
+
+
+class MediaTypeError(LyraError):
+    """A body of another type than the call takes."""
 
 
 class RangeError(LyraError):
@@ -48,6 +74,7 @@ _STATUS = {
     InUseError: 409,
     ConflictError: 409,
     TooLargeError: 413,
+    MediaTypeError: 415,
     RangeError: 416,
     ChallengeError: 422,
     QueueFullError: 429,
