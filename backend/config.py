@@ -6,9 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import platformdirs
+from lyra.common.folders import cache_folder, data_folder
 
-APP_NAME = "lyra-worlds"
 HOST = "127.0.0.1"
 WORLDS_PATH, EXTEND_SUFFIX, MEASURE_PATH = "/v1/worlds", "/chunks", "/v1/pictures/measure"
 PRIVATE_FOLDER = ".backend"  # inside the worlds folder: the job database and what jobs were given
@@ -61,12 +60,9 @@ class Config:
         return self.private_folder / "uploads"
 
 
-def cache_folder() -> Path:
-    return Path(platformdirs.user_cache_dir(APP_NAME, appauthor=False))
-
-
 def default_worlds() -> Path:
-    return Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)) / "worlds"
+    """Raises InvalidInputError where the user has no folder for them."""
+    return data_folder("--worlds FOLDER") / "worlds"
 
 
 def default_state_file() -> Path:

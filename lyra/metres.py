@@ -32,30 +32,40 @@ def copy_in_metres(path: Path, sink: BinaryIO, scale: float) -> None:
     every byte as it is. Raises InvalidInputError for a file that is none of ours.
     """
     with path.open("rb") as source:
-        if scale != 1 and path.suffix == ".ply":
-            _scale_ply(path, source, sink, scale)
-        elif scale != 1 and path.suffix == ".glb":
-            _scale_glb(path, source, sink, scale)
-        shutil.copyfileobj(source, sink, COPIED)
+        copy_open_in_metres(source, path, sink, scale)
+
+
+def copy_open_in_metres(source: BinaryIO, path: Path, sink: BinaryIO, scale: float) -> None:
+    """As `copy_in_metres`, of an open file; `path` is what it is called."""
+    if scale != 1 and path.suffix == ".ply":
+        _scale_ply(path, source, sink, scale)
+    elif scale != 1 and path.suffix == ".glb":
+        _scale_glb(path, source, sink, scale)
+    shutil.copyfileobj(source, sink, COPIED)
 
 
 def _scale_ply(path: Path, source: BinaryIO, sink: BinaryIO, scale: float) -> None:
     """Header and vertices of splats or mesh; `source` then stands behind them."""
     try:
         # Triangles of known length are mapped, not read.
-        ply = PlyData.read(path, mmap="r", known_list_len={"face": {"vertex_indices": 3}})
+        ply = PlyData.read(source, mmap="r", known_list_len={"face": {"vertex_indices": 3}})
         vertices = ply["vertex"].data
         start = vertices.offset
         found = vertices.dtype.names
-    except (PlyParseError, KeyError, ValueError, AttributeError) as error:
+        scaled = _AXES + (_LOG_SCALES if _LOG_SCALES[0] in found else ())
+        lacking = [name for name in scaled if name not in found]
+        if lacking:
+            raise ValueError(f"its vertices have no {', '.join(lacking)}")
+    except (PlyParseError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise _damaged(path, error) from error
+    source.seek(0)
     _copy(source, sink, start)
     for first in range(0, len(vertices), BLOCK):
         block = np.array(vertices[first : first + BLOCK])
-        for name in _AXES:
-            block[name] *= np.float32(scale)
-        if _LOG_SCALES[0] in found:
-            for name in _LOG_SCALES:
+        for name in scaled:
+            if name in _AXES:
+                block[name] *= np.float32(scale)
+            else:
                 block[name] += np.float32(np.log(scale))
         sink.write(block.tobytes())
     source.seek(start + vertices.nbytes)
@@ -72,14 +82,14 @@ def _scale_glb(path: Path, source: BinaryIO, sink: BinaryIO, scale: float) -> No
         # Of the same float32 numbers as the positions, which they must bound exactly.
         for bound in ("min", "max"):
             accessor[bound] = (np.array(accessor[bound], np.float32) * np.float32(scale)).tolist()
-    except (struct.error, ValueError, LookupError, TypeError) as error:
+        rows = int(accessor["count"])
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
     text = json.dumps(tree, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     sink.write(_GLB_START.pack(magic, version, length - json_length + len(text), len(text), kind) + text)
     chunk_header = 8
     _copy(source, sink, chunk_header + before)
-    rows = accessor["count"]
     for first in range(0, rows, BLOCK):
         block = np.frombuffer(source.read(12 * min(BLOCK, rows - first)), "<f4")
         sink.write((block * np.float32(scale)).tobytes())
