@@ -88,10 +88,18 @@ def _place(item: str) -> str:
     return WALKTHROUGH if item == WALKTHROUGH else f"{RESULTS}/{item}"
 
 
-def export_world(world: World, items: Sequence[str], target: str | Path, progress: Progress = SILENT) -> Path:
+def export_world(
+    world: World,
+    items: Sequence[str],
+    target: str | Path,
+    progress: Progress = SILENT,
+    *,
+    f_rest: bool = False,
+) -> Path:
     """Packs `items` (of EXPORT_ITEMS) of a world into the zip file `target`, which is whole or not there.
 
-    Splats, meshes and cameras are in metres there: the world's scale is applied. What may be done with them stands in
+    Splats, meshes and cameras are in metres there: the world's scale is applied. With `f_rest` splats have all 62
+    properties of the 3DGS layout. What may be done with them stands in
     LICENSE_FILE beside them. Raises InvalidInputError for what is not there, or lies elsewhere behind a link.
     """
     unknown = [item for item in items if item not in EXPORT_ITEMS]
@@ -126,6 +134,6 @@ def export_world(world: World, items: Sequence[str], target: str | Path, progres
                         world.trajectory().scaled(world.settings.scale).save(sink)
                     else:
                         path = world.folder / _place(item)
-                        copy_open_in_metres(sources[item][0], path, sink, world.settings.scale)
+                        copy_open_in_metres(sources[item][0], path, sink, world.settings.scale, f_rest=f_rest)
     progress.update("done", 1.0)
     return target
