@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from backend import API_VERSION, SERVICE, schemas
 from backend.docs_page import render_docs
-from backend.errors import ChallengeError, ConflictError, RangeError, detail, one_line, status_of
+from backend.errors import ChallengeError, ConflictError, RangeError, detail, status_of
 from backend.hello import CHALLENGE, proof
 from backend.json_body import JsonRoute
 from backend.routes_engines import engine_routes
@@ -22,6 +22,7 @@ from backend.routes_pictures import picture_routes
 from backend.routes_worlds import world_routes
 from backend.service import Backend
 from backend.validation import SHOWN_CHARACTERS, validation_message
+from lyra.common.quoting import one_line
 from lyra.errors import LyraError
 from lyra.files import refusal
 from lyra.version import VERSION

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
+from lyra.common.quoting import one_line
 from lyra.errors import DiskFullError, EngineNotReadyError, InUseError, InvalidInputError, LyraError
 
-MESSAGE_LENGTH = 300
 ANSWER_BYTES = 900
-
-
-def one_line(text: object, limit: int = MESSAGE_LENGTH) -> str:
-    """`text` on one line of at most `limit` characters, cut in the middle, with what cannot be printed escaped."""
-    whole = str(text)
-    # Of what is much too long only the ends are looked at.
-    if len(whole) > 4 * limit:
-        whole = f"{whole[: 2 * limit]}{whole[-limit:]}"
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(whole.split()))
-    if len(line) <= limit:
-        return line
-    tail = (limit - 3) // 3
-    return f"{line[: limit - 3 - tail]}...{line[len(line) - tail :]}"
 
 
 def detail(text: object) -> str:

@@ -10,10 +10,10 @@ import sys
 import threading
 from pathlib import Path
 
-from backend.errors import one_line
 from backend.schemas import WorldSettings
 from backend.worker_process import APART, how_it_ended, worker_environment
 from lyra import errors
+from lyra.common.quoting import one_line
 from lyra.errors import InvalidInputError
 
 log = logging.getLogger("backend.inspector")

@@ -185,9 +185,13 @@ def world_routes(backend: Backend) -> APIRouter:
     @router.get("/{world_id}/files/{path:path}", response_class=FileResponse)
     async def download(world_id: str, path: str, range: Annotated[str, Header()] = "") -> Response:
         """A file of the world; byte ranges are understood."""
-        await opened(world_id)
-        await run_in_threadpool(catalog.file, world_id, path)
-        return await run_in_threadpool(file_response, catalog.path(world_id), path, range)
+        try:
+            file, size = await run_in_threadpool(catalog.open_file, world_id, path)
+        except NotFoundError:
+            # A world that is being made says so.
+            await opened(world_id)
+            raise
+        return file_response(file, size, path, range)
 
     return router
 

@@ -14,8 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 
-from backend.errors import NotFoundError, RangeError
-from lyra.errors import InvalidInputError
+from backend.errors import RangeError
 from lyra.files import open_inside
 
 PIECE = 256 * 1024
@@ -30,18 +29,11 @@ def read_small_file(root: Path, relative: str) -> bytes:
         return file.read(SMALL_FILE_BYTES)
 
 
-def file_response(root: Path, relative: str, wanted: str = "") -> StreamingResponse:
-    """A file of the folder `root`, or the byte range `wanted` of it, as the header says it.
+def file_response(file: BinaryIO, size: int, name: str, wanted: str = "") -> StreamingResponse:
+    """An open file called `name`, or the byte range `wanted` of it, as the header says it; it is closed at the end.
 
-    Several ranges, or one of an unknown form, are answered with the whole file. Raises NotFoundError for what is no
-    file there, links included, and RangeError.
+    Several ranges, or one of an unknown form, are answered with the whole file. Raises RangeError.
     """
-    try:
-        file, size = open_inside(root, relative)
-    except (OSError, InvalidInputError) as error:
-        raise NotFoundError(
-            f"{root.name} has no file {relative!r}; take one that the world lists."
-        ) from error
     try:
         first, last = _asked(wanted, size)
         facts = os.fstat(file.fileno())
@@ -61,7 +53,7 @@ def file_response(root: Path, relative: str, wanted: str = "") -> StreamingRespo
         _pieces(file, first, last - first + 1),
         206 if partial else 200,
         headers,
-        mimetypes.guess_type(relative)[0] or "application/octet-stream",
+        mimetypes.guess_type(name)[0] or "application/octet-stream",
         BackgroundTask(file.close),
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import reprlib
 
-from backend.errors import one_line
 from backend.schemas import ExtendSettings, Options
 from lyra.captions import check_captions as read_captions
+from lyra.common.quoting import one_line
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.world import World

@@ -366,7 +366,7 @@ def test_leftovers_that_cannot_be_removed_keep_no_service_from_starting(tmp_path
     def refused(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-    monkeypatch.setattr("backend.worlds.remove_partials", refused)
+    monkeypatch.setattr("backend.worlds.sweep_world", refused)
     catalog = WorldCatalog(dataclasses.replace(config, worlds=tmp_path))
     backend = Backend(config, book, catalog, None, None)
     backend._take_up()
