@@ -119,9 +119,9 @@ def _depth(body: bytes) -> int:
 
 def _object(pairs: list[tuple[str, object]]) -> dict:
     """An object of JSON whose keys stand once each."""
-    found = dict(pairs)
     if len(pairs) > MAX_KEYS:
         raise InvalidInputError(f"An object has {len(pairs)} keys; at most {MAX_KEYS} are read.")
+    found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
+from pydantic import TypeAdapter
 from starlette.datastructures import UploadFile
 
 from backend import schemas
@@ -108,11 +109,13 @@ def world_routes(backend: Backend) -> APIRouter:
         return {"world": seeding_resource(job, catalog.path(job.world_id)), "job": job.resource()}
 
     @router.get("", response_model=list[schemas.World])
-    async def list_worlds() -> list[dict]:
+    async def list_worlds() -> Response:
+        """All worlds; one that cannot be opened is `damaged` and says why."""
         worlds = await run_in_threadpool(catalog.resources)
         ready = {world["id"] for world in worlds}
         seeds = [job for job in book.active() if job.kind == "seed" and job.world_id not in ready]
-        return worlds + [seeding_resource(job, catalog.path(job.world_id)) for job in seeds]
+        made = [seeding_resource(job, catalog.path(job.world_id)) for job in seeds]
+        return await run_in_threadpool(_as_json, worlds + made)
 
     @router.get("/{world_id}", response_model=schemas.World)
     async def get_world(world_id: str) -> dict:
@@ -194,6 +197,13 @@ def world_routes(backend: Backend) -> APIRouter:
         return file_response(file, size, path, range)
 
     return router
+
+
+_WORLDS = TypeAdapter(list[schemas.World])
+
+
+def _as_json(worlds: list[dict]) -> Response:
+    return Response(_WORLDS.dump_json(_WORLDS.validate_python(worlds)), media_type="application/json")
 
 
 def _settings(given: UploadFile | str | None) -> schemas.WorldSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import secrets
@@ -151,6 +152,8 @@ async def _serve(config: Config, store: JobStore, listener: socket.socket) -> No
     from backend.app import create_app
     from backend.security import Guard
 
+    # What is there now stays: collections while a long path is read need not look at all modules again and again.
+    gc.freeze()
     book, catalog = JobBook(config, store), WorldCatalog(config)
     dispatchers = (Dispatcher(config, book, catalog, downloads) for downloads in (False, True))
     backend = Backend(config, book, catalog, *dispatchers)

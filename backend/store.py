@@ -8,7 +8,7 @@ import logging
 import re
 import sqlite3
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -86,9 +86,7 @@ class Job:
 
     def resource(self) -> dict:
         """The Job of docs/api.md."""
-        record = asdict(self)
-        for private in ("request", "work", "turn", "runs", "first_chunk", "superseded"):
-            del record[private]
+        record = {key: value for key, value in vars(self).items() if key not in _PRIVATE}
         for moment in ("created", "started", "finished"):
             record[moment] = _iso(record[moment])
         return record
@@ -97,6 +95,9 @@ class Job:
         """What of it changes while it runs."""
         keys = ("sequence", "state", "stage", "progress", "eta_seconds", "message")
         return {key: getattr(self, key) for key in keys}
+
+
+_PRIVATE = ("request", "work", "turn", "runs", "first_chunk", "superseded")
 
 
 def _iso(seconds: float | None) -> str | None:
@@ -182,7 +183,7 @@ class JobStore:
         self._change(
             "INSERT INTO jobs VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record",
-            (job.id, job.world_id, job.state, job.created, json.dumps(asdict(job))),
+            (job.id, job.world_id, job.state, job.created, json.dumps(vars(job))),
         )
 
     def delete(self, job: Job) -> None:

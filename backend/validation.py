@@ -12,6 +12,7 @@ from lyra.geometry.cameras import Trajectory
 from lyra.world import World
 
 SHOWN_CHARACTERS = 80
+MAX_CAPTIONS = 1_000_000  # characters: they stand in the job's record, which is saved at every step
 
 
 def checked_path(settings: ExtendSettings, world: World) -> Trajectory:
@@ -45,6 +46,11 @@ def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:
     if prompt:
         raise InvalidInputError(
             f"Both the prompt {prompt[:SHOWN_CHARACTERS]!r} and captions were given; send one of them."
+        )
+    length = sum(map(len, captions.values()))
+    if length > MAX_CAPTIONS:
+        raise InvalidInputError(
+            f"The captions have {length} characters together; at most {MAX_CAPTIONS} are read. Send shorter ones."
         )
     first = min(read_captions(captions, "captions"))
     if first >= frames:
