@@ -137,6 +137,7 @@ class World:
         self.chunks = [Chunk.open(path, size) for path in chunk_folders(self.folder)]
 
     def _sweep(self) -> None:
+        sweep_beside(self.folder.parent)
         sweep_world(self.folder)
         Plan.sweep(self.folder)
 
