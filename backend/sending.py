@@ -19,7 +19,7 @@ from lyra.files import open_inside
 
 PIECE = 256 * 1024
 SMALL_FILE_BYTES = 4_000_000
-_RANGE = re.compile(r"bytes=(\d{0,18})\d*-(\d{0,18})\d*")
+_RANGE = re.compile(r"bytes=(\d{0,18})\d*-(\d{0,18})\d*", re.ASCII)
 
 
 def read_small_file(root: Path, relative: str) -> bytes:
@@ -63,11 +63,12 @@ def _asked(wanted: str, size: int) -> tuple[int, int]:
     asked = _RANGE.fullmatch(wanted.replace(" ", ""))
     if asked is None or not (asked[1] or asked[2]):
         return 0, size - 1
-    if not asked[1]:
-        return max(size - int(asked[2]), 0), size - 1
-    first, last = int(asked[1]), min(int(asked[2] or size), size - 1)
-    if first >= size:
-        raise RangeError(wanted[:80], size)
+    if asked[1]:
+        first, last = int(asked[1]), min(int(asked[2] or size), size - 1)
+        if first >= size:
+            raise RangeError(wanted[:80], size)
+    else:
+        first, last = max(size - int(asked[2]), 0), size - 1
     return (first, last) if first <= last else (0, size - 1)
 
 
