@@ -40,7 +40,7 @@ def _require_multipart(content_type: str) -> None:
     kind, parameters = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         raise InvalidInputError(
-            f"The body is {content_type[:80] or 'of no type'!r}; send multipart/form-data with the file 'image'."
+            f"The body's type is {content_type[:80]!r}; send multipart/form-data with the file 'image'."
         )
     # Any of Python's codecs could be named, and some of them take minutes.
     charset = parameters.get(b"charset", b"utf-8").decode("latin-1")

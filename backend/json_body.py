@@ -62,7 +62,7 @@ async def _received(request: Request, model: type[B]) -> B:
     body = await request.body()
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if body and kind != "application/json":
-        raise MediaTypeError(f"The body is {kind[:80] or 'of no type'!r}; send it as application/json.")
+        raise MediaTypeError(f"The body's type is {kind[:80]!r}; send it as application/json.")
     return await run_in_threadpool(read_json, body, model)
 
 

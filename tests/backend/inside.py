@@ -47,11 +47,15 @@ async def client_of(backend: Backend):
         backend.book.close()
 
 
-def ask(folder: Path, *requests: tuple, **parts) -> list[httpx.Response]:
-    """The answers to requests (method, path, options of httpx) to a new backend, in their order."""
+def ask(backend: Backend | Path, *requests: tuple, **parts) -> list[httpx.Response]:
+    """The answers to requests (method, path, options of httpx), in their order.
+
+    `backend` is one of `backend_of`, or a folder for a new one with these `parts`; it is closed at the end.
+    """
+    asked = backend_of(backend, **parts) if isinstance(backend, Path) else backend
 
     async def story() -> list[httpx.Response]:
-        async with client_of(backend_of(folder, **parts)) as client:
+        async with client_of(asked) as client:
             return [
                 await client.request(method, path, **options)
                 for method, path, *rest in requests
