@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ def create_app(backend: Backend) -> FastAPI:
         redoc_url=None,
         responses={400: {"model": schemas.Error, "description": "What was sent cannot be used"}},
     )
+    app.state.reading = asyncio.Lock()  # of long bodies
     app.add_exception_handler(LyraError, _lyra_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -22,6 +22,7 @@ from lyra.geometry.cameras import MAX_FRAMES
 
 B = TypeVar("B", bound=Body)
 MAX_DEPTH = 32
+SMALL_BODY = 64 * 1024
 MAX_KEYS = MAX_FRAMES  # captions have one per frame at most
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 # Up to the end where it is not closed: the search for the next one would begin anew behind every quote.
@@ -63,7 +64,11 @@ async def _received(request: Request, model: type[B]) -> B:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if body and kind != "application/json":
         raise MediaTypeError(f"The body's type is {kind[:80]!r}; send it as application/json.")
-    return await run_in_threadpool(read_json, body, model)
+    if len(body) <= SMALL_BODY:
+        return await run_in_threadpool(read_json, body, model)
+    # Long ones one after the other: threads that read JSON keep each other, and the event loop, waiting.
+    async with request.app.state.reading:
+        return await run_in_threadpool(read_json, body, model)
 
 
 def read_json(given: bytes | str, model: type[B]) -> B:
