@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from lyra import video
+from lyra.common.arrays_file import ArrayLimit, read_last
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 
 WATCHABLE = "frames.mp4"
+# Of 100 megapixels in float64.
+LAST_DEPTH = ArrayLimit(800_000_000)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class Chunk:
     def load_depth(self) -> np.ndarray:
         """(80, H, W) float32 z-depth, inf where there is sky."""
         return read_arrays(self.folder / "depth.npz", "depth")["depth"].astype(np.float32)
+
+    def load_last_depth(self) -> np.ndarray:
+        """(H, W) float32 z-depth of its last frame, without the memory of all of them."""
+        path = self.folder / "depth.npz"
+        return read_last(path, "depth", LAST_DEPTH, advice="restore it from a copy").astype(np.float32)
 
     def load_state(self) -> dict[str, np.ndarray]:
         """What the engine left for `restore`; empty when it left nothing."""
