@@ -17,8 +17,6 @@ from lyra.errors import InvalidInputError, LyraError
 from lyra.files import disk_full_explained
 from lyra.geometry.cameras import Trajectory
 
-DEPTH_SUFFIXES = (".npz", ".exr", ".png")
-
 
 def store_upload(upload: UploadFile, folder: Path, limit: int) -> Path:
     """Copies an upload into `folder` under a harmless form of its own name."""
@@ -65,6 +63,7 @@ def check_world_inputs(
 def _check(image: Path, depth: Path | None, settings: WorldSettings, device: str | None) -> tuple[int, int]:
     # Imported here: the service's port answers before these are loaded.
     from lyra.depth import create_estimator
+    from lyra.depth.stored import SUFFIXES
     from lyra.images import fit, load_image
 
     require_engine(settings.engine, device)
@@ -73,8 +72,8 @@ def _check(image: Path, depth: Path | None, settings: WorldSettings, device: str
     height, width = fitted.image.shape[:2]
     if settings.intrinsics is not None:
         Trajectory.checked(np.eye(4)[None], [settings.intrinsics], *fitted.source_hw)
-    if depth is not None and depth.suffix.lower() not in DEPTH_SUFFIXES:
-        raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
+    if depth is not None and depth.suffix.lower() not in SUFFIXES:
+        raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(SUFFIXES)}.")
     estimator = create_estimator(
         settings.depth,
         depth,
