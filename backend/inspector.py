@@ -26,7 +26,6 @@ from lyra.geometry.cameras import Trajectory
 
 # A picture of 100 megapixels takes 2 GB at most, its depth a little more.
 MEMORY_BYTES = 4 << 30
-DEPTH_SUFFIXES = (".npz", ".exr", ".png")
 
 
 def answer(request: dict) -> dict:
@@ -58,14 +57,15 @@ def _measured(image: Path) -> tuple[int, int]:
 def _checked(image: Path, depth: Path | None, settings: WorldSettings) -> tuple[int, int]:
     """Reads image and depth just as the job will; returns the world's (height, width). Raises what the job would."""
     from lyra.depth import create_estimator
+    from lyra.depth.stored import SUFFIXES
     from lyra.images import fit, load_image
 
     size = None if settings.size is None else (settings.size[1], settings.size[0])
     fitted = fit(load_image(image), size=size)
     height, width = fitted.image.shape[:2]
     _check_lens(image, fitted.source_hw, settings)
-    if depth is not None and depth.suffix.lower() not in DEPTH_SUFFIXES:
-        raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
+    if depth is not None and depth.suffix.lower() not in SUFFIXES:
+        raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(SUFFIXES)}.")
     estimator = create_estimator(
         settings.depth,
         depth,

@@ -37,7 +37,11 @@ _UPLOAD_SCHEMA = {
                     "required": ["image"],
                     "properties": {
                         "image": {"type": "string", "format": "binary"},
-                        "depth": {"type": "string", "format": "binary", "description": ".npz, .exr or .png"},
+                        "depth": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": ".npz, .npy, .exr, .pfm or .png",
+                        },
                         "settings": {"type": "string", "description": "WorldSettings as JSON"},
                     },
                 }

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lyra import video
+from lyra.common.arrays_file import ArrayLimit, read_last
 from lyra.errors import InvalidInputError
 from lyra.files import inside, require_small_arrays
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
@@ -21,6 +22,8 @@ WATCHABLE = "frames.mp4"
 # Bytes of what an engine keeps beside a chunk: a share for each pixel of its frames, and something to begin with.
 STATE_PER_PIXEL, STATE_BYTES = 16, 64_000_000
 MAX_SIDE = 8192
+# Of 100 megapixels in float64.
+LAST_DEPTH = ArrayLimit(800_000_000)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Chunk:
         return self.folder / WATCHABLE
 
     def load_trajectory(self) -> Trajectory:
-        return Trajectory.load(inside(self.folder, "trajectory.npz"))
+        return Trajectory.load(inside(self.folder, "trajectory.npz"), fitted=True)
 
     def load_frames(self) -> np.ndarray:
         """(80, H, W, 3) uint8 sRGB."""
@@ -66,6 +69,11 @@ class Chunk:
         """(80, H, W) float32 z-depth, inf where there is sky."""
         shape = (CHUNK_FRAMES, *(self.size or (None, None)))
         return read_shaped(inside(self.folder, "depth.npz"), {"depth": shape})["depth"].astype(np.float32)
+
+    def load_last_depth(self) -> np.ndarray:
+        """(H, W) float32 z-depth of its last frame, without the memory of all of them."""
+        path = inside(self.folder, "depth.npz")
+        return read_last(path, "depth", LAST_DEPTH, advice="restore it from a copy").astype(np.float32)
 
     def load_state(self) -> dict[str, np.ndarray]:
         """What the engine left for `restore`; empty when it left nothing."""

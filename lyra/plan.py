@@ -54,7 +54,7 @@ class Plan:
         data = read_json(path)
         try:
             captions = {int(key): str(text) for key, text in data["captions"].items()}
-            trajectory = Trajectory.load(inside(folder, CAMERAS))
+            trajectory = Trajectory.load(inside(folder, CAMERAS), fitted=True)
             # Older plans have none.
             options = EngineOptions(**data.get("options", {})).checked()
             return cls(trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options)

@@ -38,7 +38,11 @@ def world(tmp_path, monkeypatch) -> World:
     monkeypatch.setattr(metres, "BLOCK", 7)
     monkeypatch.setattr(metres, "COPIED", 50)
     rng = np.random.default_rng(0)
-    view = SeedView(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32), np.diag([50.0, 50, 1]))
+    view = SeedView(
+        np.zeros((64, 64, 3), np.uint8),
+        np.ones((64, 64), np.float32),
+        np.array([[50.0, 0, 32], [0, 50, 32], [0, 0, 1]]),
+    )
     (tmp_path / "image.png").write_bytes(b"as it was given")
     settings = WorldSettings("world-1", "World", "preview", 64, 64, 0, "a file", "", "now")
     world = World.create(tmp_path / "world", settings, view, tmp_path / "image.png", seed_points(view))

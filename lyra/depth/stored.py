@@ -1,11 +1,12 @@
-"""What stands in a depth file, as it is written: .npz, .exr or .png. What it means is for file.py and relative.py."""
+"""What stands in a depth file, as it is written: .npz, .npy, .exr, .pfm or .png.
+
+What it means is for file.py and relative.py.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,18 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from lyra import exr
-from lyra.depth.checks import checked_intrinsics
+from lyra.common.arrays_file import ArrayLimit, read_array, read_arrays
+from lyra.common.quoting import one_line, place
+from lyra.depth.checks import file_lens
+from lyra.depth.pfm import read_pfm
 from lyra.errors import InvalidInputError
-from lyra.files import require_small_arrays
 
 MAX_PIXELS = 100_000_000
+# An array of float64 with its header; encoded pictures are smaller.
+MAX_BYTES = 8 * MAX_PIXELS + (1 << 20)
+DEPTH_ARRAY = ArrayLimit(8 * MAX_PIXELS)
+LENS_ARRAY = ArrayLimit(1024, optional=True)
+SUFFIXES = (".npz", ".npy", ".exr", ".pfm", ".png")
 # How the names of depth layers' channels end.
 DEPTH_LAYERS = ("depth.z", "depth.v", "depth.r", "depth.y", ".depth")
 # Where a PNG says its bits a channel, and what libav calls 16 of them.
@@ -46,55 +54,67 @@ def file_named(path: Path) -> Iterator[None]:
     try:
         yield
     except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {error}") from error
+        raise InvalidInputError(one_line(f"{place(path)}: {error}")) from error
 
 
 def read_stored(path: Path, read_png: Callable[[bytes], StoredDepth]) -> StoredDepth:
     """The values in a file as they are written; a PNG's mean what `read_png` says. Raises InvalidInputError."""
-    readers = {".npz": _read_npz, ".exr": _read_exr, ".png": read_png}
-    if path.suffix.lower() not in readers:
-        raise InvalidInputError(f"{path} is no depth file that can be read; give .npz, .exr or 16-bit .png.")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"There is no depth file at {path}.") from error
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    with file_named(path):
-        return readers[path.suffix.lower()](data)
-
-
-def _read_npz(data: bytes) -> StoredDepth:
-    try:
-        require_small_arrays(io.BytesIO(data), 8 * MAX_PIXELS + 4096)
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            if "depth" not in arrays.files:
-                raise InvalidInputError(
-                    f"It has the keys {', '.join(arrays.files) or 'none'}; `depth` is needed."
-                )
-            depth = arrays["depth"]
-            intrinsics = arrays["intrinsics"] if "intrinsics" in arrays.files else None
-    except InvalidInputError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        KeyError,
-        AttributeError,
-        TypeError,
-    ) as error:
+    of_bytes = {".exr": _read_exr, ".pfm": _read_pfm, ".png": read_png}
+    of_arrays = {".npz": _read_npz, ".npy": _read_npy}
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise InvalidInputError(
-            f"It is no .npz file of arrays ({error}); save it with numpy.savez."
-        ) from error
-    if depth.dtype.kind not in "fiu":
-        raise InvalidInputError(f"`depth` is of type {depth.dtype}; numbers are needed.")
-    if intrinsics is not None:
-        intrinsics = checked_intrinsics(intrinsics, "The file's")
+            f"{place(path)} is no depth file that can be read; give .npz, .npy, .exr, .pfm or 16-bit .png."
+        )
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if suffix in of_bytes and size <= MAX_BYTES else b""
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"There is no depth file at {place(path)}.") from error
+    except OSError as error:
+        raise InvalidInputError(f"{place(path)} cannot be read: {error.strerror or error}.") from error
+    with file_named(path):
+        if size > MAX_BYTES:
+            raise InvalidInputError(
+                f"It has {size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read. Save it smaller."
+            )
+        return of_bytes[suffix](data) if suffix in of_bytes else of_arrays[suffix](path)
+
+
+def _read_npz(path: Path) -> StoredDepth:
+    wanted = {"depth": DEPTH_ARRAY, "intrinsics": LENS_ARRAY}
+    arrays = read_arrays(
+        path, wanted, name="It", advice="`depth` is needed, (height, width), saved with numpy.savez"
+    )
+    depth = _one_picture(arrays["depth"])
+    lens, notes = arrays.get("intrinsics"), ()
+    # Of another shape it is refused for that, where all depth is checked.
+    if lens is not None and depth.ndim == 2:
+        lens, notes = file_lens(lens, *depth.shape)
+    return StoredDepth(depth, lens, notes)
+
+
+def _read_npy(path: Path) -> StoredDepth:
+    depth = read_array(path, DEPTH_ARRAY, name="It", advice="save depth (height, width) with numpy.save")
+    return StoredDepth(_one_picture(depth), None)
+
+
+def _one_picture(depth: np.ndarray) -> np.ndarray:
+    """Depth as float32; of one picture in a batch, or with one channel, (H, W)."""
+    while depth.ndim > 2 and 1 in (depth.shape[0], depth.shape[-1]):
+        depth = depth[0] if depth.shape[0] == 1 else depth[..., 0]
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinitely far
-        return StoredDepth(np.squeeze(depth).astype(np.float32), intrinsics)
+        return depth.astype(np.float32, copy=False)
+
+
+def _read_pfm(data: bytes) -> StoredDepth:
+    read = read_pfm(data, MAX_PIXELS)
+    notes = ("Depth is taken from the .pfm file as it is written, in metres.",)
+    if read.scale != 1:
+        notes = (
+            f"The .pfm file says a scale of {read.scale:g}; its values were taken as they are written, in metres.",
+        )
+    return StoredDepth(read.values, None, notes)
 
 
 def _read_exr(data: bytes) -> StoredDepth:
