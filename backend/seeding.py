@@ -40,8 +40,16 @@ def _without_frames(folder: Path) -> dict:
         "depth_source": "",
         "license": "",
         "notes": [],
-        "folder": str(folder.resolve()),
+        "folder": _resolved(folder),
         "chunks": [],
         "files": [],
         "results": None,
     }
+
+
+def _resolved(folder: Path) -> str:
+    try:
+        return str(folder.resolve())
+    except (OSError, RuntimeError):
+        # A link in a circle, or to a disk that fails.
+        return str(folder.absolute())

@@ -153,15 +153,15 @@ class WorldCatalog:
         Raises NotFoundError, or InUseError while another process works on the world.
         """
         folder = self._existing(world_id)
-        if is_link(folder) and not folder.exists():
+        if is_link(folder):
+            if folder.exists():
+                with no_other_process(folder):
+                    pass
             folder.unlink()
             return
         # Let go before the folder is moved: Windows moves no open files.
         with no_other_process(folder):
             self._trash.mkdir(exist_ok=True)
-        if is_link(folder):
-            folder.unlink()
-            return
         doomed = self._trash / secrets.token_hex(8)
         patiently(folder.rename, doomed)
         # What cannot be removed now goes when the service starts next.
