@@ -16,6 +16,7 @@ from backend.errors import ConflictError, NotFoundError, QueueFullError, StoreEr
 from backend.estimate import expected_seconds, seconds_left
 from backend.events import EventLog
 from backend.store import ID_PATTERN, KEPT_JOBS, RESUMABLE, Job, JobStore
+from lyra.common.quoting import one_line
 
 log = logging.getLogger("backend.jobs")
 
@@ -226,7 +227,8 @@ class JobBook:
 
     def finish(self, job: Job, state: str, message: str, error: str | None = None) -> None:
         """The end of a job: cancelled, failed, interrupted or done."""
-        job.state, job.error, job.finished, job.eta_seconds = state, error, time.time(), None
+        job.state, job.finished, job.eta_seconds = state, time.time(), None
+        job.error = None if error is None else one_line(error)
         self._expected.pop(job.id, None)
         self._begun.pop(job.id, None)
         self._started.pop(job.id, None)

@@ -190,7 +190,12 @@ def world_routes(backend: Backend) -> APIRouter:
             return submit("export", world, body.model_dump(), 1.0, job_id)
 
     @router.get("/{world_id}/files/{path:path}", response_class=FileResponse)
-    async def download(world_id: str, path: str, range: Annotated[str, Header()] = "") -> Response:
+    async def download(
+        world_id: str,
+        path: str,
+        range: Annotated[str, Header()] = "",
+        if_range: Annotated[str, Header()] = "",
+    ) -> Response:
         """A file of the world; byte ranges are understood."""
         try:
             file, size = await run_in_threadpool(catalog.open_file, world_id, path)
@@ -198,7 +203,7 @@ def world_routes(backend: Backend) -> APIRouter:
             # A world that is being made says so.
             await opened(world_id)
             raise
-        return file_response(file, size, path, range)
+        return file_response(file, size, path, range, if_range)
 
     return router
 

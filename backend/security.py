@@ -25,6 +25,7 @@ LOOPBACK_HOST = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
 # A client with the token that sends too much is heard out up to here; beyond, it is cut off.
 DRAIN_BYTES = 2_000_000_000
 DRAIN_SECONDS = 20
+PATH_SHOWN = 300  # characters of a path in the log
 log = logging.getLogger("backend.http")
 
 
@@ -57,7 +58,12 @@ class Guard:
             await self._answer(scope, receive, noted_send)
         finally:
             milliseconds = round(1000 * (time.monotonic() - started), 1)
-            facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": milliseconds}
+            facts = {
+                "method": scope["method"],
+                "path": scope["path"][:PATH_SHOWN],
+                "status": status,
+                "ms": milliseconds,
+            }
             log.info("request", extra={"fields": facts})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -29,22 +29,29 @@ def read_small_file(root: Path, relative: str) -> bytes:
         return file.read(SMALL_FILE_BYTES)
 
 
-def file_response(file: BinaryIO, size: int, name: str, wanted: str = "") -> StreamingResponse:
+def file_response(
+    file: BinaryIO, size: int, name: str, wanted: str = "", unless_changed: str = ""
+) -> StreamingResponse:
     """An open file called `name`, or the byte range `wanted` of it, as the header says it; it is closed at the end.
 
-    Several ranges, or one of an unknown form, are answered with the whole file. Raises RangeError.
+    `unless_changed` is the header If-Range: a client that has the first part of another version gets the whole file.
+    Several ranges, or one of an unknown form, are answered with the whole file, too. Raises RangeError.
     """
+    facts = os.fstat(file.fileno())
+    version, changed = (
+        f'"{facts.st_mtime_ns:x}-{size:x}"',
+        email.utils.formatdate(facts.st_mtime, usegmt=True),
+    )
     try:
-        first, last = _asked(wanted, size)
-        facts = os.fstat(file.fileno())
+        first, last = _asked("" if unless_changed not in ("", version, changed) else wanted, size)
     except RangeError:
         file.close()
         raise
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(last - first + 1),
-        "Last-Modified": email.utils.formatdate(facts.st_mtime, usegmt=True),
-        "ETag": f'"{facts.st_mtime_ns:x}-{size:x}"',
+        "Last-Modified": changed,
+        "ETag": version,
     }
     partial = (first, last) != (0, size - 1)
     if partial:

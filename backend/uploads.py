@@ -18,6 +18,8 @@ from lyra.errors import LyraError
 from lyra.files import disk_full_explained
 
 TEMPORARY_PREFIX = "upload-"
+# What Windows opens as a device, whatever the folder and the suffix.
+_DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)
 
 
 @contextlib.asynccontextmanager
@@ -65,6 +67,8 @@ def plain_name(filename: str | None) -> str:
     stem, suffix = (
         text.encode()[:most].decode(errors="ignore") for text, most in ((stem[:60], 120), (suffix, 8))
     )
+    if _DEVICES.fullmatch(stem.split(".")[0]):
+        stem = f"_{stem}"
     return f"{stem or 'image'}{dot}{suffix}"
 
 

@@ -65,6 +65,9 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
         (None, "image"),
         ("a\0b\n.png", "a_b_.png"),
         ("城.png", "城.png"),
+        ("CON.png", "_CON.png"),
+        ("com1.tar.gz", "_com1.tar.gz"),
+        ("console.png", "console.png"),
         ("x" * 300 + ".png", "x" * 60 + ".png"),
         ("𠀀" * 60 + ".𠀀𠀀𠀀", "𠀀" * 30 + ".𠀀𠀀"),
     ],
@@ -384,3 +387,13 @@ def test_log_lines_are_json_with_their_fields():
     assert json.loads(line) | {"time": ""} == {
         "time": "", "level": "info", "logger": "backend", "message": "a line\nbreak", "path": "/v1", "status": 200,
     }  # fmt: skip
+
+
+def test_what_a_job_fails_with_is_one_line_with_the_next_step(tmp_path):
+    _, book = book_of(tmp_path)
+    failed = book.submit(job())
+    book.begin(failed)
+    book.finish(failed, "failed", "failed", "It quotes\n" + "\x00" * 10_000 + "; resume the job to go on.")
+    assert len(failed.error) <= 300 and failed.error.isprintable()
+    assert failed.error.startswith("It quotes") and failed.error.endswith("resume the job to go on.")
+    book.close()

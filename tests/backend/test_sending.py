@@ -127,3 +127,19 @@ def test_a_file_is_sent_with_what_a_client_needs_to_keep_it(tmp_path):
     assert (part.status_code, part.content) == (206, b"PNG")
     assert part.headers["content-range"] == f"bytes 1-3/{len(whole.content)}"
     assert whole.headers["etag"] == part.headers["etag"] == again.headers["etag"]
+
+
+def test_the_rest_of_another_version_is_not_sent(tmp_path):
+    """A client that goes on with a download says which version it has the beginning of."""
+    backend = backend_of(tmp_path)
+    file = backend.config.worlds / WORLD / "seed.png"
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    rest = {"Range": "bytes=4-"}
+    versions = ["", '"another"', "Tue, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2023 22:13:21 GMT"]
+    answers = ask(
+        backend, *[("GET", SEED, {"headers": {**rest, "If-Range": version}}) for version in versions]
+    )
+    assert [answer.status_code for answer in answers] == [206, 200, 206, 200]
+    etag = answers[0].headers["etag"]
+    (same,) = ask(backend_of(tmp_path / "b"), ("GET", SEED))
+    assert same.headers["etag"] != etag
