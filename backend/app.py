@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from backend import API_VERSION, SERVICE, schemas
 from backend.docs_page import render_docs
@@ -45,6 +46,7 @@ def create_app(backend: Backend) -> FastAPI:
     app.state.reading = asyncio.Lock()  # of long bodies
     app.add_exception_handler(LyraError, _lyra_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(OSError, _refused)
     app.add_exception_handler(Exception, _unexpected_error)
@@ -115,6 +117,11 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
 
 async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
     return _refusal(error.status_code, error.detail, error.headers)
+
+
+async def _gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+    """For the log only: whoever sent half a body is not there to read it."""
+    return _refusal(400, "The connection ended in the middle of the body; send it again.")
 
 
 async def _refused(request: Request, error: OSError) -> JSONResponse:

@@ -1,16 +1,19 @@
 """Bodies are bounded before they take memory, and what is wrong with one is said in one short line."""
 
+import asyncio
 import json
 
 import numpy as np
 import pytest
 
+from backend.app import create_app
 from backend.json_body import MAX_DEPTH, MAX_KEYS, read_json
 from backend.schemas import ExportSettings, ExtendSettings, RevertBody, WorldChanges, WorldSettings
+from backend.security import Guard
 from backend.validation import MAX_CAPTIONS, check_captions
 from lyra.errors import InvalidInputError
 from lyra.geometry.cameras import MAX_FRAMES
-from tests.backend.inside import WORLD, ask
+from tests.backend.inside import WORLD, ask, backend_of
 from tests.backend.service import picture, straight_path
 
 JSON = {"Content-Type": "application/json"}
@@ -186,3 +189,36 @@ def test_a_form_out_of_bounds_is_one_line_and_leaves_nothing(tmp_path, name):
         refusal(measured)
     private = tmp_path / "worlds" / ".backend"
     assert not any((private / "jobs").iterdir()) and not any((private / "uploads").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("PUT", f"/v1/worlds/{WORLD}", "application/json"),
+        ("POST", "/v1/worlds", "multipart/form-data; boundary=X"),
+        ("POST", "/v1/pictures/measure", "multipart/form-data; boundary=X"),
+    ],
+)
+def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_nothing(tmp_path, method, path, kind):
+    backend = backend_of(tmp_path)
+    guard = Guard(create_app(backend), token=backend.token, port=1, limits=backend.config.limits)
+    messages = [
+        {"type": "http.request", "body": form(IMAGE)[:200], "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    headers = {"host": "127.0.0.1", "authorization": f"Bearer {backend.token}", "content-type": kind}
+    scope = {
+        "type": "http", "method": method, "path": path, "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+
+    async def receive() -> dict:
+        return messages.pop(0)
+
+    async def send(message: dict) -> None:
+        assert message.get("status", 400) == 400
+
+    asyncio.run(guard(scope, receive, send))
+    private = backend.config.private_folder
+    assert not any((private / "jobs").iterdir()) and not any((private / "uploads").iterdir())
+    backend.book.close()
