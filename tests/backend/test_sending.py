@@ -89,7 +89,10 @@ def test_previews_that_are_replaced_all_the_time_are_whole(tmp_path):
     async def fetch() -> set:
         async with client_of(backend) as client:
             answers = [await client.get(f"/v1/jobs/{shown.id}/preview") for _ in range(300)]
-        return {(answer.status_code, answer.content in frames) for answer in answers}
+        # What is sent has the length that was announced, or the connection breaks.
+        lengths = [int(answer.headers["content-length"]) for answer in answers]
+        whole = [length == len(a.content) for a, length in zip(answers, lengths, strict=True)]
+        return {(a.status_code, a.content in frames and fits) for a, fits in zip(answers, whole, strict=True)}
 
     worker = threading.Thread(target=work)
     worker.start()
