@@ -129,12 +129,6 @@ class WorldCatalog:
         marks = {path: _mark(path) for path in (*listing.folders, *read)}
         return _Kept(resource(self.open(world_id)), marks)
 
-    def file(self, world_id: str, relative: str) -> Path:
-        """The path of one of the world's own files. Raises NotFoundError for anything else, links included."""
-        handle, _ = self.open_file(world_id, relative)
-        handle.close()
-        return self.path(world_id) / relative
-
     def open_file(self, world_id: str, relative: str) -> tuple[BinaryIO, int]:
         """One of the world's own files, open, and its size. Raises NotFoundError for anything else, links included."""
         hidden = any(
