@@ -11,7 +11,7 @@ import numpy as np
 
 from lyra import video
 from lyra.common import arrays_file, json_file
-from lyra.common.arrays_file import ArrayLimit
+from lyra.common.arrays_file import ArrayLimit, read_last
 from lyra.common.quoting import one_line, place
 from lyra.errors import InvalidInputError
 from lyra.files import inside
@@ -22,6 +22,8 @@ WATCHABLE = "frames.mp4"
 STATE_PER_PIXEL, STATE_BYTES = 16, 64_000_000
 MAX_SIDE = 8192
 MEND = "restore it from a copy, or make the world again"
+# Of 100 megapixels in float64.
+LAST_DEPTH = ArrayLimit(800_000_000)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class Chunk:
         """(80, H, W) float32 z-depth, inf where there is sky."""
         shape = (CHUNK_FRAMES, *(self.size or (None, None)))
         return read_shaped(inside(self.folder, "depth.npz"), {"depth": shape})["depth"].astype(np.float32)
+
+    def load_last_depth(self) -> np.ndarray:
+        """(H, W) float32 z-depth of its last frame, without the memory of all of them."""
+        path = inside(self.folder, "depth.npz")
+        return read_last(path, "depth", LAST_DEPTH, advice="restore it from a copy").astype(np.float32)
 
     def load_state(self) -> dict[str, np.ndarray]:
         """What the engine left for `restore`; empty when it left nothing."""

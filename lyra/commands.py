@@ -55,8 +55,11 @@ def load_path(options: argparse.Namespace, frames_before: int) -> tuple[Trajecto
     """The path and the captions that `add_path` asks for; the path goes on after `frames_before` frames."""
     from lyra.captions import load_captions
     from lyra.geometry.cameras import Trajectory
+    from lyra.pipeline.path_remarks import axes_remarks
 
     path = Trajectory.load(options.trajectory)
+    for line in axes_remarks(path):
+        note(line)
     if options.frames is not None:
         if options.frames < 1:
             raise InvalidInputError(f"--frames {options.frames}: give 1 + 80k, such as 81 or 161.")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 # Deaths of each scenario; under `make soak` all of them.
-PICKED = 0 if os.environ.get("LYRA_SOAK") else 7
+PICKED = 0 if os.environ.get("LYRA_SOAK") else 5
 
 
 @pytest.mark.soak
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes that die are forks")
 def test_what_is_killed_anywhere_goes_on_and_leaves_nothing(tmp_path):
-    """About 35 s; that leftovers are gone, and no chunk is half there, is checked after each death."""
+    """After each death the world opens; then the work goes on. About 15 s on a free machine."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.kill_points", tmp_path, str(PICKED)],
         cwd=Path(__file__).parents[1],

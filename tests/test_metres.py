@@ -11,11 +11,12 @@ import pytest
 import trimesh
 from plyfile import PlyData
 
-from lyra import metres
+from lyra import metres, results
 from lyra.builder import seed_points
 from lyra.chunks import Chunk
 from lyra.engines.base import SeedView
 from lyra.errors import InvalidInputError
+from lyra.files import whole_file
 from lyra.geometry.cameras import Trajectory
 from lyra.mesh import Mesh, save_glb, save_ply
 from lyra.metres import copy_in_metres
@@ -182,3 +183,31 @@ def test_a_folder_is_no_archive(world, tmp_path):
     for folder in (tmp_path, Path()):
         with pytest.raises(InvalidInputError, match=r"is a folder; name a file in it, such as .*world\.zip"):
             export_world(world, FILES, folder)
+
+
+def test_a_result_without_what_is_scaled_is_damaged(world):
+    splats = world.results / "splats.ply"
+    data = splats.read_bytes()
+    for name in (b"property float z", b"property float scale_1"):
+        splats.write_bytes(data.replace(name, name[:-1] + b"q"))
+        with pytest.raises(InvalidInputError, match=r"splats\.ply is damaged \(its vertices have no"):
+            copy_in_metres(splats, io.BytesIO(), SCALE)
+    glb = world.results / "mesh.glb"
+    glb.write_bytes(glb.read_bytes().replace(b'"count"', b'"coont"'))
+    with pytest.raises(InvalidInputError, match=r"mesh\.glb is damaged"):
+        copy_in_metres(glb, io.BytesIO(), SCALE)
+
+
+def test_what_is_replaced_meanwhile_is_packed_as_it_was(world, tmp_path, monkeypatch):
+    before = (world.results / "mesh.ply").read_bytes()
+    world.rescale(1.0)
+    copy = results.copy_open_in_metres
+
+    def replacing(*arguments, **options):
+        with whole_file(world.results / "mesh.ply") as path:
+            path.write_bytes(b"newer")
+        copy(*arguments, **options)
+
+    monkeypatch.setattr(results, "copy_open_in_metres", replacing)
+    exported(world, tmp_path)
+    assert (tmp_path / "out" / "mesh.ply").read_bytes() == before

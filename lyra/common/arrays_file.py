@@ -126,6 +126,36 @@ def read_arrays(
             return arrays
 
 
+def read_last(
+    source: Source, key: str, limit: ArrayLimit, *, name: str | None = None, advice: str = AGAIN
+) -> np.ndarray:
+    """The last entry, along the first axis, of one array of an .npz file; the rest is passed over, not kept.
+
+    `limit` is that of the entry. Errors as of `read_arrays`.
+    """
+    with _explained(source, name, advice), _opened(source) as file:
+        archive, members = _archive(file)
+        with archive:
+            if key not in members:
+                raise _RefusedError(f"has no array {value(key)}")
+            with archive.open(members[key]) as member:
+                header = _read_header(member)
+                if header.dtype.kind not in limit.kinds or header.column_major or 0 in (header.shape or (0,)):
+                    raise _RefusedError(
+                        f"has {value(key)} of shape {value(header.shape)}, type {header.dtype}"
+                    )
+                size = header.size // header.shape[0]
+                if size > limit.size or header.start + header.size != members[key].file_size:
+                    raise _RefusedError(
+                        f"has {value(key)} of shape {value(header.shape)}, which does not fit"
+                    )
+                member.seek(header.start + header.size - size)
+                data = member.read(size)
+    if len(data) < size:
+        raise InvalidInputError(one_line(f"{place(name or str(source))} is cut short; {advice}."))
+    return np.frombuffer(data, header.dtype).reshape(header.shape[1:]).astype(header.dtype.newbyteorder("="))
+
+
 def array_names(source: Source, *, name: str | None = None, advice: str = AGAIN) -> tuple[str, ...]:
     """Names of what an .npz file holds, sorted; errors as of `read_arrays`."""
     with _explained(source, name, advice), _opened(source) as file:

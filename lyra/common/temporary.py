@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from lyra.errors import InvalidInputError
 from lyra.locks import Held, hold_if_free, open_lock
 
 log = logging.getLogger("lyra.temporary")
@@ -81,7 +82,7 @@ def sweep(folder: Path, unmarked: Callable[[Path], bool] = lambda path: False) -
 
 def _remove_if_dead(lock: Path) -> None:
     """Removes what lies under the key of a lock that nobody holds, and the lock."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, InvalidInputError):
         handle = open_lock(lock)
         if hold_if_free(handle) is not Held.HERE:
             handle.close()

@@ -72,7 +72,9 @@ def sanitise(estimate: DepthEstimate) -> DepthEstimate:
 def filled_from_nearest(values: np.ndarray, good: np.ndarray) -> np.ndarray:
     """`values` (H, W) with every pixel outside the mask `good` taken from the nearest one inside."""
     nearest = ndimage.distance_transform_edt(~good, return_distances=False, return_indices=True)
-    return values[tuple(nearest)]
+    filled, missing = values.copy(), ~good
+    filled[missing] = values[tuple(index[missing] for index in nearest)]
+    return filled
 
 
 def file_lens(intrinsics: np.ndarray, height: int, width: int) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -212,7 +212,8 @@ def _checked(stored: StoredDepth, blend: bool) -> StoredDepth:
         raise InvalidInputError(
             f"The depth goes down to {depth.min():.4g}; distances in front of the camera are positive."
         )
-    depth = np.where(depth >= SKY, np.float32(np.inf), depth)
+    if (beyond := (depth >= SKY) & np.isfinite(depth)).any():
+        depth = np.where(beyond, np.float32(np.inf), depth)
     known = depth > 0
     if not known.any():
         raise InvalidInputError(
@@ -257,8 +258,18 @@ def _filled(depth: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, str]:
     sky = np.isin(regions, np.setdiff1d(regions[0], [0]))
     if sky.mean() < NOTABLE_SKY:
         sky = np.zeros_like(sky)
+    # As large as the picture; what follows takes twice that.
+    del regions
     holes = ~known & ~sky
-    filled = np.where(sky, np.float32(np.inf), filled_from_nearest(depth, known))
+    filled = depth.copy()
+    if holes.any():
+        # The nearest known pixel of a hole is at its rim, so that the rest need not be searched.
+        part = tuple(
+            slice(max(0, int(there[0]) - 1), int(there[-1]) + 2)
+            for there in (np.flatnonzero(holes.any(axis)) for axis in (1, 0))
+        )
+        filled[part] = filled_from_nearest(depth[part], known[part])
+    filled[sky] = np.inf
     said = [f"{sky.mean():.1%} of the depth is 0 at the upper edge and was taken as sky"] if sky.any() else []
     said += (
         [f"{holes.mean():.1%} of the depth is 0 and was filled from its neighbours"] if holes.any() else []

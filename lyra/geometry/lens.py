@@ -98,6 +98,24 @@ def one_lens(intrinsics: np.ndarray, whose: str) -> np.ndarray:
     return array.reshape(3, 3).astype(np.float64)
 
 
+def picture_lens(
+    intrinsics: np.ndarray, picture_hw: tuple[int, int], stated_hw: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The lens (3, 3) float64 that is given with a picture of this (height, width).
+
+    `stated_hw` is the size that the lens is said to be of. Raises InvalidInputError when it is another, or when no such
+    picture has this lens.
+    """
+    if stated_hw is not None and tuple(stated_hw) != tuple(picture_hw):
+        raise InvalidInputError(
+            f"The lens is that of a {stated_hw[1]}x{stated_hw[0]} picture and the picture is {picture_hw[1]}x"
+            f"{picture_hw[0]}; give the lens in pixels of the picture as it is, upright."
+        )
+    lens = one_lens(intrinsics, "the given lens")
+    check_lens(lens[None], *picture_hw, lambda _: "the given lens")
+    return lens
+
+
 def is_normalised(intrinsics: np.ndarray) -> bool:
     """Whether the intrinsics (3, 3) are in shares of the picture, or in any unit other than pixels."""
     focal, centre = intrinsics[[0, 1], [0, 1]], intrinsics[:2, 2]

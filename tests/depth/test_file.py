@@ -4,8 +4,10 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from lyra.depth import DepthFile, create_estimator, sanitise
+from lyra.depth.checks import filled_from_nearest
 from lyra.depth.file import fitted_depth, read_depth
 from lyra.depth.stored import _depth_channel
 from lyra.errors import InvalidInputError
@@ -112,6 +114,16 @@ def test_unknown_depth_is_filled_and_said(tmp_path):
     assert np.all(estimate.depth > 0)
     assert np.abs(np.log(estimate.depth / slope())).max() < 0.2
     assert any("filled" in note for note in estimate.notes)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holes_take_the_nearest_known_depth_of_the_whole_picture(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    blobs = ndimage.gaussian_filter(rng.random((96, 160)), 0.5 + seed)
+    depth = slope()
+    depth[(blobs < np.quantile(blobs, 0.3)) & (np.arange(96) > 3)[:, None]] = 0
+    filled = DepthFile(saved(tmp_path, depth=depth)).stored.depth
+    np.testing.assert_array_equal(filled, filled_from_nearest(depth, depth > 0))
 
 
 def test_zeros_at_the_upper_edge_are_sky(tmp_path):
