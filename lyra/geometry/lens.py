@@ -209,8 +209,9 @@ def _misplaced(centre: np.ndarray, height: int, width: int, whose: str) -> str:
         return f"{there}, {where}. Give intrinsics in pixels of that picture, or shift the lens less."
     of = 2 * centre
     factor = width / of[0]
-    like = "" if abs(np.log(of[0] * height / of[1] / width)) > 0.1 else f", or scale them by {factor:.3g}"
+    alike = abs(np.log(of[0] * height / of[1] / width)) < 0.1
+    otherwise = f"scale them by {factor:.3g}" if alike else "shift the lens less"
     return (
         f"{there}, {where}: the intrinsics belong to a picture of about {of[0]:.6g}x{of[1]:.6g}, not {size}. Give the "
-        f"size that they belong to{like}."
+        f"size that they belong to, or {otherwise}."
     )
