@@ -55,8 +55,10 @@ def opened(source: Source, form: str, raw: bool = False) -> Iterator[OpenImageIO
             if file is None or file.format_name() != form:
                 said = OpenImageIO.geterror().replace(str(path), "it").replace('""', "")
                 raise damaged(said or f"it is no {form} file")
-            yield file
-            file.close()
+            try:
+                yield file
+            finally:
+                file.close()
         except _ODD_ERRORS as error:
             raise damaged(error) from error
 
