@@ -6,6 +6,7 @@ in a temporary folder of this user alone, which is said once; worlds do not.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -79,22 +80,21 @@ def _own(find: Callable[..., str], app: str = APP_NAME) -> Path | None:
 def _stand_in() -> Path:
     """A folder in the temporary one that nobody else can write or read."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = Path(tempfile.gettempdir()) / f"{APP_NAME}-{user}"
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = Path(tempfile.gettempdir()) / f"{APP_NAME}-{user}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         facts = folder.lstat()
+        # Another user may have made it first, to read what is put there.
+        if not stat.S_ISDIR(facts.st_mode) or (
+            user != "user" and (facts.st_uid, facts.st_mode & 0o077) != (user, 0)
+        ):
+            folder = Path(tempfile.mkdtemp(prefix=f"{APP_NAME}-"))
     except OSError as error:
         raise InvalidInputError(
-            f"{folder} cannot be made ({error.strerror}) and this user has no home folder; set HOME to one that can be "
-            "written."
+            f"This user has neither a home folder that can be written nor a temporary one ({error.strerror}); set HOME "
+            "to one that can be."
         ) from error
-    # Another user may have made it first, to read what is put there.
-    if not stat.S_ISDIR(facts.st_mode) or (
-        user != "user" and (facts.st_uid != user or facts.st_mode & 0o077)
-    ):
-        raise InvalidInputError(
-            f"{folder} belongs to another user, or others may use it; remove it, or set HOME to a folder of yours."
-        )
     log.warning(
         "There is no home folder that can be written: caches and settings lie in %s, which may be emptied. "
         "Set HOME, or LYRA_WEIGHTS for weights, to keep them.",

@@ -41,16 +41,28 @@ def test_caches_lie_in_a_temporary_folder_of_ones_own_which_is_said_once(homeles
     assert "LYRA_WEIGHTS" in caplog.text and str(own) in caplog.text
 
 
-@pytest.mark.parametrize("taken", ["a link", "open to all"])
-def test_a_temporary_folder_that_others_can_use_is_refused(homeless, taken):
+@pytest.mark.parametrize("taken", ["a link", "open to all", "a file"])
+def test_a_temporary_folder_that_others_can_use_is_not_used(homeless, monkeypatch, taken):
+    monkeypatch.setattr(folders.tempfile, "tempdir", str(homeless))
     own = homeless / f"lyra-worlds-{os.getuid()}"
     if taken == "a link":
         own.symlink_to(homeless)
+    elif taken == "a file":
+        own.touch()
     else:
-        own.mkdir(mode=0o777)
+        own.mkdir()
         own.chmod(0o777)
-    with pytest.raises(InvalidInputError, match="others may use it; remove it, or set HOME"):
-        folders.cache_folder()
+    found = folders.cache_folder().parent
+    assert found.parent == homeless and found != own and found.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_any_folder_the_setting_is_named(homeless, monkeypatch):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(folders.tempfile, "gettempdir", none)
+    with pytest.raises(InvalidInputError, match=r"No usable temporary directory found.*set HOME"):
+        folders.settings_folder()
 
 
 @pytest.mark.parametrize("answer", ["~/.cache/lyra-worlds", "/dev/null/lyra-worlds"])
