@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -35,12 +35,16 @@ _READ = re.compile(r"world\.json|seed\.npz|results/results\.json|chunks/\d{4}/(c
 _TICK = 2_000_000_000
 
 
+# Time of change, size and number of a file or folder; None where nothing is.
+Mark = tuple[int, int, int] | None
+
+
 @dataclass(frozen=True)
 class _Kept:
     """A world's resource, and the state of the folders and files that it was made of."""
 
     resource: dict
-    marks: dict[Path, tuple[int, int, int] | None]
+    marks: dict[str, Mark]
 
 
 class WorldCatalog:
@@ -75,11 +79,11 @@ class WorldCatalog:
         """Also of one that cannot be opened: what is wrong with it should be read, not that it is gone."""
         if ID_PATTERN.fullmatch(name) is None:
             return False
-        folder = self._folder / name
+        folder = f"{self._folder}/{name}"
         try:
-            (folder / WORLD_FILE).lstat()
+            os.lstat(f"{folder}/{WORLD_FILE}")
         except FileNotFoundError:
-            return is_link(folder) and not folder.exists()
+            return is_link(Path(folder)) and not Path(folder).exists()
         except NotADirectoryError:
             return False
         except OSError:
@@ -88,7 +92,7 @@ class WorldCatalog:
 
     def ids(self) -> list[str]:
         """Ids of all folders that look like a world, sorted."""
-        return sorted(folder.name for folder in self._folder.iterdir() if self._is_world(folder.name))
+        return sorted(filter(self._is_world, os.listdir(self._folder)))  # noqa: PTH208
 
     def resources(self) -> list[dict]:
         """Every world as in docs/api.md; one that cannot be opened is `damaged` and says why.
@@ -99,7 +103,7 @@ class WorldCatalog:
         for world_id in self.ids():
             known = self._kept.get(world_id)
             try:
-                if known is None or _marks(known.marks) != known.marks:
+                if known is None or any(_mark(path) != mark for path, mark in known.marks.items()):
                     known = self._read(world_id)
             except NotFoundError:
                 # Deleted while the others were read.
@@ -120,16 +124,10 @@ class WorldCatalog:
     def _read(self, world_id: str) -> _Kept:
         folder = self.path(world_id)
         listing = list_files(folder)
-        read = [folder / name for name, _ in listing.files if _READ.fullmatch(name)]
+        read = [f"{folder}/{name}" for name, _ in listing.files if _READ.fullmatch(name)]
         # Before they are read: what changes meanwhile is read again the next time.
-        marks = _marks([*map(Path, listing.folders), *read])
+        marks = {path: _mark(path) for path in (*listing.folders, *read)}
         return _Kept(resource(self.open(world_id)), marks)
-
-    def file(self, world_id: str, relative: str) -> Path:
-        """The path of one of the world's own files. Raises NotFoundError for anything else, links included."""
-        handle, _ = self.open_file(world_id, relative)
-        handle.close()
-        return self.path(world_id) / relative
 
     def open_file(self, world_id: str, relative: str) -> tuple[BinaryIO, int]:
         """One of the world's own files, open, and its size. Raises NotFoundError for anything else, links included."""
@@ -175,20 +173,16 @@ class WorldCatalog:
                 _sweep(self.path(world_id))
 
 
-def _marks(paths: Iterable[Path]) -> dict[Path, tuple[int, int, int] | None]:
-    """What changes with the files or folders `paths`: time of change, size and number; None where nothing is."""
-    marks: dict[Path, tuple[int, int, int] | None] = {}
-    for path in paths:
-        try:
-            facts = path.stat()
-        except OSError:
-            marks[path] = None
-        else:
-            marks[path] = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
-    return marks
+def _mark(path: str) -> Mark:
+    # Thousands of these make a listing: without the objects of pathlib.
+    try:
+        facts = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
-def _settled(marks: dict[Path, tuple[int, int, int] | None]) -> bool:
+def _settled(marks: dict[str, Mark]) -> bool:
     newest = max((mark[0] for mark in marks.values() if mark is not None), default=0)
     return newest < time.time_ns() - _TICK
 

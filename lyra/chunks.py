@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -13,15 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from lyra import video
+from lyra.common import arrays_file, json_file
 from lyra.common.arrays_file import ArrayLimit, read_last
+from lyra.common.quoting import one_line, place
 from lyra.errors import InvalidInputError
-from lyra.files import inside, require_small_arrays
+from lyra.files import inside
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 
 WATCHABLE = "frames.mp4"
 # Bytes of what an engine keeps beside a chunk: a share for each pixel of its frames, and something to begin with.
 STATE_PER_PIXEL, STATE_BYTES = 16, 64_000_000
 MAX_SIDE = 8192
+MEND = "restore it from a copy, or make the world again"
 # Of 100 megapixels in float64.
 LAST_DEPTH = ArrayLimit(800_000_000)
 
@@ -50,7 +50,10 @@ class Chunk:
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidInputError(
-                f"{folder / 'chunk.json'} is damaged ({error}); delete the folder {folder} and later ones."
+                one_line(
+                    f"{place(folder / 'chunk.json')} is damaged ({one_line(error, 80)}); delete the folder "
+                    f"{folder.name} and later ones."
+                )
             ) from error
 
     @property
@@ -81,27 +84,18 @@ class Chunk:
         if not path.exists():
             return {}
         pixels = CHUNK_FRAMES * prod(self.size or (MAX_SIDE, MAX_SIDE))
-        _require_bytes(path, STATE_BYTES + STATE_PER_PIXEL * pixels)
-        return read_arrays(path)
+        most = STATE_BYTES + STATE_PER_PIXEL * pixels
+        return arrays_file.read_arrays(path, {}, others=ArrayLimit(most, "biuf"), total=most, advice=MEND)
 
 
 def read_json(path: Path, optional: bool = False) -> dict | None:
     """The object in a JSON file; None for an `optional` one that is not there."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        return json_file.read_object(path, advice=MEND, fault="cannot be read")
     except FileNotFoundError as error:
         if optional:
             return None
-        raise InvalidInputError(
-            f"{path} is missing; restore it from a copy, or make the world again."
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInputError(
-            f"{path} cannot be read ({error}); restore it from a copy, or make the world again."
-        ) from error
-    if not isinstance(data, dict):
-        raise InvalidInputError(f"{path} holds {type(data).__name__}, not an object; it is damaged.")
-    return data
+        raise InvalidInputError(f"{place(path)} is missing; {MEND}.") from error
 
 
 def read_shaped(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, np.ndarray]:
@@ -110,39 +104,8 @@ def read_shaped(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> dic
     Raises InvalidInputError for others, before memory is taken for them.
     """
     wide = np.dtype(np.float64).itemsize
-    most = sum(wide * prod(MAX_SIDE if side is None else side for side in shape) for shape in shapes.values())
-    _require_bytes(path, most + STATE_BYTES)
-    arrays = read_arrays(path, *shapes)
-    for key, shape in shapes.items():
-        found = arrays[key]
-        fits = len(found.shape) == len(shape) and all(
-            wanted in (None, side) for wanted, side in zip(shape, found.shape, strict=True)
-        )
-        if not fits or found.dtype.kind not in "fiu":
-            raise InvalidInputError(
-                f"{path} is damaged: {key} is {found.dtype} of shape {found.shape}, not numbers of shape "
-                f"{tuple('any' if side is None else side for side in shape)}; restore it from a copy."
-            )
-    return arrays
-
-
-def _require_bytes(path: Path, most: int) -> None:
-    try:
-        require_small_arrays(path, most)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{path} is damaged. {error} Restore it from a copy.") from error
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise InvalidInputError(
-            f"{path} cannot be read ({error}); restore it from a copy, or make the world again."
-        ) from error
-
-
-def read_arrays(path: Path, *only: str) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file of a world, all or `only` the named ones."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return {key: data[key] for key in only or data.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, MemoryError) as error:
-        raise InvalidInputError(
-            f"{path} cannot be read ({error}); restore it from a copy, or make the world again."
-        ) from error
+    limits = {
+        key: ArrayLimit(wide * prod(MAX_SIDE if side is None else side for side in shape), shape=shape)
+        for key, shape in shapes.items()
+    }
+    return arrays_file.read_arrays(path, limits, advice=MEND)

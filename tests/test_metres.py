@@ -29,6 +29,7 @@ from lyra.world_settings import WorldSettings
 from tests.mesh.test_surface import sheet
 
 SCALE = 3.0
+LENS = np.array([[50.0, 0, 32], [0, 50, 32], [0, 0, 1]])
 FILES = ("splats.ply", "mesh.ply", "mesh.glb")
 
 
@@ -39,11 +40,7 @@ def world(tmp_path, monkeypatch) -> World:
     monkeypatch.setattr(metres, "BLOCK", 7)
     monkeypatch.setattr(metres, "COPIED", 50)
     rng = np.random.default_rng(0)
-    view = SeedView(
-        np.zeros((64, 64, 3), np.uint8),
-        np.ones((64, 64), np.float32),
-        np.array([[50.0, 0, 32], [0, 50, 32], [0, 0, 1]]),
-    )
+    view = SeedView(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32), LENS)
     (tmp_path / "image.png").write_bytes(b"as it was given")
     settings = WorldSettings("world-1", "World", "preview", 64, 64, 0, "a file", "", "now")
     world = World.create(tmp_path / "world", settings, view, tmp_path / "image.png", seed_points(view))
@@ -206,10 +203,10 @@ def test_what_is_replaced_meanwhile_is_packed_as_it_was(world, tmp_path, monkeyp
     world.rescale(1.0)
     copy = results.copy_open_in_metres
 
-    def replacing(*arguments):
+    def replacing(*arguments, **options):
         with whole_file(world.results / "mesh.ply") as path:
             path.write_bytes(b"newer")
-        copy(*arguments)
+        copy(*arguments, **options)
 
     monkeypatch.setattr(results, "copy_open_in_metres", replacing)
     exported(world, tmp_path)

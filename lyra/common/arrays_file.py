@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
@@ -97,10 +97,11 @@ def read_arrays(
     wanted: Mapping[str, ArrayLimit],
     *,
     others: ArrayLimit | None = None,
+    total: int | None = None,
     name: str | None = None,
     advice: str = AGAIN,
 ) -> dict[str, np.ndarray]:
-    """The `wanted` arrays of an .npz file, and all `others` where a limit for each is given.
+    """The `wanted` arrays of an .npz file, and all `others` where a limit for each is given; `total` bytes at most.
 
     What is not wanted is not looked at. `name` stands for the file in messages, by default its path; `advice` is the
     next step. Raises InvalidInputError, one line that names file and array, for a file that is missing, damaged or
@@ -116,11 +117,13 @@ def read_arrays(
                 there = ", ".join(sorted(members)[:8]) or "nothing"
                 raise _RefusedError(f"has no array {' and no '.join(map(value, lacking))}; it holds {there}")
             chosen = {key: wanted.get(key, others) for key in members}
-            return {
-                key: _read_member(archive, key, members[key], limit, file)
-                for key, limit in chosen.items()
-                if limit is not None
-            }
+            arrays = {}
+            for key, limit in chosen.items():
+                if limit is not None:
+                    left = limit if total is None else replace(limit, size=min(limit.size, total))
+                    arrays[key] = _read_member(archive, key, members[key], left, file)
+                    total = None if total is None else total - arrays[key].nbytes
+            return arrays
 
 
 def read_last(

@@ -14,11 +14,12 @@ MB = 1_000_000
 MAX_DEPTH = 64
 MAX_DIGITS = 40
 AGAIN = "save it again as JSON in UTF-8"
+FAULT = "is damaged"
 # Half of a pair of code units, the only way for JSON in UTF-8 to hold what is no character.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def read_json(path: str | Path, *, limit: int = 4 * MB, advice: str = AGAIN) -> object:
+def read_json(path: str | Path, *, limit: int = 4 * MB, advice: str = AGAIN, fault: str = FAULT) -> object:
     """What a JSON file holds. Raises FileNotFoundError, and InvalidInputError as `parse_json`."""
     name = place(path)
     try:
@@ -29,21 +30,24 @@ def read_json(path: str | Path, *, limit: int = 4 * MB, advice: str = AGAIN) -> 
     except (OSError, ValueError) as error:
         why = one_line(getattr(error, "strerror", None) or error, 80)
         raise InvalidInputError(one_line(f"{name} cannot be read ({why}); {advice}.")) from error
-    return parse_json(data, name, limit=limit, advice=advice)
+    return parse_json(data, name, limit=limit, advice=advice, fault=fault)
 
 
-def read_object(path: str | Path, *, limit: int = 4 * MB, advice: str = AGAIN) -> dict:
+def read_object(path: str | Path, *, limit: int = 4 * MB, advice: str = AGAIN, fault: str = FAULT) -> dict:
     """The object in a JSON file; otherwise as `read_json`."""
-    data = read_json(path, limit=limit, advice=advice)
+    data = read_json(path, limit=limit, advice=advice, fault=fault)
     if not isinstance(data, dict):
         raise InvalidInputError(
-            one_line(f"{place(path)} holds {value(data)} where an object is needed; {advice}.")
+            one_line(f"{place(path)} {fault} ({value(data)} where an object is needed); {advice}.")
         )
     return data
 
 
-def parse_json(data: bytes | str, name: str, *, limit: int = 4 * MB, advice: str = AGAIN) -> object:
-    """What JSON text holds. `name` stands for it in messages, `advice` is the next step.
+def parse_json(
+    data: bytes | str, name: str, *, limit: int = 4 * MB, advice: str = AGAIN, fault: str = FAULT
+) -> object:
+    """What JSON text holds. `name` stands for it in messages, `fault` is what is
+    wrong with it, `advice` the next step.
 
     Raises InvalidInputError, one line, for more than `limit` bytes, other than UTF-8 (a mark before it is skipped),
     numbers that are not finite or have more than 40 digits, and nesting of more than 64.
@@ -59,10 +63,10 @@ def parse_json(data: bytes | str, name: str, *, limit: int = 4 * MB, advice: str
         _check_texts(parsed, raw)
     except RecursionError as error:
         raise InvalidInputError(
-            one_line(f"{name} is nested more than {MAX_DEPTH} deep; {advice}.")
+            one_line(f"{name} {fault} (nested more than {MAX_DEPTH} deep); {advice}.")
         ) from error
     except ValueError as error:
-        raise InvalidInputError(one_line(f"{name} is damaged ({_reason(error)}); {advice}.")) from error
+        raise InvalidInputError(one_line(f"{name} {fault} ({_reason(error)}); {advice}.")) from error
     return parsed
 
 

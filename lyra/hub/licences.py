@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lyra.common.folders import settings_folder
+from lyra.common.json_file import read_object
+from lyra.common.quoting import place
 from lyra.errors import EngineNotReadyError, InvalidInputError
 from lyra.files import whole_file
 
@@ -132,15 +134,13 @@ class AcceptedLicences:
 
     def _read(self) -> dict[str, dict]:
         try:
-            entries = json.loads(self.file.read_text("utf-8"))
+            entries = read_object(self.file, advice="delete it and accept the licences again")
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        if not all(isinstance(entry, dict) for entry in entries.values()):
             raise InvalidInputError(
-                f"{self.file} is damaged ({error}); delete it and accept the licences again."
-            ) from error
-        if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-            raise InvalidInputError(f"{self.file} is damaged; delete it and accept the licences again.")
+                f"{place(self.file)} is damaged; delete it and accept the licences again."
+            )
         return entries
 
     def _write(self, entries: dict[str, dict]) -> None:

@@ -78,6 +78,9 @@ def test_others_come_under_their_own_limit():
     assert set(read_arrays(data, {}, others=ANY)) == {"a", "b"}
     with pytest.raises(InvalidInputError, match="'b' would take"):
         read_arrays(data, {"a": ANY}, others=ArrayLimit(8))
+    assert set(read_arrays(data, {}, others=ANY, total=56)) == {"a", "b"}
+    with pytest.raises(InvalidInputError, match="'b' would take"):
+        read_arrays(data, {}, others=ANY, total=55)
 
 
 def test_the_file_and_the_array_are_named(tmp_path):

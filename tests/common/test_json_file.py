@@ -42,7 +42,7 @@ def test_nesting_up_to_the_limit_is_read():
 def test_what_is_no_object_is_quoted(tmp_path):
     file = tmp_path / "world.json"
     file.write_text("[1]")
-    with pytest.raises(InvalidInputError, match=r"world.json holds \[1\] where an object is needed"):
+    with pytest.raises(InvalidInputError, match=r"world.json is damaged \(\[1\] where an object is needed"):
         read_object(file)
 
 
