@@ -30,6 +30,8 @@ SKEW = 1e-4
 ROUNDING = 1e-6
 # In pixels no principal point is this near to the corner, no focal length this short.
 NORMALISED_CENTRE, NORMALISED_FOCAL = 1.5, 30.0
+# Pixels from the edge to the centre of the largest picture there is.
+LARGEST = 1e6
 # The centre of another picture: off this one's centre by more than the first share, on its diagonal by the second.
 OFF_CENTRE, ON_DIAGONAL = 0.1, 0.005
 
@@ -38,10 +40,10 @@ def check_pinhole(intrinsics: np.ndarray, name: Callable[[int], str]) -> None:
     """Raises InvalidInputError unless `intrinsics` (N, 3, 3) are pinhole matrices; `name(i)` says whose number i is."""
     finite = np.isfinite(intrinsics).all((1, 2))
     _require(finite, lambda i: f"{_owner(name(i))} intrinsics are not finite: {shown(intrinsics[i])}.")
-    form = np.abs(intrinsics[:, [1, 2, 2], [0, 0, 1]]).max(1) + np.abs(intrinsics[:, 2, 2] - 1)
+    off = np.maximum(np.abs(intrinsics[:, [1, 2, 2], [0, 0, 1]]).max(1), np.abs(intrinsics[:, 2, 2] - 1))
     focal = intrinsics[:, [0, 1], [0, 1]]
-    skew = np.abs(intrinsics[:, 0, 1]) > SKEW * np.abs(focal).min(1)
-    _require((form < ROUNDING) & ~((focal > 0).all(1) & skew), lambda i: _form_fault(intrinsics[i], name(i)))
+    skewed = (focal > 0).all(1) & (np.abs(intrinsics[:, 0, 1]) > SKEW * np.abs(focal).min(1))
+    _require((off < ROUNDING) & ~skewed, lambda i: _form_fault(intrinsics[i], name(i)))
     _require(
         (focal > 0).all(1),
         lambda i: f"The focal lengths of {name(i)} are {shown(focal[i])}; both must be positive pixels.",
@@ -60,9 +62,9 @@ def check_lens(
     focal, centre = intrinsics[:, [0, 1], [0, 1]], intrinsics[:, :2, 2]
     share = centre / [width, height]
     inside = ((share >= -outside) & (share <= 1 + outside)).all(1)
-    slope = max(height, width) / 2 / focal
-    seen = ((slope >= np.tan(np.radians(NARROWEST / 2))) & (slope <= np.tan(np.radians(WIDEST / 2)))).all(1)
-    squeezed = focal.max(1) > MOST_SQUEEZED * focal.min(1)
+    shortest, longest = (max(height, width) / 2 / np.tan(np.radians(fov / 2)) for fov in (WIDEST, NARROWEST))
+    seen = ((focal >= shortest) & (focal <= longest)).all(1)
+    squeezed = focal.max(1) / MOST_SQUEEZED > focal.min(1)
     elsewhere = np.zeros(len(intrinsics), bool)
     if outside <= SHIFTED:
         on_diagonal = np.abs(share[:, 0] - share[:, 1]) < ON_DIAGONAL
@@ -175,12 +177,12 @@ def _picture_fault(
         )
     if misplaced:
         return _misplaced(centre, height, width, whose)
-    if focal.max() > MOST_SQUEEZED * focal.min():
+    if focal.max() / MOST_SQUEEZED > focal.min():
         return (
             f"The focal lengths of {whose} are {focal[0]:.4g} and {focal[1]:.4g}; pixels are at most twice as wide as "
             f"high. Give both in pixels of the same {width}x{height} picture."
         )
-    degrees = np.degrees(2 * np.arctan(max(height, width) / 2 / focal))
+    degrees = np.degrees(2 * np.arctan2(max(height, width) / 2, focal))
     worst = degrees.max() if degrees.max() > WIDEST else degrees.min()
     step = "a focal length in millimetres is to be multiplied by picture width / sensor width"
     if worst < NARROWEST:
@@ -200,15 +202,16 @@ def _misplaced(centre: np.ndarray, height: int, width: int, whose: str) -> str:
         return (
             f"{there}, the corner of its {size} picture; in the middle it is ({width / 2:g}, {height / 2:g})."
         )
-    of = 2 * centre
     where = "the middle of another picture"
     if not ((centre >= 0) & (centre <= [width, height])).all():
         where = f"outside its {size} picture"
-    if (of < 1).any():
+    if centre.min() < 1 or centre.max() > LARGEST:
         return f"{there}, {where}. Give intrinsics in pixels of that picture, or shift the lens less."
+    of = 2 * centre
     factor = width / of[0]
-    like = "" if abs(np.log(of[0] * height / of[1] / width)) > 0.1 else f", or scale them by {factor:.3g}"
+    alike = abs(np.log(of[0] * height / of[1] / width)) < 0.1
+    otherwise = f"scale them by {factor:.3g}" if alike else "shift the lens less"
     return (
         f"{there}, {where}: the intrinsics belong to a picture of about {of[0]:.6g}x{of[1]:.6g}, not {size}. Give the "
-        f"size that they belong to{like}."
+        f"size that they belong to, or {otherwise}."
     )
