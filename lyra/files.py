@@ -8,13 +8,9 @@ import os
 import shutil
 import stat
 import time
-import zipfile
 from collections.abc import Callable, Iterator
-from math import prod
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
-
-import numpy as np
 
 from lyra.common.temporary import TEMPORARY_PREFIX, leads_elsewhere, temporary_name
 from lyra.errors import DiskFullError, InvalidInputError
@@ -254,36 +250,3 @@ def _parts(relative: str) -> tuple[str, ...]:
     if not plain:
         raise InvalidInputError(f"{relative!r} is no path of a file inside a folder.")
     return parts
-
-
-def require_small_arrays(source: Path | BinaryIO, limit: int) -> None:
-    """Raises InvalidInputError for an .npz file whose arrays would take more than `limit` bytes.
-
-    An array may state a shape that its file does not have the values for; memory is taken before that shows. Raises
-    what zipfile and NumPy raise for a file that is none.
-    """
-    with zipfile.ZipFile(source) as archive:
-        size = 0
-        for item in archive.infolist():
-            size += max(item.file_size, _stated_bytes(archive, item))
-    if size > limit:
-        raise InvalidInputError(
-            f"It would unpack to {size / 1e6:.0f} MB; at most {limit / 1e6:.0f} MB are read."
-        )
-
-
-def _stated_bytes(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> int:
-    """What the array in a file of an archive takes by its own header, 0 for what is no array. Raises ValueError."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        with archive.open(item) as file:
-            if not file.peek(6).startswith(np.lib.format.MAGIC_PREFIX):
-                return 0
-            version = np.lib.format.read_magic(file)
-            if version not in readers:
-                raise ValueError(f"{item.filename} is an array of version {version}")
-            shape, _, kind = readers[version](file)
-    except RuntimeError as error:
-        # Encrypted, or packed in a way that zipfile does not know.
-        raise ValueError(f"{item.filename}: {error}") from error
-    return prod(shape) * kind.itemsize

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lyra.chunks import read_json
+from lyra.common.quoting import one_line, place
 from lyra.engines.base import DEFAULT_OPTIONS, EngineOptions
 from lyra.errors import InvalidInputError
 from lyra.files import inside, whole_file
@@ -53,14 +54,19 @@ class Plan:
             return None
         data = read_json(path)
         try:
-            captions = {int(key): str(text) for key, text in data["captions"].items()}
             trajectory = Trajectory.load(inside(folder, CAMERAS), fitted=True)
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                one_line(f"{one_line(error, 200)} Or delete {FACTS} beside it and extend the world again.")
+            ) from error
+        try:
+            captions = {int(key): str(text) for key, text in data["captions"].items()}
             # Older plans have none.
             options = EngineOptions(**data.get("options", {})).checked()
             return cls(trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInputError(
-                f"{path} is damaged ({error}); delete it and extend the world again."
+                f"{place(path)} is damaged ({one_line(error, 80)}); delete it and extend the world again."
             ) from error
 
     @staticmethod

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from lyra.common.quoting import one_line, place
 from lyra.errors import InvalidInputError
 
 FRAMES_PER_SECOND = 16  # what the published model is trained on
@@ -31,12 +32,12 @@ def write_lossless(path: Path, frames: np.ndarray) -> None:
 def read_lossless(path: Path) -> np.ndarray:
     """All frames of a file from `write_lossless` (N, H, W, 3) uint8."""
     try:
-        with av.open(_plain(path)) as container:
+        with _opened(path) as container:
             container.streams.video[0].thread_type = "AUTO"
             return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
     except (av.error.FFmpegError, IndexError, ValueError) as error:
         raise InvalidInputError(
-            f"{path} cannot be read as video: {error}. Revert the world before this chunk."
+            f"{place(path)} cannot be read as video: {one_line(error, 80)}. Revert the world before this chunk."
         ) from error
 
 
@@ -64,6 +65,11 @@ def _says_colors(context: av.VideoCodecContext) -> bool:
     return said == (_REC_709,) * 3 and context.color_range == av.video.reformatter.ColorRange.MPEG
 
 
+def _opened(path: Path) -> av.container.InputContainer:
+    """A file to read; texts in it that are no UTF-8 do not matter here."""
+    return av.open(_plain(path), metadata_errors="replace")
+
+
 def _plain(path: Path) -> str:
     """FFmpeg takes what stands before a colon for a protocol, in names that begin with neither slash nor drive."""
     return str(path.absolute())
@@ -76,8 +82,10 @@ def encoded_as(path: Path, frames: int) -> bytes | None:
     releases.
     """
     try:
-        with av.open(_plain(path)) as container:
+        with _opened(path) as container:
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                return None
             # Counted, as a file that is cut off says at its start that it has them all.
             found = sum(bool(packet.size) and not packet.is_corrupt for packet in container.demux(stream))
             whole = found == frames and _says_colors(stream.codec_context)
@@ -91,7 +99,7 @@ def join_watchable(path: Path, parts: Iterable[Path]) -> None:
     stream, number = None, 0
     with av.open(_plain(path), "w", format="mp4", options=_PLAYED_FROM_THE_START) as container:
         for part in parts:
-            with av.open(_plain(part)) as source:
+            with _opened(part) as source:
                 given = source.streams.video[0]
                 if stream is None:
                     stream = container.add_stream_from_template(given)

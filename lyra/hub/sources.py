@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from lyra.common.folders import expanded
+from lyra.common.quoting import one_line, place, value
 from lyra.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub.manifest import BLOCK, PARTIAL_SUFFIX, FileEntry, Manifest, require_inside
 from lyra.hub.packages import require_packages
 
 MIRROR_VARIABLE = "LYRA_MIRROR"
 CHECKSUMS = "SHA256SUMS"
+LARGEST_CHECKSUMS = 16_000_000
+SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 OnBytes = Callable[[int], None]
 
@@ -95,11 +99,20 @@ def read_checksums(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     digests = {}
-    for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
+    try:
+        with file.open("rb") as handle:
+            text = handle.read(LARGEST_CHECKSUMS).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(
+            f"{place(file)} cannot be read ({one_line(error, 80)}); write it with sha256sum."
+        ) from error
+    for number, line in enumerate(text.splitlines(), 1):
         digest, _, path = line.partition(" ")
         path = path.lstrip(" *")
-        if len(digest) != 64 or not path:
-            raise InvalidInputError(f"{file}, line {number}: {line!r} is no SHA-256 and path.")
+        if not SHA256.fullmatch(digest) or not path:
+            raise InvalidInputError(
+                f"{place(file)}, line {number}: {value(line)} is no SHA-256 and path; write it with sha256sum."
+            )
         require_inside(path)
         digests[path] = digest.lower()
     return digests

@@ -18,7 +18,7 @@ import numpy as np
 from mathutils import Matrix
 
 from lyra.errors import InvalidInputError
-from lyra.exr import read_channels
+from lyra.media.exr import read_channels
 from lyra.training.synthetic.film import develop
 from lyra.training.synthetic.generate import best_shots, build_scene, require_kinds
 from lyra.training.synthetic.layouts import KINDS, LAYOUTS
@@ -91,7 +91,7 @@ def _cycles(height: int, width: int, samples: int, threads: int) -> tuple[np.nda
         file = Path(folder) / "picture.exr"
         scene.render.filepath = str(file)
         bpy.ops.render.render(write_still=True)
-        channels = read_channels(file.read_bytes())
+        channels = read_channels(file)
     ends = {name.split(".", 1)[-1]: plane for name, plane in channels.items()}
     linear = np.stack([ends[f"Combined.{c}"] for c in "RGB"], -1).astype(np.float32)
     depth = ends["Depth.Z"].astype(np.float32)
