@@ -140,21 +140,27 @@ def test_archives_that_cannot_be_unpacked_are_refused(tmp_path, damage):
 MOST_BYTES_A_PIXEL = 20
 SIDE = 1600
 MEASURED = """
-import resource, sys
+import sys
 from pathlib import Path
 from lyra.images import load_image
 from lyra.media import header
-strip = int(sys.argv[1])
-header.STRIP_PIXELS = strip or header.STRIP_PIXELS
+
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.startswith(("VmHWM", "VmRSS"))}
+
+header.STRIP_PIXELS = int(sys.argv[1]) or header.STRIP_PIXELS
 for name in sys.argv[2:]:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident()["VmRSS"]
     height, width = load_image(Path(name)).pixels.shape[:2]
-    print(Path(name).name, height * width, 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    print(Path(name).name, height * width, resident()["VmHWM"] - before)
 """
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are read from Linux's /proc")
 
 
 def most_memory(folder: Path, names: list[str], strip: int = 0) -> dict[str, float]:
-    """Bytes a pixel that each picture takes beyond those before it, in a process of its own."""
+    """Bytes a pixel that each picture takes beyond what is there before it, in a process of its own."""
     command = [sys.executable, "-c", MEASURED, str(strip), *(str(folder / name) for name in names)]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return {
@@ -202,6 +208,7 @@ def written(folder: Path) -> list[str]:
     return ["a.jpg", "a.psd", "one_strip.tif", "a.hdr", "a.exr", "wide.png", "rgba.png", "rgba.webp"]
 
 
+@on_linux
 def test_pictures_take_memory_by_their_pixels(tmp_path):
     """Not by what a decoder could hold of them: of floats, 64 bytes a pixel were taken."""
     names = written(tmp_path)
@@ -211,9 +218,9 @@ def test_pictures_take_memory_by_their_pixels(tmp_path):
     assert {
         name: size for name, size in taken.items() if size > MOST_BYTES_A_PIXEL and "first" not in name
     } == {}
-    assert sum(taken[name] for name in names) < MOST_BYTES_A_PIXEL
 
 
+@on_linux
 @pytest.mark.slow
 def test_a_hundred_megapixels_take_less_than_two_gigabytes(tmp_path):
     (tmp_path / "bomb.tif").write_bytes(one_strip(10_000))

@@ -27,6 +27,8 @@ def filled(rgb: np.ndarray, alpha: np.ndarray) -> bool:
     lines = strip_lines(width)
     for top in range(0, height, lines):
         end = min(top + lines, height)
+        if alpha[top:end].min() == 255:
+            continue
         box = (0, top * behind.height / height, behind.width, end * behind.height / height)
         back = np.asarray(behind.resize((width, end - top), Image.Resampling.BICUBIC, box))
         share = alpha[top:end, :, None].astype(np.float32) / 255

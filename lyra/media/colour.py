@@ -87,10 +87,6 @@ def power(exponent: float) -> Curve:
     return lambda values: np.maximum(values, 0) ** exponent
 
 
-def _bt709(values: np.ndarray) -> np.ndarray:
-    return np.where(values < 0.081, values / 4.5, ((np.maximum(values, 0) + 0.099) / 1.099) ** (1 / 0.45))
-
-
 def _smpte240(values: np.ndarray) -> np.ndarray:
     return np.where(values < 0.0913, values / 4, ((np.maximum(values, 0) + 0.1115) / 1.1115) ** (1 / 0.45))
 
@@ -118,9 +114,9 @@ def film_log(values: np.ndarray) -> np.ndarray:
 LINEAR = Encoding(linear, wide=True, name="")
 # By the code points of ITU-T H.273, which PNG's cICP and AVIF's nclx carry.
 _CURVES: dict[int, tuple[Curve | None, str]] = {
-    1: (_bt709, "BT.709"), 4: (power(2.2), "gamma 2.2"), 5: (power(2.8), "gamma 2.8"), 6: (_bt709, "BT.709"),
-    7: (_smpte240, "SMPTE 240M"), 8: (linear, "linear"), 11: (_bt709, "BT.709"), 13: (None, "sRGB"),
-    14: (_bt709, "BT.709"), 15: (_bt709, "BT.709"), 16: (_pq, "PQ"), 18: (_hlg, "HLG"),
+    1: (None, "BT.709"), 4: (power(2.2), "gamma 2.2"), 5: (power(2.8), "gamma 2.8"), 6: (None, "BT.709"),
+    7: (_smpte240, "SMPTE 240M"), 8: (linear, "linear"), 11: (None, "BT.709"), 13: (None, "sRGB"),
+    14: (None, "BT.709"), 15: (None, "BT.709"), 16: (_pq, "PQ"), 18: (_hlg, "HLG"),
 }  # fmt: skip
 _PRIMARIES: dict[int, tuple[Primaries, str]] = {
     1: (BT709, "BT.709"), 4: (((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), (0.310, 0.316)), "BT.470 M"),
@@ -131,6 +127,8 @@ _PRIMARIES: dict[int, tuple[Primaries, str]] = {
     12: (P3_D65, "Display P3"), 22: (((0.63, 0.34), (0.295, 0.605), (0.155, 0.077), _D65), "EBU 3213"),
 }  # fmt: skip
 _UNSAID = 2
+# The camera's curve, not that of a screen: such pictures are graded on screens like sRGB's.
+_CAMERAS = (1, 6, 11, 14, 15)
 _WIDE = (16, 18)
 
 
@@ -146,7 +144,8 @@ def encoding_of_codes(primaries: int, transfer: int) -> tuple[Encoding, list[str
     if unknown:
         return SRGB, [f"Its colour space ({', '.join(unknown)}) is not followed; colours are taken as sRGB."]
     name = f"{gamut_name or 'BT.709'} {curve_name or 'sRGB'}"
-    return Encoding(curve, gamut, transfer in _WIDE, name=name), []
+    notes = ["Its transfer is BT.709's, which is shown as sRGB's."] if transfer in _CAMERAS else []
+    return Encoding(curve, gamut, transfer in _WIDE, name=name), notes
 
 
 def encoding_of_gamma(gamma: float | None, primaries: Primaries | None) -> tuple[Encoding, list[str]]:

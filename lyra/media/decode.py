@@ -172,6 +172,8 @@ def _unit(values: np.ndarray) -> np.ndarray:
 def _straight(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Colours that were multiplied by alpha, divided by it again: float32."""
     alpha = _unit(alpha)
+    if (alpha == 1).all():
+        return _unit(colour)
     with np.errstate(invalid="ignore", over="ignore"):
         return _unit(colour) / np.where(alpha > 1e-4, alpha, np.float32(1))
 

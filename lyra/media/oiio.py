@@ -14,6 +14,8 @@ import OpenImageIO
 from lyra.errors import InvalidInputError
 from lyra.media.header import damaged, strip_lines
 
+# A file, its bytes, or pieces that make them up.
+Source = Path | bytes | tuple[bytes | memoryview, ...]
 # Files are told by their contents before they come here; no other reader should try its luck.
 OpenImageIO.attribute("try_all_readers", 0)
 _SUFFIXES = {
@@ -39,7 +41,7 @@ def can_read(form: str) -> bool:
 
 
 @contextlib.contextmanager
-def opened(source: Path | bytes, form: str, raw: bool = False) -> Iterator[OpenImageIO.ImageInput]:
+def opened(source: Source, form: str, raw: bool = False) -> Iterator[OpenImageIO.ImageInput]:
     """An open picture of one of OpenImageIO's forms; alpha is left as it is stored, with `raw` inks too.
 
     Raises InvalidInputError for a file whose header cannot be read.
@@ -53,14 +55,16 @@ def opened(source: Path | bytes, form: str, raw: bool = False) -> Iterator[OpenI
             if file is None or file.format_name() != form:
                 said = OpenImageIO.geterror().replace(str(path), "it").replace('""', "")
                 raise damaged(said or f"it is no {form} file")
-            yield file
-            file.close()
+            try:
+                yield file
+            finally:
+                file.close()
         except _ODD_ERRORS as error:
             raise damaged(error) from error
 
 
 @contextlib.contextmanager
-def _named_by_form(source: Path | bytes, form: str) -> Iterator[Path]:
+def _named_by_form(source: Source, form: str) -> Iterator[Path]:
     """A file with the bytes of `source` whose name says its form: OpenImageIO goes by that, and parses names."""
     suffixes = _SUFFIXES[form]
     if isinstance(source, Path) and source.suffix.lower() in suffixes and "?" not in str(source):
@@ -71,7 +75,8 @@ def _named_by_form(source: Path | bytes, form: str) -> Iterator[Path]:
         if isinstance(source, Path):
             shutil.copyfile(source, path)
         else:
-            path.write_bytes(source)
+            with path.open("wb") as file:
+                file.writelines([source] if isinstance(source, bytes) else source)
         yield path
 
 
@@ -115,9 +120,7 @@ def require_small_pieces(spec: OpenImageIO.ImageSpec, what: str, lines: int = 1)
         )
 
 
-def strips(
-    source: Path | bytes, form: str, channels: int, kind: str, raw: bool = False
-) -> Iterator[np.ndarray]:
+def strips(source: Source, form: str, channels: int, kind: str, raw: bool = False) -> Iterator[np.ndarray]:
     """All lines of a file's first picture with its first `channels`, some at a time."""
     with opened(source, form, raw) as file:
         spec = file.spec_dimensions(0, 0)

@@ -152,11 +152,12 @@ def _strips(data: bytes, header: _Header, model: str, alpha: bool) -> Iterator[n
         yield strip if masks is None else np.concatenate([strip, next(masks)], -1)
 
 
-def _document(data: bytes, header: _Header, mode: int, first: int, count: int) -> bytes:
+def _document(data: bytes, header: _Header, mode: int, first: int, count: int) -> files.Source:
     """A document of some of the channels of the merged picture, with nothing else in it."""
     (packing,) = struct.unpack_from(">H", data, header.start)
     line = header.width * header.bits // 8
     lines, body = header.height, memoryview(data)[header.start + 2 :]
+    sizes = b""
     if packing == _RAW:
         body = body[first * lines * line : (first + count) * lines * line]
     elif packing == _PACKED:
@@ -165,8 +166,8 @@ def _document(data: bytes, header: _Header, mode: int, first: int, count: int) -
         if len(table) < header.channels * lines:
             raise damaged("its table of lines ends early")
         starts = len(table) * kind.itemsize + np.concatenate([[0], np.cumsum(table, dtype=np.int64)])
-        kept = body[starts[first * lines] : starts[(first + count) * lines]]
-        body = table[first * lines : (first + count) * lines].tobytes() + kept.tobytes()
+        body = body[starts[first * lines] : starts[(first + count) * lines]]
+        sizes = table[first * lines : (first + count) * lines].tobytes()
     else:
         raise InvalidInputError(
             "The PSD's merged picture is compressed by ZIP; save it with Maximize Compatibility."
@@ -175,4 +176,4 @@ def _document(data: bytes, header: _Header, mode: int, first: int, count: int) -
     palette = header.palette if mode == _INDEXED else b""
     sections = struct.pack(">I", len(palette)) + palette + struct.pack(">I", 0)
     sections += bytes(8 if header.version == 2 else 4) + struct.pack(">H", packing)
-    return MAGIC + struct.pack(">H6xHIIHH", *fields) + sections + bytes(body)
+    return MAGIC + struct.pack(">H6xHIIHH", *fields) + sections + sizes, body

@@ -131,7 +131,7 @@ def _is_packed(data: bytes, header: _Header) -> bool:
 
 def _packed(data: bytes, header: _Header) -> Iterator[np.ndarray]:
     plain = f"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y {header.height} +X {header.width}\n".encode()
-    yield from files.strips(plain + data[header.start :], "hdr", 3, "float")
+    yield from files.strips((plain, memoryview(data)[header.start :]), "hdr", 3, "float")
 
 
 def _plain(data: bytes, header: _Header) -> Iterator[np.ndarray]:

@@ -14,7 +14,8 @@ MOST_EXPOSURE = 4.0
 # Luminances are counted by the upper bits of their floats: sign, exponent and eleven bits of the fraction.
 _DROPPED_BITS = 12
 _BINS = 1 << (32 - 1 - _DROPPED_BITS)
-_ONE = np.float32(1).view(np.uint32) >> _DROPPED_BITS
+# Exposed luminances whose squares are no floats any more are one.
+_MOST = 1e18
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class ToneCurve:
         bad = 0
         for strip in strips:
             bad += int((~np.isfinite(strip)).any(-1).sum())
-            luminance = _finite(strip) @ LUMINANCE
+            with np.errstate(over="ignore"):
+                luminance = _finite(strip) @ LUMINANCE
             np.minimum(luminance, np.finfo(np.float32).max, out=luminance)
             counts += np.bincount((luminance.view(np.uint32) >> _DROPPED_BITS).ravel(), minlength=_BINS)
         notes = (
@@ -54,15 +56,17 @@ class ToneCurve:
         said = (
             f"High dynamic range: exposed by {np.log2(exposure):+.1f} stops and rolled off to fit the screen."
         )
-        return cls(exposure, max(white * exposure, 1.0), (*notes, said))
+        return cls(exposure, min(max(white * exposure, 1.0), _MOST), (*notes, said))
 
     def encoded(self, colour: np.ndarray) -> np.ndarray:
         """sRGB (n, W, 3) uint8 of linear colours."""
         colour = _finite(colour)
         if self.limit:
-            exposed = (colour @ LUMINANCE) * np.float32(self.exposure)
+            with np.errstate(over="ignore"):
+                exposed = np.minimum((colour @ LUMINANCE) * np.float32(self.exposure), np.float32(_MOST))
             ratio = np.float32(self.exposure) * (1 + exposed / np.float32(self.limit**2)) / (1 + exposed)
-            colour *= ratio[..., None]
+            with np.errstate(over="ignore"):
+                colour *= ratio[..., None]
         np.minimum(colour, 1, out=colour)
         return srgb_bytes(colour)
 

@@ -61,6 +61,7 @@ def test_srgb_bytes_are_rounded_to_the_nearest():
         ((1, 8), light(SCENE)),
         ((1, 4), light(SCENE) ** (1 / 2.2)),
         ((1, 13), SCENE / 255),
+        ((1, 1), SCENE / 255),
     ],
 )
 @pytest.mark.parametrize("bits", [8, 16])
