@@ -20,7 +20,7 @@ from lyra.errors import InvalidInputError
 log = logging.getLogger("backend.inspector")
 COMMAND = (sys.executable, "-P", "-m", "backend.inspector")
 # The largest pictures take seconds; Blender waits two minutes for an answer.
-SECONDS = 90.0
+SECONDS = 110.0
 ANSWER_BYTES = 1 << 16
 
 
