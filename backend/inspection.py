@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from lyra.errors import InvalidInputError
 log = logging.getLogger("backend.inspector")
 COMMAND = (sys.executable, "-P", "-m", "backend.inspector")
 # The largest pictures take seconds; Blender waits two minutes for an answer.
-SECONDS = 90.0
+SECONDS = 110.0
 ANSWER_BYTES = 1 << 16
 
 
@@ -33,16 +34,15 @@ class Inspector:
 
     def measure(self, image: Path) -> tuple[int, int]:
         """(height, width) of a picture as the engine will see it. Raises InvalidInputError for what is none."""
-        return self._ask(image, kind="measure")
+        return self._ask({"image": image}, kind="measure")
 
     def check(self, image: Path, depth: Path | None, settings: WorldSettings) -> tuple[int, int]:
         """Reads image and depth just as the job will; returns the world's (height, width).
 
         Raises what the job would fail with.
         """
-        return self._ask(
-            image, kind="check", depth=None if depth is None else str(depth), settings=settings.model_dump()
-        )
+        files = {"image": image} if depth is None else {"image": image, "depth": depth}
+        return self._ask(files, kind="check", settings=settings.model_dump())
 
     def close(self) -> None:
         """Ends the process; the next call starts another."""
@@ -50,12 +50,16 @@ class Inspector:
         if process is not None:
             _end(process)
 
-    def _ask(self, image: Path, **request: object) -> tuple[int, int]:
+    def _ask(self, files: dict[str, Path], **request: object) -> tuple[int, int]:
+        # Names below a folder: messages shorten long ones, and should not tell where uploads are kept.
+        folder = Path(os.path.commonpath([file.parent for file in files.values()]))
+        names = {key: str(file.relative_to(folder)) for key, file in files.items()}
         process = self._running()
         late = threading.Timer(self._seconds, process.kill)
         late.start()
         try:
-            process.stdin.write(json.dumps({"image": str(image), **request}).encode() + b"\n")
+            line = json.dumps({"folder": str(folder), **names, **request})
+            process.stdin.write(line.encode() + b"\n")
             process.stdin.flush()
             said = process.stdout.readline(ANSWER_BYTES)
         except BrokenPipeError:
@@ -64,13 +68,15 @@ class Inspector:
             in_time = late.is_alive()
             late.cancel()
         if not said.endswith(b"\n"):
-            raise InvalidInputError(
-                f"{image} cannot be read: {self._obituary(in_time)}. Save it anew, as PNG."
-            )
+            why = self._obituary(process, in_time)
+            raise InvalidInputError(f"{files['image'].name} cannot be read: {why}. Save it anew, as PNG.")
         found = json.loads(said)
-        if "error" in found:
-            raise getattr(errors, found["error"])(found["detail"])
-        return found["height"], found["width"]
+        if "error" not in found:
+            return found["height"], found["width"]
+        detail = found["detail"]
+        for name in names.values():
+            detail = detail.replace(name, Path(name).name)
+        raise getattr(errors, found["error"])(detail)
 
     def _running(self) -> subprocess.Popen:
         if self._process is None or self._process.poll() is not None:
@@ -86,8 +92,9 @@ class Inspector:
             threading.Thread(target=_drain, args=(self._process,), daemon=True).start()
         return self._process
 
-    def _obituary(self, in_time: bool) -> str:
-        process, self._process = self._process, None
+    def _obituary(self, process: subprocess.Popen, in_time: bool) -> str:
+        if self._process is process:
+            self._process = None
         code = _end(process)
         return how_it_ended(code) if in_time else f"that took more than {self._seconds:.0f} s"
 

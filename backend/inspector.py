@@ -1,7 +1,7 @@
 """The process that looks at uploads for the service: one request a line on stdin, one answer a line on stdout.
 
-    in    {"kind": "measure", "image"}
-          {"kind": "check", "image", "depth", "settings"}       settings: WorldSettings
+    in    {"kind": "measure", "folder", "image"}                image and depth: paths below the folder
+          {"kind": "check", "folder", "image", "depth", "settings"}    depth may be missing; settings: WorldSettings
     out   {"height", "width"}                                   of the picture, or of the world that would be made of it
           {"error": name of a class of lyra.errors, "detail"}
 
@@ -30,14 +30,14 @@ MEMORY_BYTES = 4 << 30
 
 def answer(request: dict) -> dict:
     """What is said about one request."""
-    image = Path(request["image"])
+    image, depth = (Path(request[key]) if key in request else None for key in ("image", "depth"))
     try:
-        if request["kind"] == "measure":
-            height, width = _measured(image)
-        else:
-            depth = request["depth"]
-            settings = WorldSettings.model_validate(request["settings"])
-            height, width = _checked(image, None if depth is None else Path(depth), settings)
+        # Left again at once: Windows removes no folder that a process stands in.
+        with contextlib.chdir(request["folder"]):
+            if request["kind"] == "measure":
+                height, width = _measured(image)
+            else:
+                height, width = _checked(image, depth, WorldSettings.model_validate(request["settings"]))
     except LyraError as error:
         known = next(kind for kind in type(error).__mro__ if vars(errors).get(kind.__name__) is kind)
         return {"error": known.__name__, "detail": str(error)}

@@ -83,9 +83,11 @@ class Backend:
                 remove_upload(left)
 
     async def _keep_swept(self) -> None:
-        """Forgets old jobs again and again, for as long as the service runs."""
+        """Forgets old jobs again and again, for as long as the service runs, and gives the inspector's memory back."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
+            async with self.decoding:
+                await asyncio.to_thread(self.inspector.close)
             try:
                 await self.book.sweep()
             except (StoreError, OSError) as error:

@@ -107,7 +107,7 @@ def image(tmp_path):
 def test_a_picture_that_ends_its_process_is_refused_and_so_is_the_next(image, program, says):
     inspector = Inspector((sys.executable, "-c", program), seconds=0.5 if program == DEAF else 20.0)
     for _ in range(2):
-        with pytest.raises(InvalidInputError, match=f"a.png cannot be read: .*{says}.* Save it anew"):
+        with pytest.raises(InvalidInputError, match=f"^a.png cannot be read: .*{says}.* Save it anew"):
             inspector.measure(image)
         assert inspector._process is None
 
@@ -132,11 +132,27 @@ def test_the_process_takes_no_more_memory_than_it_may(image, tmp_path):
     inspector = Inspector((sys.executable, "-P", "-c", bound + use + "i.serve(*i.own_pipes())"))
     try:
         with pytest.raises(
-            InvalidInputError, match=r"a\.png takes more than 0\.3 GB of memory; save it smaller"
+            InvalidInputError, match=r"^a\.png takes more than 0\.3 GB of memory; save it smaller"
         ):
             inspector.measure(image)
     finally:
         inspector.close()
+
+
+def test_messages_do_not_tell_where_uploads_are_kept(tmp_path, inspector):
+    """Even where a long path is shortened in them."""
+    image = tmp_path / ("long" * 30) / "image" / "a.png"
+    depth = image.parents[1] / "depth" / "d.npz"
+    for file in (image, depth):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"nothing")
+    with pytest.raises(InvalidInputError, match=r"^a\.png"):
+        inspector.measure(image)
+    with pytest.raises(InvalidInputError, match=r"^a\.png"):
+        inspector.check(image, depth, WorldSettings())
+    image.write_bytes(picture())
+    with pytest.raises(InvalidInputError, match=r"^d\.npz"):
+        inspector.check(image, depth, WorldSettings(size=[208, 112]))
 
 
 def test_the_depth_is_looked_at_too(image, tmp_path, inspector):

@@ -316,6 +316,7 @@ def test_the_service_sweeps_again_and_again_and_survives_a_disk_that_refuses(tmp
     config, book = book_of(tmp_path)
     monkeypatch.setattr("backend.service.SWEEP_SECONDS", 0.0)
     backend = Backend(config, book, WorldCatalog(config), None, None)
+    inspector = backend.inspector._running()
     times = []
 
     async def swept() -> None:
@@ -328,6 +329,7 @@ def test_the_service_sweeps_again_and_again_and_survives_a_disk_that_refuses(tmp
     monkeypatch.setattr(book, "sweep", swept)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(backend._keep_swept())
+    assert inspector.poll() is not None and backend.inspector._process is None
     book.close()
 
 
