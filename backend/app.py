@@ -9,14 +9,15 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from backend import API_VERSION, schemas
+from backend import API_VERSION, SERVICE, schemas
 from backend.docs_page import render_docs
-from backend.errors import ConflictError, RangeError, status_of
+from backend.errors import ChallengeError, ConflictError, RangeError, status_of
+from backend.hello import CHALLENGE, proof
 from backend.routes_engines import engine_routes
 from backend.routes_jobs import job_routes
 from backend.routes_worlds import world_routes
 from backend.service import Backend
-from backend.validation import validation_message
+from backend.validation import SHOWN_CHARACTERS, validation_message
 from lyra.errors import LyraError
 from lyra.files import refusal
 from lyra.version import VERSION
@@ -55,6 +56,18 @@ def create_app(backend: Backend) -> FastAPI:
 
 def _service_routes(backend: Backend) -> APIRouter:
     router = APIRouter()
+
+    @router.get("/hello")
+    async def hello(challenge: str = "") -> schemas.Hello:
+        """Proves that this process knows the token, without the token: the only call under /v1 that needs none."""
+        if CHALLENGE.fullmatch(challenge) is None:
+            raise ChallengeError(
+                f"The challenge {challenge[:SHOWN_CHARACTERS]!r} cannot be answered; send 64 random digits 0-9a-f."
+            )
+        pid = os.getpid()
+        return schemas.Hello(
+            service=SERVICE, api=API_VERSION, pid=pid, proof=proof(backend.token, challenge, pid)
+        )
 
     @router.get("/health")
     async def health() -> schemas.Health:

@@ -25,6 +25,10 @@ class RangeError(LyraError):
         self.headers = {"Content-Range": f"bytes */{size}"}
 
 
+class ChallengeError(LyraError):
+    """What a client asked to be proven is no challenge."""
+
+
 class QueueFullError(LyraError):
     """Too many jobs are waiting."""
 
@@ -45,6 +49,7 @@ _STATUS = {
     ConflictError: 409,
     TooLargeError: 413,
     RangeError: 416,
+    ChallengeError: 422,
     QueueFullError: 429,
     DiskFullError: 507,
     StoreError: 507,

@@ -83,6 +83,15 @@ class ShutdownBody(Body):
     force: bool = False
 
 
+class Hello(BaseModel):
+    service: str
+    api: int
+    pid: int
+    proof: str = Field(
+        description="HMAC-SHA256 of 'lyra-hello:CHALLENGE:PID' under the token, in hexadecimal"
+    )
+
+
 class Health(BaseModel):
     api: int
     version: str

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.config import Limits
 
-OPEN_PATHS = ("/docs", "/docs/openapi.json")
+OPEN_PATHS = ("/docs", "/docs/openapi.json", "/v1/hello")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 LOOPBACK_HOST = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
 UPLOAD_PATH = "/v1/worlds"

@@ -42,6 +42,7 @@ class Backend:
     dispatcher: Dispatcher
     downloader: Dispatcher
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -127,7 +128,7 @@ async def _serve(config: Config, store: JobStore, listener: socket.socket) -> No
     dispatchers = (Dispatcher(config, book, catalog, downloads) for downloads in (False, True))
     backend = Backend(config, book, catalog, *dispatchers)
     port = listener.getsockname()[1]
-    state = BackendState(HOST, port, secrets.token_urlsafe(32), os.getpid(), config.owner)
+    state = BackendState(HOST, port, backend.token, os.getpid(), config.owner)
     guarded = Guard(create_app(backend), token=state.token, port=port, limits=config.limits)
     settings = uvicorn.Config(
         guarded,

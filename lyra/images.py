@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from lyra import exr, hdr
@@ -93,6 +93,30 @@ def load_image(source: str | Path | bytes) -> LoadedImage:
         pixels, note = _opaque(name, pixels)
         notes = [*notes, note] if note else notes
     return LoadedImage(np.ascontiguousarray(pixels), tuple(notes))
+
+
+def measure(source: str | Path | bytes) -> tuple[int, int]:
+    """(height, width) of the picture that `load_image` returns for `source`, from its header alone.
+
+    Raises InvalidInputError for what `load_image` refuses by its header. Damaged pixels are not seen.
+    """
+    if isinstance(source, bytes):
+        name, data = "The image", source
+    else:
+        name, data = str(source), _read_bytes(Path(source))
+    try:
+        if data.startswith(exr.MAGIC):
+            height, width = hdr.exr_size(data)
+        elif data.startswith(hdr.RADIANCE):
+            height, width = _radiance_size(data)
+        else:
+            height, width = _pillow_size(name, data)
+    except InvalidInputError as error:
+        if name in str(error):
+            raise
+        raise InvalidInputError(f"{name}: {error}") from error
+    _check_size(name, height, width)
+    return height, width
 
 
 def fit(
@@ -198,6 +222,21 @@ def _read_with_pillow(name: str, data: bytes) -> tuple[np.ndarray, list[str]]:
             f"{name} is damaged or cut short ({error}); save or copy it again."
         ) from error
     return _as_srgb(image)
+
+
+def _pillow_size(name: str, data: bytes) -> tuple[int, int]:
+    on_its_side = (5, 6, 7, 8)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        # Pillow turns the size of a TIFF itself.
+        turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) in on_its_side
+    except UnidentifiedImageError as error:
+        raise InvalidInputError(f"{name} is no image that can be read; give a {READABLE} file.") from error
+    except (Image.DecompressionBombError, *DAMAGE) as error:
+        raise InvalidInputError(f"{name} cannot be measured ({error}); save or copy it again.") from error
+    return image.size if turned else image.size[::-1]
 
 
 def _is_float_tiff(image: Image.Image) -> bool:
