@@ -44,6 +44,7 @@ class Exchange:
     save_to: Path | None = None
     on_reply: Callable[[Reply], None] = lambda reply: None
     on_error: Callable[[str], None] = lambda message: None
+    on_refusal: Callable[[Reply], None] | None = None
     on_silence: Callable[[NoAnswerError], None] | None = None
     patience: float = PATIENCE
     about: str = ""
@@ -203,8 +204,8 @@ class Exchange:
         free = shutil.disk_usage(self.save_to.parent).free
         if needed is not None and needed + SPARE > free:
             raise ClientError(
-                f"{self.save_to} needs {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free. Make room and load the "
-                "results again."
+                f"{self.save_to} needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free. Make room and load "
+                "the results again."
             )
         self._file = self._partial.open("wb")
 
@@ -218,7 +219,8 @@ class Exchange:
                 self._begin_file()
             if self.size is not None and self._written != self.size:
                 raise ProtocolError(
-                    f"{self.path} has {self._written:,} bytes, not the {self.size:,} that were announced. Load it again."
+                    f"{self.path} has {self._written:,} bytes, not the {self.size:,} that were announced. Load it "
+                    "again."
                 )
             self._file.close()
             self._partial.replace(self.save_to)
@@ -274,6 +276,7 @@ class Client:
         save_to: Path | None = None,
         on_reply: Callable[[Reply], None] = lambda reply: None,
         on_error: Callable[[str], None] = lambda message: None,
+        on_refusal: Callable[[Reply], None] | None = None,
         on_silence: Callable[[NoAnswerError], None] | None = None,
         patience: float = PATIENCE,
         about: str = "",
@@ -284,6 +287,7 @@ class Client:
         """Queues a request below `/v1`. `on_reply` gets a 2xx answer, `on_error` one line about anything else.
 
         An `on_reply` that raises ProtocolError, because the answer is none of this API's, has `on_error` called.
+        `on_refusal` gets an answer that is none of 2xx in place of `on_error`.
         With `on_silence`, that is called instead of `on_error` when no whole answer came. Of two downloads into one
         file the newer one is kept; the older one ends without a callback. `about` is what `is_asking` knows it by.
         `authorized`, `size` and `limit` are those of Exchange.
@@ -299,6 +303,7 @@ class Client:
             save_to,
             on_reply,
             on_error,
+            on_refusal,
             on_silence,
             patience,
             about,
@@ -345,7 +350,10 @@ class Client:
     def _answer(exchange: Exchange) -> None:
         reply = exchange.reply()
         if reply.status >= 300:
-            exchange.on_error(error_of(reply))
+            if exchange.on_refusal:
+                exchange.on_refusal(reply)
+            else:
+                exchange.on_error(error_of(reply))
             return
         try:
             exchange.on_reply(reply)

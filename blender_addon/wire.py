@@ -83,7 +83,9 @@ class Reply:
             return json.loads(self.body, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             start = self.body[:40].decode("utf-8", "replace")
-            raise ProtocolError(f"What answers there is no Lyra engine ({start!r}). Check the address.") from error
+            raise ProtocolError(
+                f"What answers there is no Lyra engine ({start!r}). Check the address."
+            ) from error
 
 
 def _refuse_constant(name: str):
@@ -183,9 +185,13 @@ class Decoder:
         self.status = int(status[1])
         encoding, length = (self.headers.get(name) for name in _FRAMING)
         if encoding is not None and (encoding.lower() != "chunked" or length is not None):
-            raise ProtocolError(f"The answer is encoded as {encoding[:40]!r}. Another program may answer there.")
+            raise ProtocolError(
+                f"The answer is encoded as {encoding[:40]!r}. Another program may answer there."
+            )
         if length is not None and not _LENGTH.fullmatch(length):
-            raise ProtocolError(f"The answer says to be {length[:40]!r} long. Another program may answer there.")
+            raise ProtocolError(
+                f"The answer says to be {length[:40]!r} long. Another program may answer there."
+            )
         self._chunked = encoding is not None
         if self.status in (204, 304):
             self._left = 0
@@ -224,7 +230,9 @@ class Decoder:
             self.done = not line
         elif self._after_chunk:
             if line:
-                raise ProtocolError("A chunk of the answer is longer than it says. Another program may answer there.")
+                raise ProtocolError(
+                    "A chunk of the answer is longer than it says. Another program may answer there."
+                )
             self._after_chunk = False
         else:
             length = line.split(b";")[0].strip()
@@ -236,6 +244,14 @@ class Decoder:
             self._after_chunk = self._left > 0
             self._in_trailer = self._left == 0
         return True
+
+
+def is_refusal(reply: Reply) -> bool:
+    """Whether an answer is a refusal of this API, whatever its version: JSON with the reason as `detail`."""
+    try:
+        return isinstance(reply.json()["detail"], str)
+    except (ClientError, KeyError, TypeError):
+        return False
 
 
 def error_of(reply: Reply) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from mathutils import Matrix
 
 from .. import conversion
+from ..resources import World
 
 # Lens settings that change by less than this are not keyed.
 STILL = 1e-5
@@ -29,14 +30,14 @@ class Path3D:
     height: int
 
 
-def read_path(world: dict, chunk_files: list[Path]) -> Path3D:
+def read_path(world: World, chunk_files: list[Path]) -> Path3D:
     """The cameras of all frames of a world: its first picture's, then those of the chunks, each (80, ...)."""
-    w2c, intrinsics = [np.eye(4)[None]], [np.array(world["intrinsics"], np.float64)[None]]
+    w2c, intrinsics = [np.eye(4)[None]], [np.array(world.intrinsics, np.float64)[None]]
     for file in chunk_files:
         with np.load(file, allow_pickle=False) as data:
             w2c.append(data["w2c"])
             intrinsics.append(data["intrinsics"])
-    return Path3D(np.concatenate(w2c), np.concatenate(intrinsics), world["width"], world["height"])
+    return Path3D(np.concatenate(w2c), np.concatenate(intrinsics), world.width, world.height)
 
 
 @dataclass(frozen=True)

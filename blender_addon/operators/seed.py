@@ -69,7 +69,7 @@ class LYRA_OT_choose_engine(bpy.types.Operator):
     @classmethod
     def description(cls, context, properties):
         if engine := engines.find(properties.engine):
-            return " ".join(filter(None, (engine["needs"], engine["license"]))).rstrip(".")
+            return " ".join(filter(None, (engine.needs, engine.license))).rstrip(".")
         return "Make the world's pictures with this engine"
 
     def execute(self, context):

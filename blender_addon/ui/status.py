@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ..resources import Job
+
 # Characters that fit into a line of the sidebar at its usual width.
 WIDTH = 34
 _STAGES = {
@@ -27,11 +29,11 @@ _STATES = {
 }
 
 
-def stage(job: dict) -> str:
+def stage(job: Job) -> str:
     """What a job does now, in title case."""
-    if job["state"] != "running":
-        return _STATES[job["state"]]
-    return _STAGES.get(job["stage"], (job["stage"] or "starting").replace("_", " ").title())
+    if job.state != "running":
+        return _STATES[job.state]
+    return _STAGES.get(job.stage, (job.stage or "starting").replace("_", " ").title())
 
 
 def time_left(seconds: float | None) -> str:

@@ -9,6 +9,8 @@ from io import BytesIO
 
 import numpy as np
 
+from tests.blender.greeting import greeting, is_greeting
+
 WIDTH, HEIGHT = 32, 16
 INTRINSICS = [[40.0, 0, WIDTH / 2], [0, 40.0, HEIGHT / 2], [0, 0, 1]]
 SPLAT_FIELDS = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2")
@@ -102,6 +104,8 @@ class Service:
 
     def answer(self, method: str, path: str) -> tuple[int, object]:
         self.requests.append(f"{method} {path}")
+        if is_greeting(path):
+            return 200, greeting(path, "token")
         path = path.removeprefix("/v1")
         if path == "/health":
             return 200, {"api": 1, "version": "0", "pid": 1, "owner": "user", "device": "cpu"}
