@@ -6,7 +6,7 @@ counts in millimetres of lens and sensor. Only numpy is needed here, so all of i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -29,6 +29,43 @@ class Lens:
     shift_y: float
 
 
+@dataclass(frozen=True)
+class LensSettings:
+    """What a `bpy.types.Camera` says of its lens, by the same names; it outlives the camera."""
+
+    sensor_fit: str
+    sensor_width: float
+    sensor_height: float
+    lens: float
+    shift_x: float
+    shift_y: float
+
+    @classmethod
+    def of(cls, camera) -> LensSettings:
+        return cls(*(getattr(camera, field.name) for field in fields(cls)))
+
+
+@dataclass(frozen=True)
+class PictureLens:
+    """A camera's lens before the size of the image it belongs to is known.
+
+    The extension's own cameras see a world's pictures, which may be a crop of an image; others see all of it.
+    """
+
+    settings: LensSettings
+    sees_crop: bool
+
+    def of_image(self, size: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
+        """Intrinsics (3, 3) in pixels of an image of `size` (width, height), of which a world shows `target`."""
+        if not self.sees_crop:
+            return camera_intrinsics(self.settings, *size)
+        return uncropped_intrinsics(camera_intrinsics(self.settings, *target), size, target)
+
+    def of_picture(self, size: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
+        """Intrinsics (3, 3) in pixels of the `target` that a world shows of an image of `size` (width, height)."""
+        return cropped_intrinsics(self.of_image(size, target), size, target)
+
+
 class CameraError(ValueError):
     """A camera that cannot drive a world; the message says what to change."""
 
@@ -43,7 +80,8 @@ def fit_axis(sensor_fit: str, width: int, height: int, aspect_x: float = 1.0, as
 def camera_intrinsics(
     camera, width: int, height: int, aspect_x: float = 1.0, aspect_y: float = 1.0
 ) -> np.ndarray:
-    """Intrinsics (3, 3) in pixels of a perspective `bpy.types.Camera` for a width x height picture."""
+    """Intrinsics (3, 3) in pixels of a perspective `bpy.types.Camera`, or its LensSettings, for
+    a width x height picture."""
     fit = fit_axis(camera.sensor_fit, width, height, aspect_x, aspect_y)
     # AUTO always measures by the sensor's width, whichever side it spans.
     sensor = camera.sensor_height if camera.sensor_fit == "VERTICAL" else camera.sensor_width

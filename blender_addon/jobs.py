@@ -13,7 +13,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import conversion, fetching, following, session, worlds
+from . import conversion, fetching, following, measuring, session, worlds
 from .client import PATIENCE, Client
 from .following import follow
 from .resources import Job, World, entries
@@ -34,13 +34,17 @@ _unanswered: dict[object, tuple[Client | None, Callable[[], None]]] = {}
 
 @dataclass(frozen=True)
 class NewWorld:
-    """What Start World sends, and where the world shall stand: `first_camera` (4, 4) in the scene `scene`."""
+    """What Start World sends, and where the world shall stand: `first_camera` (4, 4) in the scene `scene`.
+
+    `of_size` gives the settings that follow from the width and height of the image, where some do.
+    """
 
     image: Path
     depth: Path | None
     settings: dict
     scene: str
     first_camera: np.ndarray = field(repr=False)
+    of_size: Callable[[tuple[int, int]], dict] | None = field(default=None, repr=False)
 
 
 def _client():
@@ -48,7 +52,22 @@ def _client():
 
 
 def start_world(new: NewWorld) -> None:
-    """Sends the image; the world's empty stands as soon as the backend has taken it."""
+    """Sends the image; the world's empty stands as soon as the backend has taken it. What depends on the size of the
+    image waits for the engine to have measured it."""
+
+    def measured(size: tuple[int, int]) -> None:
+        _send_world(new, new.settings | new.of_size(size))
+
+    try:
+        if new.of_size is None:
+            _send_world(new, new.settings)
+        else:
+            measuring.measure(new.image, measured, NEW_WORLD)
+    except OSError as error:
+        session.current.say(str(error))
+
+
+def _send_world(new: NewWorld, settings: dict) -> None:
     files = {"image": new.image} | ({"depth": new.depth} if new.depth else {})
 
     def taken(reply: Reply) -> None:
@@ -60,7 +79,7 @@ def start_world(new: NewWorld) -> None:
         follow(answer.job)
         worlds.push_undo("Start World")
 
-    body = Body.multipart({"settings": json.dumps(new.settings)}, files)
+    body = Body.multipart({"settings": json.dumps(settings)}, files)
     _client().request(
         "POST",
         "/worlds",

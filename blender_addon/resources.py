@@ -217,6 +217,19 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """The size of a picture as the engine sees it, upright."""
+
+    width: int
+    height: int
+
+    @classmethod
+    def from_json(cls, value: object) -> Picture:
+        fields = _Fields(value, "the size of a picture")
+        return cls(fields.integer("width", 1, MAX_SIDE), fields.integer("height", 1, MAX_SIDE))
+
+
+@dataclass(frozen=True)
 class Licence:
     """A licence of weights; `text` says what it allows."""
 

@@ -28,6 +28,8 @@ class Service:
         self.job = None
         self.failures = 0
         self.silent_at = ()
+        # What answers a challenge in place of the service, and how many tokens were received.
+        self.stranger, self.tokens = None, 0
         self.requests = []
         self.port = 0
         self.may_answer = threading.Event()
@@ -42,8 +44,9 @@ class Service:
 
             def do_GET(self):
                 self.rfile.read(int(self.headers["Content-Length"] or 0))
+                service.tokens += "Authorization" in self.headers
                 status, answer = service.answer(self.command, self.path)
-                body = json.dumps(answer).encode()
+                body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -88,7 +91,7 @@ class Service:
             self.may_answer.wait(20)
         running = self.job is not None and self.job["state"] == "running"
         if is_greeting(path):
-            return 200, greeting(path, "token", 4711)
+            return self.stranger or (200, greeting(path, "token", 4711))
         if path == "/v1/health":
             return 200, {"api": 1, "version": "1", "pid": 4711, "owner": "user", "device": "cpu",
                          "worker": "idle", "active_jobs": int(running)}  # fmt: skip
@@ -296,6 +299,61 @@ def check_state_file():
     assert not session.state_file().exists()
 
 
+def check_strangers():
+    """What does not prove to be the engine gets no token, and the state of the connection is known again."""
+    chosen = module("preferences").get()
+    hello = {"service": "lyra-worlds", "api": 1, "pid": 4711, "proof": "0" * 64}
+    strangers = [
+        ((401, {"detail": "The token is missing."}), "is of an earlier version"),
+        ((404, {"detail": "Not Found"}), "is of an earlier version"),
+        ((404, b"<html>"), "<html>"),
+        ((200, b"<html>"), "no Lyra engine"),
+        ((200, b"\xff\xfe\x00"), "no Lyra engine"),
+        ((200, b"[" * 3000), "no Lyra engine"),
+        ((200, hello), "has another token"),
+        ((200, hello | {"pid": "x"}), "'x' as pid"),
+        ((200, b"x" * 5000), "larger than"),
+    ]
+    chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{service.port}", "token"
+    service.tokens = 0
+    for service.stranger, says in strangers:
+        current.ensure(lambda: None)
+        until(lambda: current.phase is session.Phase.OFF, limit=10)
+        assert says in current.message and current.client is None, current.message
+    # A state file whose port another process has: the engine is started, but never where one answers as it should.
+    chosen.source = "PYTHON"
+    for service.stranger, says in ((strangers[0][0], "(process 4711)"), (strangers[3][0], "does not start")):
+        write_state_file()
+        bpy.ops.lyra.start_engine()
+        until(lambda: current.phase is session.Phase.OFF, limit=10)
+        assert says in current.message, current.message
+        assert session.state_file().exists() == ("4711" in says)
+    write_state_file()
+    service.stranger = None
+    state = json.loads(session.state_file().read_text())
+    session.state_file().write_text(json.dumps(state | {"pid": 5}))
+    bpy.ops.lyra.start_engine()
+    until(lambda: "does not start" in current.message)
+    assert not service.tokens
+    current.say("")
+
+
+def check_ids():
+    """A job whose id leads out of a folder is refused where it arrives."""
+    outside = following.preview_file("x").parent.parent / "x.jpg"
+    outside.write_bytes(b"mine")
+    before = dict(current.jobs)
+    for changes in ({"id": "../x"}, {"world_id": "../w"}, {"progress": "much"}, {"notes": 5}):
+        service.job = service.begin("f") | changes
+        following.find_running()
+        until(lambda: current.message, limit=10)
+        assert "The engine sent" in current.message, current.message
+        current.say("")
+        assert not current.followers and current.jobs == before
+    assert outside.read_bytes() == b"mine"
+    service.job = None
+
+
 def check_stop():
     """An engine that was stopped is waited for until it has taken its state file away."""
     service.start()
@@ -340,8 +398,12 @@ def main():
     check_revert()
     safeguards.check(service)
     check_seed_camera_deleted()
+    check_ids()
     check_state_file()
     check_stop()
+    service.start()
+    check_strangers()
+    service.end()
     uninstall()
 
 

@@ -192,8 +192,8 @@ def check_settings_and_prompts(folder):
     bpy.ops.wm.open_mainfile(filepath=f"{folder}/prompts.blend")
     (kept,) = bpy.context.scene.lyra.world.lyra.prompts
     assert (kept.piece, kept.text) == (2, "a bridge")
-    bpy.context.scene.lyra.steps = 900
-    session.current.engines = Service().engines()
+    bpy.context.scene.lyra.steps, described = 900, module("resources").Engine.from_json
+    session.current.engines = [described(engine) for engine in Service().engines()]
     try:
         generate._payload(bpy.context, bpy.context.scene.lyra.world)
     except ValueError as error:

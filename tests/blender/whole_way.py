@@ -278,7 +278,7 @@ def check_blockout():
     bpy.context.view_layer.update()
     first = settings().world
     assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
-    until(lambda: not session.current.tasks)
+    until(lambda: settings().depth_origin)
     settings().depth = "builtin"
     assert bpy.ops.lyra.start_world() == {"FINISHED"}
     until(
