@@ -18,6 +18,8 @@ ACTIVE = {"queued", "running", "cancelling"}
 RESUMABLE = {"cancelled", "failed", "interrupted"}
 POLL_INTERVAL = 0.4
 PREVIEW_INTERVAL = 1.0
+# A frame as a JPEG has some hundred kilobytes.
+PREVIEW_LIMIT = 1 << 24
 # Before each new try after a poll that failed, in seconds.
 RETRY_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -67,7 +69,7 @@ class Follower:
         if job.preview and job.state == "running" and time.monotonic() >= self._next_preview:
             self._next_preview = time.monotonic() + PREVIEW_INTERVAL
             session.current.client.request(
-                "GET", f"/jobs/{self.job_id}/preview", save_to=preview_file(self.job_id)
+                "GET", f"/jobs/{self.job_id}/preview", save_to=preview_file(self.job_id), limit=PREVIEW_LIMIT
             )
         if job.state not in ACTIVE:
             self.over = True

@@ -274,11 +274,15 @@ def _draw_installed(layout, current) -> None:
         layout.operator("lyra.install_engine", text="Change Packages", icon="IMPORT")
     else:
         layout.label(text=f"Engine {installed} is installed", icon="CHECKMARK")
+        if remark := installer.installed_remark(preferences.environment()):
+            say(layout, remark, "INFO")
 
 
 def _draw_installation(layout, installation) -> None:
     layout.label(text=installation.label)
     layout.progress(factor=installation.progress, text=f"{installation.progress:.0%}")
+    if installation.remark:
+        say(layout, installation.remark, "INFO")
     say(layout, installation.line[:120])
     layout.operator("lyra.cancel_install", text="Cancel", icon="CANCEL")
 
