@@ -23,7 +23,7 @@ WORLD = resources.World.from_json(
         "scale": 1.0,
         "chunks": [],
         "files": [],
-    }  # fmt: skip
+    }
 )
 
 
