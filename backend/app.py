@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
 
 from backend import API_VERSION, SERVICE, schemas
 from backend.docs_page import render_docs
-from backend.errors import ChallengeError, ConflictError, RangeError, status_of
+from backend.errors import ChallengeError, ConflictError, RangeError, detail, status_of
 from backend.hello import CHALLENGE, proof
+from backend.json_body import JsonRoute
 from backend.routes_engines import engine_routes
 from backend.routes_jobs import job_routes
+from backend.routes_pictures import picture_routes
 from backend.routes_worlds import world_routes
 from backend.service import Backend
 from backend.validation import SHOWN_CHARACTERS, validation_message
+from lyra.common.quoting import one_line
 from lyra.errors import LyraError
 from lyra.files import refusal
 from lyra.version import VERSION
@@ -37,11 +42,13 @@ def create_app(backend: Backend) -> FastAPI:
         responses={400: {"model": schemas.Error, "description": "What was sent cannot be used"}},
     )
     app.add_exception_handler(LyraError, _lyra_error)
+    app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(OSError, _refused)
     app.add_exception_handler(Exception, _unexpected_error)
     app.include_router(_service_routes(backend), prefix="/v1", tags=["service"])
     app.include_router(engine_routes(backend), prefix="/v1", tags=["engines"])
+    app.include_router(picture_routes(backend), prefix="/v1/pictures", tags=["pictures"])
     app.include_router(world_routes(backend), prefix="/v1/worlds", tags=["worlds"])
     app.include_router(job_routes(backend), prefix="/v1/jobs", tags=["jobs"])
 
@@ -55,7 +62,7 @@ def create_app(backend: Backend) -> FastAPI:
 
 
 def _service_routes(backend: Backend) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(route_class=JsonRoute)
 
     @router.get("/hello")
     async def hello(challenge: str = "") -> schemas.Hello:
@@ -97,11 +104,15 @@ def _service_routes(backend: Backend) -> APIRouter:
 
 async def _lyra_error(request: Request, error: LyraError) -> JSONResponse:
     headers = error.headers if isinstance(error, RangeError) else None
-    return JSONResponse({"detail": str(error)}, status_of(error), headers)
+    return _refusal(status_of(error), str(error), headers)
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
-    return JSONResponse({"detail": validation_message(error.errors())}, 400)
+    return _refusal(400, validation_message(error.errors()))
+
+
+async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
+    return _refusal(error.status_code, error.detail, error.headers)
 
 
 async def _refused(request: Request, error: OSError) -> JSONResponse:
@@ -109,10 +120,14 @@ async def _refused(request: Request, error: OSError) -> JSONResponse:
     if error.filename is None:
         raise error
     log.warning("refused by the system", exc_info=error)
-    return JSONResponse({"detail": f"{refusal(error)}, and try again."}, 409)
+    return _refusal(409, f"{refusal(error)}, and try again.")
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     """The answer only: the exception goes on to uvicorn, which logs it with its traceback."""
     name = type(error).__name__
-    return JSONResponse({"detail": f"The backend failed ({name}: {error}); its log has the details."}, 500)
+    return _refusal(500, f"The backend failed ({name}: {one_line(error, 150)}); its log has the details.")
+
+
+def _refusal(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": detail(text)}, status, headers)

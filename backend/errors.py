@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from lyra.common.quoting import one_line
 from lyra.errors import DiskFullError, EngineNotReadyError, InUseError, InvalidInputError, LyraError
+
+ANSWER_BYTES = 900
+
+
+def detail(text: object) -> str:
+    """What stands in an answer of a refusal: one line that a client can show, and no kilobytes of its own input."""
+    line = one_line(text)
+    return line if len(line.encode()) <= ANSWER_BYTES else one_line(line, ANSWER_BYTES // 4)
 
 
 class NotFoundError(LyraError):
@@ -15,6 +24,10 @@ class ConflictError(LyraError):
 
 class TooLargeError(LyraError):
     """More bytes than the service accepts."""
+
+
+class MediaTypeError(LyraError):
+    """A body of another type than the call takes."""
 
 
 class RangeError(LyraError):
@@ -48,6 +61,7 @@ _STATUS = {
     InUseError: 409,
     ConflictError: 409,
     TooLargeError: 413,
+    MediaTypeError: 415,
     RangeError: 416,
     ChallengeError: 422,
     QueueFullError: 429,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.errors import detail
 from backend.store import Job
 
 
@@ -19,7 +20,7 @@ def seeding_resource(job: Job, folder: Path) -> dict:
 
 def damaged_resource(folder: Path, error: str) -> dict:
     """What docs/api.md promises of a world in state `damaged`: that it is there, and why it cannot be opened."""
-    return _without_frames(folder) | {"state": "damaged", "error": error}
+    return _without_frames(folder) | {"state": "damaged", "error": detail(error)}
 
 
 def _without_frames(folder: Path) -> dict:

@@ -195,6 +195,11 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("world", type=Path, metavar="WORLD")
     sub.add_argument("--out", type=Path, required=True, metavar="FILE.zip")
     sub.add_argument("--items", nargs="+", metavar="ITEM", help="which files; by default all there are")
+    sub.add_argument(
+        "--f-rest",
+        action="store_true",
+        help="write all 45 f_rest properties into splats.ply, for viewers that read records of 62 numbers",
+    )
 
     # The service has options, and a --help, of its own.
     command("serve", commands.run_serve, "Run the local service that Blender talks to.", add_help=False)

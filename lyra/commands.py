@@ -203,7 +203,7 @@ def run_export(options: argparse.Namespace) -> None:
     world = World.open(options.world)
     items = options.items or available_items(world)
     with progress_bar() as progress:
-        export_world(world, items, options.out, progress)
+        export_world(world, items, options.out, progress, f_rest=options.f_rest)
     if not options.items or any(item.startswith(("splats", "mesh")) for item in items):
         note_old_results(world)
     print(options.out.resolve())

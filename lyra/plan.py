@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lyra.chunks import read_json
 from lyra.engines.base import DEFAULT_OPTIONS, EngineOptions
 from lyra.errors import InvalidInputError
-from lyra.files import whole_file
+from lyra.files import inside, whole_file
 from lyra.geometry.cameras import Trajectory
+from lyra.world_files import remove_file
 
 FACTS, CAMERAS = "pending.json", "pending.npz"
 
@@ -46,13 +48,13 @@ class Plan:
     @classmethod
     def load(cls, folder: Path) -> Plan | None:
         """The path that lies in the world `folder`, or None. Raises InvalidInputError for a damaged one."""
-        path = folder / FACTS
+        path = inside(folder, FACTS)
         if not path.exists():
             return None
         data = read_json(path)
         try:
             captions = {int(key): str(text) for key, text in data["captions"].items()}
-            trajectory = Trajectory.load(folder / CAMERAS)
+            trajectory = Trajectory.load(inside(folder, CAMERAS))
             # Older plans have none.
             options = EngineOptions(**data.get("options", {})).checked()
             return cls(trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options)
@@ -64,5 +66,11 @@ class Plan:
     @staticmethod
     def clear(folder: Path) -> None:
         """Forgets the path that lies in the world `folder`, if one does."""
-        (folder / FACTS).unlink(missing_ok=True)
-        (folder / CAMERAS).unlink(missing_ok=True)
+        remove_file(folder, FACTS)
+        remove_file(folder, CAMERAS)
+
+    @classmethod
+    def sweep(cls, folder: Path) -> None:
+        """Removes cameras without facts, which a run left that was killed while it wrote or cleared its plan."""
+        if not os.path.lexists(folder / FACTS):
+            remove_file(folder, CAMERAS)

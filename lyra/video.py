@@ -13,6 +13,8 @@ from lyra.errors import InvalidInputError
 
 FRAMES_PER_SECOND = 16  # what the published model is trained on
 _PLAYED_FROM_THE_START = {"movflags": "+faststart"}
+# Rec. 709 in the codes of ITU-T H.273: primaries, transfer and matrix. A player guesses what is left out.
+_REC_709 = 1
 
 
 def write_lossless(path: Path, frames: np.ndarray) -> None:
@@ -46,9 +48,20 @@ def write_watchable(path: Path, frames: Iterable[np.ndarray], height: int, width
         stream.pix_fmt = "yuv420p"
         # Short groups of pictures keep scrubbing in Blender quick; files without B-frames can be joined.
         stream.codec_context.options = {"crf": "16", "preset": "veryfast", "g": "16", "bf": "0"}
-        stream.codec_context.color_range = av.video.reformatter.ColorRange.MPEG
-        stream.codec_context.colorspace = av.video.reformatter.Colorspace.ITU709
+        _say_colors(stream.codec_context)
         _encode(container, stream, frames, "yuv420p")
+
+
+def _say_colors(context: av.VideoCodecContext) -> None:
+    """Has the encoder write its colours into the stream; the container takes them from there."""
+    context.color_primaries = context.color_trc = context.colorspace = _REC_709
+    context.color_range = av.video.reformatter.ColorRange.MPEG
+
+
+def _says_colors(context: av.VideoCodecContext) -> bool:
+    """Whether a player need not guess at any part of the colours."""
+    said = (context.color_primaries, context.color_trc, context.colorspace)
+    return said == (_REC_709,) * 3 and context.color_range == av.video.reformatter.ColorRange.MPEG
 
 
 def _plain(path: Path) -> str:
@@ -59,14 +72,16 @@ def _plain(path: Path) -> str:
 def encoded_as(path: Path, frames: int) -> bytes | None:
     """What players need to know of a file from `write_watchable`; those that agree in it can be joined.
 
-    None where there is no such file, or not so many frames in it.
+    None where there is no such file, not so many frames in it, or its colours are not said, as in those of older
+    releases.
     """
     try:
         with av.open(_plain(path)) as container:
             stream = container.streams.video[0]
             # Counted, as a file that is cut off says at its start that it has them all.
             found = sum(bool(packet.size) and not packet.is_corrupt for packet in container.demux(stream))
-            return bytes(stream.codec_context.extradata or b"") if found == frames else None
+            whole = found == frames and _says_colors(stream.codec_context)
+            return bytes(stream.codec_context.extradata or b"") if whole else None
     except (av.error.FFmpegError, IndexError):
         return None
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_origin, get_type_hints
 
-from lyra.chunks import read_json
+from lyra.chunks import MAX_SIDE, read_json
 from lyra.errors import InvalidInputError
 
 FORMAT_VERSION = 1
@@ -66,7 +66,7 @@ class WorldSettings:
             wanted = (int, float) if kind is float else get_origin(kind) or kind
             if not isinstance(value, wanted) or isinstance(value, bool):
                 raise InvalidInputError(f"{path} is damaged: {key} is {value!r}.")
-        if min(self.height, self.width) < 1:
+        if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
             raise InvalidInputError(f"{path} is damaged: the size is {self.width}x{self.height}.")
         if not 0 < self.scale < MAX_SCALE:
             raise InvalidInputError(f"{path} is damaged: scale is {self.scale!r}.")

@@ -122,6 +122,45 @@ def test_at_one_metre_a_unit_nothing_changes(world, tmp_path):
         assert (tmp_path / "out" / name).read_bytes() == (world.results / name).read_bytes()
 
 
+def test_splats_with_all_62_properties_are_the_same_splats(world, tmp_path):
+    export_world(world, ["splats.ply", "mesh.ply"], tmp_path / "world.zip", f_rest=True)
+    export_world(world, ["splats.ply", "mesh.ply"], tmp_path / "plain.zip")
+    for name in ("world", "plain"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip") as archive:
+            archive.extractall(tmp_path / name)
+    wide, plain = (tmp_path / name / "splats.ply" for name in ("world", "plain"))
+    assert len(PlyData.read(wide)["vertex"].data.dtype.names) == 62
+    there, here = asdict(read_ply(wide)), asdict(read_ply(plain))
+    harmonics = here.pop("sh")
+    np.testing.assert_array_equal(there.pop("sh"), np.pad(harmonics, ((0, 0), (0, 12), (0, 0))))
+    for name, values in here.items():
+        np.testing.assert_array_equal(there[name], values)
+    mesh = (tmp_path / name / "mesh.ply" for name in ("world", "plain"))
+    assert next(mesh).read_bytes() == next(mesh).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("mesh.glb", b'"count"', b'"Count"'),
+        ("mesh.glb", b'"POSITION"', b'"POSITIOM"'),
+        ("mesh.ply", b"property float x", b"property float w"),
+        ("splats.ply", b"property float scale_2", b"property float scale_3"),
+        ("splats.ply", b"vertex 40", b"vertex 99999999"),
+    ],
+)
+def test_a_result_that_lacks_something_is_refused_in_one_line(world, name, old, new):
+    path = world.results / name
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    with pytest.raises(
+        InvalidInputError, match=rf"{name} is damaged .*; reconstruct the world again\.$"
+    ) as refused:
+        copy_in_metres(path, io.BytesIO(), SCALE)
+    assert len(str(refused.value)) <= 300
+
+
 def test_a_damaged_result_is_named_and_no_archive_is_left(world, tmp_path):
     for name in FILES:
         (world.results / name).write_bytes(b"ply\nno header")

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import platformdirs
-
+from lyra.common.folders import settings_folder
 from lyra.errors import EngineNotReadyError, InvalidInputError
 from lyra.files import whole_file
 
@@ -99,9 +98,7 @@ class AcceptedLicences:
     """
 
     def __init__(self, folder: Path | None = None):
-        self.file = (
-            folder or Path(platformdirs.user_config_dir("lyra-worlds", appauthor=False))
-        ) / "licences.json"
+        self.file = (folder or settings_folder()) / "licences.json"
 
     def accepted(self, licence_id: str) -> bool:
         """Whether the user accepted this licence in its present words, or need not."""

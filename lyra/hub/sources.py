@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from lyra.common.folders import expanded
 from lyra.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub.manifest import BLOCK, PARTIAL_SUFFIX, FileEntry, Manifest, require_inside
 from lyra.hub.packages import require_packages
@@ -36,7 +37,7 @@ class Source(Protocol):
 def choose_source(mirror: str | Path | None = None) -> Source:
     """The mirror that was given or that LYRA_MIRROR names, else the hub."""
     chosen = mirror or os.environ.get(MIRROR_VARIABLE)
-    return MirrorSource(Path(chosen).expanduser()) if chosen else HubSource()
+    return MirrorSource(expanded(chosen)) if chosen else HubSource()
 
 
 class MirrorSource:

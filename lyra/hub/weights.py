@@ -7,8 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import platformdirs
-
+from lyra.common.folders import cache_folder, expanded
 from lyra.errors import EngineNotReadyError, InvalidInputError
 from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, Item, item, needs
 from lyra.hub.manifest import PARTIAL_SUFFIX, Manifest, partial
@@ -31,8 +30,7 @@ class Weights:
 
     def __init__(self, root: str | Path | None = None):
         chosen = root or os.environ.get(ENVIRONMENT_VARIABLE)
-        default = Path(platformdirs.user_cache_dir("lyra-worlds", appauthor=False)) / "weights"
-        object.__setattr__(self, "root", Path(chosen).expanduser() if chosen else default)
+        object.__setattr__(self, "root", expanded(chosen) if chosen else cache_folder() / "weights")
 
     def repository(self, repository_id: str) -> Path:
         """Folder of a repository's files."""

@@ -140,18 +140,18 @@ def test_a_world_that_was_never_made_can_be_deleted(slow, slow_world):
 def test_a_world_that_another_process_works_on_is_left_alone(slow, slow_world):
     copy = slow.worlds / "worked-on"
     shutil.copytree(slow.worlds / slow_world["id"], copy)
-    (copy / "results" / ".partial-1").write_bytes(b"half")
+    (copy / "results" / ".partial-00000001").write_bytes(b"half")
     with held_by_another_process(copy):
         assert "another process" in detail(slow.client.delete("/v1/worlds/worked-on"), 409)
         answer = slow.client.post("/v1/worlds/worked-on/revert", json={"chunks": 0})
         assert "another process" in detail(answer, 409)
         remove_leftovers(copy, copy / "no job")
-        assert (copy / "results" / ".partial-1").exists()
+        assert (copy / "results" / ".partial-00000001").exists()
         known = slow.client.get("/v1/worlds/worked-on").json()
         assert ".lyra.lock" not in {file["path"] for file in known["files"]}
         assert slow.client.get("/v1/worlds/worked-on/files/.lyra.lock").status_code == 404
     remove_leftovers(copy, copy / "no job")
-    assert not (copy / "results" / ".partial-1").exists()
+    assert not (copy / "results" / ".partial-00000001").exists()
     assert slow.client.delete("/v1/worlds/worked-on").status_code == 204
     assert not copy.exists()
 

@@ -46,7 +46,7 @@ def load_transformer(
         if stored and loras:
             raise InvalidInputError(
                 f"{folder} holds float8 weights, too coarse to take up {next(iter(loras))}; use the bfloat16 weights "
-                "(`lyra models convert lyra2`) and let them be stored in float8 after merging."
+                "(`lyra models convert`) and let them be stored in float8 after merging."
             )
         float8 |= stored
     if float8:
@@ -60,7 +60,7 @@ def empty_transformer(folder: Path) -> Lyra2Transformer3DModel:
         config = json.loads((folder / "config.json").read_text())
     except FileNotFoundError as error:
         raise EngineNotReadyError(
-            f"There is no network in {folder} (no config.json); make it with `lyra models convert lyra2`."
+            f"There is no network in {folder} (no config.json); make it with `lyra models convert`."
         ) from error
     except ValueError as error:
         raise InvalidInputError(f"{folder / 'config.json'} is no JSON ({error}); {_MEND}.") from error
@@ -68,7 +68,7 @@ def empty_transformer(folder: Path) -> Lyra2Transformer3DModel:
     if kind != Lyra2Transformer3DModel.__name__:
         raise InvalidInputError(
             f"{folder / 'config.json'} describes a {kind}, not a {Lyra2Transformer3DModel.__name__}; choose the folder "
-            "that `lyra models convert lyra2` wrote."
+            "that `lyra models convert` wrote."
         )
     with torch.device("meta"):
         return Lyra2Transformer3DModel.from_config(config)
@@ -88,7 +88,7 @@ def _shards(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[Path, l
     else:
         raise EngineNotReadyError(
             f"There are no weights in {folder} (neither {index.name} nor {single.name}); make them with "
-            "`lyra models convert lyra2`."
+            "`lyra models convert`."
         )
     _refuse("misses", shapes.keys() - places.keys(), folder)
     _refuse("has unknown keys:", places.keys() - shapes.keys(), folder)
