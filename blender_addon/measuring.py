@@ -27,7 +27,7 @@ def known(image: Path) -> tuple[int, int]:
     """
     if _measured is None or _measured[0] != _state(image):
         raise NotMeasuredError(
-            f"{image} is not measured yet: the engine does that, when a step needs its size."
+            f"{image} is measured by the engine, which is asked when a step needs the size."
         )
     return _measured[1]
 

@@ -345,6 +345,14 @@ class FileEntry:
         return cls(fields.path("path"), fields.integer("size", 0, MAX_BYTES))
 
 
+def _portable(value: object) -> FileEntry | None:
+    """A file of a world; None for one whose name only some systems know, which a user has put there."""
+    path = value.get("path") if isinstance(value, dict) else None
+    if isinstance(path, str) and not is_file_path(path) and not {"", ".", ".."}.intersection(path.split("/")):
+        return None
+    return FileEntry.from_json(value)
+
+
 @dataclass(frozen=True)
 class Results:
     """How much was reconstructed."""
@@ -405,7 +413,7 @@ class World:
             fields.texts("notes"),
             fields.text("folder", "", limit=MAX_NAME * 32),
             fields.items("chunks", Chunk.from_json, MAX_CHUNKS),
-            fields.items("files", FileEntry.from_json, MAX_ENTRIES),
+            tuple(filter(None, fields.items("files", _portable, MAX_ENTRIES))),
             fields.part("results", Results.from_json),
         )
 
