@@ -47,7 +47,7 @@ class Address:
     host: str
     port: int
     token: str = field(repr=False)
-    pid: int | None = None
+    pid: int | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, text: str, token: str) -> Address:

@@ -217,25 +217,23 @@ def closure(extra: str, packages: dict[str, Package], target: Target) -> tuple[s
 def hashes(packages: dict[str, Package], names: set[str], target: Target) -> dict[str, set[str]]:
     """The SHA-256 of the wheels that a target takes, by package; one that has no wheel for it is left out."""
     found: dict[str, set[str]] = {name: set() for name in names}
-    for tags in target.platform.tags:
-        wanted = set(names)
-        while wanted:
-            lines = [f"{name}=={packages[name].version}" for name in sorted(wanted)]
+    wanted = set(names)
+    # The newest release first: it takes the wheels of all others too, so what it lacks they lack.
+    for tags in reversed(target.platform.tags):
+        report = None
+        while report is None:
             try:
+                lines = [f"{name}=={packages[name].version}" for name in sorted(wanted)]
                 report = _pip(["--no-deps", *_tags(target.python, tags)], lines)
             except PipError as error:
                 if error.without not in wanted:
                     raise
                 wanted.remove(error.without)
-                continue
-            for item in report["install"]:
-                package = _package(item)
-                if package.version != packages[package.name].version:
-                    raise SystemExit(
-                        f"pip answers {package} with another build; leave it out of --find-links."
-                    )
-                found[package.name].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
-            break
+        for item in report["install"]:
+            package = _package(item)
+            if package.version != packages[package.name].version:
+                raise SystemExit(f"pip answers {package} with another build; leave it out of --find-links.")
+            found[package.name].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
     return {name: values for name, values in found.items() if values}
 
 

@@ -8,6 +8,8 @@ from ..resources import Job
 
 # Characters that fit into a line of the sidebar at its usual width.
 WIDTH = 34
+# A panel draws no more of a text: it does so many times a second.
+MOST_LINES = 40
 _STAGES = {
     "depth": "Estimating Depth",
     "frames": "Making Frames",
@@ -64,7 +66,7 @@ def wrapped(text: str, width: int = WIDTH) -> list[str]:
 def say(layout, text: str, icon: str = "NONE") -> None:
     """A text over several lines, the icon beside the first."""
     column = layout.column(align=True)
-    for i, line in enumerate(wrapped(text)):
+    for i, line in enumerate(wrapped(text)[:MOST_LINES]):
         column.label(text=line, icon=icon if i == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
