@@ -13,8 +13,9 @@ from pathlib import Path
 import bpy
 
 from . import preferences, session
+from .fields import is_id
 from .importers import results
-from .resources import World, is_id
+from .resources import World
 
 SEED_FILES = ("seed_points.ply", "seed.png")
 WALKTHROUGH = "walkthrough.mp4"

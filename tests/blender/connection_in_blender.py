@@ -28,8 +28,8 @@ class Service:
         self.job = None
         self.failures = 0
         self.silent_at = ()
-        # What answers a challenge in place of the service, and how many tokens were received.
-        self.stranger, self.tokens = None, 0
+        # What answers a challenge in place of the service, and the paths of the requests that brought a token.
+        self.stranger, self.tokens = None, []
         self.requests = []
         self.port = 0
         self.may_answer = threading.Event()
@@ -44,7 +44,7 @@ class Service:
 
             def do_GET(self):
                 self.rfile.read(int(self.headers["Content-Length"] or 0))
-                service.tokens += "Authorization" in self.headers
+                service.tokens += [self.path] if "Authorization" in self.headers else []
                 status, answer = service.answer(self.command, self.path)
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
@@ -315,7 +315,6 @@ def check_strangers():
         ((200, b"x" * 5000), "larger than"),
     ]
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{service.port}", "token"
-    service.tokens = 0
     for service.stranger, says in strangers:
         current.ensure(lambda: None)
         until(lambda: current.phase is session.Phase.OFF, limit=10)
@@ -334,7 +333,7 @@ def check_strangers():
     session.state_file().write_text(json.dumps(state | {"pid": 5}))
     bpy.ops.lyra.start_engine()
     until(lambda: "does not start" in current.message)
-    assert not service.tokens
+    assert not service.tokens, service.tokens
     current.say("")
 
 
@@ -401,7 +400,7 @@ def main():
     check_ids()
     check_state_file()
     check_stop()
-    service.start()
+    service = Service()
     check_strangers()
     service.end()
     uninstall()

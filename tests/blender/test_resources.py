@@ -8,7 +8,7 @@ import pytest
 
 from tests.blender.addon import load
 
-hello, resources, wire = load("hello"), load("resources"), load("wire")
+fields, hello, resources, wire = map(load, ("fields", "hello", "resources", "wire"))
 WORLD = {
     "id": "yard-0a1b2c3d", "name": "yard", "engine": "preview", "created": "2026-01-02T03:04:05", "width": 832,
     "height": 480, "frames": 81, "state": "ready", "error": None,
@@ -140,7 +140,7 @@ def test_any_mutation_is_taken_or_refused_in_one_line(kind, value):
 
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_nothing_leads_out_of_a_folder(path):
-    assert not resources.is_file_path(path) and not resources.is_id(path)
+    assert not fields.is_file_path(path) and not fields.is_id(path)
     for value, kind in (
         (WORLD | {"id": path}, resources.World),
         ({"path": path, "size": 1}, resources.FileEntry),
@@ -164,7 +164,7 @@ def test_nothing_leads_out_of_a_folder(path):
     "path", ["seed.png", "chunks/0001/trajectory.npz", "results/splats.ply", "a b.png", "console"]
 )
 def test_files_of_worlds(path):
-    assert resources.is_file_path(path)
+    assert fields.is_file_path(path)
 
 
 @pytest.mark.parametrize(
