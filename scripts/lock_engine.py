@@ -39,7 +39,7 @@ _NO_MATCH = re.compile(
 
 @dataclass(frozen=True)
 class Platform:
-    """A system as markers name it. `tags` are lists of wheel tags: older and newer releases of it take other wheels."""
+    """A system as markers name it. `tags` are the wheel tags of its releases, the oldest first."""
 
     system: str
     machine: str
@@ -214,14 +214,22 @@ def closure(extra: str, packages: dict[str, Package], target: Target) -> tuple[s
     return {name for name, _ in needed}, missing
 
 
-def hashes(packages: dict[str, Package], names: set[str], target: Target) -> dict[str, set[str]]:
-    """The SHA-256 of the wheels that a target takes, by package; one that has no wheel for it is left out."""
-    found: dict[str, set[str]] = {name: set() for name in names}
-    wanted = set(names)
-    # The newest release first: it takes the wheels of all others too, so what it lacks they lack.
-    for tags in reversed(target.platform.tags):
+def hashes(
+    packages: dict[str, Package], names: set[str], target: Target, anywhere: dict[tuple[str, str], str]
+) -> dict[str, str]:
+    """The SHA-256 of the wheel of each package that a target takes; one without a wheel for it is left out.
+
+    It is that of the oldest release of the platform: pip passes over wheels with other hashes, so newer ones take it
+    too. Wheels for any platform are kept in `anywhere` by name and version, and asked for once.
+    """
+    found = {}
+    for tags in target.platform.tags:
+        for name in names:
+            if digest := anywhere.get((name, packages[name].version)):
+                found[name] = digest
+        wanted = names - found.keys()
         report = None
-        while report is None:
+        while wanted and report is None:
             try:
                 lines = [f"{name}=={packages[name].version}" for name in sorted(wanted)]
                 report = _pip(["--no-deps", *_tags(target.python, tags)], lines)
@@ -229,12 +237,14 @@ def hashes(packages: dict[str, Package], names: set[str], target: Target) -> dic
                 if error.without not in wanted:
                     raise
                 wanted.remove(error.without)
-        for item in report["install"]:
-            package = _package(item)
+        for item in report["install"] if report else ():
+            package, download = _package(item), item["download_info"]
             if package.version != packages[package.name].version:
                 raise SystemExit(f"pip answers {package} with another build; leave it out of --find-links.")
-            found[package.name].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
-    return {name: values for name, values in found.items() if values}
+            found[package.name] = download["archive_info"]["hashes"]["sha256"]
+            if download["url"].endswith("-none-any.whl"):
+                anywhere[package.name, package.version] = found[package.name]
+    return found
 
 
 def marker_of(targets: list[Target], all_targets: list[Target]) -> str:
@@ -272,12 +282,12 @@ class Resolved:
 
     target: Target
     packages: dict[str, Package]
-    hashes: dict[str, set[str]]
+    hashes: dict[str, str]
 
 
 def write(extra: str, resolved: list[Resolved], file: Path) -> None:
     """The lock of the engine with one of its parts, for the targets that have a wheel of every package."""
-    entries: dict[tuple[str, str], dict[str, set[str]]] = {}
+    entries: dict[tuple[str, str], dict[str, str]] = {}
     covered, left = [], []
     for each in resolved:
         names, missing = closure(extra, each.packages, each.target)
@@ -298,7 +308,7 @@ def write(extra: str, resolved: list[Resolved], file: Path) -> None:
     for (name, version), by_target in sorted(entries.items()):
         marker = marker_of([target for target in covered if target.name in by_target], covered)
         lines.append(f"{name}=={version}{f' ; {marker}' if marker else ''} \\")
-        digests = sorted(set().union(*by_target.values()))
+        digests = sorted(set(by_target.values()))
         lines += [f"    --hash=sha256:{digest} \\" for digest in digests[:-1]]
         lines.append(f"    --hash=sha256:{digests[-1]}")
     file.write_text("\n".join(lines) + "\n", "utf-8")
@@ -321,14 +331,14 @@ def main() -> None:
     )
     out = parser.parse_args().out
     environment = tested()
-    resolved = []
+    resolved, anywhere = [], {}
     for python in PYTHONS:
         preferred = {name: package.version for name, package in environment.items()}
         packages = environment | resolve(python, preferred)
         for platform in PLATFORMS:
             target = Target(python, platform)
             names, _ = closure(EXTRAS[-1], packages, target)
-            resolved.append(Resolved(target, packages, hashes(packages, names, target)))
+            resolved.append(Resolved(target, packages, hashes(packages, names, target, anywhere)))
             print(f"{target.name}: {len(names)} packages", flush=True)
     out.mkdir(parents=True, exist_ok=True)
     for extra in EXTRAS:

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from tests.blender.addon import ROOT
 
 SYSTEMS = {"linux": "Linux", "win32": "Windows", "darwin": "Darwin"}
+LOCKS = sorted(path.stem for path in (ROOT / "locks").glob("*.txt"))
 NEXT = "run scripts/lock_engine.py"
 
 
@@ -59,7 +60,7 @@ def limits():
     return [Requirement(line) for line in lines if line]
 
 
-@pytest.mark.parametrize("name", ["base", "depth", "lyra2"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_names_versions_and_hashes_and_no_place(name):
     text = (ROOT / "locks" / f"{name}.txt").read_text("utf-8")
     assert "://" not in text and "index" not in text and "find-links" not in text
@@ -69,7 +70,7 @@ def test_a_lock_names_versions_and_hashes_and_no_place(name):
         assert digests and all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests), package
 
 
-@pytest.mark.parametrize("name", ["base", "depth", "lyra2"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_each_target_has_what_the_project_asks_for(name):
     """Every package that is asked for, once, at a version that pyproject.toml and constraints.txt allow."""
     covered, entries = read(name)
