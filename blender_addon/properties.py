@@ -48,9 +48,9 @@ def _own(name: str):
 
     def begin(settings, _context) -> None:
         if settings.world and getattr(settings, f"use_{name}"):
-            limits = engines.setting(worlds.description(settings.world)["engine"], name)
+            limits = engines.setting(worlds.description(settings.world).engine, name)
             if limits:
-                setattr(settings, name, type(getattr(settings, name))(limits["default"]))
+                setattr(settings, name, type(getattr(settings, name))(limits.default))
 
     return begin
 
