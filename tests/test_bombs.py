@@ -4,7 +4,6 @@ import io
 import struct
 import subprocess
 import sys
-import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -38,8 +37,13 @@ def array_that_is_not_there(shape: tuple[int, ...]) -> bytes:
     return out.getvalue() + bytes(16)
 
 
-def test_of_a_strip_of_a_float_tiff_only_its_pixels_are_unpacked():
-    data = float_tiff(np.full((64, 64, 3), 0.5), photometric="rgb", rowsperstrip=64)
+@pytest.mark.parametrize("kind", [np.float32, np.uint16, np.uint8])
+def test_a_strip_of_a_tiff_may_hold_its_pixels_only(kind):
+    out = io.BytesIO()
+    tifffile.imwrite(
+        out, np.full((64, 64, 3), 1, kind), compression="zlib", photometric="rgb", rowsperstrip=64
+    )
+    data = out.getvalue()
     assert load_image(data).pixels.shape == (64, 64, 3)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         tags = file.pages[0].tags
@@ -48,17 +52,15 @@ def test_of_a_strip_of_a_float_tiff_only_its_pixels_are_unpacked():
     swollen = bytearray(data)
     for place, value in zip(places, (len(data), len(bomb)), strict=True):
         swollen[place : place + 4] = struct.pack("<I", value)
-    tracemalloc.start()
-    pixels = load_image(bytes(swollen) + bomb).pixels
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert pixels.shape == (64, 64, 3) and not pixels.any() and peak < 25_000_000
+    with pytest.raises(InvalidInputError, match="a strip of it holds more than its pixels"):
+        load_image(bytes(swollen) + bomb)
 
 
 def test_a_damaged_strip_of_a_float_tiff_is_told():
     data = bytearray(float_tiff(np.random.default_rng(0).random((64, 64, 3)), photometric="rgb"))
-    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40 * [255])
-    with pytest.raises(InvalidInputError, match=r"damaged or cut short .*scanline"):
+    # The checksum at the end of its one strip.
+    data[-1] ^= 1
+    with pytest.raises(InvalidInputError, match="damaged or cut short"):
         load_image(bytes(data))
 
 

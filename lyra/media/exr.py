@@ -24,7 +24,7 @@ from lyra.media.colour import (
     is_gamut,
     linear,
 )
-from lyra.media.header import MAX_PIXELS, Picture, short, strip_lines
+from lyra.media.header import MAX_PIXELS, STRIP_PIXELS, Picture, short, strip_lines
 
 MAGIC = b"v/1\x01"
 MAX_PARTS = 256
@@ -84,11 +84,16 @@ class ExrFile:
         spec = self.parts[self.channels[name].part]
         return spec.full_height, spec.full_width
 
-    def check_codec(self, name: str) -> None:
-        """Raises InvalidInputError where a channel's lines come packed with too many others."""
+    def lines_together(self, name: str) -> int:
+        """How many lines of a channel are unpacked at once.
+
+        Raises InvalidInputError where they come with too many other channels.
+        """
         spec = self.parts[self.channels[name].part]
         codec = str(spec.getattribute("compression")).split(":")[0]
-        files.require_small_pieces(spec, "the EXR file", _LINES_TOGETHER.get(codec, 1))
+        lines = spec.tile_height or _LINES_TOGETHER.get(codec, 1)
+        files.require_small_pieces(spec, "the EXR file", lines)
+        return lines
 
     def lines(self, names: list[str], first: int, end: int) -> np.ndarray:
         """Lines of the display window (end - first, W, C) float32; what lies outside the data window is 0."""
@@ -132,10 +137,9 @@ def read_channels(source: Path | bytes, wanted: list[str] | None = None) -> dict
 
 def plane(file: ExrFile, name: str) -> np.ndarray:
     """One channel (H, W) float32 over the display window. Raises InvalidInputError."""
-    file.check_codec(name)
     height, width = file.window(name)
     out = np.empty((height, width), np.float32)
-    lines = strip_lines(width, 256)
+    lines = strip_lines(width, file.lines_together(name))
     for first in range(0, height, lines):
         end = min(first + lines, height)
         out[first:end] = file.lines([name], first, end)[..., 0]
@@ -152,7 +156,7 @@ def open_exr(source: Path | bytes) -> Picture:
             raise InvalidInputError("Its colours are of several sizes; save them in one part of the file.")
         height, width = windows.pop()
         for name in names:
-            file.check_codec(name)
+            file.lines_together(name)
         spec = file.parts[file.channels[names[0]].part]
     encoding, notes = _encoding(spec)
     if not names[-1].endswith("A") and _covered(spec) < 1:
@@ -173,7 +177,9 @@ def open_exr(source: Path | bytes) -> Picture:
 def _strips(source: Path | bytes, names: list[str]) -> Iterator[np.ndarray]:
     with opened(source) as file:
         height, width = file.window(names[0])
-        lines = strip_lines(width, 256 if width < 8192 else 32)
+        together = max(map(file.lines_together, names))
+        # Very long lines are rather unpacked again than kept together.
+        lines = strip_lines(width, together if together * width <= 2 * STRIP_PIXELS else 1)
         for first in range(0, height, lines):
             yield file.lines(names, first, min(first + lines, height))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +29,10 @@ _REFUSED = {4: "a transparency mask", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "a c
 _COLOURS = {"grey": 1, "rgb": 3, "cmyk": 4}
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _ASSOCIATED, _STRAIGHT = 1, 2
-_REDUCED = 1
-_DNG_VERSION, _PHOTOMETRIC, _CMYK_INKS = 50706, 262, 1
-_SHORT = 3
+_REDUCED, _TOGETHER = 1, 1
+_DNG_VERSION, _PHOTOMETRIC = 50706, 262
+_DEFLATED = (8, 32946)
+_PIECE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,20 @@ def _sample_kind(header: _Header) -> str:
     return "uint16" if header.bits <= 16 else "uint"
 
 
-def _header(source: Path | bytes) -> _Header:
+@contextlib.contextmanager
+def _tiff_file(source: Path | bytes) -> Iterator[tifffile.TiffFile]:
     try:
         with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
-            return _read_page(file.pages.first, file.byteorder)
+            yield file
     except InvalidInputError:
         raise
     except (tifffile.TiffFileError, *DAMAGE) as error:
         raise damaged(error) from error
+
+
+def _header(source: Path | bytes) -> _Header:
+    with _tiff_file(source) as file:
+        return _read_page(file.pages.first, file.byteorder)
 
 
 def _read_page(page: tifffile.TiffPage, order: str) -> _Header:
@@ -166,6 +175,7 @@ def _require_readable(header: _Header) -> str:
 def _strips(
     source: Path | bytes, header: _Header, colours: int, alpha: bool, kind: str
 ) -> Iterator[np.ndarray]:
+    _require_exact_strips(source)
     inverted = header.photometric == _WHITE_IS_ZERO
     if inverted:
         # OpenImageIO inverts 8 bits and leaves 16 as they are.
@@ -188,3 +198,32 @@ def _as_black_is_zero(source: Path | bytes, header: _Header) -> bytes:
     data = bytearray(source if isinstance(source, bytes) else source.read_bytes())
     struct.pack_into(f"{header.order}H", data, header.place, _BLACK_IS_ZERO)
     return bytes(data)
+
+
+def _require_exact_strips(source: Path | bytes) -> None:
+    """Raises InvalidInputError where a deflated strip or tile holds more than its pixels.
+
+    libtiff takes such a one for whole and leaves some of the pixels as they happen to be in memory.
+    """
+    with _tiff_file(source) as file:
+        page = file.pages.first
+        if page.compression not in _DEFLATED:
+            return
+        lines = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+        width = page.tilewidth if page.is_tiled else page.imagewidth
+        samples = page.samplesperpixel if page.planarconfig == _TOGETHER else 1
+        limit = lines * -(-width * samples * page.bitspersample // 8)
+        for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            file.filehandle.seek(start)
+            if _inflated_size(file.filehandle.read(count), limit) > limit:
+                raise InvalidInputError(
+                    "The TIFF is damaged: a strip of it holds more than its pixels; save it again."
+                )
+
+
+def _inflated_size(packed: bytes, limit: int) -> int:
+    """How many bytes a deflated block holds, counted no further than a piece beyond `limit`."""
+    inflater, size = zlib.decompressobj(), 0
+    while size <= limit and (piece := inflater.decompress(packed, _PIECE)):
+        size, packed = size + len(piece), inflater.unconsumed_tail
+    return size
