@@ -1,6 +1,7 @@
 # make demo   the whole way on the example scene; results in demo-out/
 # make test   the whole test suite
-# Both make the virtual environment .venv first. Another Python: make PYTHON=/path/to/python3.11 test
+# make soak   the tests that try many cases, such as damaged files and kills, in full; takes long
+# Each makes the virtual environment .venv first. Another Python: make PYTHON=/path/to/python3.11 test
 
 # A version manager's stand-in is on the path even where it runs nothing, so each candidate is tried.
 runs = for p in $(2); do "$$p" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null && echo "$$p" && break; done
@@ -12,7 +13,7 @@ OUT ?= demo-out
 PIP_INSTALL = -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 BLENDER52_TESTS ?= tests/blender
 
-.PHONY: demo test test-blender52 python313 lint bench clean
+.PHONY: demo test soak test-blender52 python313 lint bench clean
 
 demo: $(VENV)/demo-is-ready
 	$(VENV)/bin/lyra demo --out $(OUT)
@@ -21,6 +22,9 @@ test: $(VENV)/test-is-ready
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m pytest
+
+soak: $(VENV)/test-is-ready
+	LYRA_SOAK=1 $(VENV)/bin/python -m pytest -m soak
 
 # The extension in Blender 5.2 LTS, whose module needs Python 3.13, against a backend in the Python 3.11 environment.
 test-blender52: $(VENV)/test-is-ready $(VENV52)/is-ready

@@ -103,6 +103,10 @@ def build(out: Path) -> tuple[Path, Path]:
         engine = {
             f"engine/{wheel.name}": wheel.read_bytes(),
             "engine/constraints.txt": (ROOT / "constraints.txt").read_bytes(),
+            **{
+                f"engine/locks/{lock.name}": lock.read_bytes()
+                for lock in sorted((ROOT / "locks").glob("*.txt"))
+            },
         }
     full = write_zip(out / f"lyra_worlds-{number}.zip", files | engine)
     return full, thin

@@ -6,22 +6,35 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import platformdirs
+from lyra.common.folders import cache_folder, data_folder
 
-APP_NAME = "lyra-worlds"
 HOST = "127.0.0.1"
+WORLDS_PATH, EXTEND_SUFFIX, MEASURE_PATH = "/v1/worlds", "/chunks", "/v1/pictures/measure"
 PRIVATE_FOLDER = ".backend"  # inside the worlds folder: the job database and what jobs were given
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes are bytes. Above a limit the answer is 413 (sizes), 429 (queue) or 409 (worlds)."""
+    """Sizes are bytes. Above a limit the answer is 413 (sizes), 429 (queue) or 409 (worlds).
+
+    `json_bytes` is for a request to extend a world, which holds a path; `small_bytes` for all that hold neither path
+    nor files.
+    """
 
     image_bytes: int = 200_000_000
     depth_bytes: int = 400_000_000
     json_bytes: int = 16_000_000
+    small_bytes: int = 64 * 1024
     queued_jobs: int = 16
     worlds: int = 1000
+
+    def of(self, path: str) -> int:
+        """How many bytes a request to `path` may have."""
+        files = {WORLDS_PATH: self.image_bytes + self.depth_bytes, MEASURE_PATH: self.image_bytes}
+        if path in files:
+            # Beside the files: the settings, and what separates the parts.
+            return files[path] + 2 * self.small_bytes
+        return self.json_bytes if path.endswith(EXTEND_SUFFIX) else self.small_bytes
 
 
 @dataclass(frozen=True)
@@ -47,12 +60,9 @@ class Config:
         return self.private_folder / "uploads"
 
 
-def cache_folder() -> Path:
-    return Path(platformdirs.user_cache_dir(APP_NAME, appauthor=False))
-
-
 def default_worlds() -> Path:
-    return Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)) / "worlds"
+    """Raises InvalidInputError where the user has no folder for them."""
+    return data_folder("--worlds FOLDER") / "worlds"
 
 
 def default_state_file() -> Path:

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from lyra.common.errors import DiskFullError, EngineNotReadyError, InUseError, InvalidInputError, LyraError
+from lyra.common.quoting import one_line
+
+ANSWER_BYTES = 900
+
+
+def detail(text: object) -> str:
+    """What stands in an answer of a refusal: one line that a client can show, and no kilobytes of its own input."""
+    line = one_line(text)
+    return line if len(line.encode()) <= ANSWER_BYTES else one_line(line, ANSWER_BYTES // 4)
 
 
 class NotFoundError(LyraError):
@@ -17,12 +26,20 @@ class TooLargeError(LyraError):
     """More bytes than the service accepts."""
 
 
+class MediaTypeError(LyraError):
+    """A body of another type than the call takes."""
+
+
 class RangeError(LyraError):
     """A byte range that begins behind the end of a file of `size` bytes."""
 
     def __init__(self, asked: str, size: int):
         super().__init__(f"The range {asked!r} begins behind the end; the file has {size} bytes.")
         self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+class ChallengeError(LyraError):
+    """What a client asked to be proven is no challenge."""
 
 
 class QueueFullError(LyraError):
@@ -44,7 +61,9 @@ _STATUS = {
     InUseError: 409,
     ConflictError: 409,
     TooLargeError: 413,
+    MediaTypeError: 415,
     RangeError: 416,
+    ChallengeError: 422,
     QueueFullError: 429,
     DiskFullError: 507,
     StoreError: 507,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import secrets
@@ -17,19 +18,23 @@ from pathlib import Path
 
 import uvicorn
 
+from backend.api.inspection import Inspector
+from backend.api.uploads import remove_upload
 from backend.catalog import WorldCatalog, remove_leftovers
 from backend.config import HOST, Config
-from backend.errors import StartError
+from backend.errors import StartError, StoreError
 from backend.jobs.book import JobBook
 from backend.jobs.dispatcher import Dispatcher
 from backend.jobs.store import Job, JobStore
 from backend.log import start_logging
 from backend.state_file import BackendState, is_alive, read_state, remove_state, write_state
+from lyra.common.temporary import sweep
 from lyra.version import VERSION
 
 log = logging.getLogger("backend.service")
 # Answers under way at a stop get this long.
 GRACE_SECONDS = 3
+SWEEP_SECONDS = 600.0
 
 
 @dataclass
@@ -41,18 +46,25 @@ class Backend:
     catalog: WorldCatalog
     dispatcher: Dispatcher
     downloader: Dispatcher
+    inspector: Inspector = field(default_factory=Inspector)
+    # The inspector looks at one picture at a time: each takes up to 2 GB.
+    decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The dispatchers work inside this block; what ran or waited at its end becomes interrupted."""
-        await asyncio.to_thread(self.catalog.empty_trash)
+        await asyncio.to_thread(self._clear)
         self._take_up()
         self.dispatcher.start()
         self.downloader.start()
+        sweeping = asyncio.create_task(self._keep_swept())
         try:
             yield
         finally:
+            sweeping.cancel()
+            await asyncio.to_thread(self.inspector.close)
             await self.dispatcher.stop()
             await self.downloader.stop()
             self._take_up()
@@ -61,6 +73,25 @@ class Backend:
     def cancel(self, job_id: str) -> Job:
         dispatcher = self.downloader if self.book.get(job_id).downloads else self.dispatcher
         return dispatcher.cancel(job_id)
+
+    def _clear(self) -> None:
+        """Removes what a service that was killed left: half-deleted worlds, half-received uploads, temporary names."""
+        self.catalog.empty_trash()
+        sweep(self.config.worlds)
+        if self.config.upload_folder.is_dir():
+            for left in self.config.upload_folder.iterdir():
+                remove_upload(left)
+
+    async def _keep_swept(self) -> None:
+        """Forgets old jobs again and again, for as long as the service runs, and gives the inspector's memory back."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            async with self.decoding:
+                await asyncio.to_thread(self.inspector.close)
+            try:
+                await self.book.sweep()
+            except (StoreError, OSError) as error:
+                log.warning("not swept", extra={"fields": {"reason": str(error)}})
 
     def _take_up(self) -> None:
         for job in self.book.take_up():
@@ -123,11 +154,13 @@ async def _serve(config: Config, store: JobStore, listener: socket.socket) -> No
     from backend.api.app import create_app
     from backend.api.security import Guard
 
+    # What is there now stays: collections while a long path is read need not look at all modules again and again.
+    gc.freeze()
     book, catalog = JobBook(config, store), WorldCatalog(config)
     dispatchers = (Dispatcher(config, book, catalog, downloads) for downloads in (False, True))
     backend = Backend(config, book, catalog, *dispatchers)
     port = listener.getsockname()[1]
-    state = BackendState(HOST, port, secrets.token_urlsafe(32), os.getpid(), config.owner)
+    state = BackendState(HOST, port, backend.token, os.getpid(), config.owner)
     guarded = Guard(create_app(backend), token=state.token, port=port, limits=config.limits)
     settings = uvicorn.Config(
         guarded,

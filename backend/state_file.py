@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import json
 import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 from backend import API_VERSION
+from backend.api.hello import new_challenge, proof
+from backend.config import HOST
 from lyra.common.files import patiently
 from lyra.version import VERSION
 
 PROBE_SECONDS = 2.0
+MAX_BYTES = 1 << 16  # of a state file and of an answer: far more than either has
 
 
 @dataclass(frozen=True)
@@ -47,22 +52,35 @@ def write_state(file: Path, state: BackendState) -> None:
 def read_state(file: Path) -> BackendState | None:
     """The state in the file; None when there is none or it is no state file of this API version."""
     try:
-        data = json.loads(file.read_text("utf-8"))
-        known = {key: data[key] for key in BackendState.__dataclass_fields__}
-        state = BackendState(**known)
-        return state if state.api == API_VERSION and isinstance(state.port, int) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        with file.open("rb") as handle:
+            data = json.loads(handle.read(MAX_BYTES).decode("utf-8"))
+        state = BackendState(**{key: data[key] for key in BackendState.__dataclass_fields__})
+        return state if _plausible(state) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
+def _plausible(state: BackendState) -> bool:
+    """Whether every field is what `write_state` writes; nothing else than this computer is ever asked."""
+    return (
+        all(type(getattr(state, name)) is kind for name, kind in get_type_hints(BackendState).items())
+        and (state.api, state.host) == (API_VERSION, HOST)
+        and 0 < state.port < 65536
+        and state.token.isascii()
+    )
+
+
 def is_alive(state: BackendState) -> bool:
-    """Whether the backend of this state answers, and is the very process that wrote it."""
+    """Whether the very process that wrote this state answers. The token is not sent: its port may be another's."""
+    challenge = new_challenge()
     connection = http.client.HTTPConnection(state.host, state.port, timeout=PROBE_SECONDS)
     try:
-        connection.request("GET", "/v1/health", headers={"Authorization": f"Bearer {state.token}"})
+        connection.request("GET", f"/v1/hello?challenge={challenge}")
         answer = connection.getresponse()
-        return answer.status == 200 and json.loads(answer.read())["pid"] == state.pid
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        said = json.loads(answer.read(MAX_BYTES).decode("utf-8"))
+        known = said["pid"] == state.pid and isinstance(said["proof"], str) and said["proof"].isascii()
+        return known and hmac.compare_digest(said["proof"], proof(state.token, challenge, state.pid))
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return False
     finally:
         connection.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import select
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -16,17 +17,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from .wire import SLICE, Address, Body, ClientError, Decoder, NoAnswerError, Reply, error_of
+from .wire import SLICE, Address, Body, ClientError, Decoder, NoAnswerError, ProtocolError, Reply, error_of
 
 MAX_IN_MEMORY = 1 << 26
 PATIENCE = 30.0
+# An answer that brings fewer bytes than this while patience lasts counts as silence.
+SLOWEST = 4096
+# What is left free on the disk beside a download.
+SPARE = 1 << 26
 _LATER = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
 _LATER.update(getattr(errno, name) for name in ("WSAEWOULDBLOCK", "WSAEINPROGRESS") if hasattr(errno, name))
 
 
 @dataclass(eq=False)
 class Exchange:
-    """One request on its own connection. `advance` does what is possible now and never waits."""
+    """One request on its own connection. `advance` does what is possible now and never waits.
+
+    Without `authorized` it carries no token. A body that goes into a file must have exactly `size` bytes where that is
+    given; any other is refused beyond `limit`.
+    """
 
     address: Address
     method: str
@@ -35,9 +44,13 @@ class Exchange:
     save_to: Path | None = None
     on_reply: Callable[[Reply], None] = lambda reply: None
     on_error: Callable[[str], None] = lambda message: None
+    on_refusal: Callable[[Reply], None] | None = None
     on_silence: Callable[[NoAnswerError], None] | None = None
     patience: float = PATIENCE
     about: str = ""
+    authorized: bool = True
+    size: int | None = None
+    limit: int = MAX_IN_MEMORY
     received: int = 0
     sent: int = 0
     finished: bool = False
@@ -49,9 +62,12 @@ class Exchange:
     def __post_init__(self):
         self._decoder = Decoder(self._keep)
         self._file = None
+        self._written = 0
+        self._most = 0
         self._slices = iter(self.body.slices()) if self.body else iter(())
         self._sending = True
         self._moved = time.monotonic()
+        self._counted = 0
 
     def cancel(self) -> None:
         """Ends the exchange without a callback; nothing half-downloaded stays."""
@@ -74,14 +90,17 @@ class Exchange:
                 f"What answers there is no Lyra engine ({error}). Check the address."
             ) from error
         now = time.monotonic()
-        if worked:
-            self._moved = now
-        elif now - self._moved > self.patience:
+        # A byte now and then does not keep an exchange alive.
+        if worked and (not self.received or self.received - self._counted >= SLOWEST):
+            self._moved, self._counted = now, self.received
+        if self.finished:
+            return False
+        if now - self._moved > self.patience:
             self._close()
             raise NoAnswerError(
                 f"The engine has not answered for {self.patience:.0f} s. See its log, or restart it."
             )
-        return worked and not self.finished
+        return worked
 
     def _step(self) -> bool:
         if self._socket is None:
@@ -105,7 +124,7 @@ class Exchange:
         head = [
             f"{self.method} {self.path} HTTP/1.1",
             f"Host: {self.address.host}:{self.address.port}",
-            f"Authorization: Bearer {self.address.token}",
+            *([f"Authorization: Bearer {self.address.token}"] if self.authorized else []),
             "Accept: application/json",
             "Connection: close",
         ]
@@ -159,13 +178,36 @@ class Exchange:
     def _keep(self, status: int, data: bytes) -> None:
         if self.save_to is not None and status < 300:
             if self._file is None:
-                self.save_to.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._partial.open("wb")
+                self._begin_file()
+            self._written += len(data)
+            if self._written > self._most:
+                raise ProtocolError(
+                    f"{self.path} is longer than the {self._most:,} bytes that were announced. Load it again."
+                )
             self._file.write(data)
-        elif len(self._memory) + len(data) > MAX_IN_MEMORY:
-            raise ClientError(f"The answer to {self.path} is larger than {MAX_IN_MEMORY >> 20} MB.")
+        elif len(self._memory) + len(data) > self.limit:
+            raise ProtocolError(f"The answer to {self.path} is larger than {self.limit:,} bytes.")
         else:
             self._memory += data
+
+    def _begin_file(self) -> None:
+        announced = self._decoder.length
+        if self.size is not None and announced not in (None, self.size):
+            raise ProtocolError(
+                f"{self.path} has {announced:,} bytes, not the {self.size:,} that were announced. Load it again."
+            )
+        if self.size is None and announced is not None and announced > self.limit:
+            raise ProtocolError(f"{self.path} has {announced:,} bytes; at most {self.limit:,} are taken.")
+        self._most = self.limit if self.size is None else self.size
+        self.save_to.parent.mkdir(parents=True, exist_ok=True)
+        needed = announced if self.size is None else self.size
+        free = shutil.disk_usage(self.save_to.parent).free
+        if needed is not None and needed + SPARE > free:
+            raise ClientError(
+                f"{self.save_to} needs {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free. Make room and load "
+                "the results again."
+            )
+        self._file = self._partial.open("wb")
 
     @property
     def _partial(self) -> Path:
@@ -174,7 +216,12 @@ class Exchange:
     def _complete(self) -> None:
         if self.save_to is not None and self._decoder.status < 300:
             if self._file is None:
-                self._keep(self._decoder.status, b"")
+                self._begin_file()
+            if self.size is not None and self._written != self.size:
+                raise ProtocolError(
+                    f"{self.path} has {self._written:,} bytes, not the {self.size:,} that were announced. Load it "
+                    "again."
+                )
             self._file.close()
             self._partial.replace(self.save_to)
             self._file = None
@@ -229,14 +276,21 @@ class Client:
         save_to: Path | None = None,
         on_reply: Callable[[Reply], None] = lambda reply: None,
         on_error: Callable[[str], None] = lambda message: None,
+        on_refusal: Callable[[Reply], None] | None = None,
         on_silence: Callable[[NoAnswerError], None] | None = None,
         patience: float = PATIENCE,
         about: str = "",
+        authorized: bool = True,
+        size: int | None = None,
+        limit: int = MAX_IN_MEMORY,
     ) -> Exchange:
         """Queues a request below `/v1`. `on_reply` gets a 2xx answer, `on_error` one line about anything else.
 
+        An `on_reply` that raises ProtocolError, because the answer is none of this API's, has `on_error` called.
+        `on_refusal` gets an answer that is none of 2xx in place of `on_error`.
         With `on_silence`, that is called instead of `on_error` when no whole answer came. Of two downloads into one
         file the newer one is kept; the older one ends without a callback. `about` is what `is_asking` knows it by.
+        `authorized`, `size` and `limit` are those of Exchange.
         """
         for other in self._exchanges:
             if save_to is not None and other.save_to == save_to:
@@ -249,9 +303,13 @@ class Client:
             save_to,
             on_reply,
             on_error,
+            on_refusal,
             on_silence,
             patience,
             about,
+            authorized,
+            size,
+            limit,
         )
         self._exchanges.append(exchange)
         return exchange
@@ -291,7 +349,13 @@ class Client:
     @staticmethod
     def _answer(exchange: Exchange) -> None:
         reply = exchange.reply()
-        if reply.status < 300:
+        if reply.status >= 300:
+            if exchange.on_refusal:
+                exchange.on_refusal(reply)
+            else:
+                exchange.on_error(error_of(reply))
+            return
+        try:
             exchange.on_reply(reply)
-        else:
-            exchange.on_error(error_of(reply))
+        except ProtocolError as error:
+            exchange.on_error(str(error))

@@ -6,13 +6,16 @@ counts in millimetres of lens and sensor. Only numpy is needed here, so all of i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 # Turns a Blender camera's axes into OpenCV's and back; it is its own inverse.
 FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 SH_C0 = 0.28209479177387814
+# The largest cosine between two axes of a camera: below it no pixel of a picture 2,048 wide is off by more than one
+# with a lens of 90 degrees. A parent whose scale is as uneven as `uniform_scale` allows stays within it.
+MAX_SHEAR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,43 @@ class Lens:
     fit: str
     shift_x: float
     shift_y: float
+
+
+@dataclass(frozen=True)
+class LensSettings:
+    """What a `bpy.types.Camera` says of its lens, by the same names; it outlives the camera."""
+
+    sensor_fit: str
+    sensor_width: float
+    sensor_height: float
+    lens: float
+    shift_x: float
+    shift_y: float
+
+    @classmethod
+    def of(cls, camera) -> LensSettings:
+        return cls(*(getattr(camera, field.name) for field in fields(cls)))
+
+
+@dataclass(frozen=True)
+class PictureLens:
+    """A camera's lens before the size of the image it belongs to is known.
+
+    The extension's own cameras see a world's pictures, which may be a crop of an image; others see all of it.
+    """
+
+    settings: LensSettings
+    sees_crop: bool
+
+    def of_image(self, size: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
+        """Intrinsics (3, 3) in pixels of an image of `size` (width, height), of which a world shows `target`."""
+        if not self.sees_crop:
+            return camera_intrinsics(self.settings, *size)
+        return uncropped_intrinsics(camera_intrinsics(self.settings, *target), size, target)
+
+    def of_picture(self, size: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
+        """Intrinsics (3, 3) in pixels of the `target` that a world shows of an image of `size` (width, height)."""
+        return cropped_intrinsics(self.of_image(size, target), size, target)
 
 
 class CameraError(ValueError):
@@ -40,7 +80,8 @@ def fit_axis(sensor_fit: str, width: int, height: int, aspect_x: float = 1.0, as
 def camera_intrinsics(
     camera, width: int, height: int, aspect_x: float = 1.0, aspect_y: float = 1.0
 ) -> np.ndarray:
-    """Intrinsics (3, 3) in pixels of a perspective `bpy.types.Camera` for a width x height picture."""
+    """Intrinsics (3, 3) in pixels of a perspective `bpy.types.Camera`, or its LensSettings, for
+    a width x height picture."""
     fit = fit_axis(camera.sensor_fit, width, height, aspect_x, aspect_y)
     # AUTO always measures by the sensor's width, whichever side it spans.
     sensor = camera.sensor_height if camera.sensor_fit == "VERTICAL" else camera.sensor_width
@@ -133,9 +174,13 @@ def check_camera(name: str, camera) -> None:
 
 
 def rigid(matrices: np.ndarray, name: str = "camera") -> np.ndarray:
-    """The nearest rotation and translation of matrices (..., 4, 4): scale and shear removed.
+    """The pose that Blender sees with through object matrices (..., 4, 4): scale removed, the view direction kept.
 
-    Raises CameraError for a mirrored matrix, which no rotation comes near, and for one of zero size.
+    Blender gives the axes of a camera unit length and leaves the angles between them as they are, so a sheared camera
+    renders a sheared picture, which no pinhole camera takes. Within `MAX_SHEAR` the direction of view, -Z, is kept
+    exactly and the roll is the nearest one.
+
+    Raises CameraError for a matrix that is sheared further, for a mirrored one, and for one of zero size.
     """
     matrices = np.asarray(matrices, np.float64)
     if not np.isfinite(matrices).all():
@@ -144,16 +189,32 @@ def rigid(matrices: np.ndarray, name: str = "camera") -> np.ndarray:
     lengths = np.linalg.norm(linear, axis=-2, keepdims=True)
     if (lengths < 1e-12).any():
         raise CameraError(f"'{name}' is scaled to nothing. Apply or reset its scale.")
-    # Equal column lengths first, so that a long axis does not pull the others round.
-    left, _, right = np.linalg.svd(linear / lengths)
-    rotation = left @ right
-    if (np.linalg.det(rotation) < 0).any():
+    axes = linear / lengths
+    shear = _shear(axes)
+    if shear > MAX_SHEAR:
+        raise CameraError(
+            f"'{name}' is sheared: its axes are {90 - np.degrees(np.arcsin(min(shear, 1.0))):.1f} degrees apart "
+            "instead of 90, as those of a turned child of an unevenly scaled parent are. Apply the parent's scale "
+            "(Ctrl+A, Scale), or clear the parent with Keep Transformation."
+        )
+    if (np.linalg.det(axes) < 0).any():
         raise CameraError(f"'{name}' is mirrored by a negative scale. Apply or reset its scale.")
+    z = axes[..., 2]
+    # Of all turns about z, the one that brings x and y nearest to where they are: y x z is where y wants x to be.
+    x = axes[..., 0] + np.cross(axes[..., 1], z)
+    x -= (x * z).sum(-1, keepdims=True) * z
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
     result = np.zeros_like(matrices)
-    result[..., :3, :3] = rotation
+    result[..., :3, :3] = np.stack([x, np.cross(z, x), z], -1)
     result[..., :3, 3] = matrices[..., :3, 3]
     result[..., 3, 3] = 1.0
     return result
+
+
+def _shear(axes: np.ndarray) -> float:
+    """The largest cosine between two of the unit axes (..., 3, 3, in columns); 0 where all are at right angles."""
+    cosines = np.swapaxes(axes, -1, -2) @ axes
+    return float(np.abs(cosines - np.eye(3)).max(initial=0.0))
 
 
 def opencv_from_blender(camera_matrix: np.ndarray) -> np.ndarray:

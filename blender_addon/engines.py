@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import session
+from .resources import Engine, Licence, Range
 
 # What an engine lacks, by the state the backend gives; the size is filled in.
 _LACKS = {
@@ -17,64 +18,62 @@ FETCHABLE = {"needs_download", "needs_conversion"}
 MENDABLE = FETCHABLE | {"needs_licence"}
 
 
-def find(engine_id: str) -> dict | None:
+def find(engine_id: str) -> Engine | None:
     """An engine as the backend last described it; None while it is not known."""
-    return next((engine for engine in session.current.engines if engine["id"] == engine_id), None)
+    return next((engine for engine in session.current.engines if engine.id == engine_id), None)
 
 
 def missing(engine_id: str) -> str:
     """Why an engine cannot work; empty while it can, or is not known yet."""
     engine = find(engine_id)
     if engine is not None:
-        return "" if engine["ready"] else f"{engine['label']}: {obstacle(engine) or lack(engine)}".rstrip(".")
+        return "" if engine.ready else f"{engine.label}: {obstacle(engine) or lack(engine)}".rstrip(".")
     if session.current.engines:
         return f"The engine '{engine_id}' is unknown to the running service; choose another"
     return ""
 
 
-def state(engine: dict) -> dict:
-    """How an engine stands; empty from a backend that has engines without weights only."""
-    return engine.get("state") or {}
+def status(engine: Engine) -> str:
+    """What an engine lacks, as the API names it; empty from a backend that has engines without weights only."""
+    return engine.state.status if engine.state else ""
 
 
-def lack(engine: dict) -> str:
+def lack(engine: Engine) -> str:
     """What keeps an engine from being ready, in a few words; empty when nothing does."""
-    if engine["ready"]:
+    if engine.ready:
         return ""
-    now = state(engine)
-    words = _LACKS.get(now.get("status"), "not ready")
-    return words.format(download=size(now.get("download_bytes")))
+    words = _LACKS.get(status(engine), "not ready")
+    return words.format(download=size(engine.state.download_bytes if engine.state else None))
 
 
-def obstacle(engine: dict) -> str:
+def obstacle(engine: Engine) -> str:
     """What the backend says of an engine that the panel's buttons cannot make ready; else empty."""
-    now = state(engine)
-    if engine["ready"] or now.get("status") in MENDABLE:
+    if engine.ready or status(engine) in MENDABLE:
         return ""
-    return now.get("text") or engine["reason"]
+    return (engine.state.text if engine.state else "") or engine.reason
 
 
-def open_licences(engine: dict) -> list[dict]:
+def open_licences(engine: Engine) -> list[Licence]:
     """The licences that are to be accepted now."""
-    if state(engine).get("status") != "needs_licence":
+    if status(engine) != "needs_licence":
         return []
-    return [licence for licence in state(engine)["licences"] if not licence["accepted"]]
+    return [licence for licence in engine.state.licences if not licence.accepted]
 
 
 def has_weights(engine_id: str) -> bool:
     """Whether an engine runs on weights that come under a licence of their own."""
     engine = find(engine_id)
-    return engine is not None and bool(state(engine).get("licences"))
+    return engine is not None and engine.state is not None and bool(engine.state.licences)
 
 
 # What an artist may take over, with its label; an engine has some of them.
 SETTINGS = (("steps", "Steps"), ("guidance", "Guidance"), ("styles", "Styles"))
 
 
-def setting(engine_id: str, name: str) -> dict | None:
+def setting(engine_id: str, name: str) -> Range | None:
     """Default, min and max of a setting of an engine; None where it has no such setting."""
     engine = find(engine_id)
-    return (engine.get("options") or {}).get(name) if engine else None
+    return engine.options.get(name) if engine else None
 
 
 def checked_settings(engine_id: str, wanted: dict[str, float]) -> dict[str, float]:
@@ -84,10 +83,10 @@ def checked_settings(engine_id: str, wanted: dict[str, float]) -> dict[str, floa
         limits = setting(engine_id, name)
         if limits is None:
             continue
-        low, high = limits["min"], limits["max"]
+        low, high = limits.min, limits.max
         if not low <= value <= high:
             raise ValueError(
-                f"{name.title()} is {value:g}; {find(engine_id)['label']} takes {low:g} to {high:g}. "
+                f"{name.title()} is {value:g}; {find(engine_id).label} takes {low:g} to {high:g}. "
                 "Change it under Generate, Engine Settings."
             )
         found[name] = value

@@ -5,25 +5,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import bpy
 
 from . import preferences, session
+from .fields import is_id
 from .importers import results
+from .resources import World
 
-# Ids become names of folders and parts of addresses; one from a foreign .blend is checked first.
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 SEED_FILES = ("seed_points.ply", "seed.png")
 WALKTHROUGH = "walkthrough.mp4"
 
 
 def valid(identifier: str) -> bool:
     """Whether this can be the id of a world or job; says so in the panel when it cannot."""
-    if _ID.fullmatch(identifier):
+    if is_id(identifier):
         return True
     session.current.say(
         f"{identifier!r} is no name of a world or job; this file did not get it from an engine."
@@ -31,9 +31,9 @@ def valid(identifier: str) -> bool:
     return False
 
 
-def fetch_seed(world: dict) -> None:
+def fetch_seed(world: World) -> None:
     """Downloads what a world's first picture left and imports it."""
-    files = {name: folder_of(world["id"]) / name for name in SEED_FILES}
+    files = {name: folder_of(world.id) / name for name in SEED_FILES}
 
     def complete() -> None:
         session.current.tasks.append(results.import_seed(world, *files.values()))
@@ -41,22 +41,22 @@ def fetch_seed(world: dict) -> None:
     _fetch(world, files, complete)
 
 
-def fetch_results(world: dict) -> None:
+def fetch_results(world: World) -> None:
     """Downloads a world's newest results and imports them."""
     files, local = _results(world)
 
     def complete() -> None:
-        _remove_old_walkthroughs(files.walkthrough, folder_of(world["id"]))
+        _remove_old_walkthroughs(files.walkthrough, folder_of(world.id))
         session.current.tasks.append(results.import_results(world, files))
 
     _fetch(world, local, complete)
 
 
 def fetch_world(
-    world: dict, stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]], then: Callable[[], None]
+    world: World, stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]], then: Callable[[], None]
 ) -> None:
     """Downloads all of a world and imports it in the scene and under the empty that `stand` gives; calls `then`."""
-    seed = {name: folder_of(world["id"]) / name for name in SEED_FILES}
+    seed = {name: folder_of(world.id) / name for name in SEED_FILES}
     files, local = _results(world)
 
     def importing() -> Iterator[None]:
@@ -68,7 +68,7 @@ def fetch_world(
 
 def forget(world_id: str) -> None:
     """Removes what was downloaded of a world that is deleted. Files that another program holds open may stay."""
-    if not _ID.fullmatch(world_id):
+    if not is_id(world_id):
         return
     folder = folder_of(world_id).resolve()
     for clip in list(bpy.data.movieclips):
@@ -87,21 +87,21 @@ def folder_of(world_id: str) -> Path:
     return preferences.user_folder("downloads") / world_id
 
 
-def walkthrough_name(world: dict) -> str:
+def walkthrough_name(world: World) -> str:
     """The local name of a world's walkthrough: another one for each state of the world.
 
     Blender holds the videos of its clips open, which keeps Windows from replacing them; and undo and older .blends go
     on with the video they were saved with.
     """
-    state = [world["frames"], world["chunks"], _size(world, WALKTHROUGH)]
+    state = [world.frames, [asdict(chunk) for chunk in world.chunks], world.size_of(WALKTHROUGH)]
     digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-    return f"walkthrough-{world['frames']}-{digest[:8]}.mp4"
+    return f"walkthrough-{world.frames}-{digest[:8]}.mp4"
 
 
-def _results(world: dict) -> tuple[results.Files, dict[str, Path]]:
+def _results(world: World) -> tuple[results.Files, dict[str, Path]]:
     """Where the results that a world has go, and the same by their names in the world's folder."""
-    folder, there = folder_of(world["id"]), {file["path"] for file in world["files"]}
-    chunks = [f"chunks/{chunk['index']:04d}/trajectory.npz" for chunk in world["chunks"]]
+    folder, there = folder_of(world.id), {file.path for file in world.files}
+    chunks = [f"chunks/{chunk.index:04d}/trajectory.npz" for chunk in world.chunks]
     local = {
         "results/splats.ply": folder / "results/splats.ply",
         "results/mesh.ply": folder / "results/mesh.ply",
@@ -117,16 +117,12 @@ def _results(world: dict) -> tuple[results.Files, dict[str, Path]]:
     return files, local | dict(zip(chunks, files.chunks, strict=True))
 
 
-def _size(world: dict, name: str) -> int | None:
-    return next((file["size"] for file in world["files"] if file["path"] == name), None)
-
-
-def _fetch(world: dict, files: dict[str, Path], complete: Callable[[], None]) -> None:
+def _fetch(world: World, files: dict[str, Path], complete: Callable[[], None]) -> None:
     """Downloads files of a world, name -> where it goes, side by side; calls `complete` when all are there."""
-    if not valid(world["id"]):
+    if not valid(world.id):
         return
     video = files.get(WALKTHROUGH)
-    if video and video.is_file() and video.stat().st_size == _size(world, WALKTHROUGH):
+    if video and video.is_file() and video.stat().st_size == world.size_of(WALKTHROUGH):
         # Its name says that it is this one. A clip may hold it open.
         files = {name: file for name, file in files.items() if name != WALKTHROUGH}
     left = set(files)
@@ -148,8 +144,9 @@ def _fetch(world: dict, files: dict[str, Path], complete: Callable[[], None]) ->
         exchanges.append(
             session.current.client.request(
                 "GET",
-                f"/worlds/{world['id']}/files/{name}",
+                f"/worlds/{world.id}/files/{name}",
                 save_to=file,
+                size=world.size_of(name),
                 on_reply=lambda _reply, name=name: arrived(name),
                 on_error=failed,
             )

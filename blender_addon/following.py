@@ -11,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import fetching, preferences, session, worlds
+from .resources import Job, World, entries
 from .wire import Reply
 
 ACTIVE = {"queued", "running", "cancelling"}
 RESUMABLE = {"cancelled", "failed", "interrupted"}
 POLL_INTERVAL = 0.4
 PREVIEW_INTERVAL = 1.0
+# A frame as a JPEG has some hundred kilobytes.
+PREVIEW_LIMIT = 1 << 24
 # Before each new try after a poll that failed, in seconds.
 RETRY_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -24,9 +27,9 @@ RETRY_PAUSES = (1.0, 2.0, 4.0, 8.0)
 class Follower:
     """Asks for a job's state now and then, and acts when it has ended."""
 
-    def __init__(self, job: dict):
-        self.job_id = job["id"]
-        self.world_id = job["world_id"]
+    def __init__(self, job: Job):
+        self.job_id = job.id
+        self.world_id = job.world_id
         self.over = False
         self._asking = False
         self._next = 0.0
@@ -42,7 +45,7 @@ class Follower:
             session.current.client.request(
                 "GET",
                 f"/jobs/{self.job_id}",
-                on_reply=lambda reply: self._keep(reply.json()),
+                on_reply=lambda reply: self._keep(Job.from_json(reply.json())),
                 on_error=self._failed,
             )
         return not self.over
@@ -52,22 +55,23 @@ class Follower:
         if self.over:
             return
         self.over = True
-        if session.current.jobs.get(self.world_id, {}).get("id") == self.job_id:
+        shown = session.current.jobs.get(self.world_id)
+        if shown and shown.id == self.job_id:
             del session.current.jobs[self.world_id]
 
-    def _keep(self, job: dict) -> None:
+    def _keep(self, job: Job) -> None:
         if self.over:
             return
         self._asking = False
         self._failures = 0
         self._next = time.monotonic() + POLL_INTERVAL
         session.current.jobs[self.world_id] = job
-        if job["preview"] and job["state"] == "running" and time.monotonic() >= self._next_preview:
+        if job.preview and job.state == "running" and time.monotonic() >= self._next_preview:
             self._next_preview = time.monotonic() + PREVIEW_INTERVAL
             session.current.client.request(
-                "GET", f"/jobs/{self.job_id}/preview", save_to=preview_file(self.job_id)
+                "GET", f"/jobs/{self.job_id}/preview", save_to=preview_file(self.job_id), limit=PREVIEW_LIMIT
             )
-        if job["state"] not in ACTIVE:
+        if job.state not in ACTIVE:
             self.over = True
             preview_file(self.job_id).unlink(missing_ok=True)
             _ended(job)
@@ -89,14 +93,14 @@ def is_followed(job_id: str) -> bool:
     return any(follower.job_id == job_id and not follower.over for follower in session.current.followers)
 
 
-def follow(job: dict) -> None:
+def follow(job: Job) -> None:
     """Watches a job until it ends, and has the file remember it meanwhile."""
     for other in session.current.followers:
-        if other.job_id == job["id"]:
+        if other.job_id == job.id:
             other.leave()
     session.current.followers.append(Follower(job))
-    if empty := worlds.find(job["world_id"]):
-        empty.lyra.job = job["id"]
+    if empty := worlds.find(job.world_id):
+        empty.lyra.job = job.id
     session.wake()
 
 
@@ -104,21 +108,21 @@ def preview_file(job_id: str) -> Path:
     return preferences.user_folder("previews") / f"{job_id}.jpg"
 
 
-def _ended(job: dict) -> None:
-    for note in job["notes"]:
+def _ended(job: Job) -> None:
+    for note in job.notes:
         session.current.say(note)
-    if job["kind"] == "download":
+    if job.kind == "download":
         session.current.refresh_engines()
         return
-    if job["state"] != "done":
-        _refresh(job["world_id"])
+    if job.state != "done":
+        _refresh(job.world_id)
         return
 
     def known(reply: Reply) -> None:
-        (fetching.fetch_seed if job["kind"] == "seed" else fetching.fetch_results)(reply.json())
+        (fetching.fetch_seed if job.kind == "seed" else fetching.fetch_results)(World.from_json(reply.json()))
 
     session.current.client.request(
-        "GET", f"/worlds/{job['world_id']}", on_reply=known, on_error=session.current.say
+        "GET", f"/worlds/{job.world_id}", on_reply=known, on_error=session.current.say
     )
 
 
@@ -127,7 +131,7 @@ def _refresh(world_id: str) -> None:
 
     def known(reply: Reply) -> None:
         if empty := worlds.find(world_id):
-            worlds.describe(empty, reply.json())
+            worlds.describe(empty, World.from_json(reply.json()))
 
     # A world whose very first job failed may be gone; its job's error is shown already.
     session.current.client.request("GET", f"/worlds/{world_id}", on_reply=known)
@@ -154,8 +158,8 @@ def find_running(then: Callable[[], None] = lambda: None) -> None:
     """Follows what the engine does for the file's worlds, whoever began it; calls `then` when it is known."""
 
     def listed(reply: Reply) -> None:
-        for job in reply.json():
-            if worlds.find(job["world_id"]) and not is_followed(job["id"]):
+        for job in entries(reply.json(), Job.from_json):
+            if worlds.find(job.world_id) and not is_followed(job.id):
                 follow(job)
         then()
 
@@ -164,13 +168,13 @@ def find_running(then: Callable[[], None] = lambda: None) -> None:
 
 def _ask_about(world_id: str, job_id: str) -> None:
     def known(reply: Reply) -> None:
-        empty, job = worlds.find(world_id), reply.json()
+        empty, job = worlds.find(world_id), Job.from_json(reply.json())
         # Meanwhile the artist may have begun another job, or resumed this one.
         if empty is None or empty.lyra.job != job_id or is_followed(job_id):
             return
-        shown = session.current.jobs.get(world_id, {})
+        shown = session.current.jobs.get(world_id)
         # Of a job that is done, the results have not been loaded: the file would not remember it otherwise.
-        if job["state"] == "done" or (shown.get("id"), shown.get("state")) != (job_id, job["state"]):
+        if job.state == "done" or shown is None or (shown.id, shown.state) != (job_id, job.state):
             follow(job)
 
     session.current.client.request("GET", f"/jobs/{job_id}", on_reply=known, on_error=session.current.say)

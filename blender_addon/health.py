@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from .client import Client
+from .resources import Health
 from .wire import NoAnswerError, Reply
 
 INTERVAL = 5.0
@@ -22,7 +23,7 @@ class HealthWatch:
     def __init__(
         self,
         client: Client,
-        there: Callable[[dict, bool], None],
+        there: Callable[[Health, bool], None],
         gone: Callable[[str], None],
         silent: Callable[[], None],
     ):
@@ -47,9 +48,10 @@ class HealthWatch:
         )
 
     def _answered(self, reply: Reply) -> None:
+        health = Health.from_json(reply.json())
         was_silent, self.silent = self.silent, False
         self._wait()
-        self._there(reply.json(), was_silent)
+        self._there(health, was_silent)
 
     def _unanswered(self, error: NoAnswerError) -> None:
         if error.refused:

@@ -1,8 +1,9 @@
 """Installs the engine that lies in the extension's zip into an environment of its own.
 
 Blender's own Python is never touched: a virtual environment in the extension's user folder takes the wheel and what
-it needs. Each step is a child process that writes to one log; `poll` looks in now and then. A marker file is written
-last, so a half-made environment is known as one and removed before the next try.
+it needs, by a lock that names every version and the hashes of its wheels. Each step is a child process that writes to
+one log; `poll` looks in now and then. A marker file is written last, so a half-made environment is known as one and
+removed before the next try.
 """
 
 from __future__ import annotations
@@ -18,20 +19,29 @@ from .process import clean_environment, detached_options, kill, last_line
 
 MARKER = "lyra_engine.json"
 # About how many packages an install brings, for the bar only; by the extra of the wheel that is asked for.
-EXPECTED_PACKAGES = {"": 30, "depth": 60, "lyra2": 75}
-_CHECK = "import sys, venv, ensurepip; assert sys.version_info >= (3, 11), sys.version"
+EXPECTED_PACKAGES = {"": 40, "depth": 65, "lyra2": 80}
+# Says in its last line which lock is the right one.
+_CHECK = (
+    "import sys, venv, ensurepip, platform; assert sys.version_info >= (3, 11), sys.version; "
+    "print('Python', '%d.%d' % sys.version_info[:2], sys.platform, platform.machine())"
+)
+_COVERS = "# covers: "
 _REMOVE = "import shutil, sys; shutil.rmtree(sys.argv[1])"
 _PIP_LINE = re.compile(rb"^(?:Collecting|Requirement already satisfied)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One child process of the installation: what the panel says meanwhile, and where the bar stands at its start."""
+    """One child process of the installation: what the panel says meanwhile, and where the bar stands at its start.
+
+    `span` is how far the bar goes while pip collects packages.
+    """
 
     label: str
     progress: float
     command: list[str]
     failure: str
+    span: float = 0.0
 
 
 def environment_python(environment: Path) -> Path:
@@ -55,6 +65,43 @@ def installed_extra(environment: Path) -> str:
         return ""
 
 
+def installed_remark(environment: Path) -> str:
+    """What is to be known of how an environment was installed, "" for nothing."""
+    try:
+        return str(json.loads((environment / MARKER).read_text("utf-8")).get("remark", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How packages are installed: by a `lock`, and without one where `unlocked`; `remark` says what that means."""
+
+    lock: Path | None
+    unlocked: bool
+    remark: str = ""
+
+
+def plan(locks: Path, extra: str, target: str) -> Plan:
+    """The plan for a part of the engine on a target, such as `3.13 linux x86_64`, by the locks of a folder."""
+    whole, alone = locks / f"{extra or 'base'}.txt", locks / "base.txt"
+    if _covers(whole, target):
+        return Plan(whole, unlocked=False)
+    if _covers(alone, target):
+        return Plan(
+            alone,
+            True,
+            f"What the part '{extra}' adds has no hashes for Python {target}; pip chose its versions.",
+        )
+    return Plan(
+        None, True, f"There are no hashes for Python {target}; pip chose the versions of the packages."
+    )
+
+
+def _covers(lock: Path, target: str) -> bool:
+    return lock.is_file() and f"{_COVERS}{target}" in lock.read_text("utf-8").splitlines()
+
+
 def bundled_wheel(folder: Path) -> Path | None:
     """The engine's wheel beside the extension's code; None in the thin zip."""
     return next(iter(sorted(folder.glob("lyra_worlds-*.whl"))), None)
@@ -75,23 +122,14 @@ class Installation:
     ):
         self.done = False
         self.error = ""
+        self.remark = ""
         self.version = wheel_version(wheel)
         self._extra = extra
+        self._wheel, self._constraints = wheel, constraints
         self._environment = environment
         self._log = log
         self._child: subprocess.Popen | None = None
         self._cancelled = False
-        engine_python = str(environment_python(environment))
-        pip_install = [
-            engine_python,
-            "-I",
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--no-input",
-        ]
-        pip_install.append("--progress-bar=off")
         self._steps = [
             Step(
                 "Checking Python",
@@ -106,24 +144,35 @@ class Installation:
                 [str(python), "-I", "-m", "venv", "--clear", str(environment)],
                 f"The environment at {environment} could not be made.",
             ),
-            Step(
-                "Installing the Engine",
-                0.06,
-                [*pip_install, "-c", str(constraints), f"{wheel}[{extra}]" if extra else str(wheel)],
-                "pip could not install the engine. Check the connection and the space on the disk.",
-            ),
-            Step(
-                "Trying It Out",
-                0.95,
-                [engine_python, "-I", "-m", "backend", "--help"],
-                "The installed engine does not start.",
-            ),
         ]
         self._at = -1
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         (environment / MARKER).unlink(missing_ok=True)
         self._next()
+
+    def _installing(self, target: str) -> list[Step]:
+        """The steps that fill the environment, once it is known for which Python and system."""
+        chosen = plan(self._wheel.with_name("locks"), self._extra, target)
+        self.remark = chosen.remark
+        python = [str(environment_python(self._environment)), "-I", "-m"]
+        pip = [*python, "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+        failure = "pip could not install the engine. Check the connection and the space on the disk."
+        steps = []
+        if chosen.lock:
+            locked = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(chosen.lock)]
+            span = 0.25 if chosen.unlocked else 0.75
+            steps.append(Step("Installing the Packages", 0.06, locked, failure, span))
+        if chosen.unlocked:
+            wanted = f"{self._wheel}[{self._extra}]" if self._extra else str(self._wheel)
+            begin = 0.35 if chosen.lock else 0.06
+            command = [*pip, "-c", str(self._constraints), wanted]
+            steps.append(Step("Installing the Engine", begin, command, failure, 0.85 - begin))
+        else:
+            command = [*pip, "--no-deps", str(self._wheel)]
+            steps.append(Step("Installing the Engine", 0.9, command, failure))
+        trial = [*python, "backend", "--help"]
+        return [*steps, Step("Trying It Out", 0.95, trial, "The installed engine does not start.")]
 
     @property
     def label(self) -> str:
@@ -137,12 +186,14 @@ class Installation:
     @property
     def progress(self) -> float:
         step = self._steps[self._at]
-        if step.label != "Installing the Engine":
+        if not step.span:
             return step.progress
         log = self._log.read_bytes()
-        if b"Installing collected packages" in log:
-            return 0.85
-        return step.progress + 0.75 * min(1.0, len(_PIP_LINE.findall(log)) / EXPECTED_PACKAGES[self._extra])
+        if b"Installing collected packages" in log[self._begun :]:
+            return step.progress + step.span
+        return step.progress + 0.9 * step.span * min(
+            1.0, len(_PIP_LINE.findall(log)) / EXPECTED_PACKAGES[self._extra]
+        )
 
     @property
     def active(self) -> bool:
@@ -159,11 +210,18 @@ class Installation:
             self.error = (
                 f"{self._steps[self._at].failure}{f' It said: {said}' if said else ''} Log: {self._log}"
             )
-        elif self._at + 1 < len(self._steps):
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._at == 0:
+            self._steps += self._installing(self.line.removeprefix("Python "))
+        if self._at + 1 < len(self._steps):
             self._next()
         else:
             marker = self._environment / MARKER
-            marker.write_text(json.dumps({"version": self.version, "extra": self._extra}), "utf-8")
+            facts = {"version": self.version, "extra": self._extra, "remark": self.remark}
+            marker.write_text(json.dumps(facts), "utf-8")
             self.done = True
 
     def cancel(self) -> None:
@@ -182,6 +240,7 @@ class Installation:
 
     def _next(self) -> None:
         self._at += 1
+        self._begun = self._log.stat().st_size
         try:
             self._child = self._run(self._steps[self._at].command)
         except OSError as error:

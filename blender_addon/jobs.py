@@ -13,9 +13,11 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import conversion, fetching, following, session, worlds
+from . import conversion, fetching, following, measuring, session, worlds
 from .client import PATIENCE, Client
 from .following import follow
+from .resources import Job, World, entries
+from .resources import NewWorld as NewWorldAnswer
 from .wire import Body, NoAnswerError, Reply
 
 # Files are sent or written before the answer comes.
@@ -32,13 +34,17 @@ _unanswered: dict[object, tuple[Client | None, Callable[[], None]]] = {}
 
 @dataclass(frozen=True)
 class NewWorld:
-    """What Start World sends, and where the world shall stand: `first_camera` (4, 4) in the scene `scene`."""
+    """What Start World sends, and where the world shall stand: `first_camera` (4, 4) in the scene `scene`.
+
+    `of_size` gives the settings that follow from the width and height of the image, where some do.
+    """
 
     image: Path
     depth: Path | None
     settings: dict
     scene: str
     first_camera: np.ndarray = field(repr=False)
+    of_size: Callable[[tuple[int, int]], dict] | None = field(default=None, repr=False)
 
 
 def _client():
@@ -46,19 +52,34 @@ def _client():
 
 
 def start_world(new: NewWorld) -> None:
-    """Sends the image; the world's empty stands as soon as the backend has taken it."""
+    """Sends the image; the world's empty stands as soon as the backend has taken it. What depends on the size of the
+    image waits for the engine to have measured it."""
+
+    def measured(size: tuple[int, int]) -> None:
+        _send_world(new, new.settings | new.of_size(size))
+
+    try:
+        if new.of_size is None:
+            _send_world(new, new.settings)
+        else:
+            measuring.measure(new.image, measured, NEW_WORLD)
+    except OSError as error:
+        session.current.say(str(error))
+
+
+def _send_world(new: NewWorld, settings: dict) -> None:
     files = {"image": new.image} | ({"depth": new.depth} if new.depth else {})
 
     def taken(reply: Reply) -> None:
-        answer = reply.json()
+        answer = NewWorldAnswer.from_json(reply.json())
         scene = bpy.data.scenes.get(new.scene) or bpy.context.scene
         matrix = conversion.world_matrix(new.first_camera, 1.0)
-        empty = worlds.create(scene, answer["world"], matrix)
+        empty = worlds.create(scene, answer.world, matrix)
         scene.lyra.world = empty
-        follow(answer["job"])
+        follow(answer.job)
         worlds.push_undo("Start World")
 
-    body = Body.multipart({"settings": json.dumps(new.settings)}, files)
+    body = Body.multipart({"settings": json.dumps(settings)}, files)
     _client().request(
         "POST",
         "/worlds",
@@ -70,30 +91,30 @@ def start_world(new: NewWorld) -> None:
     )
 
 
-def if_as_known(world: dict, then: Callable[[], None]) -> None:
+def if_as_known(world: World, then: Callable[[], None]) -> None:
     """Calls `then` if the engine's world still is as `world` describes it and nothing works on it, and says in the
     panel if not: after an undo or a lost connection, which do not reach the engine, or when another Blender is at it.
     """
-    world_id, name = world["id"], world["name"]
+    world_id, name = world.id, world.name
 
     def ask(path: str, known: Callable[[Reply], None]) -> None:
         _client().request("GET", path, on_reply=known, on_error=session.current.say, about=world_id)
 
     def listed(reply: Reply) -> None:
-        if reply.json():
+        if entries(reply.json(), Job.from_json):
             session.current.say(f"The engine is at work on world '{name}'. Wait for its job, or cancel it.")
             following.find_running()
         else:
             ask(f"/worlds/{world_id}", described)
 
     def described(reply: Reply) -> None:
-        there = reply.json()
-        if all(there[key] == world[key] for key in ("frames", "last_w2c")):
+        there = World.from_json(reply.json())
+        if (there.frames, there.last_w2c) == (world.frames, world.last_w2c):
             then()
             return
-        here = "others" if there["frames"] == world["frames"] else world["frames"]
+        here = "others" if there.frames == world.frames else world.frames
         session.current.say(
-            f"The engine has {there['frames']} frames of world '{name}', this file {here}: Blender's undo does not "
+            f"The engine has {there.frames} frames of world '{name}', this file {here}: Blender's undo does not "
             "reach the engine. Click Reload Results, then go on from its newest frame or Revert."
         )
 
@@ -101,14 +122,14 @@ def if_as_known(world: dict, then: Callable[[], None]) -> None:
     session.wake()
 
 
-def extend(world: dict, settings: dict, first_frame: int) -> None:
+def extend(world: World, settings: dict, first_frame: int) -> None:
     """Asks for the frames along a path, which was made for a world that is as `world` describes it and begins at this
     frame of the scene."""
-    world_id, body = world["id"], Body.of_json(settings)
+    world_id, body = world.id, Body.of_json(settings)
 
     def send() -> None:
         empty = worlds.find(world_id)
-        if empty and world["frames"] <= 1:
+        if empty and world.frames <= 1:
             empty.lyra.first_frame = first_frame
         _ask_for_job("Generate", world_id, f"/worlds/{world_id}/chunks", body)
 
@@ -130,7 +151,7 @@ def _ask_for_job(step: str, world_id: str, path: str, body: Body | None) -> None
     is not to go with the undo of what the artist does next."""
 
     def taken(reply: Reply) -> None:
-        follow(reply.json())
+        follow(Job.from_json(reply.json()))
         worlds.push_undo(step)
 
     def silent(error: NoAnswerError) -> None:
@@ -152,7 +173,7 @@ def _ask_for_job(step: str, world_id: str, path: str, body: Body | None) -> None
 
 def cancel(job_id: str) -> None:
     def taken(reply: Reply) -> None:
-        follow(reply.json())
+        follow(Job.from_json(reply.json()))
 
     _client().request("POST", f"/jobs/{job_id}/cancel", on_reply=taken, on_error=session.current.say)
     session.wake()
@@ -161,8 +182,8 @@ def cancel(job_id: str) -> None:
 def revert(world_id: str, chunks: int) -> None:
     """Removes chunks from the end; splats and mesh of what is left must be made anew."""
 
-    def changed(world: dict) -> bool:
-        if len(world["chunks"]) != chunks:
+    def changed(world: World) -> bool:
+        if len(world.chunks) != chunks:
             return False
         if empty := worlds.find(world_id):
             worlds.describe(empty, world)
@@ -178,10 +199,10 @@ def revert(world_id: str, chunks: int) -> None:
 def set_scale(world_id: str, scale: float) -> None:
     """Has the engine keep the metres per unit of a world."""
 
-    def changed(world: dict) -> bool:
+    def changed(world: World) -> bool:
         if empty := worlds.find(world_id):
             worlds.describe(empty, world)
-        return world["scale"] == scale
+        return world.scale == scale
 
     _change("PUT", f"/worlds/{world_id}", Body.of_json({"scale": scale}), world_id, changed)
 
@@ -200,7 +221,7 @@ def delete(world_id: str) -> None:
 
     def silent(error: NoAnswerError) -> None:
         def listed(reply: Reply) -> None:
-            if all(world["id"] != world_id for world in reply.json()):
+            if all(world.id != world_id for world in entries(reply.json(), World.from_json)):
                 gone()
             else:
                 session.current.say(f"{error} The world is not deleted yet. Try again in a moment.")
@@ -224,7 +245,7 @@ def _change(
     path: str,
     body: Body,
     world_id: str,
-    changed: Callable[[dict], bool],
+    changed: Callable[[World], bool],
     patience: float = PATIENCE,
 ) -> None:
     """Has a world changed. `changed` takes the world as the engine then describes it, keeps that, and tells whether
@@ -234,8 +255,9 @@ def _change(
     key = object()
 
     def answered(reply: Reply) -> None:
+        world = World.from_json(reply.json())
         _unanswered.pop(key, None)
-        changed(reply.json())
+        changed(world)
 
     def refused(message: str) -> None:
         _unanswered.pop(key, None)
@@ -243,13 +265,13 @@ def _change(
 
     def look(why: str) -> None:
         def known(reply: Reply) -> None:
+            world = World.from_json(reply.json())
             _unanswered.pop(key, None)
-            world = reply.json()
             if not changed(world):
                 if empty := worlds.find(world_id):
                     worlds.describe(empty, world)
                 session.current.say(
-                    f"{why} World '{world['name']}' has {world['frames']} frames now. Wait a little, "
+                    f"{why} World '{world.name}' has {world.frames} frames now. Wait a little, "
                     "click Reload Results, and try again if nothing has changed."
                 )
 
@@ -284,10 +306,10 @@ def reload(world_id: str) -> None:
     """Asks how a world is now, loads its newest results and follows what runs for it."""
 
     def known(reply: Reply) -> None:
-        world = reply.json()
-        if world["state"] != "ready":
+        world = World.from_json(reply.json())
+        if world.state != "ready":
             session.current.say(
-                f"World '{world['name']}' is still being started. Wait for its job, or start it anew."
+                f"World '{world.name}' is still being started. Wait for its job, or start it anew."
             )
             return
         empty = worlds.find(world_id)

@@ -8,18 +8,19 @@ import bpy
 import numpy as np
 
 from . import conversion, fetching, following, session, worlds
+from .resources import World, entries
 from .wire import Reply
 
 # The worlds that can be opened, the newest first, as the engine listed them last.
-listed: list[dict] = []
+listed: list[World] = []
 
 
 def ask(then: Callable[[], None]) -> None:
     """Asks the engine for its worlds and then calls `then`, unless there is none to open."""
 
     def known(reply: Reply) -> None:
-        ready = [world for world in reply.json() if world["state"] == "ready"]
-        listed[:] = sorted(ready, key=lambda world: world["created"], reverse=True)
+        ready = [world for world in entries(reply.json(), World.from_json) if world.state == "ready"]
+        listed[:] = sorted(ready, key=lambda world: world.created, reverse=True)
         if listed:
             then()
         else:
@@ -39,9 +40,9 @@ def open_world(world_id: str, scene_name: str, first_camera: np.ndarray) -> None
         return bpy.data.scenes.get(scene_name) or bpy.context.scene
 
     def known(reply: Reply) -> None:
-        world = reply.json()
-        if world["state"] != "ready":
-            session.current.say(f"World '{world['name']}' is still being started. Open it when that is done.")
+        world = World.from_json(reply.json())
+        if world.state != "ready":
+            session.current.say(f"World '{world.name}' is still being started. Open it when that is done.")
             return
         empty = worlds.find(world_id)
         if empty is not None:

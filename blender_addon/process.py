@@ -16,7 +16,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .wire import Address
+from . import hello
+from .resources import Hello
+from .wire import Address, ClientError, Decoder, Reply
 
 OWNER = "blender"
 LOG_TAIL = 4096
@@ -41,15 +43,16 @@ def read_state(path: Path) -> State | None:
     """The state file, or None while there is none. A file that is no state file counts as none."""
     try:
         data = json.loads(path.read_text("utf-8"))
+        pid = int(data["pid"])
         return State(
-            Address(str(data["host"]), int(data["port"]), str(data["token"])),
-            int(data["pid"]),
+            Address(str(data["host"]), int(data["port"]), str(data["token"]), pid),
+            pid,
             str(data["owner"]),
             str(data["version"]),
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
@@ -148,17 +151,46 @@ def kill(child: subprocess.Popen) -> None:
 def stop_if_idle(address: Address, timeout: float = 0.3) -> bool:
     """Asks a backend to end when nothing runs, at Blender's exit: the one call that may wait, for `timeout` at most.
 
-    True when it will end.
+    True when it will end. What does not prove to be the backend is left alone and gets no token.
     """
-    body = b'{"force": false}'
-    head = (
-        f"POST /v1/shutdown HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n"
-        f"Authorization: Bearer {address.token}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
+    until = time.monotonic() + timeout
+    challenge = hello.new_challenge()
     try:
-        with socket.create_connection((address.host, address.port), timeout) as connection:
-            connection.sendall(head.encode() + body)
-            return connection.recv(64).split(b" ")[1:2] == [b"202"]
-    except OSError:
+        greeting = _answer(address, f"GET /v1{hello.path(challenge)}", "", b"", until)
+        hello.check(Hello.from_json(greeting.json()), challenge, address)
+        head = f"Authorization: Bearer {address.token}\r\nContent-Type: application/json\r\n"
+        return _answer(address, "POST /v1/shutdown", head, b'{"force": false}', until).status == 202
+    except (OSError, ClientError):
         return False
+
+
+def _answer(address: Address, request: str, headers: str, body: bytes, until: float) -> Reply:
+    """One exchange that waits. Raises OSError when it is not over in time, ClientError for no answer of a backend."""
+    head = (
+        f"{request} HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n{headers}Content-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    got = bytearray()
+
+    def keep(_status: int, data: bytes) -> None:
+        got.extend(data)
+        if len(got) > hello.LIMIT:
+            raise ClientError(f"The answer to {request} is larger than {hello.LIMIT} bytes.")
+
+    decoder = Decoder(keep)
+    with socket.create_connection((address.host, address.port), _left(until)) as connection:
+        connection.sendall(head.encode() + body)
+        while not decoder.done:
+            connection.settimeout(_left(until))
+            if data := connection.recv(hello.LIMIT):
+                decoder.feed(data)
+            else:
+                decoder.end()
+    return Reply(decoder.status, decoder.headers, bytes(got))
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no time is left")
+    return left

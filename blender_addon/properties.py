@@ -48,9 +48,9 @@ def _own(name: str):
 
     def begin(settings, _context) -> None:
         if settings.world and getattr(settings, f"use_{name}"):
-            limits = engines.setting(worlds.description(settings.world)["engine"], name)
+            limits = engines.setting(worlds.description(settings.world).engine, name)
             if limits:
-                setattr(settings, name, type(getattr(settings, name))(limits["default"]))
+                setattr(settings, name, type(getattr(settings, name))(limits.default))
 
     return begin
 
@@ -101,7 +101,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     depth_file: StringProperty(
         name="Depth File",
-        description="Known depth of the picture (.npz, .exr or .png); empty: it is estimated",
+        description="Known depth of the picture (.npz, .npy, .exr, .pfm or .png); empty: it is estimated",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
         update=_other_depth,

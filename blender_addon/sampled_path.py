@@ -36,7 +36,7 @@ def update(context) -> trajectory.Sampled:
     empty, world = settings.world, worlds.description(settings.world)
     first, last = trajectory.path_range(scene)
     count = trajectory.frame_count(settings.chunks)
-    sampled = trajectory.sample(context, settings.camera, first, last, count, world["width"], world["height"])
+    sampled = trajectory.sample(context, settings.camera, first, last, count, world.width, world.height)
     scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
     _kept = Kept(_key(scene), sampled, 0.1 * empty.lyra.depth * scale, _made_from(settings.camera))
     return sampled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import bpy
 import numpy as np
@@ -93,9 +94,9 @@ def apply(empty: bpy.types.Object, factor: float) -> float:
             _follow(obj, pivot, factor)
     bpy.context.view_layer.update()
     see_sky(empty, scale)
-    world = worlds.description(empty) | {"scale": metres_per_unit(empty)}
+    world = replace(worlds.description(empty), scale=metres_per_unit(empty))
     worlds.describe(empty, world)
-    return world["scale"]
+    return world.scale
 
 
 def see_sky(empty: bpy.types.Object, scale: float) -> None:

@@ -25,15 +25,16 @@ class StaleDepthError(ValueError):
     """A depth file that was rendered for something else than what is chosen now; the message says the next step."""
 
 
-def origin(image: str, camera_c2w: np.ndarray, intrinsics: np.ndarray) -> str:
+def origin(image: str, size: tuple[int, int], camera_c2w: np.ndarray, intrinsics: np.ndarray) -> str:
     """What is kept with a rendered depth.
 
-    `image` is the path as the artist's settings have it, `camera_c2w` (4, 4) the camera's OpenCV matrix in the scene,
-    `intrinsics` (3, 3) its lens in pixels of the depth.
+    `image` is the path as the artist's settings have it, `size` the width and height of that image, `camera_c2w` (4, 4)
+    the camera's OpenCV matrix in the scene, `intrinsics` (3, 3) its lens in pixels of the depth.
     """
     return json.dumps(
         {
             "image": image,
+            "size": size,
             "c2w": np.asarray(camera_c2w).tolist(),
             "intrinsics": np.asarray(intrinsics).tolist(),
         }
@@ -44,6 +45,14 @@ def is_for_image(kept: str, image: str) -> bool:
     """Whether a rendered depth belongs to the image of this path; both may be relative to the .blend."""
     rendered_for = json.loads(kept)["image"]
     return Path(bpy.path.abspath(rendered_for)) == Path(bpy.path.abspath(image))
+
+
+def image_size(kept: str) -> tuple[int, int]:
+    """Width and height of the image that a depth was rendered for. Raises StaleDepthError where that was not kept."""
+    size = json.loads(kept).get("size")
+    if size is None:
+        raise StaleDepthError(f"The depth from the scene was rendered by an earlier version. {_NEXT}")
+    return tuple(size)
 
 
 def check(kept: str, image: str, camera_c2w: np.ndarray, intrinsics: np.ndarray | None) -> None:

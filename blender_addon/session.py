@@ -12,14 +12,15 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-from . import preferences, process, timer
+from . import hello, preferences, process, timer
 from .client import Client
 from .conversion import CameraError
 from .health import HealthWatch
 from .importers.ply import FileError
 from .installer import Installation
+from .resources import Engine, Health, Hello, Job, entries
 from .timer import wake
-from .wire import Address, Body, ClientError, NoAnswerError, Reply
+from .wire import Address, Body, ClientError, NoAnswerError, Reply, error_of, is_refusal
 
 API = 1
 CONNECT_PATIENCE = 10.0
@@ -44,8 +45,8 @@ class Session:
     def __init__(self):
         self.phase = Phase.OFF
         self.message = ""
-        self.health: dict = {}
-        self.engines: list[dict] = []
+        self.health: Health | None = None
+        self.engines: list[Engine] = []
         self.client: Client | None = None
         self.installation: Installation | None = None
         # Imports under way, a step per tick, one after the other. A step that gives a text has waited for what it says.
@@ -57,7 +58,7 @@ class Session:
         # Called whenever a backend has answered that did not before.
         self.on_ready: list[Callable[[], None]] = []
         # The newest job of each world by the world's id, as the backend last described it.
-        self.jobs: dict[str, dict] = {}
+        self.jobs: dict[str, Job] = {}
         self._launching: process.Launch | None = None
         # The state file of a backend that an extension started: that one is to end with Blender.
         self._own_state: Path | None = None
@@ -175,15 +176,45 @@ class Session:
             self.say(self._silence("Cancel"))
             self._again, self._again_at = again, time.monotonic() + RETRY_PAUSE
 
+        def greeted(reply: Reply) -> None:
+            hello.check(Hello.from_json(reply.json()), challenge, address)
+            self.client.request(
+                "GET",
+                "/health",
+                on_reply=self._connected,
+                on_error=otherwise,
+                on_silence=silent,
+                patience=CONNECT_PATIENCE,
+            )
+
+        def refused(reply: Reply) -> None:
+            if reply.status in (401, 404) and is_refusal(reply):
+                self._fail(self._too_old(address))
+            else:
+                otherwise(error_of(reply))
+
         self.phase = Phase.CONNECTING
         self.client = Client(address)
+        challenge = hello.new_challenge()
         self.client.request(
             "GET",
-            "/health",
-            on_reply=self._connected,
+            hello.path(challenge),
+            on_reply=greeted,
+            on_refusal=refused,
             on_error=otherwise,
             on_silence=silent,
             patience=CONNECT_PATIENCE,
+            authorized=False,
+            limit=hello.LIMIT,
+        )
+
+    @staticmethod
+    def _too_old(address: Address) -> str:
+        """What to say of a service that refuses the challenge as one of an earlier version does."""
+        process_id = "" if address.pid is None else f" (process {address.pid})"
+        return (
+            f"The engine at {address.host}:{address.port}{process_id} is of an earlier version, which cannot prove "
+            "that it is the engine. End it, update it, and start it again."
         )
 
     def _silence(self, ends: str) -> str:
@@ -195,11 +226,11 @@ class Session:
         return f"{who} does not answer. It may be busy, and is asked again until you click {ends}."
 
     def _connected(self, reply: Reply) -> None:
-        self.health = reply.json()
-        if self.health.get("api") != API:
+        self.health = Health.from_json(reply.json())
+        if self.health.api != API:
             self._fail(
-                f"The engine {self.health.get('version')} speaks API {self.health.get('api')}, this extension {API}. "
-                f"End the engine (process {self.health.get('pid')}) and update the older of the two."
+                f"The engine {self.health.version} speaks API {self.health.api}, this extension {API}. "
+                f"End the engine (process {self.health.pid}) and update the older of the two."
             )
             return
         self.phase, self.message, self._launching = Phase.READY, "", None
@@ -215,7 +246,7 @@ class Session:
 
     def refresh_engines(self) -> None:
         def keep(reply: Reply) -> None:
-            self.engines = reply.json()
+            self.engines = entries(reply.json(), Engine.from_json)
 
         self.client.request("GET", "/engines", on_reply=keep, on_error=self.say)
 
@@ -239,7 +270,7 @@ class Session:
     @property
     def started_here(self) -> bool:
         """Whether an extension like this one started the backend, so that it may also end it."""
-        return self.health.get("owner") == process.OWNER
+        return self.health is not None and self.health.owner == process.OWNER
 
     def stop(self) -> None:
         """Asks the backend to end, which it refuses while a job runs."""
@@ -257,7 +288,7 @@ class Session:
                     "The engine has a job under way. Wait for it or cancel it, then stop the engine; "
                     "Disconnect leaves the engine and the job alone."
                 )
-                self.say(busy if reply.json()["active_jobs"] else message)
+                self.say(busy if Health.from_json(reply.json()).active_jobs else message)
 
             self.client.request("GET", "/health", on_reply=known, on_error=self.say)
 
@@ -343,7 +374,7 @@ class Session:
             for about, then in waiting:
                 self.ensure(then, about)
 
-    def _still_there(self, health: dict, was_silent: bool) -> None:
+    def _still_there(self, health: Health, was_silent: bool) -> None:
         self.health = health
         if was_silent:
             if self.message == self._silence("Disconnect"):

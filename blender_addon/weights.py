@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from . import session
 from .following import ACTIVE, follow, is_followed
+from .resources import Job, entries
 from .wire import Reply
 
 # Downloads belong to no world: among the jobs, which are kept by their world, they stand under this name.
 NO_WORLD = ""
 
 
-def download_job() -> dict | None:
+def download_job() -> Job | None:
     """The newest download, as the backend last described it."""
     return session.current.jobs.get(NO_WORLD)
 
 
 def is_downloading() -> bool:
     job = download_job()
-    return job is not None and job["state"] in ACTIVE
+    return job is not None and job.state in ACTIVE
 
 
 def accept(licence_id: str) -> None:
@@ -36,7 +37,7 @@ def download(engine_id: str) -> None:
     session.current.client.request(
         "POST",
         f"/engines/{engine_id}/download",
-        on_reply=lambda reply: follow(reply.json()),
+        on_reply=lambda reply: follow(Job.from_json(reply.json())),
         on_error=session.current.say,
         patience=120.0,
     )
@@ -47,9 +48,9 @@ def find_again() -> None:
     """Follows the download that runs in the backend already, if one does."""
 
     def listed(reply: Reply) -> None:
-        active = [job for job in reply.json() if job["kind"] == "download"]
+        active = [job for job in entries(reply.json(), Job.from_json) if job.kind == "download"]
         for job in active:
-            if not is_followed(job["id"]):
+            if not is_followed(job.id):
                 follow(job)
         if not active:
             session.current.jobs.pop(NO_WORLD, None)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 SLICE = 1 << 18
-MAX_HEAD = 1 << 16
+# The most bytes of a head, of the line before a chunk, and of all lines behind the last one.
+MAX_HEAD, MAX_CHUNK_LINE, MAX_TRAILER = 1 << 16, 1 << 10, 1 << 13
+# A message for the user is one line of at most so many characters.
+MAX_MESSAGE = 300
+_LENGTH = re.compile(r"[0-9]{1,15}")
+_STATUS_LINE = re.compile(r"HTTP/1\.[01] ([2-5][0-9]{2})(?: |$)")
+_FRAMING = ("transfer-encoding", "content-length")
+_CHUNK_LENGTH = re.compile(rb"[0-9A-Fa-f]{1,12}")
 
 
 class ClientError(Exception):
@@ -28,13 +36,18 @@ class NoAnswerError(ClientError):
         self.refused = refused
 
 
+class ProtocolError(ClientError):
+    """An answer that is none of this API's; the message quotes what is wrong with it."""
+
+
 @dataclass(frozen=True)
 class Address:
-    """Where a backend listens, and the token it asks for."""
+    """Where a backend listens, the token it asks for, and its process where that is known."""
 
     host: str
     port: int
-    token: str
+    token: str = field(repr=False)
+    pid: int | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, text: str, token: str) -> Address:
@@ -65,7 +78,18 @@ class Reply:
     body: bytes
 
     def json(self):
-        return json.loads(self.body)
+        """The body as JSON. Raises ProtocolError for anything else, HTML and NaN among it."""
+        try:
+            return json.loads(self.body, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            start = self.body[:40].decode("utf-8", "replace")
+            raise ProtocolError(
+                f"What answers there is no Lyra engine ({start!r}). Check the address."
+            ) from error
+
+
+def _refuse_constant(name: str):
+    raise ValueError(f"{name} is no number of JSON")
 
 
 @dataclass(frozen=True)
@@ -114,12 +138,16 @@ class Decoder:
     def __init__(self, write: Callable[[int, bytes], None]):
         self.status = 0
         self.headers: dict[str, str] = {}
+        # The announced length of the body, None while or where it is not known.
+        self.length: int | None = None
         self.done = False
         self._write = write
         self._buffer = bytearray()
         self._left: int | None = None
         self._chunked = False
+        self._after_chunk = False
         self._in_trailer = False
+        self._trailer = 0
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
@@ -137,27 +165,39 @@ class Decoder:
 
     def _read_head(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n")
+        if end > MAX_HEAD or (end < 0 and len(self._buffer) > MAX_HEAD):
+            raise ProtocolError("What answers at this address is no Lyra engine. Check the address.")
         if end < 0:
-            if len(self._buffer) > MAX_HEAD:
-                raise ClientError("What answers at this address is no Lyra engine. Check the address.")
             return False
         first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
         del self._buffer[: end + 4]
-        words = first.split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdecimal():
-            raise ClientError(
+        status = _STATUS_LINE.match(first)
+        if status is None:
+            raise ProtocolError(
                 f"What answers at this address is no Lyra engine ({first[:40]!r}). Check the address."
             )
-        self.headers = {
-            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-        }
-        self.status = int(words[1])
-        self._chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
-        length = self.headers.get("content-length")
+        for line in lines:
+            name, _, value = line.partition(":")
+            key = name.strip().lower()
+            if key in _FRAMING and key in self.headers:
+                raise ProtocolError(f"The answer names {key} twice. Another program may answer there.")
+            self.headers[key] = value.strip()
+        self.status = int(status[1])
+        encoding, length = (self.headers.get(name) for name in _FRAMING)
+        if encoding is not None and (encoding.lower() != "chunked" or length is not None):
+            raise ProtocolError(
+                f"The answer is encoded as {encoding[:40]!r}. Another program may answer there."
+            )
+        if length is not None and not _LENGTH.fullmatch(length):
+            raise ProtocolError(
+                f"The answer says to be {length[:40]!r} long. Another program may answer there."
+            )
+        self._chunked = encoding is not None
         if self.status in (204, 304):
             self._left = 0
-        elif not self._chunked and length is not None:
+        elif length is not None:
             self._left = int(length)
+        self.length = self._left
         self.done = self._left == 0
         return True
 
@@ -177,24 +217,57 @@ class Decoder:
 
     def _read_chunk_line(self) -> bool:
         end = self._buffer.find(b"\r\n")
+        if end > MAX_CHUNK_LINE or (end < 0 and len(self._buffer) > MAX_CHUNK_LINE):
+            raise ProtocolError("A chunk of the answer has no end. Another program may answer there.")
         if end < 0:
             return False
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 2]
         if self._in_trailer:
+            self._trailer += len(line) + 2
+            if self._trailer > MAX_TRAILER:
+                raise ProtocolError("The answer does not end. Another program may answer there.")
             self.done = not line
-        elif line:
-            self._left = int(line.split(b";")[0], 16)
+        elif self._after_chunk:
+            if line:
+                raise ProtocolError(
+                    "A chunk of the answer is longer than it says. Another program may answer there."
+                )
+            self._after_chunk = False
+        else:
+            length = line.split(b";")[0].strip()
+            if not _CHUNK_LENGTH.fullmatch(length):
+                raise ProtocolError(
+                    f"A chunk of the answer says to be {length[:20]!r} long. Another program may answer there."
+                )
+            self._left = int(length, 16)
+            self._after_chunk = self._left > 0
             self._in_trailer = self._left == 0
         return True
+
+
+def is_refusal(reply: Reply) -> bool:
+    """Whether an answer is a refusal of this API, whatever its version: JSON with the reason as `detail`."""
+    try:
+        return isinstance(reply.json()["detail"], str)
+    except (ClientError, KeyError, TypeError):
+        return False
 
 
 def error_of(reply: Reply) -> str:
     """The one line for the user in an answer that is none of 2xx."""
     try:
         detail = reply.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = reply.body[:200].decode("utf-8", "replace").strip()
+    except (ClientError, KeyError, TypeError):
+        detail = reply.body[:200].decode("utf-8", "replace")
     if isinstance(detail, list):  # FastAPI's own validation errors
-        detail = "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
-    return str(detail) or f"The engine answered with status {reply.status}."
+        entries = [item for item in detail[:20] if isinstance(item, dict)]
+        detail = "; ".join(f"{_place(item.get('loc'))}: {item.get('msg')}" for item in entries)
+    line = " ".join(str(detail).split())
+    if len(line) > MAX_MESSAGE:
+        line = f"{line[: MAX_MESSAGE - 3]}..."
+    return line or f"The engine answered with status {reply.status}."
+
+
+def _place(loc) -> str:
+    return ".".join(map(str, loc)) if isinstance(loc, list) else ""

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 
 import bpy
 import numpy as np
 from mathutils import Matrix
+
+from .resources import World
+from .wire import ProtocolError
 
 # The collection of a scene that holds its worlds' own ones, and what marks it, however the artist renames it.
 ROOT, IS_ROOT = "Lyra Worlds", "lyra_worlds"
@@ -51,22 +55,33 @@ def scene_of(empty: bpy.types.Object) -> bpy.types.Scene:
     return bpy.context.scene if bpy.context.scene in scenes else scenes[0]
 
 
-def description(empty: bpy.types.Object) -> dict:
-    """The world as the backend last described it."""
-    return json.loads(empty.lyra.world or "{}")
+def description(empty: bpy.types.Object) -> World:
+    """The world as the backend last described it. Raises ProtocolError for a .blend that holds something else."""
+    return _parsed(empty.lyra.world)
 
 
-def describe(empty: bpy.types.Object, world: dict) -> None:
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> World:
+    # Panels ask on every redraw, and a long world's description has hundreds of entries.
+    try:
+        return World.from_json(json.loads(text))
+    except ValueError as error:
+        raise ProtocolError(
+            "The description of a world in this file is damaged. Click Open World."
+        ) from error
+
+
+def describe(empty: bpy.types.Object, world: World) -> None:
     """Keeps what the backend says of a world, and writes its origin where other tools and people find it."""
-    empty.lyra.world_id = world["id"]
-    empty.lyra.world = json.dumps(world)
-    own = (collection for collection in empty.users_collection if is_made_for(collection, world["id"]))
+    empty.lyra.world_id = world.id
+    empty.lyra.world = json.dumps(world.to_json())
+    own = (collection for collection in empty.users_collection if is_made_for(collection, world.id))
     for holder in (empty, *own):
-        holder["lyra_world_id"] = world["id"]
-        holder["lyra_engine"] = world["engine"]
-        holder["lyra_seed"] = world["seed"]
-        holder["lyra_prompt"] = " | ".join(chunk["prompt"] for chunk in world["chunks"] if chunk["prompt"])
-        holder["lyra_license"] = world["license"]
+        holder["lyra_world_id"] = world.id
+        holder["lyra_engine"] = world.engine
+        holder["lyra_seed"] = world.seed
+        holder["lyra_prompt"] = " | ".join(chunk.prompt for chunk in world.chunks if chunk.prompt)
+        holder["lyra_license"] = world.license
 
 
 def collection_of(empty: bpy.types.Object) -> bpy.types.Collection:
@@ -84,11 +99,11 @@ def is_made_for(collection: bpy.types.Collection, world_id: str = "") -> bool:
     return bool(marked) and world_id in ("", marked) and not collection.is_embedded_data
 
 
-def create(scene: bpy.types.Scene, world: dict, matrix: np.ndarray) -> bpy.types.Object:
+def create(scene: bpy.types.Scene, world: World, matrix: np.ndarray) -> bpy.types.Object:
     """The collection and the empty of a new world; `matrix` (4, 4) is the empty's."""
     collection = _new_collection(world)
     _link_to_scene(scene, collection)
-    empty = bpy.data.objects.new(world["name"], None)
+    empty = bpy.data.objects.new(world.name, None)
     empty.empty_display_type = "ARROWS"
     empty.empty_display_size = 0.25
     empty.matrix_world = to_matrix(matrix)
@@ -97,9 +112,9 @@ def create(scene: bpy.types.Scene, world: dict, matrix: np.ndarray) -> bpy.types
     return empty
 
 
-def _new_collection(world: dict) -> bpy.types.Collection:
-    collection = bpy.data.collections.new(world["name"])
-    collection["lyra_world_id"] = world["id"]
+def _new_collection(world: World) -> bpy.types.Collection:
+    collection = bpy.data.collections.new(world.name)
+    collection["lyra_world_id"] = world.id
     return collection
 
 
@@ -202,7 +217,7 @@ def add(
         obj = old
     else:
         _link(empty, role, obj)
-    if licence := description(empty)["license"]:
+    if licence := description(empty).license:
         # Splats and mesh are carried on into other files, where the empty does not come along.
         obj["lyra_license"] = licence
     obj.parent = empty

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+from collections.abc import Mapping
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from backend import API_VERSION
+from backend import API_VERSION, SERVICE
 from backend.api import schemas
 from backend.api.docs_page import render_docs
+from backend.api.hello import CHALLENGE, proof
+from backend.api.json_body import JsonRoute
 from backend.api.routes_engines import engine_routes
 from backend.api.routes_jobs import job_routes
+from backend.api.routes_pictures import picture_routes
 from backend.api.routes_worlds import world_routes
-from backend.api.validation import validation_message
-from backend.errors import ConflictError, RangeError, status_of
+from backend.api.validation import SHOWN_CHARACTERS, validation_message
+from backend.errors import ChallengeError, ConflictError, RangeError, detail, status_of
 from backend.service import Backend
 from lyra.common.errors import LyraError
 from lyra.common.files import refusal
+from lyra.common.quoting import one_line
 from lyra.version import VERSION
 
 log = logging.getLogger("backend.api.app")
@@ -36,12 +44,16 @@ def create_app(backend: Backend) -> FastAPI:
         redoc_url=None,
         responses={400: {"model": schemas.Error, "description": "What was sent cannot be used"}},
     )
+    app.state.reading = asyncio.Lock()  # of long bodies
     app.add_exception_handler(LyraError, _lyra_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(OSError, _refused)
     app.add_exception_handler(Exception, _unexpected_error)
     app.include_router(_service_routes(backend), prefix="/v1", tags=["service"])
     app.include_router(engine_routes(backend), prefix="/v1", tags=["engines"])
+    app.include_router(picture_routes(backend), prefix="/v1/pictures", tags=["pictures"])
     app.include_router(world_routes(backend), prefix="/v1/worlds", tags=["worlds"])
     app.include_router(job_routes(backend), prefix="/v1/jobs", tags=["jobs"])
 
@@ -55,7 +67,19 @@ def create_app(backend: Backend) -> FastAPI:
 
 
 def _service_routes(backend: Backend) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(route_class=JsonRoute)
+
+    @router.get("/hello")
+    async def hello(challenge: str = "") -> schemas.Hello:
+        """Proves that this process knows the token, without the token: the only call under /v1 that needs none."""
+        if CHALLENGE.fullmatch(challenge) is None:
+            raise ChallengeError(
+                f"The challenge {challenge[:SHOWN_CHARACTERS]!r} cannot be answered; send 64 random digits 0-9a-f."
+            )
+        pid = os.getpid()
+        return schemas.Hello(
+            service=SERVICE, api=API_VERSION, pid=pid, proof=proof(backend.token, challenge, pid)
+        )
 
     @router.get("/health")
     async def health() -> schemas.Health:
@@ -85,11 +109,20 @@ def _service_routes(backend: Backend) -> APIRouter:
 
 async def _lyra_error(request: Request, error: LyraError) -> JSONResponse:
     headers = error.headers if isinstance(error, RangeError) else None
-    return JSONResponse({"detail": str(error)}, status_of(error), headers)
+    return _refusal(status_of(error), str(error), headers)
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
-    return JSONResponse({"detail": validation_message(error.errors())}, 400)
+    return _refusal(400, validation_message(error.errors()))
+
+
+async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
+    return _refusal(error.status_code, error.detail, error.headers)
+
+
+async def _gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+    """For the log only: whoever sent half a body is not there to read it."""
+    return _refusal(400, "The connection ended in the middle of the body; send it again.")
 
 
 async def _refused(request: Request, error: OSError) -> JSONResponse:
@@ -97,10 +130,14 @@ async def _refused(request: Request, error: OSError) -> JSONResponse:
     if error.filename is None:
         raise error
     log.warning("refused by the system", exc_info=error)
-    return JSONResponse({"detail": f"{refusal(error)}, and try again."}, 409)
+    return _refusal(409, f"{refusal(error)}, and try again.")
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     """The answer only: the exception goes on to uvicorn, which logs it with its traceback."""
     name = type(error).__name__
-    return JSONResponse({"detail": f"The backend failed ({name}: {error}); its log has the details."}, 500)
+    return _refusal(500, f"The backend failed ({name}: {one_line(error, 150)}); its log has the details.")
+
+
+def _refusal(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": detail(text)}, status, headers)

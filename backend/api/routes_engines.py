@@ -31,7 +31,7 @@ def engine_routes(backend: Backend) -> APIRouter:
         await run_in_threadpool(engines.require_download, engine_id)
         if running := book.same_download(engine_id):
             raise ConflictError(f"Job {running.id} downloads the weights of {engine_id!r} already.")
-        with book.new_folder() as (job_id, _):
+        async with book.new_folder() as (job_id, _):
             return book.submit(Job(job_id, "", "download", {"engine": engine_id})).resource()
 
     return router

@@ -8,17 +8,20 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from backend.api import schemas
+from backend.api.json_body import JsonRoute
+from backend.api.sending import read_small_file
 from backend.errors import NotFoundError
 from backend.service import Backend
 from backend.worker.task import PREVIEW_FILE
 
 
 def job_routes(backend: Backend) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(route_class=JsonRoute)
     book = backend.book
 
     @router.get("", response_model=list[schemas.Job])
@@ -57,12 +60,15 @@ def job_routes(backend: Backend) -> APIRouter:
     async def preview(job_id: str) -> Response:
         """JPEG of the newest frame, at most 320 pixels wide."""
         job = book.get(job_id)
-        file = book.folder(job.id) / PREVIEW_FILE
-        if not job.preview or not file.is_file():
+        try:
+            if not job.preview:
+                raise FileNotFoundError
+            frame = await run_in_threadpool(read_small_file, book.folder(job.id), PREVIEW_FILE)
+        except FileNotFoundError:
             raise NotFoundError(
                 f"Job {job.id} has no frame to show yet; ask again when its `preview` is true."
-            )
-        return FileResponse(file, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+            ) from None
+        return Response(frame, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     return router
 

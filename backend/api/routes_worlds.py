@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 from starlette.datastructures import UploadFile
 
 from backend.api import schemas
-from backend.api.uploads import check_world_inputs, store_upload
-from backend.api.validation import (
-    check_captions,
-    check_options,
-    checked_path,
-    require_engine,
-    validation_message,
-)
+from backend.api.forms import file_of, image_of, received_form
+from backend.api.json_body import JsonRoute, read_json
+from backend.api.sending import file_response
+from backend.api.uploads import plain_names, store_upload
+from backend.api.validation import check_captions, check_options, checked_path, require_engine
 from backend.catalog import resource
-from backend.errors import ConflictError, NotFoundError, RangeError
+from backend.errors import ConflictError, NotFoundError
 from backend.jobs.seeding import seeding_resource
 from backend.jobs.store import Job
 from backend.service import Backend
@@ -32,7 +27,6 @@ from lyra.common.files import disk_full_explained
 from lyra.world.folder import World
 from lyra.world.settings import new_id
 
-SETTINGS_BYTES = 64 * 1024
 _UPLOAD_SCHEMA = {
     "requestBody": {
         "required": True,
@@ -43,7 +37,11 @@ _UPLOAD_SCHEMA = {
                     "required": ["image"],
                     "properties": {
                         "image": {"type": "string", "format": "binary"},
-                        "depth": {"type": "string", "format": "binary", "description": ".npz, .exr or .png"},
+                        "depth": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": ".npz, .npy, .exr, .pfm or .png",
+                        },
                         "settings": {"type": "string", "description": "WorldSettings as JSON"},
                     },
                 }
@@ -54,10 +52,9 @@ _UPLOAD_SCHEMA = {
 
 
 def world_routes(backend: Backend) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(route_class=JsonRoute)
     book, catalog, limits = backend.book, backend.catalog, backend.config.limits
-    # Large pictures one at a time: each takes hundreds of megabytes while it is looked at.
-    decoding = asyncio.Lock()
+    decoding = backend.decoding
 
     async def opened(world_id: str) -> World:
         """A world that is there; while it is being seeded, a message that says so."""
@@ -83,44 +80,46 @@ def world_routes(backend: Backend) -> APIRouter:
     @router.post("", status_code=202, response_model=schemas.NewWorld, openapi_extra=_UPLOAD_SCHEMA)
     async def create(request: Request) -> dict:
         """Begins a world from an image; the job estimates its depth."""
-        with book.new_folder() as (job_id, folder), disk_full_explained(folder):
-            async with request.form(max_files=2, max_fields=1, max_part_size=SETTINGS_BYTES) as form:
-                # After the body has been read: a client that is still sending would not see the answer.
-                book.require_room()
-                if len(await run_in_threadpool(catalog.ids)) >= limits.worlds:
-                    raise ConflictError(f"There are {limits.worlds} worlds already; delete some first.")
-                settings = _settings(form.get("settings"))
-                image, depth = (_file(form.get(key), key) for key in ("image", "depth"))
-                if image is None:
-                    raise InvalidInputError("The field 'image' is missing; send the picture as a file there.")
-                image_file = await run_in_threadpool(
-                    store_upload, image, folder / IMAGE_FOLDER, limits.image_bytes
-                )
-                depth_file = depth and await run_in_threadpool(
-                    store_upload, depth, folder / DEPTH_FOLDER, limits.depth_bytes
-                )
-            async with decoding:
-                size = await run_in_threadpool(
-                    check_world_inputs, folder, image_file, depth_file, settings, backend.config.device
-                )
+        async with book.new_folder() as (job_id, folder):
+            with disk_full_explained(folder), plain_names(folder):
+                async with received_form(request, files=2, fields=1) as form:
+                    # After the body has been read: a client that is still sending would not see the answer.
+                    book.require_room()
+                    if len(await run_in_threadpool(catalog.ids)) >= limits.worlds:
+                        raise ConflictError(f"There are {limits.worlds} worlds already; delete some first.")
+                    settings = await run_in_threadpool(_settings, form.get("settings"))
+                    image, depth = image_of(form), file_of(form, "depth")
+                    image_file = await run_in_threadpool(
+                        store_upload, image, folder / IMAGE_FOLDER, limits.image_bytes
+                    )
+                    depth_file = depth and await run_in_threadpool(
+                        store_upload, depth, folder / DEPTH_FOLDER, limits.depth_bytes
+                    )
+                await run_in_threadpool(require_engine, settings.engine, backend.config.device)
+                async with decoding:
+                    height, width = await run_in_threadpool(
+                        backend.inspector.check, image_file, depth_file, settings
+                    )
             name = settings.name or image_file.stem
             details = {
                 **settings.model_dump(),
                 "name": name,
                 "image": image_file.relative_to(folder).as_posix(),
                 "depth_file": depth_file and depth_file.relative_to(folder).as_posix(),
-                "height": size[0],
-                "width": size[1],
+                "height": height,
+                "width": width,
             }
             job = book.submit(Job(job_id, new_id(name), "seed", details))
         return {"world": seeding_resource(job, catalog.path(job.world_id)), "job": job.resource()}
 
     @router.get("", response_model=list[schemas.World])
-    async def list_worlds() -> list[dict]:
+    async def list_worlds() -> Response:
+        """All worlds; one that cannot be opened is `damaged` and says why."""
         worlds = await run_in_threadpool(catalog.resources)
         ready = {world["id"] for world in worlds}
         seeds = [job for job in book.active() if job.kind == "seed" and job.world_id not in ready]
-        return worlds + [seeding_resource(job, catalog.path(job.world_id)) for job in seeds]
+        made = [seeding_resource(job, catalog.path(job.world_id)) for job in seeds]
+        return await run_in_threadpool(_as_json, worlds + made)
 
     @router.get("/{world_id}", response_model=schemas.World)
     async def get_world(world_id: str) -> dict:
@@ -146,7 +145,7 @@ def world_routes(backend: Backend) -> APIRouter:
                 # One that was never made, or removed by hand: what its jobs were given goes.
                 if not book.list(world_id):
                     raise
-            book.forget_world(world_id)
+            await book.forget_world(world_id)
 
     @router.post("/{world_id}/chunks", status_code=202, response_model=schemas.Job)
     async def extend(world_id: str, body: schemas.ExtendSettings) -> dict:
@@ -159,8 +158,9 @@ def world_routes(backend: Backend) -> APIRouter:
             await run_in_threadpool(check_captions, body.captions, body.prompt, world.frames + len(path) - 1)
         details = body.model_dump(exclude={"trajectory"}) | {"engine": world.engine}
         work = float((len(path) - 1) * world.width * world.height)
-        with book.new_folder() as (job_id, folder), disk_full_explained(folder):
-            await run_in_threadpool(path.save, folder / TRAJECTORY_FILE)
+        async with book.new_folder() as (job_id, folder):
+            with disk_full_explained(folder):
+                await run_in_threadpool(path.save, folder / TRAJECTORY_FILE)
             return submit("extend", world, details, work, job_id)
 
     @router.post("/{world_id}/revert", response_model=schemas.World)
@@ -178,7 +178,7 @@ def world_routes(backend: Backend) -> APIRouter:
     async def reconstruct(world_id: str, body: schemas.ReconstructSettings) -> dict:
         """Makes splats and mesh again."""
         world = await opened(world_id)
-        with book.new_folder() as (job_id, _):
+        async with book.new_folder() as (job_id, _):
             work = float(world.frames * world.width * world.height)
             return submit("reconstruct", world, body.model_dump(), work, job_id)
 
@@ -186,32 +186,39 @@ def world_routes(backend: Backend) -> APIRouter:
     async def export(world_id: str, body: schemas.ExportSettings) -> dict:
         """Packs results into `results/export.zip`."""
         world = await opened(world_id)
-        with book.new_folder() as (job_id, _):
+        async with book.new_folder() as (job_id, _):
             return submit("export", world, body.model_dump(), 1.0, job_id)
 
     @router.get("/{world_id}/files/{path:path}", response_class=FileResponse)
-    async def download(world_id: str, path: str, range: Annotated[str, Header()] = "") -> Response:
+    async def download(
+        world_id: str,
+        path: str,
+        range: Annotated[str, Header()] = "",
+        if_range: Annotated[str, Header()] = "",
+    ) -> Response:
         """A file of the world; byte ranges are understood."""
-        await opened(world_id)
-        file = await run_in_threadpool(catalog.file, world_id, path)
-        begin, size = re.match(r"bytes=(\d{1,18})\d*-", range), file.stat().st_size
-        if begin and int(begin[1]) >= size:
-            raise RangeError(range, size)
-        return FileResponse(file)
+        try:
+            file, size = await run_in_threadpool(catalog.open_file, world_id, path)
+        except NotFoundError:
+            # A world that is being made says so.
+            await opened(world_id)
+            raise
+        return file_response(file, size, path, range, if_range)
 
     return router
+
+
+_WORLDS = TypeAdapter(list[schemas.World])
+
+
+def _as_json(worlds: list[dict]) -> Response:
+    return Response(_WORLDS.dump_json(_WORLDS.validate_python(worlds)), media_type="application/json")
 
 
 def _settings(given: UploadFile | str | None) -> schemas.WorldSettings:
     if isinstance(given, UploadFile):
         raise InvalidInputError("The field 'settings' is a file; send it as a text field with JSON.")
     try:
-        return schemas.WorldSettings.model_validate_json("{}" if given is None else given)
-    except ValidationError as error:
-        raise InvalidInputError(f"settings: {validation_message(error.errors())}") from error
-
-
-def _file(given: UploadFile | str | None, key: str) -> UploadFile | None:
-    if isinstance(given, str):
-        raise InvalidInputError(f"The field {key!r} is a text; send it as a file with a file name.")
-    return given
+        return read_json("{}" if given is None else given, schemas.WorldSettings)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"settings: {error}") from error

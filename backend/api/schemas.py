@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-JobKind = Literal["seed", "extend", "reconstruct", "export", "download"]
-JobState = Literal["queued", "running", "cancelling", "cancelled", "failed", "interrupted", "done"]
+from backend.api.numbers import Matrices, MatrixLists
+from backend.jobs.store import JobKind, JobState
+from lyra.geometry.cameras import MAX_FRAMES
+
 ExportItem = Literal["splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz"]
 Matrix = list[list[float]]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Side = Annotated[int, Field(ge=1, le=65536)]
+Text = Annotated[str, Field(max_length=10_000)]
 
 
 class Body(BaseModel):
-    """Something a client sends; a misspelt key is refused rather than ignored."""
+    """Something a client sends; a misspelt key is refused rather than ignored.
+
+    JSON with more than `most_marks` commas and opening brackets is not read; `too_many` then says the next step.
+    """
 
     model_config = ConfigDict(extra="forbid")
+    most_marks: ClassVar[int] = 1000
+    too_many: ClassVar[str] = "See /docs for the fields."
 
 
 class WorldSettings(Body):
@@ -32,13 +41,16 @@ class WorldSettings(Body):
         "auto", description="which weights of Depth Anything V2; auto looks for sky"
     )
     allow_download: bool = False
-    intrinsics: Matrix | None = Field(None, description="3x3, pixels of the given image")
+    intrinsics: MatrixLists | None = Field(None, description="3x3, pixels of the given image")
+    intrinsics_size: tuple[Side, Side] | None = Field(
+        None, description="width, height of the picture that the intrinsics are of; another one is refused"
+    )
     size: tuple[int, int] | None = Field(None, description="width, height; multiples of 16")
 
 
 class TrajectoryBody(Body):
-    w2c: list[Matrix] = Field(description="N x 4 x 4 world-to-camera, OpenCV axes; N = 1 + 80k")
-    intrinsics: list[Matrix] = Field(description="N x 3 x 3, pixels")
+    w2c: Matrices = Field(description="N x 4 x 4 world-to-camera, OpenCV axes; N = 1 + 80k")
+    intrinsics: Matrices = Field(description="N x 3 x 3, pixels")
     image_height: int
     image_width: int
 
@@ -53,14 +65,23 @@ class Options(Body):
 
 
 class ExtendSettings(Body):
+    # A frame has two matrices in 9 rows with 25 numbers in all; the rest is for commas in texts.
+    most_marks: ClassVar[int] = 36 * MAX_FRAMES + 100_000
+    too_many: ClassVar[str] = f"A path has at most {MAX_FRAMES} frames: send a shorter one."
+
     trajectory: TrajectoryBody
-    prompt: str = Field("", max_length=10_000)
-    captions: dict[str, str] | None = Field(None, description="starting frame of the whole world -> text")
+    prompt: Text = ""
+    captions: dict[str, Text] | None = Field(None, description="starting frame of the whole world -> text")
     seed: Seed | None = None
     pose_scale: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
     options: Options = Options()
     reconstruct: bool = True
     mesh: bool = True
+
+
+class Picture(BaseModel):
+    width: int
+    height: int
 
 
 class WorldChanges(Body):
@@ -81,6 +102,15 @@ class ExportSettings(Body):
 
 class ShutdownBody(Body):
     force: bool = False
+
+
+class Hello(BaseModel):
+    service: str
+    api: int
+    pid: int
+    proof: str = Field(
+        description="HMAC-SHA256 of 'lyra-hello:CHALLENGE:PID' under the token, in hexadecimal"
+    )
 
 
 class Health(BaseModel):

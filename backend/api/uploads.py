@@ -1,23 +1,45 @@
-"""What a new world is made from: files of a multipart request, stored and looked at before a job is accepted."""
+"""What a new world is made from: files of a multipart request, stored under harmless names."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-import numpy as np
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from backend.api.schemas import WorldSettings
-from backend.api.validation import require_engine
 from backend.errors import TooLargeError
-from lyra.common.errors import InvalidInputError, LyraError
+from lyra.common.errors import LyraError
 from lyra.common.files import disk_full_explained
-from lyra.geometry.cameras import Trajectory
 
-DEPTH_SUFFIXES = (".npz", ".exr", ".png")
+TEMPORARY_PREFIX = "upload-"
+# What Windows opens as a device, whatever the folder and the suffix.
+_DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)
+
+
+@contextlib.asynccontextmanager
+async def upload_folder(parent: Path) -> AsyncIterator[Path]:
+    """A folder for an upload that is looked at and not kept."""
+    folder = Path(await run_in_threadpool(tempfile.mkdtemp, prefix=TEMPORARY_PREFIX, dir=parent))
+    try:
+        yield folder
+    finally:
+        await run_in_threadpool(shutil.rmtree, folder, ignore_errors=True)
+
+
+def remove_upload(left: Path) -> None:
+    """Removes what a service that was killed left of an upload, by the names that this program gives."""
+    if left.name.startswith((TEMPORARY_PREFIX, tempfile.gettempprefix())):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                left.unlink()
 
 
 def store_upload(upload: UploadFile, folder: Path, limit: int) -> Path:
@@ -45,47 +67,16 @@ def plain_name(filename: str | None) -> str:
     stem, suffix = (
         text.encode()[:most].decode(errors="ignore") for text, most in ((stem[:60], 120), (suffix, 8))
     )
+    if _DEVICES.fullmatch(stem.split(".")[0]):
+        stem = f"_{stem}"
     return f"{stem or 'image'}{dot}{suffix}"
 
 
-def check_world_inputs(
-    folder: Path, image: Path, depth: Path | None, settings: WorldSettings, device: str | None
-) -> tuple[int, int]:
-    """Reads image and depth just as the job will; returns the world's (height, width).
-
-    Raises what the job would fail with; messages name the files as the user knows them, not where they are kept.
-    """
+@contextlib.contextmanager
+def plain_names(folder: Path) -> Iterator[None]:
+    """Messages from inside name the files in `folder` as the user knows them, not where they are kept."""
     try:
-        return _check(image, depth, settings, device)
+        yield
     except LyraError as error:
-        plain = re.sub(rf"{re.escape(str(folder))}[\\/](image|depth)[\\/]", "", str(error))
+        plain = re.sub(rf"{re.escape(str(folder))}[\\/]((image|depth)[\\/])?", "", str(error))
         raise type(error)(plain) from error
-
-
-def _check(image: Path, depth: Path | None, settings: WorldSettings, device: str | None) -> tuple[int, int]:
-    # Imported here: the service's port answers before these are loaded.
-    from lyra.depth import create_estimator
-    from lyra.media.images import fit, load_image
-
-    require_engine(settings.engine, device)
-    size = None if settings.size is None else (settings.size[1], settings.size[0])
-    fitted = fit(load_image(image), size=size)
-    height, width = fitted.image.shape[:2]
-    if settings.intrinsics is not None:
-        Trajectory.checked(np.eye(4)[None], [settings.intrinsics], *fitted.source_hw)
-    if depth is not None and depth.suffix.lower() not in DEPTH_SUFFIXES:
-        raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(DEPTH_SUFFIXES)}.")
-    estimator = create_estimator(
-        settings.depth,
-        depth,
-        settings.allow_download,
-        # The worker chooses its device; PyTorch is not loaded for that here.
-        "cpu",
-        source_hw=fitted.source_hw,
-        scene=settings.depth_scene,
-        blend=settings.depth_blend,
-        values=settings.depth_values,
-    )
-    if depth is not None:
-        estimator.check_size((height, width))
-    return height, width

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import reprlib
+
 from backend.api.schemas import ExtendSettings, Options
 from lyra.common.errors import InvalidInputError
+from lyra.common.quoting import one_line
 from lyra.geometry.cameras import Trajectory
 from lyra.world.captions import check_captions as read_captions
 from lyra.world.folder import World
 
 SHOWN_CHARACTERS = 80
+MAX_CAPTIONS = 1_000_000  # characters: they stand in the job's record, which is saved at every step
 
 
 def checked_path(settings: ExtendSettings, world: World) -> Trajectory:
@@ -43,6 +47,11 @@ def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:
         raise InvalidInputError(
             f"Both the prompt {prompt[:SHOWN_CHARACTERS]!r} and captions were given; send one of them."
         )
+    length = sum(map(len, captions.values()))
+    if length > MAX_CAPTIONS:
+        raise InvalidInputError(
+            f"The captions have {length} characters together; at most {MAX_CAPTIONS} are read. Send shorter ones."
+        )
     first = min(read_captions(captions, "captions"))
     if first >= frames:
         raise InvalidInputError(
@@ -54,13 +63,22 @@ def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:
 def validation_message(errors: list[dict]) -> str:
     """One line about the first of pydantic's complaints; it names the place and quotes the value."""
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
-    if first["type"] == "json_invalid":
-        return f"The JSON cannot be read: {first['ctx']['error']}."
+    parts = (str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
+    place = one_line(".".join(parts), SHOWN_CHARACTERS) or "The body"
     if first["type"] == "missing":
-        return f"{place or 'The body'} is missing; see /docs for the fields."
-    value = repr(first["input"])
-    shown = value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "..."
-    message = f"{place or 'The body'} is {shown}: {first['msg'][0].lower()}{first['msg'][1:]}"
+        return f"{place} is missing; see /docs for the fields."
+    shown = one_line(_REPR.repr(first["input"]), SHOWN_CHARACTERS)
+    said = first["msg"]
     more = f" ({len(errors) - 1} more like it)" if len(errors) > 1 else ""
-    return f"{message}{more}; see /docs for the fields."
+    return one_line(f"{place} is {shown}: {said[0].lower()}{said[1:]}{more}; see /docs for the fields.")
+
+
+def _bounded_repr() -> reprlib.Repr:
+    """Quotes what a client sent without writing all of it."""
+    bounded = reprlib.Repr()
+    bounded.maxlevel = 3
+    bounded.maxstring = bounded.maxother = bounded.maxlong = SHOWN_CHARACTERS
+    return bounded
+
+
+_REPR = _bounded_repr()

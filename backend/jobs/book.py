@@ -8,14 +8,15 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 from backend.config import Config
 from backend.errors import ConflictError, NotFoundError, QueueFullError, StoreError
 from backend.jobs.estimate import expected_seconds, seconds_left
 from backend.jobs.events import EventLog
-from backend.jobs.store import KEPT_JOBS, RESUMABLE, Job, JobStore
+from backend.jobs.store import ID_PATTERN, KEPT_JOBS, RESUMABLE, Job, JobStore
+from lyra.common.quoting import one_line
 
 log = logging.getLogger("backend.jobs.book")
 
@@ -30,9 +31,12 @@ class JobBook:
         self._events = {job.id: EventLog(job.event()) for job in self._jobs.values()}
         self._reserved: set[str] = set()
         self._expected: dict[str, float | None] = {}
-        self._begun: dict[
-            str, float
-        ] = {}  # the first progress of each run: a resumed one goes on where it stood
+        # The first progress of each run, for a resumed one goes on where it stood, and when it began by a clock that
+        # nobody sets.
+        self._begun: dict[str, float] = {}
+        self._started: dict[str, float] = {}
+        self._making: set[str] = set()  # ids of jobs to come, whose folders exist already
+        self._last_turn = max((job.turn for job in self._jobs.values()), default=0)
         # Set when a job joins the queue, after which there is another one: take it before looking at the queue.
         self.news = asyncio.Event()
 
@@ -44,13 +48,28 @@ class JobBook:
                 self.finish(job, "cancelled", "cancelled when the backend stopped")
             else:
                 self.finish(job, "interrupted", "the backend stopped; resume to go on")
+        self._forget_old()
+        # A service that was killed in the middle of an upload has left what came of it, and no job.
+        _remove_folders(self._strangers(self._folders()))
+        return left
+
+    async def sweep(self) -> None:
+        """Forgets the oldest jobs of many, and removes the folders of those that are forgotten. Raises StoreError."""
+        self._forget_old()
+        found = await asyncio.to_thread(self._folders)
+        await asyncio.to_thread(_remove_folders, self._strangers(found))
+
+    def _forget_old(self) -> None:
         for old in [job for job in self._jobs.values() if not job.active][:-KEPT_JOBS]:
             self._forget(old)
-        # A service that was killed in the middle of an upload has left what came of it, and no job.
-        for folder in (self._config.private_folder / "jobs").iterdir():
-            if folder.name not in self._jobs:
-                shutil.rmtree(folder, ignore_errors=True)
-        return left
+
+    def _folders(self) -> list[Path]:
+        """Folders that were made for jobs; what else lies there is not the service's."""
+        folder = self._config.private_folder / "jobs"
+        return [found for found in folder.iterdir() if ID_PATTERN.fullmatch(found.name)]
+
+    def _strangers(self, folders: list[Path]) -> list[Path]:
+        return [found for found in folders if found.name not in self._jobs and found.name not in self._making]
 
     def close(self) -> None:
         self.end_streams()
@@ -74,7 +93,7 @@ class JobBook:
         """
         waiting = [job for job in self._jobs.values() if job.state == "queued"]
         return sorted(
-            (job for job in waiting if downloads in (None, job.downloads)), key=lambda job: job.queued
+            (job for job in waiting if downloads in (None, job.downloads)), key=lambda job: job.turn
         )
 
     def get(self, job_id: str) -> Job:
@@ -91,17 +110,19 @@ class JobBook:
         """Where the job's own files lie."""
         return self._config.private_folder / "jobs" / job_id
 
-    @contextlib.contextmanager
-    def new_folder(self) -> Iterator[tuple[str, Path]]:
+    @contextlib.asynccontextmanager
+    async def new_folder(self) -> AsyncIterator[tuple[str, Path]]:
         """An id and a folder for a job to come; the folder goes when no job was submitted with the id."""
         job_id = secrets.token_hex(8)
         folder = self.folder(job_id)
-        folder.mkdir(parents=True)
+        self._making.add(job_id)
         try:
+            await asyncio.to_thread(folder.mkdir, parents=True)
             yield job_id, folder
         finally:
+            self._making.discard(job_id)
             if job_id not in self._jobs:
-                shutil.rmtree(folder)
+                await asyncio.to_thread(_remove_folders, [folder])
 
     def require_room(self) -> None:
         """Raises QueueFullError when no further job is accepted."""
@@ -159,7 +180,8 @@ class JobBook:
     def begin(self, job: Job) -> None:
         job.runs += 1
         job.started = time.time()
-        past = sorted(self._jobs.values(), key=lambda other: other.finished or 0.0)
+        self._started[job.id] = time.monotonic()
+        past = sorted(self._jobs.values(), key=lambda other: other.turn)
         self._expected[job.id] = expected_seconds(job, past)
         job.eta_seconds = seconds_left(job.progress, 0.0, self._expected[job.id], begun=job.progress)
         job.state = "running"
@@ -172,7 +194,8 @@ class JobBook:
         job.preview = job.preview or preview
         job.progress = round(min(max(fraction, 0.0), 1.0), 4)
         begun = self._begun.setdefault(job.id, job.progress)
-        job.eta_seconds = seconds_left(job.progress, time.time() - job.started, self._expected[job.id], begun)
+        elapsed = time.monotonic() - self._started[job.id]
+        job.eta_seconds = seconds_left(job.progress, elapsed, self._expected[job.id], begun)
         self._changed(job, stage=stage, message=f"{stage}, {job.progress:.0%}")
 
     def add_notes(self, job: Job, notes: list[str]) -> None:
@@ -204,9 +227,11 @@ class JobBook:
 
     def finish(self, job: Job, state: str, message: str, error: str | None = None) -> None:
         """The end of a job: cancelled, failed, interrupted or done."""
-        job.state, job.error, job.finished, job.eta_seconds = state, error, time.time(), None
+        job.state, job.finished, job.eta_seconds = state, time.time(), None
+        job.error = None if error is None else one_line(error)
         self._expected.pop(job.id, None)
         self._begun.pop(job.id, None)
+        self._started.pop(job.id, None)
         if state == "done":
             job.progress = 1.0
         self._ending(job, message=message)
@@ -218,13 +243,16 @@ class JobBook:
                 job.superseded = True
                 self._store.save(job)
 
-    def forget_world(self, world_id: str) -> None:
-        for job in self.list(world_id):
+    async def forget_world(self, world_id: str) -> None:
+        jobs = self.list(world_id)
+        for job in jobs:
             self._forget(job)
+        await asyncio.to_thread(_remove_folders, [self.folder(job.id) for job in jobs])
 
     def _enqueue(self, job: Job) -> None:
         ahead = sum(other.downloads == job.downloads for other in self.active() if other is not job)
-        job.state, job.queued = "queued", time.time()
+        self._last_turn += 1
+        job.state, job.turn = "queued", self._last_turn
         self._changed(job, stage="queued", message=f"waiting behind {ahead} jobs" if ahead else "waiting")
         # Never cleared, for one dispatcher would take the news from the other.
         news, self.news = self.news, asyncio.Event()
@@ -252,11 +280,15 @@ class JobBook:
         self._store.delete(job)
         del self._jobs[job.id]
         self._events.pop(job.id).close()
-        shutil.rmtree(self.folder(job.id), ignore_errors=True)
 
     def _require_unreserved(self, world_id: str) -> None:
         if world_id in self._reserved:
             raise ConflictError(f"World {world_id} is being changed just now; try again in a moment.")
+
+
+def _remove_folders(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def superseded_message(job: Job) -> str:

@@ -77,12 +77,12 @@ class Dispatcher:
             try:
                 await self._employ()
             except WorkerDiedError as error:
-                self._bury(str(error))
+                await self._bury(str(error))
             except StoreError as error:
-                self._bury(str(error), pause=True)
+                await self._bury(str(error), pause=True)
             except OSError as error:
                 # Too many processes, no memory for one more, a disk that went away.
-                self._bury(f"The system refused what the job needs ({error}).", pause=True)
+                await self._bury(f"The system refused what the job needs ({error}).", pause=True)
 
     async def _employ(self) -> None:
         """One worker's life, which is over when this returns or raises what ended it."""
@@ -111,7 +111,7 @@ class Dispatcher:
         while not self._queued():
             await self._book.news.wait()
 
-    def _bury(self, reason: str, pause: bool = False) -> None:
+    async def _bury(self, reason: str, pause: bool = False) -> None:
         """What a worker's end means for the job it was at, and for those that wait when none comes up.
 
         With `pause` the next one waits as after a start that failed, for what failed may fail again.
@@ -121,11 +121,11 @@ class Dispatcher:
             self._failures = min(self._failures + 1, len(START_DELAYS) - 1)
         job, self._running = self._running, None
         if job is not None:
-            self._end(job, reason)
+            await self._end(job, reason)
         if not self._came_up and self._failures == len(START_DELAYS) - 1:
             self._fail_waiting(reason)
 
-    def _end(self, job: Job, reason: str) -> None:
+    async def _end(self, job: Job, reason: str) -> None:
         if job.active:
             kept = _kept(job)
             if job.state == "cancelling":
@@ -133,7 +133,7 @@ class Dispatcher:
             else:
                 error = f"{reason} {kept[0].upper()}{kept[1:]}; resume the job to go on."
                 self._book.finish(job, "failed", "failed", error)
-        remove_leftovers(self._folder(job), self._book.folder(job.id))
+        await asyncio.to_thread(remove_leftovers, self._folder(job), self._book.folder(job.id))
 
     def _fail_waiting(self, reason: str) -> None:
         for job in self._queued():

@@ -24,7 +24,11 @@ def expected_seconds(job: Job, past: Iterable[Job]) -> float | None:
     rates = [
         (done.finished - done.started) / done.work
         for done in past
-        if done.state == "done" and done.runs == 1 and kind_of_work(done) == kind_of_work(job)
+        if done.state == "done"
+        and done.runs == 1
+        and kind_of_work(done) == kind_of_work(job)
+        # The clock may have been set back meanwhile.
+        and done.finished > done.started
     ]
     return median(rates[-HISTORY:]) * job.work if rates else None
 

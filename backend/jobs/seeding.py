@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.errors import detail
 from backend.jobs.store import Job
 
 
@@ -19,7 +20,7 @@ def seeding_resource(job: Job, folder: Path) -> dict:
 
 def damaged_resource(folder: Path, error: str) -> dict:
     """What docs/api.md promises of a world in state `damaged`: that it is there, and why it cannot be opened."""
-    return _without_frames(folder) | {"state": "damaged", "error": error}
+    return _without_frames(folder) | {"state": "damaged", "error": detail(error)}
 
 
 def _without_frames(folder: Path) -> dict:
@@ -39,8 +40,16 @@ def _without_frames(folder: Path) -> dict:
         "depth_source": "",
         "license": "",
         "notes": [],
-        "folder": str(folder.resolve()),
+        "folder": _resolved(folder),
         "chunks": [],
         "files": [],
         "results": None,
     }
+
+
+def _resolved(folder: Path) -> str:
+    try:
+        return str(folder.resolve())
+    except (OSError, RuntimeError):
+        # A link in a circle, or to a disk that fails.
+        return str(folder.absolute())

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
+import re
 import sqlite3
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from backend.errors import StartError, StoreError
 
+log = logging.getLogger("backend.jobs.store")
+JobKind = Literal["seed", "extend", "reconstruct", "export", "download"]
+JobState = Literal["queued", "running", "cancelling", "cancelled", "failed", "interrupted", "done"]
 ACTIVE = ("queued", "running", "cancelling")
 RESUMABLE = ("cancelled", "failed", "interrupted")
 KEPT_JOBS = 500
+# Far more than the longest request takes.
+RECORD_BYTES = 16_000_000
+# Ids become parts of paths.
+ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+Moment = Annotated[float, Field(ge=0, lt=2.5e11)]  # what a date can say
 # Jobs that use the network and the disk, not the device: they run beside the others, in a worker of their own.
 DOWNLOAD_KINDS = ("download",)
 
@@ -35,28 +48,30 @@ class Job:
     `request` is what it was asked for, in JSON; its files lie in the job's own folder. `first_chunk` is the world's
     number of chunks when an extend job first ran; `superseded` says that something else has changed the world
     since, so that going on would not continue this job's path. `work` is its size in pixels, for the time left.
-    Times are seconds since the epoch; `queued` is when it last joined the queue. A job of DOWNLOAD_KINDS belongs to
-    no world: its `world_id` is empty.
+    Times are seconds since the epoch, by a clock that may be set; `turn` is larger than that of every job that joined
+    the queue before. A job of DOWNLOAD_KINDS belongs to no world: its `world_id` is empty.
     """
 
-    id: str
-    world_id: str
-    kind: str
+    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
+
+    id: Annotated[str, Field(pattern=f"^{ID_PATTERN.pattern}$")]
+    world_id: Annotated[str, Field(pattern=f"^({ID_PATTERN.pattern})?$")]
+    kind: JobKind
     request: dict
     work: float = 1.0
-    state: str = "queued"
+    state: JobState = "queued"
     stage: str = "queued"
-    progress: float = 0.0
+    progress: Annotated[float, Field(ge=0, le=1)] = 0.0
     eta_seconds: float | None = None
     message: str = ""
     error: str | None = None
     notes: list[str] = field(default_factory=list)
     sequence: int = 0
     preview: bool = False
-    created: float = field(default_factory=time.time)
-    queued: float = field(default_factory=time.time)
-    started: float | None = None
-    finished: float | None = None
+    created: Moment = field(default_factory=time.time)
+    turn: int = 0
+    started: Moment | None = None
+    finished: Moment | None = None
     runs: int = 0
     first_chunk: int | None = None
     superseded: bool = False
@@ -71,9 +86,7 @@ class Job:
 
     def resource(self) -> dict:
         """The Job of docs/api.md."""
-        record = asdict(self)
-        for private in ("request", "work", "queued", "runs", "first_chunk", "superseded"):
-            del record[private]
+        record = {key: value for key, value in vars(self).items() if key not in _PRIVATE}
         for moment in ("created", "started", "finished"):
             record[moment] = _iso(record[moment])
         return record
@@ -84,10 +97,33 @@ class Job:
         return {key: getattr(self, key) for key in keys}
 
 
+_PRIVATE = ("request", "work", "turn", "runs", "first_chunk", "superseded")
+
+
 def _iso(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _read_job(record: str | None) -> Job | None:
+    """The job in a record, None for a damaged one. A later version may have remembered more about it."""
+    if record is None:
+        return None
+    try:
+        job = _RECORDS.validate_json(record)
+    except ValidationError:
+        return None
+    wanted = _REQUEST_FACTS.get(job.kind, {})
+    return job if all(type(job.request.get(key)) is kind for key, kind in wanted.items()) else None
+
+
+_RECORDS = TypeAdapter(Job)
+# What the service itself reads of a request, in jobs that it has loaded.
+_REQUEST_FACTS = {
+    "seed": {"name": str, "engine": str, "width": int, "height": int, "seed": int},
+    "download": {"engine": str},
+}
 
 
 class JobStore:
@@ -112,16 +148,20 @@ class JobStore:
             raise self._refusal(error) from error
 
     def load(self) -> list[Job]:
-        """Every remembered job, oldest first. Raises StartError."""
+        """Every remembered job in the order of their making, but for damaged ones. Raises StartError."""
         try:
-            rows = self._connection.execute("SELECT record FROM jobs ORDER BY created, rowid").fetchall()
-            # A later version may have remembered more about a job.
-            known = {entry.name for entry in fields(Job)}
-            records = [json.loads(record) for (record,) in rows]
-            return [Job(**{key: record[key] for key in record if key in known}) for record in records]
-        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            rows = self._connection.execute(
+                "SELECT id, CASE WHEN length(CAST(record AS BLOB)) <= ? THEN record END FROM jobs ORDER BY rowid",
+                (RECORD_BYTES,),
+            ).fetchall()
+            jobs = {name: _read_job(record) for name, record in rows}
+            for damaged in [name for name in jobs if jobs[name] is None]:
+                self._connection.execute("DELETE FROM jobs WHERE id = ?", (damaged,))
+                log.error("a damaged job is forgotten", extra={"fields": {"job": damaged[:80]}})
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             self._connection.close()
             raise self._refusal(error) from error
+        return [job for job in jobs.values() if job is not None]
 
     def _refusal(self, error: Exception) -> StartError:
         """Why the service cannot start with this file, and what to do."""
@@ -143,7 +183,7 @@ class JobStore:
         self._change(
             "INSERT INTO jobs VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record",
-            (job.id, job.world_id, job.state, job.created, json.dumps(asdict(job))),
+            (job.id, job.world_id, job.state, job.created, json.dumps(vars(job))),
         )
 
     def delete(self, job: Job) -> None:

@@ -37,16 +37,13 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, command: list[str]) -> WorkerProcess:
-        # The worker must find the very packages this service runs from, wherever it was started.
-        paths = [str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=LINE_BYTES,
-            env=environment,
+            env=worker_environment(),
             **APART,
         )
         log.info("started", extra={"fields": {"pid": process.pid}})
@@ -109,12 +106,19 @@ class WorkerProcess:
             log.info("worker: %s", text[:4000])
 
     def _obituary(self) -> str:
-        code = self._process.returncode
-        how = f"exit code {code}"
-        if code < 0:
-            name = signal.Signals(-code).name
-            how = f"signal {name}"
-            if name == "SIGKILL":
-                how += ", perhaps because memory ran out"
         said = f" Its last line was: {self._last_words}" if self._last_words else ""
-        return f"The worker process stopped ({how}).{said}"
+        return f"The worker process stopped ({how_it_ended(self._process.returncode)}).{said}"
+
+
+def worker_environment() -> dict[str, str]:
+    """For a process that must find the very packages this service runs from, wherever it was started."""
+    paths = [str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+
+def how_it_ended(code: int) -> str:
+    """What an exit code of a process means."""
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"signal {name}" + (", perhaps because memory ran out" if name == "SIGKILL" else "")

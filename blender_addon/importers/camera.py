@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import bpy
 import numpy as np
 from mathutils import Matrix
 
 from .. import conversion
+from ..resources import World
+from ..trajectory import CHUNK_FRAMES
+from .ply import FileError
 
 # Lens settings that change by less than this are not keyed.
 STILL = 1e-5
@@ -29,14 +33,32 @@ class Path3D:
     height: int
 
 
-def read_path(world: dict, chunk_files: list[Path]) -> Path3D:
-    """The cameras of all frames of a world: its first picture's, then those of the chunks, each (80, ...)."""
-    w2c, intrinsics = [np.eye(4)[None]], [np.array(world["intrinsics"], np.float64)[None]]
+def read_path(world: World, chunk_files: list[Path]) -> Path3D:
+    """The cameras of all frames of a world: its first picture's, then those of the chunks, each (80, ...).
+
+    Raises FileError for a file that holds something else.
+    """
+    w2c, intrinsics = [np.eye(4)[None]], [np.array(world.intrinsics, np.float64)[None]]
     for file in chunk_files:
-        with np.load(file, allow_pickle=False) as data:
-            w2c.append(data["w2c"])
-            intrinsics.append(data["intrinsics"])
-    return Path3D(np.concatenate(w2c), np.concatenate(intrinsics), world["width"], world["height"])
+        try:
+            with np.load(file, allow_pickle=False) as data:
+                w2c.append(_checked(data["w2c"], 4))
+                intrinsics.append(_checked(data["intrinsics"], 3))
+        except (ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise FileError(
+                f"{file} holds no cameras of a chunk ({error}). Import the results again."
+            ) from error
+    return Path3D(np.concatenate(w2c), np.concatenate(intrinsics), world.width, world.height)
+
+
+def _checked(matrices: np.ndarray, side: int) -> np.ndarray:
+    if (
+        matrices.shape != (CHUNK_FRAMES, side, side)
+        or matrices.dtype.kind != "f"
+        or not np.isfinite(matrices).all()
+    ):
+        raise ValueError(f"{matrices.dtype} of shape {matrices.shape}")
+    return matrices
 
 
 @dataclass(frozen=True)

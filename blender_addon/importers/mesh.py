@@ -47,6 +47,9 @@ class Surface:
 def preparing(path: Path) -> Iterator[None]:
     """The Surface of a world's mesh.ply, in short steps; returned when it is whole. Raises ply.FileError."""
     vertices, faces, color = yield from reading(path)
+    # Blender does not check the corners that it is given, and would read beyond the vertices.
+    if len(faces) and not 0 <= faces.min() <= faces.max() < len(vertices):
+        raise ply.FileError(f"{path} has faces without vertices. Import the results again.")
     yield
     faces = yield from triangles.distinct(faces)
     edges, corner_edges = yield from triangles.edges(faces)

@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 
 from .. import conversion, scaling, worlds
+from ..resources import World
 from . import camera, mesh, ply, points, splat_nodes, splats
 
 # So many splats are worked on in one step: a few milliseconds.
@@ -35,26 +36,26 @@ class Files:
 Place = Callable[[bpy.types.Scene, bpy.types.Object], None]
 
 
-def import_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[str | None]:
+def import_seed(world: World, points_file: Path, image_file: Path) -> Iterator[str | None]:
     """The seed points and the camera of a world whose empty stands already; it gets the world's scale here."""
     place = yield from _making_seed(world, points_file, image_file)
-    yield from _waiting(world["id"])
-    if empty := worlds.find(world["id"]):  # else the artist has deleted it, or undone its start
+    yield from _waiting(world.id)
+    if empty := worlds.find(world.id):  # else the artist has deleted it, or undone its start
         place(worlds.scene_of(empty), empty)
         worlds.push_undo("Import First Picture")
 
 
-def import_results(world: dict, files: Files) -> Iterator[str | None]:
+def import_results(world: World, files: Files) -> Iterator[str | None]:
     """Splats, mesh, the sampled camera and the walkthrough of a world, in place of what stood there before."""
     place = yield from _making_results(world, files)
-    yield from _waiting(world["id"])
-    if empty := worlds.find(world["id"]):  # else the artist has deleted it, or undone its start
+    yield from _waiting(world.id)
+    if empty := worlds.find(world.id):  # else the artist has deleted it, or undone its start
         place(worlds.scene_of(empty), empty)
         worlds.push_undo("Import World")
 
 
 def import_world(
-    world: dict,
+    world: World,
     points_file: Path,
     image_file: Path,
     files: Files,
@@ -63,7 +64,7 @@ def import_world(
     """All of a world at once. `stand` gives the scene, and the empty to hang it under, once everything is made."""
     place_seed = yield from _making_seed(world, points_file, image_file)
     place_results = yield from _making_results(world, files)
-    yield from _waiting(world["id"])
+    yield from _waiting(world.id)
     scene, empty = stand()
     place_seed(scene, empty)
     place_results(scene, empty)
@@ -85,18 +86,18 @@ def _mode(world_id: str) -> str:
     return next((part.mode for part in parts if part and part.mode != "OBJECT"), "")
 
 
-def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[None]:
+def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[None]:
     """Makes the seed points and the picture of a world; returns their Place."""
-    intrinsics = np.array(world["intrinsics"])
+    intrinsics = np.array(world.intrinsics)
     vertices = yield from points.reading(points_file)
     yield
-    focal, pixels_per_point = intrinsics[0, 0], world["width"] * world["height"] / vertices.count
+    focal, pixels_per_point = intrinsics[0, 0], world.width * world.height / vertices.count
     attributes = yield from _splat_attributes(
         vertices, lambda part: points.decode(part, focal, pixels_per_point)
     )
     depth = float(np.median(vertices.fields["z"]))
     yield
-    name = world["name"]
+    name = world.name
     make_points = _Early(splats.building(attributes, f"{name} Points"))
     make_nodes = _Early([lambda _data: splat_nodes.node_group()])
     make_image = _Early([lambda _data: camera.load_image(image_file)])
@@ -108,7 +109,7 @@ def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[N
             # It had its points before: its scale is the artist's.
             scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
         else:
-            scale = world["scale"] / scene.unit_settings.scale_length
+            scale = world.scale / scene.unit_settings.scale_length
             placed = conversion.rigid(np.array(empty.matrix_world), empty.name)
             empty.matrix_world = worlds.to_matrix(placed @ np.diag([scale, scale, scale, 1.0]))
         worlds.bring(scene, empty)
@@ -119,7 +120,7 @@ def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[N
         obj = bpy.data.objects.new(f"{name} Points", make_points.result())
         splat_nodes.attach(worlds.add(empty, worlds.POINTS, obj), make_nodes.result())
 
-        lens = conversion.intrinsics_lens(intrinsics, world["width"], world["height"])
+        lens = conversion.intrinsics_lens(intrinsics, world.width, world.height)
         data = bpy.data.cameras.new(f"{name} Camera")
         conversion.apply_lens(data, lens)
         camera.see_far(data, depth * scale, 0.0)
@@ -131,7 +132,7 @@ def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[N
 
         scene.camera = seed_camera
         if scene.lyra.match_render_size:
-            scene.render.resolution_x, scene.render.resolution_y = world["width"], world["height"]
+            scene.render.resolution_x, scene.render.resolution_y = world.width, world.height
             scene.render.resolution_percentage = 100
             scene.render.pixel_aspect_x = scene.render.pixel_aspect_y = 1.0
         scene.lyra.world = empty
@@ -141,9 +142,9 @@ def _making_seed(world: dict, points_file: Path, image_file: Path) -> Iterator[N
     return place
 
 
-def _making_results(world: dict, files: Files) -> Iterator[None]:
+def _making_results(world: World, files: Files) -> Iterator[None]:
     """Makes splats, mesh, keys and the clip of a world; returns their Place."""
-    name = world["name"]
+    name = world.name
     make_splats = make_mesh = make_clip = None
     if files.splats and not splats.NATIVE:
         vertices = (yield from ply.reading(files.splats))["vertex"]

@@ -8,8 +8,11 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import blockout, conversion, depth_raster, preferences, scene_depth, session, worlds
-from .seed import image_file, image_size, picture_intrinsics, picture_size, standpoint
+from .. import blockout, conversion, depth_raster, measuring, preferences, scene_depth, session, worlds
+from .seed import image_file, picture_lens, sized, standpoint
+
+# What the session knows the question for the size of the image by.
+MEASURING = "the size of an image"
 
 
 class LYRA_OT_depth_from_scene(bpy.types.Operator):
@@ -29,14 +32,16 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
         if context.scene.camera is None:
             cls.poll_message_set("Add a camera to the scene, and stand it where the picture was seen from")
             return False
+        if session.current.is_asking(MEASURING):
+            cls.poll_message_set("Wait until the engine has measured the image")
+            return False
         return True
 
     def execute(self, context):
         scene, camera = context.scene, context.scene.camera
         try:
-            size = image_size(image_file(scene.lyra))
-            target = picture_size(scene.lyra, *size)
-            intrinsics = picture_intrinsics(scene.lyra, camera, *size)
+            image = image_file(scene.lyra)
+            lens = picture_lens(camera)
             c2w = conversion.opencv_from_blender(standpoint(context, camera))
         except (OSError, conversion.CameraError) as error:
             self.report({"ERROR"}, str(error))
@@ -45,17 +50,19 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
         if not surfaces:
             self.report({"ERROR"}, "There is no visible surface in the scene. Add boxes and planes first.")
             return {"CANCELLED"}
-        session.current.tasks.append(
-            _rendering(
-                scene.name,
-                surfaces,
-                intrinsics,
-                target,
-                camera.data.clip_start,
-                scene_depth.origin(scene.lyra.image, c2w, intrinsics),
-            )
-        )
-        session.wake()
+        name, path, near, size_for = scene.name, scene.lyra.image, camera.data.clip_start, sized(scene.lyra)
+
+        def render(size: tuple[int, int]) -> None:
+            target = size_for(*size)
+            intrinsics = lens.of_picture(size, target)
+            origin = scene_depth.origin(path, size, c2w, intrinsics)
+            session.current.tasks.append(_rendering(name, surfaces, intrinsics, target, near, origin))
+            session.wake()
+
+        session.current.ensure(lambda: measuring.measure(image, render, MEASURING), MEASURING)
+        if session.current.message:
+            self.report({"ERROR"}, session.current.message)
+            return {"CANCELLED"}
         self.report({"INFO"}, f"The depth of {len(surfaces):,} surfaces is being rendered")
         return {"FINISHED"}
 

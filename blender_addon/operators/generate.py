@@ -6,10 +6,11 @@ import bpy
 import numpy as np
 
 from .. import engines, following, jobs, prompts, sampled_path, session, trajectory, worlds
+from ..resources import Job
 from .path import needs_ready_world
 
 
-def job_of(empty: bpy.types.Object | None) -> dict | None:
+def job_of(empty: bpy.types.Object | None) -> Job | None:
     """The newest job of a world, as the backend last described it."""
     return session.current.jobs.get(empty.lyra.world_id) if empty else None
 
@@ -17,7 +18,7 @@ def job_of(empty: bpy.types.Object | None) -> dict | None:
 def is_busy(empty: bpy.types.Object | None) -> bool:
     """Whether a job of a world is under way, or a click on it not answered yet."""
     job = job_of(empty)
-    if job is not None and job["state"] in following.ACTIVE:
+    if job is not None and job.state in following.ACTIVE:
         return True
     return empty is not None and session.current.is_asking(empty.lyra.world_id)
 
@@ -50,7 +51,7 @@ class LYRA_OT_generate(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         world, first_frame = worlds.description(empty), round(trajectory.path_range(context.scene)[0])
-        session.current.ensure(lambda: jobs.extend(world, payload, first_frame), world["id"])
+        session.current.ensure(lambda: jobs.extend(world, payload, first_frame), world.id)
         if session.current.message:
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}
@@ -63,8 +64,8 @@ class LYRA_OT_generate(bpy.types.Operator):
 def _payload(context, empty) -> dict:
     """What Generate sends. Raises ValueError for a camera or a setting of no use."""
     settings, world = context.scene.lyra, worlds.description(empty)
-    options = engines.checked_settings(world["engine"], _own_settings(settings))
-    pieces = len(world["chunks"]) + settings.chunks
+    options = engines.checked_settings(world.engine, _own_settings(settings))
+    pieces = len(world.chunks) + settings.chunks
     texts = prompts.captions(
         ((entry.piece, entry.text) for entry in empty.lyra.prompts), settings.prompt, pieces
     )
@@ -78,7 +79,7 @@ def _payload(context, empty) -> dict:
     payload |= {"captions": texts} if texts else {"prompt": settings.prompt}
     if settings.use_new_seed:
         payload["seed"] = settings.new_seed
-    if settings.memory_mode != "AUTO" and engines.has_weights(world["engine"]):
+    if settings.memory_mode != "AUTO" and engines.has_weights(world.engine):
         options["memory_mode"] = settings.memory_mode.lower()
     if options:
         payload["options"] = options
@@ -99,7 +100,7 @@ class _OnJob:
     @classmethod
     def poll(cls, context):
         job = job_of(context.scene.lyra.world)
-        if job is None or job["state"] not in cls.states:
+        if job is None or job.state not in cls.states:
             cls.poll_message_set(cls.wanted)
             return False
         return True
@@ -113,7 +114,7 @@ class LYRA_OT_cancel(_OnJob, bpy.types.Operator):
     wanted = "No job is under way"
 
     def execute(self, context):
-        jobs.cancel(job_of(context.scene.lyra.world)["id"])
+        jobs.cancel(job_of(context.scene.lyra.world).id)
         return {"FINISHED"}
 
 
@@ -135,7 +136,7 @@ class LYRA_OT_resume(_OnJob, bpy.types.Operator):
 
     def execute(self, context):
         empty = context.scene.lyra.world
-        world_id, job_id = empty.lyra.world_id, job_of(empty)["id"]
+        world_id, job_id = empty.lyra.world_id, job_of(empty).id
         session.current.ensure(lambda: jobs.resume(world_id, job_id), world_id)
         return {"FINISHED"}
 

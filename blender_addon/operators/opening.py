@@ -15,9 +15,9 @@ _items: list[tuple[str, str, str]] = []
 def _choices(_operator, _context) -> list[tuple[str, str, str]]:
     _items[:] = [
         (
-            world["id"],
-            f"{world['name']}, {world['frames']:,} frame{'' if world['frames'] == 1 else 's'}",
-            f"{world['width']} x {world['height']}, {world['engine']}, made on {world['created'][:10]}",
+            world.id,
+            f"{world.name}, {world.frames:,} frame{'' if world.frames == 1 else 's'}",
+            f"{world.width} x {world.height}, {world.engine}, made on {world.created[:10]}",
         )
         for world in opening.listed
     ]

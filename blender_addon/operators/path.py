@@ -111,7 +111,7 @@ def needs_ready_world(cls, context) -> bool:
         return False
     if worlds.part(empty, worlds.SEED_CAMERA) is None:
         job = session.current.jobs.get(empty.lyra.world_id)
-        coming = session.current.tasks or (job is not None and job["state"] in ACTIVE)
+        coming = session.current.tasks or (job is not None and job.state in ACTIVE)
         cls.poll_message_set(
             "Wait until the world's points are there"
             if coming
@@ -123,14 +123,14 @@ def needs_ready_world(cls, context) -> bool:
 
 def newest_camera(empty: bpy.types.Object) -> np.ndarray:
     """The rigid Blender matrix (4, 4) of the camera of a world's newest frame, as the world stands now."""
-    last_w2c = np.array(worlds.description(empty)["last_w2c"])
+    last_w2c = np.array(worlds.description(empty).last_w2c)
     c2w = np.array(empty.matrix_world) @ np.linalg.inv(last_w2c)
     return conversion.blender_from_opencv(conversion.rigid(c2w, empty.name))
 
 
 def _frames(scene, empty, chunks: int) -> tuple[int, int]:
     """The scene frames of a path of so many chunks that goes on where the world ends."""
-    frames = worlds.description(empty)["frames"]
+    frames = worlds.description(empty).frames
     first = empty.lyra.first_frame + frames - 1 if frames > 1 else scene.frame_start
     return first, first + trajectory.CHUNK_FRAMES * chunks
 

@@ -25,7 +25,7 @@ class LYRA_OT_add_prompt(_OnPrompts, bpy.types.Operator):
 
     def execute(self, context):
         empty = context.scene.lyra.world
-        made = len(worlds.description(empty).get("chunks", ()))
+        made = len(worlds.description(empty).chunks)
         pieces = [entry.piece for entry in empty.lyra.prompts]
         entry = empty.lyra.prompts.add()
         entry.piece = max([made, *pieces]) + 1

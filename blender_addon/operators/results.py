@@ -87,14 +87,14 @@ class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
             self.report({"ERROR"}, f"The world has {_counted(there)}; keep fewer than that, not {self.keep}.")
             return {"CANCELLED"}
         world, keep = worlds.description(context.scene.lyra.world), self.keep
-        world_id = world["id"]
+        world_id = world.id
         session.current.ensure(lambda: jobs.if_as_known(world, lambda: jobs.revert(world_id, keep)), world_id)
         return {"FINISHED"}
 
 
 def _pieces(context) -> int:
     """How many pieces of 80 frames the chosen world has."""
-    return len(worlds.description(context.scene.lyra.world)["chunks"])
+    return len(worlds.description(context.scene.lyra.world).chunks)
 
 
 def _counted(pieces: int) -> str:
@@ -139,13 +139,13 @@ class LYRA_OT_open_folder(bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         empty = context.scene.lyra.world
-        if empty is None or not Path(worlds.description(empty).get("folder", "/nowhere")).is_dir():
+        if empty is None or not Path(worlds.description(empty).folder or "/nowhere").is_dir():
             cls.poll_message_set("The world's folder is not on this machine")
             return False
         return True
 
     def execute(self, context):
-        bpy.ops.wm.path_open(filepath=worlds.description(context.scene.lyra.world)["folder"])
+        bpy.ops.wm.path_open(filepath=worlds.description(context.scene.lyra.world).folder)
         return {"FINISHED"}
 
 

@@ -190,7 +190,7 @@ def _after_undo(_scene) -> None:
     """Undo and redo change the scale in the file; the engine is told as well."""
     for world_id, told in list(_told.items()):
         empty = worlds.find(world_id)
-        scale = worlds.description(empty).get("scale") if empty else None
+        scale = worlds.description(empty).scale if empty else None
         if scale and scale != told:
             _tell(world_id, scale)
 

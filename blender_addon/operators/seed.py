@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
 import numpy as np
 from bpy.props import StringProperty
 
-from .. import conversion, engines, jobs, orientation, scene_depth, session, worlds
+from .. import conversion, engines, jobs, measuring, scene_depth, session, worlds
 
-EXTENSIONS = ".png;.jpg;.jpeg;.webp;.tif;.tiff;.bmp;.exr;.hdr"
+# What the engine reads (docs/inputs.md); it says so itself of a file that it does not.
+EXTENSIONS = (
+    ".png;.jpg;.jpeg;.webp;.avif;.gif;.tif;.tiff;.psd;.psb;.tga;.bmp;.exr;.hdr;.pic;.jp2;.jxl;.dpx;.cin"
+)
+EXTENSIONS += ";.ppm;.pgm;.pfm;.dds"
 EYE_HEIGHT = 1.6
 _SIZES = {"MODEL": (832, 480), "DRAFT": (416, 240)}
 
@@ -69,7 +74,7 @@ class LYRA_OT_choose_engine(bpy.types.Operator):
     @classmethod
     def description(cls, context, properties):
         if engine := engines.find(properties.engine):
-            return " ".join(filter(None, (engine["needs"], engine["license"]))).rstrip(".")
+            return " ".join(filter(None, (engine.needs, engine.license))).rstrip(".")
         return "Make the world's pictures with this engine"
 
     def execute(self, context):
@@ -127,18 +132,27 @@ def new_world(context) -> jobs.NewWorld:
     scene, settings = context.scene, context.scene.lyra
     image = image_file(settings)
     depth = _file(settings.depth_file) if settings.depth_file else None
-    width, height = image_size(image)
     asked = {"engine": settings.engine, "seed": settings.seed, "name": (settings.name or image.stem)[:64]}
     asked |= _asked_of_depth(settings)
-    if settings.size != "MODEL":
-        asked["size"] = picture_size(settings, width, height)
     camera = scene.camera
     stands = standpoint(context, camera)
     if depth is not None and settings.depth_origin:
-        _check_scene_depth(settings, camera, stands, width, height)
-    if settings.use_camera_lens:
-        asked["intrinsics"] = image_intrinsics(settings, camera, width, height).tolist()
-    return jobs.NewWorld(image, depth, asked, scene.name, stands)
+        _check_scene_depth(settings, camera, stands)
+    if settings.size == "CUSTOM":
+        asked["size"] = picture_size(settings, 0, 0)
+    picture, is_draft = sized(settings), settings.size == "DRAFT"
+    known = picture_lens(camera) if settings.use_camera_lens else None
+
+    def of_size(size: tuple[int, int]) -> dict:
+        target = picture(*size)
+        found = {"size": target} if is_draft else {}
+        if known is not None:
+            # The size goes along, so that the engine can refuse a lens that belongs to another picture.
+            found |= {"intrinsics": known.of_image(size, target).tolist(), "intrinsics_size": size}
+        return found
+
+    depends = is_draft or known is not None
+    return jobs.NewWorld(image, depth, asked, scene.name, stands, of_size if depends else None)
 
 
 def _asked_of_depth(settings) -> dict:
@@ -159,37 +173,40 @@ def _asked_of_depth(settings) -> dict:
     return asked
 
 
-def _check_scene_depth(settings, camera, stands: np.ndarray, width: int, height: int) -> None:
-    lens = None if camera is None else picture_intrinsics(settings, camera, width, height)
-    scene_depth.check(settings.depth_origin, settings.image, conversion.opencv_from_blender(stands), lens)
+def _check_scene_depth(settings, camera: bpy.types.Object | None, stands: np.ndarray) -> None:
+    size = scene_depth.image_size(settings.depth_origin)
+    target = picture_size(settings, *size)
+    seen = None if camera is None else picture_lens(camera).of_picture(size, target)
+    scene_depth.check(settings.depth_origin, settings.image, conversion.opencv_from_blender(stands), seen)
+
+
+def picture_lens(camera: bpy.types.Object) -> conversion.PictureLens:
+    """The camera's lens, for an image whose size need not be known yet. Raises conversion.CameraError."""
+    conversion.check_camera(camera.name, camera.data)
+    sees_crop = any(map(worlds.is_made_for, camera.users_collection))
+    return conversion.PictureLens(conversion.LensSettings.of(camera.data), sees_crop)
 
 
 def image_intrinsics(settings, camera: bpy.types.Object, width: int, height: int) -> np.ndarray:
     """Intrinsics (3, 3) in pixels of an image of width x height that was seen through the camera.
 
-    The extension's own cameras see a world's pictures, which may be a crop of an image; others see all of it.
     Raises conversion.CameraError.
     """
-    conversion.check_camera(camera.name, camera.data)
-    if not any(map(worlds.is_made_for, camera.users_collection)):
-        return conversion.camera_intrinsics(camera.data, width, height)
-    target = picture_size(settings, width, height)
-    seen = conversion.camera_intrinsics(camera.data, *target)
-    return conversion.uncropped_intrinsics(seen, (width, height), target)
-
-
-def picture_intrinsics(settings, camera: bpy.types.Object, width: int, height: int) -> np.ndarray:
-    """Intrinsics (3, 3) in pixels of a world's pictures, made from an image of width x height that the camera saw."""
-    seen = image_intrinsics(settings, camera, width, height)
-    return conversion.cropped_intrinsics(seen, (width, height), picture_size(settings, width, height))
+    return picture_lens(camera).of_image((width, height), picture_size(settings, width, height))
 
 
 def picture_size(settings, width: int, height: int) -> tuple[int, int]:
     """Width and height of a world's pictures, made from an image of width x height."""
+    return sized(settings)(width, height)
+
+
+def sized(settings) -> Callable[[int, int], tuple[int, int]]:
+    """What gives the size of a world's pictures for an image of some width and height, by the settings of now."""
     if settings.size == "CUSTOM":
-        return settings.width, settings.height
+        custom = settings.width, settings.height
+        return lambda width, height: custom
     wide = _SIZES[settings.size]
-    return wide[::-1] if height > width else wide
+    return lambda width, height: wide[::-1] if height > width else wide
 
 
 def standpoint(context, camera) -> np.ndarray:
@@ -213,17 +230,11 @@ def _file(path: str) -> Path:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image, upright. Raises OSError for a file that Blender cannot read."""
-    image = bpy.data.images.load(str(path), check_existing=False)
-    try:
-        width, height = image.size
-    finally:
-        bpy.data.images.remove(image)
-    if not width or not height:
-        raise OSError(
-            f"{path} is no image that Blender can read. Choose a PNG, JPEG, WebP, TIFF or EXR file."
-        )
-    return (height, width) if orientation.is_on_its_side(path) else (width, height)
+    """Width and height of an image, upright, as the engine has measured it.
+
+    Raises measuring.NotMeasuredError where it has not yet, and OSError for a file that is not there.
+    """
+    return measuring.known(path)
 
 
 classes = (LYRA_OT_choose_image, LYRA_FH_image, LYRA_OT_choose_engine, LYRA_OT_start_world)

@@ -6,6 +6,7 @@ import bpy
 from bpy.props import StringProperty
 
 from .. import engines, jobs, session, weights
+from ..resources import Licence
 from ..session import Phase
 from ..ui.status import wrapped
 
@@ -32,13 +33,13 @@ class LYRA_OT_accept_licence(bpy.types.Operator):
         if licence is None:
             return self.execute(context)
         return context.window_manager.invoke_props_dialog(
-            self, width=DIALOG_WIDTH, title=licence["title"], confirm_text="Accept"
+            self, width=DIALOG_WIDTH, title=licence.title, confirm_text="Accept"
         )
 
     def draw(self, context):
         licence = self._licence()
         column = self.layout.column(align=True)
-        for paragraph in licence["text"].splitlines():
+        for paragraph in licence.text.splitlines():
             for line in wrapped(paragraph, LINE) or [""]:
                 column.label(text=line)
 
@@ -49,10 +50,10 @@ class LYRA_OT_accept_licence(bpy.types.Operator):
         weights.accept(self.licence)
         return {"FINISHED"}
 
-    def _licence(self) -> dict | None:
+    def _licence(self) -> Licence | None:
         engine = engines.find(self.engine)
         found = engines.open_licences(engine) if engine else []
-        return next((licence for licence in found if licence["id"] == self.licence), None)
+        return next((licence for licence in found if licence.id == self.licence), None)
 
 
 class LYRA_OT_download_weights(bpy.types.Operator):
@@ -68,10 +69,10 @@ class LYRA_OT_download_weights(bpy.types.Operator):
         if not _connected(cls):
             return False
         engine = engines.find(context.scene.lyra.engine)
-        if engine is None or engines.state(engine).get("status") not in engines.FETCHABLE:
+        if engine is None or engines.status(engine) not in engines.FETCHABLE:
             cls.poll_message_set("The chosen engine has nothing to download")
             return False
-        if engines.state(engine)["status"] == "needs_download" and not bpy.app.online_access:
+        if engines.status(engine) == "needs_download" and not bpy.app.online_access:
             cls.poll_message_set(
                 "Switch on Allow Online Access in Preferences, System: the weights are downloaded"
             )
@@ -97,7 +98,7 @@ class LYRA_OT_cancel_download(bpy.types.Operator):
         return _connected(cls) and weights.is_downloading()
 
     def execute(self, context):
-        jobs.cancel(weights.download_job()["id"])
+        jobs.cancel(weights.download_job().id)
         return {"FINISHED"}
 
 

@@ -130,23 +130,23 @@ class LYRA_PT_job(_Panel, bpy.types.Panel):
 
     def draw(self, context):
         layout, job = self.layout, job_of(context.scene.lyra.world)
-        if job["state"] in following.ACTIVE:
+        if job.state in following.ACTIVE:
             layout.label(text=stage(job))
-            text = " - ".join(filter(None, (f"{job['progress']:.0%}", time_left(job["eta_seconds"]))))
-            layout.progress(factor=job["progress"], text=text)
+            text = " - ".join(filter(None, (f"{job.progress:.0%}", time_left(job.eta_seconds))))
+            layout.progress(factor=job.progress, text=text)
             # A message that only repeats the stage says nothing new.
-            if job["message"] and not job["message"].startswith(job["stage"] or " "):
-                say(layout, job["message"])
-            if icon := thumbnails.icon(following.preview_file(job["id"])):
+            if job.message and not job.message.startswith(job.stage or " "):
+                say(layout, job.message)
+            if icon := thumbnails.icon(following.preview_file(job.id)):
                 layout.template_icon(icon_value=icon, scale=8.0)
             layout.operator("lyra.cancel", icon="CANCEL")
             return
-        layout.label(text=stage(job), icon="CHECKMARK" if job["state"] == "done" else "INFO")
-        for note in job["notes"]:
+        layout.label(text=stage(job), icon="CHECKMARK" if job.state == "done" else "INFO")
+        for note in job.notes:
             say(layout, note, "DOT")
-        if job["error"]:
-            say(layout, job["error"], "ERROR")
-        if job["state"] in following.RESUMABLE:
+        if job.error:
+            say(layout, job.error, "ERROR")
+        if job.state in following.RESUMABLE:
             layout.operator("lyra.resume", icon="PLAY")
 
 
@@ -163,22 +163,22 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
         layout.use_property_decorate = False
         world = worlds.description(settings.world)
         column = layout.column(align=True)
-        frames = f"{world['frames']} frame{'' if world['frames'] == 1 else 's'}"
-        column.label(text=f"{world['width']} x {world['height']}, {frames}, {world['engine']}")
-        if results := world.get("results"):
-            column.label(text=f"{results['splats']:,} splats, {results.get('faces') or 0:,} faces")
+        frames = f"{world.frames} frame{'' if world.frames == 1 else 's'}"
+        column.label(text=f"{world.width} x {world.height}, {frames}, {world.engine}")
+        if results := world.results:
+            column.label(text=f"{results.splats:,} splats, {results.faces:,} faces")
         row = layout.row()
         row.use_property_split = False
         row.prop(settings, "show", expand=True)
-        for note in world["notes"]:
+        for note in world.notes:
             say(layout, note, "INFO")
-        if world["license"]:
-            say(layout, world["license"], "COPY_ID")
+        if world.license:
+            say(layout, world.license, "COPY_ID")
         layout.operator("lyra.pick_scale", icon="DRIVER_DISTANCE")
         row = layout.row(align=True)
         row.operator("lyra.reload", icon="FILE_REFRESH")
         row.operator("lyra.open_folder", text="", icon="FILE_FOLDER")
-        if world["chunks"]:
+        if world.chunks:
             layout.operator("lyra.reconstruct", icon="POINTCLOUD_DATA")
             layout.operator("lyra.revert", icon="LOOP_BACK")
         if context.scene.view_settings.view_transform != "Standard":
@@ -195,18 +195,18 @@ class LYRA_PT_chunks(_Panel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context):
-        return bool(worlds.description(context.scene.lyra.world).get("chunks"))
+        return bool(worlds.description(context.scene.lyra.world).chunks)
 
     def draw(self, context):
         column = self.layout.column(align=True)
         world = worlds.description(context.scene.lyra.world)
-        for chunk in world["chunks"]:
-            last = trajectory.CHUNK_FRAMES * chunk["index"]
-            text = f"{chunk['index']}: to frame {last}, {chunk['seconds']:.0f} s"
-            column.label(text=f"{text}, {chunk['prompt']}" if chunk["prompt"] else text)
-        for file in world["files"]:
-            if file["path"].startswith("results/") or file["path"] == "walkthrough.mp4":
-                column.label(text=f"{file['path']}, {size(file['size'])}", icon="FILE")
+        for chunk in world.chunks:
+            last = trajectory.CHUNK_FRAMES * chunk.index
+            text = f"{chunk.index}: to frame {last}, {chunk.seconds:.0f} s"
+            column.label(text=f"{text}, {chunk.prompt}" if chunk.prompt else text)
+        for file in world.files:
+            if file.path.startswith("results/") or file.path == "walkthrough.mp4":
+                column.label(text=f"{file.path}, {size(file.size)}", icon="FILE")
 
 
 class LYRA_PT_engine(_Panel, bpy.types.Panel):
@@ -219,9 +219,9 @@ class LYRA_PT_engine(_Panel, bpy.types.Panel):
         chosen = preferences.get()
         if current.phase is Phase.READY:
             health = current.health
-            layout.label(text=f"Ready, version {health['version']}", icon="CHECKMARK")
+            layout.label(text=f"Ready, version {health.version}", icon="CHECKMARK")
             text = "Run by the extension" if current.started_here else "Run by you"
-            layout.label(text=f"{text}, device {health['device'] or 'not known yet'}")
+            layout.label(text=f"{text}, device {health.device or 'not known yet'}")
             row = layout.row(align=True)
             row.operator("lyra.stop_engine")
             row.operator("lyra.disconnect")
@@ -274,11 +274,15 @@ def _draw_installed(layout, current) -> None:
         layout.operator("lyra.install_engine", text="Change Packages", icon="IMPORT")
     else:
         layout.label(text=f"Engine {installed} is installed", icon="CHECKMARK")
+        if remark := installer.installed_remark(preferences.environment()):
+            say(layout, remark, "INFO")
 
 
 def _draw_installation(layout, installation) -> None:
     layout.label(text=installation.label)
     layout.progress(factor=installation.progress, text=f"{installation.progress:.0%}")
+    if installation.remark:
+        say(layout, installation.remark, "INFO")
     say(layout, installation.line[:120])
     layout.operator("lyra.cancel_install", text="Cancel", icon="CANCEL")
 

@@ -58,13 +58,13 @@ class LYRA_PT_engine_settings(_OfGenerate, bpy.types.Panel):
         layout, settings = self.layout, context.scene.lyra
         layout.use_property_split = True
         layout.use_property_decorate = False
-        engine_id = worlds.description(settings.world)["engine"]
+        engine_id = worlds.description(settings.world).engine
         for name, label in engines.SETTINGS:
             if limits := engines.setting(engine_id, name):
-                _draw_own(layout, settings, name, label, f"{limits['default']:g}")
+                _draw_own(layout, settings, name, label, f"{limits.default:g}")
         if engines.has_weights(engine_id):
             layout.prop(settings, "memory_mode")
-        _draw_own(layout, settings, "new_seed", "Seed", str(worlds.description(settings.world)["seed"]))
+        _draw_own(layout, settings, "new_seed", "Seed", str(worlds.description(settings.world).seed))
 
 
 def _draw_own(layout, settings, name: str, label: str, default: str) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+from ..resources import Job
+
 # Characters that fit into a line of the sidebar at its usual width.
 WIDTH = 34
+# A panel draws no more of a text: it does so many times a second.
+MOST_LINES = 40
 _STAGES = {
     "depth": "Estimating Depth",
     "frames": "Making Frames",
@@ -27,11 +31,11 @@ _STATES = {
 }
 
 
-def stage(job: dict) -> str:
+def stage(job: Job) -> str:
     """What a job does now, in title case."""
-    if job["state"] != "running":
-        return _STATES[job["state"]]
-    return _STAGES.get(job["stage"], (job["stage"] or "starting").replace("_", " ").title())
+    if job.state != "running":
+        return _STATES[job.state]
+    return _STAGES.get(job.stage, (job.stage or "starting").replace("_", " ").title())
 
 
 def time_left(seconds: float | None) -> str:
@@ -62,7 +66,7 @@ def wrapped(text: str, width: int = WIDTH) -> list[str]:
 def say(layout, text: str, icon: str = "NONE") -> None:
     """A text over several lines, the icon beside the first."""
     column = layout.column(align=True)
-    for i, line in enumerate(wrapped(text)):
+    for i, line in enumerate(wrapped(text)[:MOST_LINES]):
         column.label(text=line, icon=icon if i == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 

@@ -31,7 +31,8 @@ examples:
   lyra models plan lyra2                                what the Lyra 2.0 engine takes on this machine
   lyra eval preview                                     how good the preview engine is, on scenes with known truth
 
-A trajectory is an .npz file with w2c (N, 4, 4), intrinsics (N, 3, 3), image_height and image_width; N = 1 + 80k.
+A trajectory is an .npz file with w2c (N, 4, 4), intrinsics (N, 3, 3) in pixels, image_height and image_width;
+N = 1 + 80k.
 """
 
 
@@ -129,7 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="world folder to make")
     sub.add_argument("--engine", default="preview", help="preview (default), lyra2 or lyra2-fast")
     sub.add_argument(
-        "--depth", type=Path, metavar="FILE", help="depth of the image: .npz, .exr or 16-bit .png"
+        "--depth", type=Path, metavar="FILE", help="depth of the image: .npz, .npy, .exr, .pfm or 16-bit .png"
     )
     sub.add_argument(
         "--depth-blend",
@@ -196,6 +197,11 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("world", type=Path, metavar="WORLD")
     sub.add_argument("--out", type=Path, required=True, metavar="FILE.zip")
     sub.add_argument("--items", nargs="+", metavar="ITEM", help="which files; by default all there are")
+    sub.add_argument(
+        "--f-rest",
+        action="store_true",
+        help="write all 45 f_rest properties into splats.ply, for viewers that read records of 62 numbers",
+    )
 
     # The service has options, and a --help, of its own.
     command("serve", commands.run_serve, "Run the local service that Blender talks to.", add_help=False)
@@ -232,10 +238,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_path(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trajectory", type=Path, required=True, metavar="FILE", help="camera path (.npz)")
+    parser.add_argument(
+        "--trajectory",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="camera path (.npz, intrinsics in pixels)",
+    )
     parser.add_argument("--frames", type=int, metavar="N", help="use the first N poses, N = 1 + 80k")
     parser.add_argument(
-        "--pose-scale", type=float, default=1.0, metavar="S", help="multiplies the path's translations"
+        "--pose-scale",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="multiplies the path's translations: 0.01 for centimetres",
     )
     texts = parser.add_mutually_exclusive_group()
     texts.add_argument(

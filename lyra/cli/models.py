@@ -73,6 +73,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     sub.add_argument("name", metavar="NAME", help="engine, depth model, add-on or item of `lyra models list`")
     sub.add_argument("--depth", metavar="NAME", help="depth model to go with an engine")
     sub.add_argument("--mirror", type=Path, metavar="FOLDER", help="copy from here instead of the hub")
+    sub.add_argument(
+        "--newest",
+        action="store_true",
+        help="take the newest revision of the repository, not the pinned one",
+    )
 
     sub = action("convert", run_convert, "Convert the downloaded network once, to bf16 or fp8.")
     sub.add_argument("--dtype", choices=["bf16", "fp8"], default="bf16", help="bf16 (default) or fp8")
@@ -178,7 +183,9 @@ def run_download(options: argparse.Namespace) -> int:
         print(f"{options.name} is all here, in {weights.root}.")
         return 0
     with progress_bar() as progress:
-        fetched = download(wanted, weights, choose_source(options.mirror), progress=progress)
+        fetched = download(
+            wanted, weights, choose_source(options.mirror), progress=progress, newest=options.newest
+        )
     print(f"{', '.join(wanted)}: {bytes_text(fetched)} fetched into {weights.root}.")
     tell_next(options.name, weights)
     return 0

@@ -54,9 +54,12 @@ def run_generate(options: argparse.Namespace) -> None:
 def load_path(options: argparse.Namespace, frames_before: int) -> tuple[Trajectory, dict[int, str]]:
     """The path and the captions that `add_path` asks for; the path goes on after `frames_before` frames."""
     from lyra.geometry.cameras import Trajectory
+    from lyra.pipeline.path_remarks import axes_remarks
     from lyra.world.captions import load_captions
 
     path = Trajectory.load(options.trajectory)
+    for line in axes_remarks(path):
+        note(line)
     if options.frames is not None:
         if options.frames < 1:
             raise InvalidInputError(f"--frames {options.frames}: give 1 + 80k, such as 81 or 161.")
@@ -203,7 +206,7 @@ def run_export(options: argparse.Namespace) -> None:
     world = World.open(options.world)
     items = options.items or available_items(world)
     with progress_bar() as progress:
-        export_world(world, items, options.out, progress)
+        export_world(world, items, options.out, progress, f_rest=options.f_rest)
     if not options.items or any(item.startswith(("splats", "mesh")) for item in items):
         note_old_results(world)
     print(options.out.resolve())

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and files inside a folder without following links."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import time
-import uuid
-import zipfile
 from collections.abc import Callable, Iterator
-from math import prod
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
-import numpy as np
-
 from lyra.common.errors import DiskFullError, InvalidInputError
+from lyra.common.temporary import TEMPORARY_PREFIX, leads_elsewhere, temporary_name
 
 T = TypeVar("T")
-TEMPORARY_PREFIX = ".partial-"
 # Windows neither moves nor removes a file that any program has open, such as a virus scanner that looks at what was
 # just written, or the service that sends it. They are done within moments.
 WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8) if os.name == "nt" else ()
+# What file systems answer that cannot sync, such as shares of Windows for folders. Written data is kept all the same.
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+# And those that let no program open a folder.
+NO_FOLDERS = (errno.EACCES, errno.EPERM, errno.EISDIR)
 
 
 def patiently(action: Callable[..., T], *arguments: object, **options: object) -> T:
@@ -75,119 +75,178 @@ def require_place(folder: Path) -> None:
     if folder.exists() and folder.samefile(Path.cwd()):
         raise InvalidInputError(f"{folder} is the folder you are in; choose one that does not exist yet.")
     there = next(parent for parent in folder.absolute().parents if parent.exists())
-    trial = there / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}"
-    with _refusal_names(folder, trial):
+    with _refusal_names(folder, there), temporary_name(there) as trial:
         trial.mkdir()
-        trial.rmdir()
 
 
 @contextlib.contextmanager
-def _refusal_names(target: Path, temporary: Path) -> Iterator[None]:
-    """An OSError about `temporary`, or what is in it, names `target`: the other is gone when it is read."""
+def _refusal_names(target: Path, folder: Path) -> Iterator[None]:
+    """An OSError about a temporary name in `folder`, or what is under it, names `target`.
+
+    The other is gone when it is read.
+    """
     try:
         with disk_full_explained(target):
             yield
     except OSError as error:
-        named = error.filename
-        if not isinstance(named, str) or not Path(named).absolute().is_relative_to(temporary.absolute()):
+        named, folder = error.filename, folder.absolute()
+        if not isinstance(named, str) or not Path(named).absolute().is_relative_to(folder):
+            raise
+        if not str(Path(named).absolute().relative_to(folder)).startswith(TEMPORARY_PREFIX):
             raise
         raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 @contextlib.contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` (same suffix) that replaces it when the block ends well."""
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}{target.suffix}")
-    try:
-        with _refusal_names(target, temporary):
-            yield temporary
-            sync(temporary)
-            patiently(temporary.replace, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """A temporary path beside `target` (same suffix) that replaces it when the block ends well.
+
+    Where `target` is a link, the link is replaced and what it leads to stays. Raises InvalidInputError where it is
+    neither: a folder, a pipe, a device.
+    """
+    with _refusal_names(target, target.parent), temporary_name(target.parent, target.suffix) as temporary:
+        _require_replaceable(target)
+        yield temporary
+        sync(temporary)
+        patiently(temporary.replace, target)
+        sync_folder(target.parent)
 
 
 @contextlib.contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target`, which must not exist, when the block ends well."""
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}")
-    try:
-        with _refusal_names(target, temporary):
-            temporary.mkdir(parents=True)
+    with _refusal_names(target, target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_name(target.parent) as temporary:
+            temporary.mkdir()
             yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    sync(file)
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    sync(path)
+                else:
+                    sync_folder(path)
+            sync_folder(temporary)
             patiently(temporary.rename, target)
             sync_folder(target.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
     """A temporary folder in `parent`, gone when the block ends; those that interrupted runs left go first."""
-    remove_partials(parent)
-    temporary = parent / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:8]}"
-    try:
-        with _refusal_names(parent, temporary):
-            temporary.mkdir()
-            yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _refusal_names(parent, parent), temporary_name(parent) as temporary:
+        temporary.mkdir()
+        yield temporary
 
 
-def remove_partials(folder: Path) -> None:
-    """Deletes what interrupted runs left under temporary names."""
-    for leftover in folder.glob(TEMPORARY_PREFIX + "*"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
+def _require_replaceable(target: Path) -> None:
+    if os.path.lexists(target) and not (target.is_symlink() or target.is_file()):
+        kind = "a folder" if target.is_dir() else "a pipe or a device"
+        raise InvalidInputError(f"{target} is {kind}; name a file that does not exist yet.")
 
 
 def sync(file: Path) -> None:
+    """Waits until a file's bytes are on the disk, where its file system can tell."""
     with file.open("rb+") as handle:
-        os.fsync(handle.fileno())
+        _sync(handle.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def require_small_arrays(source: Path | BinaryIO, limit: int) -> None:
-    """Raises InvalidInputError for an .npz file whose arrays would take more than `limit` bytes.
-
-    An array may state a shape that its file does not have the values for; memory is taken before that shows. Raises
-    what zipfile and NumPy raise for a file that is none.
-    """
-    with zipfile.ZipFile(source) as archive:
-        size = 0
-        for item in archive.infolist():
-            size += max(item.file_size, _stated_bytes(archive, item))
-    if size > limit:
-        raise InvalidInputError(
-            f"It would unpack to {size / 1e6:.0f} MB; at most {limit / 1e6:.0f} MB are read."
-        )
-
-
-def _stated_bytes(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> int:
-    """What the array in a file of an archive takes by its own header, 0 for what is no array. Raises ValueError."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    """Waits until the names in a folder are on the disk, where its file system can tell."""
+    if os.name != "posix":
+        return
     try:
-        with archive.open(item) as file:
-            if not file.peek(6).startswith(np.lib.format.MAGIC_PREFIX):
-                return 0
-            version = np.lib.format.read_magic(file)
-            if version not in readers:
-                raise ValueError(f"{item.filename} is an array of version {version}")
-            shape, _, kind = readers[version](file)
-    except RuntimeError as error:
-        # Encrypted, or packed in a way that zipfile does not know.
-        raise ValueError(f"{item.filename}: {error}") from error
-    return prod(shape) * kind.itemsize
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in NO_FOLDERS:
+            return
+        raise
+    try:
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+
+
+def is_link(path: Path) -> bool:
+    """Whether `path` itself is a symbolic link, or a junction of Windows."""
+    try:
+        return leads_elsewhere(path.lstat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def inside(root: Path, relative: str) -> Path:
+    """The path `relative` ("results/splats.ply") in the folder `root`, which may be a link; nothing need be there.
+
+    Raises InvalidInputError for a path that leads out, through a link, or to what is neither a file nor a folder.
+    """
+    path = root
+    for part in _parts(relative):
+        path = path / part
+        try:
+            facts = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if leads_elsewhere(facts):
+            raise InvalidInputError(
+                f"{path} is a link, which is not followed inside {root}; put what it leads to in its place."
+            )
+        if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+            raise InvalidInputError(f"{path} is a pipe or a device; remove it.")
+    return path
+
+
+def open_inside(root: Path, relative: str) -> tuple[BinaryIO, int]:
+    """An open file of `inside(root, relative)` and its size: that of the file that is read, whatever replaces it.
+
+    Raises InvalidInputError as `inside` and for a folder, FileNotFoundError where nothing is.
+    """
+    path = inside(root, relative)
+    try:
+        descriptor = _descriptor(root, _parts(relative), path)
+    except OSError as error:
+        # Exchanged for a link since it was looked at.
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise InvalidInputError(f"{path} is a link, which is not followed inside {root}.") from error
+        raise
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise InvalidInputError(f"{path} is no file; remove it.")
+    return os.fdopen(descriptor, "rb"), facts.st_size
+
+
+def _descriptor(root: Path, parts: tuple[str, ...], path: Path) -> int:
+    """Opens a file for reading, each part of its path in turn where the system can, without waiting for a pipe."""
+    if os.open not in os.supports_dir_fd:
+        return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0))
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    for number, part in enumerate(parts, 1):
+        flags = os.O_DIRECTORY if number < len(parts) else os.O_NONBLOCK
+        try:
+            opened = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | flags, dir_fd=folder)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        finally:
+            os.close(folder)
+        folder = opened
+    return folder
+
+
+def _parts(relative: str) -> tuple[str, ...]:
+    """Of a path below a folder. Raises InvalidInputError for one that leads out, or that a system reads otherwise."""
+    parts = PurePosixPath(relative).parts
+    plain = bool(parts) and "/".join(parts) == relative and ".." not in parts and "\0" not in relative
+    if os.name == "nt":
+        # Streams behind a colon, and names that Windows takes for those without their last dot or space.
+        plain = plain and not any(set(part) & set('\\:*?"<>|') or part[-1] in ". " for part in parts)
+    if not plain:
+        raise InvalidInputError(f"{relative!r} is no path of a file inside a folder.")
+    return parts

@@ -21,8 +21,10 @@ from lyra.depth.device import torch_device
 from lyra.depth.glance import joined_to_the_upper_edge, seen_lens, seen_sky
 from lyra.depth.obstacles import missing_files
 from lyra.hub.catalog import ITEMS
+from lyra.hub.downloads import download
 from lyra.hub.licences import LICENCES
 from lyra.hub.packages import packages_remark
+from lyra.hub.sources import choose_source
 from lyra.hub.weights import Weights
 
 if TYPE_CHECKING:
@@ -186,6 +188,9 @@ class DepthAnything:
         other = "indoor" if kind == "outdoor" else "outdoor"
         taken = kind if self.allow_download or _present(self.variant, kind) else other
         weights, item = Weights(), self.variant.item(taken)
+        if self.allow_download and not _present(self.variant, taken):
+            # As every download: from the pinned revision, and checked.
+            download([item], weights, choose_source())
         source = str(weights.path(item)) if weights.has(item) else self.variant.repository(taken)
         if taken != kind:
             return source, (f"The picture looks {kind} but only the {other} weights are on this machine.",)
@@ -211,7 +216,7 @@ class DepthAnything:
             label = self.variant.label
             try:
                 model = AutoModelForDepthEstimation.from_pretrained(
-                    source, local_files_only=not self.allow_download, use_safetensors=True
+                    source, local_files_only=True, use_safetensors=True
                 )
             except (OSError, ValueError) as error:
                 reason = str(error).splitlines()[0]

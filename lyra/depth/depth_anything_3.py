@@ -22,6 +22,7 @@ from PIL import Image
 
 from lyra.common.errors import EngineNotReadyError
 from lyra.depth.base import DepthEstimate, WindowDepth
+from lyra.depth.checks import believed_lens
 from lyra.depth.device import torch_device
 from lyra.depth.glance import seen_lens
 from lyra.depth.layout_prior import LayoutPrior
@@ -106,12 +107,18 @@ class DepthAnything3:
         depth, confidence = _full_size(seen, (height, width))
         if seen.intrinsics is not None:
             enlarged = np.array([width, height, 1]) / (*seen.depth.shape[:0:-1], 1)
-            own = enlarged[:, None] * np.array(seen.intrinsics[0], np.float64)
+            own, doubt = believed_lens(
+                enlarged[:, None] * np.array(seen.intrinsics[0], np.float64), height, width, LABEL
+            )
             if intrinsics is None:
                 intrinsics = own
+                notes += [doubt] if doubt else []
             # Its metres are proportional to the focal length, and it went by its own guess at that.
-            focal, guess = ((lens / enlarged[:, None])[[0, 1], [0, 1]].mean() for lens in (intrinsics, own))
-            depth = depth * np.float32(focal / guess)
+            elif not doubt:
+                focal, guess = (
+                    (lens / enlarged[:, None])[[0, 1], [0, 1]].mean() for lens in (intrinsics, own)
+                )
+                depth = depth * np.float32(focal / guess)
         elif intrinsics is None:
             intrinsics, note = seen_lens(image)
             notes.append(note)

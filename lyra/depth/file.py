@@ -1,4 +1,4 @@
-"""Depth from a file that the user gives: .npz, .exr or 16-bit .png."""
+"""Depth from a file that the user gives: .npz, .npy, .exr, .pfm or 16-bit .png."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ NOTABLE_SKY = 0.005
 class DepthFile:
     """z-depth in metres from a file, cropped as the picture was.
 
-    .npz: `depth` (H, W), optionally `intrinsics` (3, 3) in its pixels; inf is sky, 0 unknown. .exr: a depth channel
-    as Blender writes it, 1e10 is sky. .png: 16 bits, `unit` metres per step (0.001 by default: millimetres), 0 and
-    what is transparent are unknown, 65535 is sky. Unknown pixels are filled from their neighbours; those at the upper
-    edge are sky.
+    .npz: `depth` (H, W), optionally `intrinsics` (3, 3) in its pixels; .npy and .pfm: depth alone; inf is sky, 0
+    unknown. .exr: a depth channel as Blender writes it, 1e10 is sky. .png: 16 bits, `unit` metres per step (0.001 by
+    default: millimetres), 0 and what is transparent are unknown, 65535 is sky. Unknown pixels are filled from their
+    neighbours; those at the upper edge are sky.
 
     With `blend` the file is a blockout: NaN is unknown too, as is what a rendered EXR shows nothing at, and `known`
     leaves all of it open.
@@ -153,12 +153,15 @@ def fitted_depth(
     )
     y0, x0 = np.minimum(ys.astype(int), depth.shape[0] - 2), np.minimum(xs.astype(int), depth.shape[1] - 2)
     wy, wx = (ys - y0)[:, None], (xs - x0)[None]
-    inverse = 1 / depth.astype(np.float64)
-    corners = [inverse[np.ix_(y0 + dy, x0 + dx)] for dy in (0, 1) for dx in (0, 1)]
+
+    def inverse(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return 1 / depth[np.ix_(rows, columns)].astype(np.float64)
+
+    corners = [inverse(y0 + dy, x0 + dx) for dy in (0, 1) for dx in (0, 1)]
     weights = [(1 - wy) * (1 - wx), (1 - wy) * wx, wy * (1 - wx), wy * wx]
     smooth = sum(w * c for w, c in zip(weights, corners, strict=True))
     low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
-    nearest = inverse[np.ix_(np.rint(ys).astype(int), np.rint(xs).astype(int))]
+    nearest = inverse(np.rint(ys).astype(int), np.rint(xs).astype(int))
     chosen = np.where(high <= low * SAME_SURFACE, smooth, nearest)
     with np.errstate(divide="ignore"):
         return (1 / chosen).astype(np.float32)
@@ -209,7 +212,8 @@ def _checked(stored: StoredDepth, blend: bool) -> StoredDepth:
         raise InvalidInputError(
             f"The depth goes down to {depth.min():.4g}; distances in front of the camera are positive."
         )
-    depth = np.where(depth >= SKY, np.float32(np.inf), depth)
+    if (beyond := (depth >= SKY) & np.isfinite(depth)).any():
+        depth = np.where(beyond, np.float32(np.inf), depth)
     known = depth > 0
     if not known.any():
         raise InvalidInputError(
@@ -254,8 +258,18 @@ def _filled(depth: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, str]:
     sky = np.isin(regions, np.setdiff1d(regions[0], [0]))
     if sky.mean() < NOTABLE_SKY:
         sky = np.zeros_like(sky)
+    # As large as the picture; what follows takes twice that.
+    del regions
     holes = ~known & ~sky
-    filled = np.where(sky, np.float32(np.inf), filled_from_nearest(depth, known))
+    filled = depth.copy()
+    if holes.any():
+        # The nearest known pixel of a hole is at its rim, so that the rest need not be searched.
+        part = tuple(
+            slice(max(0, int(there[0]) - 1), int(there[-1]) + 2)
+            for there in (np.flatnonzero(holes.any(axis)) for axis in (1, 0))
+        )
+        filled[part] = filled_from_nearest(depth[part], known[part])
+    filled[sky] = np.inf
     said = [f"{sky.mean():.1%} of the depth is 0 at the upper edge and was taken as sky"] if sky.any() else []
     said += (
         [f"{holes.mean():.1%} of the depth is 0 and was filled from its neighbours"] if holes.any() else []

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lyra.common.errors import EngineNotReadyError
+from lyra.common.errors import EngineNotReadyError, InvalidInputError
+from lyra.common.json_file import parse_json
+from lyra.common.quoting import one_line, place, value
+from lyra.hub.safetensor_files import read_header
 
 FORMAT = "lyra-depth-2"
+_MEND = "install lyra-worlds again"
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,42 @@ def load_weights(path: Path) -> tuple[dict[str, np.ndarray], NetworkShape, dict[
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise EngineNotReadyError(f"The depth weights {path} are missing; install lyra-worlds again.")
+        raise EngineNotReadyError(f"The depth weights {place(path)} are missing; {_MEND}.")
     try:
+        read_header(path)
         with safe_open(str(path), framework="numpy") as file:
             header = dict(file.metadata() or {})
             if header.get("format") != FORMAT:
                 raise EngineNotReadyError(
-                    f"{path} holds {header.get('format')!r}, not {FORMAT!r} depth weights; "
+                    f"{place(path)} holds {value(header.get('format'))}, not {FORMAT!r} depth weights; "
                     "train or install them with this version."
                 )
             weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise EngineNotReadyError(f"The depth weights {path} cannot be read: {error}.") from error
-    fields = json.loads(header["shape"])
-    shape = NetworkShape(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        shape = _shape(header.get("shape", ""), path)
+    except (SafetensorError, InvalidInputError, OSError) as error:
+        raise EngineNotReadyError(
+            one_line(f"The depth weights cannot be read: {one_line(error, 200)}; {_MEND}.")
+        ) from error
     return weights, shape, header
+
+
+def _shape(text: str, path: Path) -> NetworkShape:
+    """The network's shape in a header's text. Raises InvalidInputError."""
+    stated = parse_json(text, place(path), advice=_MEND, fault="states no shape of the network")
+    default = asdict(NetworkShape())
+    fits = isinstance(stated, dict) and all(
+        key in default
+        and (
+            _is_count(given)
+            if isinstance(default[key], int)
+            else isinstance(given, list) and 0 < len(given) <= 8 and all(map(_is_count, given))
+        )
+        for key, given in stated.items()
+    )
+    if not fits:
+        raise InvalidInputError(f"{place(path)} states the shape {value(stated)}; {_MEND}.")
+    return NetworkShape(**{k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()})
+
+
+def _is_count(given: object) -> bool:
+    return type(given) is int and 0 < given <= 1 << 16

@@ -54,7 +54,7 @@ class RelativeFit:
 class RelativeDepthFile:
     """A map of inverse depth up to scale and offset, both taken from an estimator of the same picture.
 
-    .png: 8 or 16 bits, grey; what is transparent is filled from its neighbours. .exr, .npz: floats as `DepthFile`
+    .png: 8 or 16 bits, grey; what is transparent is filled from its neighbours. Other files: floats as `DepthFile`
     finds them. What is as good as 0 is sky where the estimator sees sky.
     """
 
@@ -144,7 +144,8 @@ def read_relative(path: Path) -> StoredDepth:
             )
         if np.ptp(values) == 0:
             raise InvalidInputError(f"All of its values are {values.max():.4g}; nothing is nearer in it.")
-    notes = stored.notes if path.suffix.lower() == ".png" else ()
+    # Those of other files speak of metres.
+    notes = stored.notes if path.suffix.lower() in (".png", ".npz") else ()
     values = values / values.max()
     return StoredDepth(values, stored.intrinsics, notes, _step(values))
 

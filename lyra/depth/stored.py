@@ -1,29 +1,35 @@
-"""What stands in a depth file, as it is written: .npz, .exr or .png. What it means is for file.py and relative.py."""
+"""What stands in a depth file, as it is written: .npz, .npy, .exr, .pfm or .png.
+
+What it means is for file.py and relative.py.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from lyra.common.arrays_file import ArrayLimit, read_array, read_arrays
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import require_small_arrays
-from lyra.depth.checks import checked_intrinsics
-from lyra.media import exr
+from lyra.common.quoting import one_line, place
+from lyra.depth.checks import file_lens
+from lyra.depth.pfm import read_pfm
+from lyra.media import exr, png
+from lyra.media.header import DAMAGE, short
 
 MAX_PIXELS = 100_000_000
+# An array of float64 with its header; encoded pictures are smaller.
+MAX_BYTES = 8 * MAX_PIXELS + (1 << 20)
+DEPTH_ARRAY = ArrayLimit(8 * MAX_PIXELS)
+LENS_ARRAY = ArrayLimit(1024, optional=True)
+SUFFIXES = (".npz", ".npy", ".exr", ".pfm", ".png")
 # How the names of depth layers' channels end.
 DEPTH_LAYERS = ("depth.z", "depth.v", "depth.r", "depth.y", ".depth")
-# Where a PNG says its bits a channel, and what libav calls 16 of them.
-_PNG_DEPTH = 24
-_WIDE_CHANNELS = {"ya16be": 2, "rgb48be": 3, "rgba64be": 4}
 
 
 @dataclass(frozen=True)
@@ -46,68 +52,79 @@ def file_named(path: Path) -> Iterator[None]:
     try:
         yield
     except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {error}") from error
+        raise InvalidInputError(one_line(f"{place(path)}: {error}")) from error
 
 
 def read_stored(path: Path, read_png: Callable[[bytes], StoredDepth]) -> StoredDepth:
     """The values in a file as they are written; a PNG's mean what `read_png` says. Raises InvalidInputError."""
-    readers = {".npz": _read_npz, ".exr": _read_exr, ".png": read_png}
-    if path.suffix.lower() not in readers:
-        raise InvalidInputError(f"{path} is no depth file that can be read; give .npz, .exr or 16-bit .png.")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"There is no depth file at {path}.") from error
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    with file_named(path):
-        return readers[path.suffix.lower()](data)
-
-
-def _read_npz(data: bytes) -> StoredDepth:
-    try:
-        require_small_arrays(io.BytesIO(data), 8 * MAX_PIXELS + 4096)
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            if "depth" not in arrays.files:
-                raise InvalidInputError(
-                    f"It has the keys {', '.join(arrays.files) or 'none'}; `depth` is needed."
-                )
-            depth = arrays["depth"]
-            intrinsics = arrays["intrinsics"] if "intrinsics" in arrays.files else None
-    except InvalidInputError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        KeyError,
-        AttributeError,
-        TypeError,
-    ) as error:
+    of_bytes = {".pfm": _read_pfm, ".png": read_png}
+    of_files = {".npz": _read_npz, ".npy": _read_npy, ".exr": _read_exr}
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise InvalidInputError(
-            f"It is no .npz file of arrays ({error}); save it with numpy.savez."
-        ) from error
-    if depth.dtype.kind not in "fiu":
-        raise InvalidInputError(f"`depth` is of type {depth.dtype}; numbers are needed.")
-    if intrinsics is not None:
-        intrinsics = checked_intrinsics(intrinsics, "The file's")
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinitely far
-        return StoredDepth(np.squeeze(depth).astype(np.float32), intrinsics)
-
-
-def _read_exr(data: bytes) -> StoredDepth:
-    names = [name for part in exr.read_header(data) for name in exr.channel_names(part)]
-    chosen = _depth_channel(names)
-    channels = exr.read_channels(data, {chosen, *({"G", "B"} & set(names) if chosen == "R" else ())})
-    if any(not np.array_equal(channels[chosen], other) for other in channels.values()):
-        raise InvalidInputError(
-            "It is a colour picture (R, G and B differ); render the Z pass into the file."
+            f"{place(path)} is no depth file that can be read; give .npz, .npy, .exr, .pfm or 16-bit .png."
         )
-    return StoredDepth(
-        channels[chosen], None, (f"Depth is the channel {chosen} of the EXR file, in metres.",)
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if suffix in of_bytes and size <= MAX_BYTES else b""
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"There is no depth file at {place(path)}.") from error
+    except OSError as error:
+        raise InvalidInputError(f"{place(path)} cannot be read: {error.strerror or error}.") from error
+    with file_named(path):
+        if size > MAX_BYTES:
+            raise InvalidInputError(
+                f"It has {size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read. Save it smaller."
+            )
+        return of_bytes[suffix](data) if suffix in of_bytes else of_files[suffix](path)
+
+
+def _read_npz(path: Path) -> StoredDepth:
+    wanted = {"depth": DEPTH_ARRAY, "intrinsics": LENS_ARRAY}
+    arrays = read_arrays(
+        path, wanted, name="It", advice="`depth` is needed, (height, width), saved with numpy.savez"
     )
+    depth = _one_picture(arrays["depth"])
+    lens, notes = arrays.get("intrinsics"), ()
+    # Of another shape it is refused for that, where all depth is checked.
+    if lens is not None and depth.ndim == 2:
+        lens, notes = file_lens(lens, *depth.shape)
+    return StoredDepth(depth, lens, notes)
+
+
+def _read_npy(path: Path) -> StoredDepth:
+    depth = read_array(path, DEPTH_ARRAY, name="It", advice="save depth (height, width) with numpy.save")
+    return StoredDepth(_one_picture(depth), None)
+
+
+def _one_picture(depth: np.ndarray) -> np.ndarray:
+    """Depth as float32; of one picture in a batch, or with one channel, (H, W)."""
+    while depth.ndim > 2 and 1 in (depth.shape[0], depth.shape[-1]):
+        depth = depth[0] if depth.shape[0] == 1 else depth[..., 0]
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinitely far
+        return depth.astype(np.float32, copy=False)
+
+
+def _read_pfm(data: bytes) -> StoredDepth:
+    read = read_pfm(data, MAX_PIXELS)
+    notes = ("Depth is taken from the .pfm file as it is written, in metres.",)
+    if read.scale != 1:
+        notes = (
+            f"The .pfm file says a scale of {read.scale:g}; its values were taken as they are written, in metres.",
+        )
+    return StoredDepth(read.values, None, notes)
+
+
+def _read_exr(path: Path) -> StoredDepth:
+    with exr.opened(path) as file:
+        chosen = _depth_channel(list(file.channels))
+        depth = exr.plane(file, chosen)
+        others = sorted({"G", "B"} & set(file.channels)) if chosen == "R" else ()
+        if any(not np.array_equal(depth, exr.plane(file, other)) for other in others):
+            raise InvalidInputError(
+                "It is a colour picture (R, G and B differ); render the Z pass into the file."
+            )
+    return StoredDepth(depth, None, (f"Depth is the channel {chosen} of the EXR file, in metres.",))
 
 
 def _depth_channel(names: list[str]) -> str:
@@ -144,12 +161,7 @@ class GreyPng:
 
 def read_png(data: bytes) -> GreyPng:
     """A grey PNG of any mode. Raises InvalidInputError for one that is damaged, too large, coloured or transparent."""
-    image = _loaded_png(data)
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.uint16)
-        return GreyPng(values, np.ones(values.shape, bool))
-    # Of colours and transparency of 16 bits Pillow keeps 8.
-    pixels = _wide_png(data) if data[_PNG_DEPTH] == 16 else np.asarray(image.convert("RGBA"))
+    pixels = _wide_png(data) if png.is_wide(data) else np.asarray(_loaded_png(data).convert("RGBA"))
     opaque = pixels[..., -1] > np.iinfo(pixels.dtype).max // 2
     if not opaque.any():
         raise InvalidInputError("It is fully transparent; save it without transparency.")
@@ -160,30 +172,28 @@ def read_png(data: bytes) -> GreyPng:
 
 def _loaded_png(data: bytes) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data), formats=("PNG",))
+        image = Image.open(io.BytesIO(png.split(data).pixels), formats=("PNG",))
         if image.width * image.height <= MAX_PIXELS:
             image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise InvalidInputError(f"It is no whole PNG ({error}); save it again.") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise InvalidInputError(
-            f"It is {image.width}x{image.height}; at most {MAX_PIXELS} pixels are possible."
-        )
+    except (Image.DecompressionBombError, *DAMAGE) as error:
+        raise InvalidInputError(f"It is no whole PNG ({short(error)}); save it again.") from error
+    _require_few_pixels(image.height, image.width)
     return image
 
 
 def _wide_png(data: bytes) -> np.ndarray:
-    """(H, W, 2 to 4) uint16 of a PNG of 16 bits a channel, the last one alpha."""
-    import av
+    """(H, W, 2 or 4) uint16 of a PNG of 16 bits a channel, the last one alpha."""
+    picture = png.open_wide_png(data)
+    _require_few_pixels(picture.height, picture.width)
+    colours = 1 if picture.model == "grey" else 3
+    out = np.full((picture.height, picture.width, colours + 1), 65535, np.uint16)
+    top = 0
+    for strip in picture.strips():
+        out[top : top + len(strip), :, : strip.shape[-1]] = strip
+        top += len(strip)
+    return out
 
-    try:
-        with av.open(io.BytesIO(data), format="png_pipe") as file:
-            frame = next(file.decode(video=0))
-    except (av.FFmpegError, StopIteration) as error:
-        raise InvalidInputError(f"It cannot be decoded ({error}); save it as a grey PNG.") from error
-    channels = _WIDE_CHANNELS[frame.format.name]
-    rows = np.frombuffer(frame.planes[0], np.uint8).reshape(frame.height, -1)[:, : frame.width * 2 * channels]
-    pixels = (
-        np.ascontiguousarray(rows).view(">u2").astype(np.uint16).reshape(frame.height, frame.width, channels)
-    )
-    return np.dstack([pixels, np.full(pixels.shape[:2], 65535, np.uint16)]) if channels == 3 else pixels
+
+def _require_few_pixels(height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise InvalidInputError(f"It is {width}x{height}; at most {MAX_PIXELS} pixels are possible.")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import warp as wp
 
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
+from lyra.common.warp_start import driver_warning
 from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
 from lyra.engines.ranges import RANGES
 
@@ -63,8 +64,10 @@ def default_device() -> str:
 def require_device(device: str | None) -> None:
     """Raises InvalidInputError for "cuda" where there is no GPU to use; None lets the engine choose."""
     if device == "cuda" and default_device() != "cuda":
+        said = driver_warning()
         raise InvalidInputError(
             "--device cuda: this machine has no CUDA GPU that Warp can use; leave --device out."
+            + (f" ({said})" if said else "")
         )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.json_file import read_object
+from lyra.common.quoting import one_line, place
 from lyra.geometry.cameras import cover_transform
 
 MARKED = Path(__file__).with_name("depth_pairs.json")
@@ -30,11 +31,13 @@ class MarkedImage:
 def marked_images(path: Path = MARKED) -> list[MarkedImage]:
     """The marked pictures of a file. Raises InvalidInputError when it is not such a file."""
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"))["images"]
+        listed = read_object(path)["images"]
         images = [MarkedImage(m["sha256"], m["about"], np.array(m["pairs"], np.float64)) for m in listed]
-    except (KeyError, TypeError, ValueError) as error:
+    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         raise InvalidInputError(
-            f"{path} is no file of marked pairs ({error}); see {MARKED.name} for one."
+            one_line(
+                f"{place(path)} is no file of marked pairs ({one_line(error, 80)}); see {MARKED.name} for one."
+            )
         ) from error
     for image in images:
         if (

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lyra.common.arrays_file import ArrayLimit, read_arrays
 from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimator
 from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
@@ -80,6 +81,15 @@ def evaluate_synthetic(
     return _summary(estimator, pictures)
 
 
+# The largest pictures that are taken, as the picture's own bytes and as float64 depth.
+_PIXELS = 100_000_000
+PICTURE = {
+    "image": ArrayLimit(3 * _PIXELS, "u", (None, None, 3)),
+    "depth": ArrayLimit(8 * _PIXELS, "f", (None, None)),
+    "intrinsics": ArrayLimit(1024, "f", (3, 3)),
+}
+
+
 def rendered_files(folder: Path) -> list[Path]:
     """The .npz files of a folder. Raises InvalidInputError when there is none."""
     files = sorted(folder.glob("*.npz"))
@@ -98,8 +108,8 @@ def evaluate_files(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
 
     def pictures() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         for path in files:
-            with np.load(path, allow_pickle=False) as stored:
-                yield stored["image"], stored["depth"], stored["intrinsics"]
+            stored = read_arrays(path, PICTURE, advice="render it again with scripts.blender_scenes")
+            yield stored["image"], stored["depth"], stored["intrinsics"]
 
     return _summary(estimator, pictures())
 

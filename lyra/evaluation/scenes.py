@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 import lyra.geometry  # noqa: F401  quietens Warp before its first launch
+from lyra.common.arrays_file import ArrayLimit, read_arrays
 from lyra.engines.base import SeedView
 from lyra.evaluation import scene_kernels as kernels
 from lyra.geometry.cameras import Trajectory, fit_intrinsics, intrinsics_from_fov
@@ -172,6 +173,10 @@ def street(size: tuple[int, int] = SIZE) -> PaintedScene:
     return PaintedScene("street", things, (-0.5, -0.7, -0.35), 40.0, 0.008, 60, motion, size)
 
 
+DEPTH = ArrayLimit(800_000_000, "f", (None, None))
+LENS = ArrayLimit(1024, "f", (3, 3))
+
+
 class RenderedScene:
     """The example whose truth lies in `folder`: image.png, depth.npz, trajectory.npz and truth/."""
 
@@ -180,12 +185,12 @@ class RenderedScene:
         self.folder = folder
         self.trajectory = Trajectory.load(folder / "trajectory.npz")
         self.frames = sorted(int(file.stem.split("_")[1]) for file in (folder / "truth").glob("frame_*.png"))
-        with np.load(folder / "depth.npz") as data:
-            self.seed = SeedView(_read(folder / "image.png"), data["depth"], data["intrinsics"])
+        data = read_arrays(folder / "depth.npz", {"depth": DEPTH, "intrinsics": LENS})
+        self.seed = SeedView(_read(folder / "image.png"), data["depth"], data["intrinsics"])
 
     def truth(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        with np.load(self.folder / "truth" / f"depth_{frame:04d}.npz") as data:
-            return _read(self.folder / "truth" / f"frame_{frame:04d}.png"), data["depth"]
+        data = read_arrays(self.folder / "truth" / f"depth_{frame:04d}.npz", {"depth": DEPTH})
+        return _read(self.folder / "truth" / f"frame_{frame:04d}.png"), data["depth"]
 
 
 def _read(file: Path) -> np.ndarray:

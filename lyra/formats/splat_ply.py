@@ -10,29 +10,41 @@ from plyfile import PlyData, PlyElement, PlyParseError
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import whole_file
+from lyra.common.quoting import one_line, place, value
+from lyra.formats.ply_header import read_ply_header
+from lyra.formats.splat_layout import (
+    DC,
+    FULL_REST,
+    NORMAL,
+    OPACITY,
+    POSITION,
+    ROTATION,
+    SCALE,
+    rest_count,
+    rest_names,
+)
 from lyra.geometry.gaussians import GaussianCloud
 
-_POSITION = ("x", "y", "z")
-# Always zero; readers of the original layout expect them.
-_NORMAL = ("nx", "ny", "nz")
-_DC = ("f_dc_0", "f_dc_1", "f_dc_2")
-_SCALE = ("scale_0", "scale_1", "scale_2")
-_ROTATION = ("rot_0", "rot_1", "rot_2", "rot_3")
-_COEFFICIENTS = (1, 4, 9, 16)
 
+def write_ply(cloud: GaussianCloud, path: str | Path, *, f_rest: bool = False) -> None:
+    """Writes a binary little-endian PLY; the file is whole or not there. Raises DiskFullError.
 
-def write_ply(cloud: GaussianCloud, path: str | Path) -> None:
-    """Writes a binary little-endian PLY; the file is whole or not there. Raises DiskFullError."""
-    rest = cloud.sh.shape[1] - 1
+    The harmonics are those of the cloud. With `f_rest` the higher ones that it lacks are written as 0, so that there
+    are always 45 of them and 62 properties, as viewers need that read records of fixed size.
+    """
+    sh = cloud.sh
+    if f_rest:
+        sh = np.concatenate([sh, np.zeros((len(cloud), 1 + FULL_REST - sh.shape[1], 3), np.float32)], 1)
+    rest = sh.shape[1] - 1
     # Channel-major: all coefficients of red, then green, then blue.
     columns = {
-        _POSITION: cloud.means,
-        _NORMAL: np.zeros((len(cloud), 3), np.float32),
-        _DC: cloud.sh[:, 0],
-        _rest_names(rest): cloud.sh[:, 1:].transpose(0, 2, 1).reshape(len(cloud), 3 * rest),
-        ("opacity",): cloud.opacity_logits[:, None],
-        _SCALE: cloud.log_scales,
-        _ROTATION: cloud.rotations,
+        POSITION: cloud.means,
+        NORMAL: np.zeros((len(cloud), 3), np.float32),
+        DC: sh[:, 0],
+        rest_names(rest): sh[:, 1:].transpose(0, 2, 1).reshape(len(cloud), 3 * rest),
+        OPACITY: cloud.opacity_logits[:, None],
+        SCALE: cloud.log_scales,
+        ROTATION: cloud.rotations,
     }
     names = [name for group in columns for name in group]
     packed = np.concatenate(list(columns.values()), 1)
@@ -44,53 +56,64 @@ def write_ply(cloud: GaussianCloud, path: str | Path) -> None:
 def read_ply(path: str | Path) -> GaussianCloud:
     """Reads a cloud; rotations come out normalised. Raises InvalidInputError for anything that is no such file."""
     path = Path(path)
-    try:
-        vertices = PlyData.read(path)["vertex"].data
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"There is no splat file at {path}.") from error
-    except (PlyParseError, KeyError, ValueError, OSError) as error:
-        raise InvalidInputError(f"{path} is no readable PLY file with vertices: {error}.") from error
+    vertices = _read_vertices(path)
     found = vertices.dtype.names
-    rest = [name for name in found if name.startswith("f_rest_")]
-    coefficients = len(rest) // 3 + 1
-    if len(rest) % 3 or coefficients not in _COEFFICIENTS:
-        raise InvalidInputError(
-            f"{path} has {len(rest)} f_rest properties; spherical harmonics have 0, 9, 24 or 45."
-        )
-    rest_names = _rest_names(coefficients - 1)
-    wanted = [*_POSITION, *_DC, *rest_names, "opacity", *_SCALE, *_ROTATION]
+    try:
+        coefficients = rest_count(found)
+    except ValueError as error:
+        raise InvalidInputError(one_line(f"{place(path)} has {error}.")) from error
+    wanted = [*POSITION, *DC, *rest_names(coefficients), *OPACITY, *SCALE, *ROTATION]
     missing = [name for name in wanted if name not in found]
     if missing:
         raise InvalidInputError(
-            f"{path} lacks {', '.join(missing[:6])}; it holds no Gaussian splats. Export it in the 3DGS layout."
-        )
-    lists = [name for name in wanted if vertices.dtype[name].hasobject]
-    if lists:
-        raise InvalidInputError(
-            f"{path} holds lists under {', '.join(lists[:6])}; splats need one number each."
+            f"{place(path)} lacks {', '.join(missing[:6])}; it holds no Gaussian splats. Export it in the 3DGS layout."
         )
 
     def stack(names: tuple[str, ...]) -> np.ndarray:
         if not names:
             return np.zeros((len(vertices), 0), np.float32)
-        return np.stack([vertices[name] for name in names], 1).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite in float32 is refused below
+            return np.stack([vertices[name] for name in names], 1).astype(np.float32)
 
-    bands = stack(rest_names).reshape(len(vertices), 3, coefficients - 1).transpose(0, 2, 1)
-    rotations = stack(_ROTATION)
-    norms = np.linalg.norm(rotations, axis=1, keepdims=True)
+    bands = stack(rest_names(coefficients)).reshape(len(vertices), 3, coefficients).transpose(0, 2, 1)
+    rotations = stack(ROTATION)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(rotations, axis=1, keepdims=True)
+        rotations = rotations / np.where(norms > 0, norms, 1)
     cloud = GaussianCloud(
-        means=stack(_POSITION),
-        log_scales=stack(_SCALE),
-        rotations=rotations / np.where(norms > 0, norms, 1),
-        opacity_logits=stack(("opacity",))[:, 0],
-        sh=np.ascontiguousarray(np.concatenate([stack(_DC)[:, None], bands], 1)),
+        means=stack(POSITION),
+        log_scales=stack(SCALE),
+        rotations=rotations,
+        opacity_logits=stack(OPACITY)[:, 0],
+        sh=np.ascontiguousarray(np.concatenate([stack(DC)[:, None], bands], 1)),
     )
     _check(cloud, norms[:, 0] > 0, path)
     return cloud
 
 
-def _rest_names(coefficients: int) -> tuple[str, ...]:
-    return tuple(f"f_rest_{i}" for i in range(3 * coefficients))
+def _read_vertices(path: Path) -> np.ndarray:
+    """The rows of the element `vertex`, plain numbers only."""
+    try:
+        with path.open("rb") as file:
+            header = read_ply_header(file)
+            element = header.element("vertex")
+            lists = [name for other in header.elements if other.count for name in other.lists]
+            if lists:
+                raise ValueError(
+                    f"it holds lists under {value(', '.join(lists[:6]))}; splats are plain numbers"
+                )
+            if not header.order:
+                file.seek(0)
+                return PlyData.read(file)["vertex"].data
+            before = header.elements[: header.elements.index(element)]
+            file.seek(header.size + sum(other.count * other.row_bytes for other in before))
+            return np.fromfile(file, header.dtype(element), element.count)
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"There is no splat file at {place(path)}.") from error
+    except (PlyParseError, ValueError, OSError) as error:
+        raise InvalidInputError(
+            one_line(f"{place(path)} is no readable PLY file with vertices: {one_line(error, 120)}.")
+        ) from error
 
 
 def _check(cloud: GaussianCloud, has_rotation: np.ndarray, path: Path) -> None:
@@ -100,6 +123,6 @@ def _check(cloud: GaussianCloud, has_rotation: np.ndarray, path: Path) -> None:
     if not good.all():
         first = int(np.argmin(good))
         raise InvalidInputError(
-            f"{path}: splat {first} has a value that is not finite or a rotation of length 0 "
+            f"{place(path)}: splat {first} has a value that is not finite or a rotation of length 0 "
             f"(position {cloud.means[first].tolist()}). Clean the file with a splat editor."
         )

@@ -1,6 +1,5 @@
 """Cameras, projection, splatting and rays. Axes, pixels and units are those of docs/conventions.md."""
 
-import warp as wp
+from lyra.common.warp_start import prepare
 
-# Warp otherwise greets on the first launch and names every module it compiles.
-wp.config.log_level = wp.LOG_WARNING
+prepare()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -11,14 +9,24 @@ from typing import BinaryIO
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+from lyra.common.arrays_file import ArrayLimit, read_arrays
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import require_small_arrays
+from lyra.common.quoting import one_line, place, value
+from lyra.geometry.lens import NARROWEST, WIDEST, check_lens, check_pinhole
+from lyra.geometry.poses import check_poses
 
 CHUNK_FRAMES = 80
 MAX_FRAMES = 1 + 100 * CHUNK_FRAMES
+MAX_SIDE = 65536
 # Far more than MAX_FRAMES cameras take, so that a longer path is refused by its number of frames.
-MAX_FILE_BYTES = 64_000_000
-ROTATION_TOLERANCE = 1e-3
+MAX_BYTES = 64_000_000
+FIELDS = {
+    "w2c": ArrayLimit(MAX_BYTES),
+    "intrinsics": ArrayLimit(MAX_BYTES),
+    "image_height": ArrayLimit(1024),
+    "image_width": ArrayLimit(1024),
+}
+ADVICE = "save w2c, intrinsics in pixels, and the picture's image_height and image_width with numpy.savez"
 
 
 def cover_transform(source_hw: tuple[int, int], target_hw: tuple[int, int]) -> tuple[float, float, float]:
@@ -44,7 +52,16 @@ def fit_intrinsics(
 
 
 def intrinsics_from_fov(horizontal_fov: float, height: int, width: int) -> np.ndarray:
-    """Centred pinhole intrinsics (3, 3) of a horizontal field of view in radians."""
+    """Centred pinhole intrinsics (3, 3) of a horizontal field of view in radians.
+
+    Raises InvalidInputError for one that no lens has, such as degrees.
+    """
+    low, high = np.radians((NARROWEST, WIDEST))
+    if not low <= horizontal_fov <= high:
+        raise InvalidInputError(
+            f"The field of view is {horizontal_fov:.4g} rad; {low:.3g} to {high:.3g} are possible. Give degrees as "
+            "numpy.radians(degrees)."
+        )
     focal = width / 2 / np.tan(horizontal_fov / 2)
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
 
@@ -83,84 +100,57 @@ class Trajectory:
         return (len(self) - 1) // CHUNK_FRAMES
 
     @classmethod
-    def checked(cls, w2c, intrinsics, height, width) -> Trajectory:
-        """A trajectory from untrusted arrays. Raises InvalidInputError that names the first bad frame."""
-        try:
-            w2c = np.asarray(w2c, np.float64)
-            intrinsics = np.asarray(intrinsics, np.float64)
-            height, width = int(height), int(width)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InvalidInputError(f"The trajectory holds something that is no number: {error}.") from error
+    def checked(cls, w2c, intrinsics, height, width, *, fitted: bool = False) -> Trajectory:
+        """A trajectory from untrusted arrays; one lens (3, 3) or (1, 3, 3) counts for all frames.
+
+        A path that is `fitted` was checked before it was fitted to a world: a crop may have cut its principal point
+        off. Raises InvalidInputError that names the first bad frame.
+        """
+        height, width = _side("image_height", height), _side("image_width", width)
+        w2c, intrinsics = _numbers("w2c", w2c), _numbers("intrinsics", intrinsics)
         if w2c.ndim != 3 or w2c.shape[1:] != (4, 4):
-            raise InvalidInputError(f"w2c has shape {w2c.shape}; a trajectory needs (frames, 4, 4).")
-        if intrinsics.shape != (len(w2c), 3, 3):
             raise InvalidInputError(
-                f"intrinsics have shape {intrinsics.shape}; {len(w2c)} poses need ({len(w2c)}, 3, 3)."
+                f"w2c has shape {w2c.shape}; a trajectory needs (frames, 4, 4), each with 0, 0, 0, 1 as its last row."
             )
         if not 1 <= len(w2c) <= MAX_FRAMES:
+            raise InvalidInputError(_frames_message(len(w2c)))
+        if intrinsics.shape in ((3, 3), (1, 3, 3)):
+            intrinsics = np.tile(intrinsics.reshape(1, 3, 3), (len(w2c), 1, 1))
+        if intrinsics.shape != (len(w2c), 3, 3):
             raise InvalidInputError(
-                f"The trajectory has {len(w2c)} frames; between 1 and {MAX_FRAMES} are possible."
+                f"intrinsics have shape {intrinsics.shape}; {len(w2c)} poses need ({len(w2c)}, 3, 3), each "
+                "[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]."
             )
-        if not (1 <= height <= 65536 and 1 <= width <= 65536):
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise InvalidInputError(
                 f"The trajectory's image size is {width}x{height}; give the size in pixels."
             )
-        _check_frames(
-            np.isfinite(w2c).all((1, 2)),
-            w2c,
-            "w2c of frame {i} is not finite: {value}. Export the path again.",
-        )
-        rotations = w2c[:, :3, :3]
-        orthonormal = (
-            np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) < ROTATION_TOLERANCE
-        )
-        _check_frames(
-            orthonormal & (np.linalg.det(rotations) > 0) & (np.abs(w2c[:, 3] - [0, 0, 0, 1]).max(1) < 1e-6),
-            rotations,
-            "w2c of frame {i} is no rotation and translation: {value}. Remove the camera's scale and shear.",
-        )
-        finite_k = np.isfinite(intrinsics).all((1, 2))
-        _check_frames(finite_k, intrinsics, "Intrinsics of frame {i} are not finite: {value}.")
-        _check_frames(
-            (intrinsics[:, 0, 0] > 0) & (intrinsics[:, 1, 1] > 0),
-            intrinsics[:, [0, 1], [0, 1]],
-            "The focal lengths of frame {i} are {value}; both must be positive pixels.",
-        )
-        form = np.abs(intrinsics[:, [1, 2, 2], [0, 0, 1]]).max(1) + np.abs(intrinsics[:, 2, 2] - 1)
-        _check_frames(form < 1e-6, intrinsics, "Intrinsics of frame {i} are no pinhole matrix: {value}.")
+        check_poses(w2c)
+        if fitted:
+            check_pinhole(intrinsics, "frame {}".format)
+        else:
+            check_lens(intrinsics, height, width, "frame {}".format)
         return cls(w2c, intrinsics, height, width)
 
     @classmethod
-    def load(cls, path: str | Path) -> Trajectory:
-        """Reads the published `.npz` format (w2c, intrinsics, image_height, image_width)."""
+    def load(cls, path: str | Path, *, fitted: bool = False) -> Trajectory:
+        """Reads the published `.npz` format (w2c, intrinsics, image_height, image_width).
+
+        `fitted` as for `checked`: for the files in a world's folder.
+        """
         path = Path(path)
+        if not path.exists():
+            raise InvalidInputError(f"There is no trajectory file at {place(path)}.")
         try:
-            require_small_arrays(path, MAX_FILE_BYTES)
-            with np.load(path, allow_pickle=False) as data:
-                missing = {"w2c", "intrinsics", "image_height", "image_width"} - set(data.files)
-                if missing:
-                    raise InvalidInputError(
-                        f"It lacks {', '.join(sorted(missing))}; it is no trajectory file."
-                    )
-                arrays = [data[key] for key in ("w2c", "intrinsics", "image_height", "image_width")]
-        except FileNotFoundError as error:
-            raise InvalidInputError(f"There is no trajectory file at {path}.") from error
-        except (
-            OSError,
-            ValueError,
-            zipfile.BadZipFile,
-            zlib.error,
-            AttributeError,
-            TypeError,
-            EOFError,
-        ) as error:
-            if isinstance(error, InvalidInputError):
-                raise InvalidInputError(f"{path}: {error}") from error
-            raise InvalidInputError(f"{path} is no trajectory file (.npz): {error}.") from error
-        try:
-            return cls.checked(*arrays)
+            arrays = read_arrays(path, FIELDS, name="It", advice=ADVICE)
         except InvalidInputError as error:
-            raise InvalidInputError(f"{path}: {error}") from error
+            raise InvalidInputError(
+                one_line(f"{place(path)} is no trajectory file (.npz): {error}")
+            ) from error
+        try:
+            return cls.checked(*(arrays[key] for key in FIELDS), fitted=fitted)
+        except InvalidInputError as error:
+            raise InvalidInputError(one_line(f"{place(path)}: {error}")) from error
 
     def save(self, target: str | Path | BinaryIO) -> None:
         """Writes the published `.npz` format to a path ending in .npz, or into an open file."""
@@ -235,8 +225,31 @@ class Trajectory:
         )
 
 
-def _check_frames(good: np.ndarray, values: np.ndarray, message: str) -> None:
-    if not good.all():
-        i = int(np.argmin(good))
-        value = np.array2string(values[i], precision=4, separator=", ").replace("\n", "")
-        raise InvalidInputError(message.format(i=i, value=value))
+def _numbers(name: str, values) -> np.ndarray:
+    """`values`, nested lists or an array, as float64. Raises InvalidInputError for too many, or for no numbers."""
+    try:
+        if len(values) > MAX_FRAMES:
+            raise InvalidInputError(_frames_message(len(values)))
+        if isinstance(values, np.ndarray) and values.dtype.kind not in "fiu":
+            raise TypeError(f"type {values.dtype}")
+        return np.asarray(values, np.float64)
+    except InvalidInputError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInputError(
+            f"{name} holds something that is no number ({one_line(error, 80)}); give arrays of numbers."
+        ) from error
+
+
+def _frames_message(frames: int) -> str:
+    return (
+        f"The trajectory has {frames} frames; between 1 and {MAX_FRAMES} are possible. Export a shorter path."
+    )
+
+
+def _side(name: str, given) -> int:
+    """A whole number from a number or an array of one. Raises InvalidInputError."""
+    array = np.asarray(given)
+    if array.size != 1 or array.dtype.kind not in "fiu" or array.item() != np.floor(array.item()):
+        raise InvalidInputError(f"{name} is {value(given)}; one whole number of pixels is needed.")
+    return int(min(array.item(), 2 * MAX_SIDE))

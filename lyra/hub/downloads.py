@@ -15,6 +15,7 @@ from lyra.common.progress import SILENT, Progress
 from lyra.hub.catalog import Item, item
 from lyra.hub.licences import AcceptedLicences
 from lyra.hub.manifest import FileEntry, Manifest, partial
+from lyra.hub.revisions import pinned_revision
 from lyra.hub.sources import Source
 from lyra.hub.weights import Weights
 
@@ -42,8 +43,11 @@ def download(
     source: Source,
     licences: AcceptedLicences | None = None,
     progress: Progress = SILENT,
+    newest: bool = False,
 ) -> int:
     """Brings items of the catalogue into the weights folder; returns how many bytes were fetched.
+
+    They come from the pinned revision of their repository (lyra.hub.revisions), with `newest` from its newest one.
 
     Whole files stay as they are, begun ones are continued. The disk is checked first. `progress` counts bytes and
     may raise to stop; what is there by then is kept. Raises EngineNotReadyError when a licence is not accepted, the
@@ -53,16 +57,18 @@ def download(
     entries = [item(item_id) for item_id in dict.fromkeys(item_ids)]
     (licences or AcceptedLicences()).require(entry.licence for entry in entries)
     with only_one(weights.root / ".lyra-download.lock", f"A download into {weights.root}"):
-        return _download(entries, weights, source, progress)
+        return _download(entries, weights, source, progress, newest)
 
 
-def _download(entries: list[Item], weights: Weights, source: Source, progress: Progress) -> int:
+def _download(entries: list[Item], weights: Weights, source: Source, progress: Progress, newest: bool) -> int:
     listings: dict[str, Manifest] = {}
     wanted: list[_Wanted] = []
     for entry in entries:
         progress.update("listing", 0.0)
         if entry.repository not in listings:
-            listings[entry.repository] = source.listing(entry.repository)
+            listings[entry.repository] = source.listing(
+                entry.repository, None if newest else pinned_revision(entry.repository, weights)
+            )
         manifest = _select(listings[entry.repository], entry.id)
         folder = weights.repository(entry.repository)
         _forget_outdated(weights.manifest(entry.id), manifest, folder)

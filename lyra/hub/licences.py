@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import platformdirs
-
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.common.files import whole_file
+from lyra.common.folders import settings_folder
+from lyra.common.json_file import read_object
+from lyra.common.quoting import place
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,7 @@ class AcceptedLicences:
     """
 
     def __init__(self, folder: Path | None = None):
-        self.file = (
-            folder or Path(platformdirs.user_config_dir("lyra-worlds", appauthor=False))
-        ) / "licences.json"
+        self.file = (folder or settings_folder()) / "licences.json"
 
     def accepted(self, licence_id: str) -> bool:
         """Whether the user accepted this licence in its present words, or need not."""
@@ -135,15 +134,13 @@ class AcceptedLicences:
 
     def _read(self) -> dict[str, dict]:
         try:
-            entries = json.loads(self.file.read_text("utf-8"))
+            entries = read_object(self.file, advice="delete it and accept the licences again")
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        if not all(isinstance(entry, dict) for entry in entries.values()):
             raise InvalidInputError(
-                f"{self.file} is damaged ({error}); delete it and accept the licences again."
-            ) from error
-        if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-            raise InvalidInputError(f"{self.file} is damaged; delete it and accept the licences again.")
+                f"{place(self.file)} is damaged; delete it and accept the licences again."
+            )
         return entries
 
     def _write(self, entries: dict[str, dict]) -> None:

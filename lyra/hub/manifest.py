@@ -10,8 +10,11 @@ from pathlib import Path, PurePosixPath
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import whole_file
+from lyra.common.json_file import read_object
+from lyra.common.quoting import one_line, place, value
 
 BLOCK = 1 << 22
+LARGEST_MANIFEST = 16_000_000
 # A download grows under its name with this behind it until it is whole and checked.
 PARTIAL_SUFFIX = ".part"
 
@@ -83,17 +86,36 @@ class Manifest:
     @classmethod
     def read(cls, file: Path) -> Manifest:
         """Raises InvalidInputError for a damaged file."""
+        advice = "delete it and download the weights again"
         try:
-            data = json.loads(file.read_text("utf-8"))
-            entries = tuple(FileEntry(**entry) for entry in data["files"])
-            manifest = cls(str(data["source"]), str(data["revision"]), entries)
-        except (ValueError, TypeError, KeyError) as error:
-            raise InvalidInputError(
-                f"{file} is damaged ({error}); delete it and download the weights again."
-            ) from error
-        for entry in manifest.files:
-            require_inside(entry.path)
-        return manifest
+            data = read_object(file, limit=LARGEST_MANIFEST, advice=advice)
+            entries = tuple(_entry(stated) for stated in _required(data, "files", list))
+            return cls(_required(data, "source", str), _required(data, "revision", str), entries)
+        except FileNotFoundError as error:
+            raise InvalidInputError(f"{place(file)} is missing; download the weights again.") from error
+        except InvalidInputError:
+            raise
+        except ValueError as error:
+            raise InvalidInputError(one_line(f"{place(file)} is damaged ({error}); {advice}.")) from error
+
+
+def _required(data: object, key: str, kind: type):
+    """What stands under a key. Raises ValueError for another type, or nothing."""
+    found = data.get(key) if isinstance(data, dict) else None
+    if type(found) is not kind:
+        raise ValueError(f"{key} is {value(found)}")
+    return found
+
+
+def _entry(stated: object) -> FileEntry:
+    path, size = _required(stated, "path", str), _required(stated, "size", int)
+    if not 0 <= size < 1 << 63:
+        raise ValueError(f"{value(path)} has {value(size)} bytes")
+    require_inside(path)
+    digests = {
+        key: _required(stated, key, str) for key in ("sha256", "git_blob") if stated.get(key) is not None
+    }
+    return FileEntry(path, size, **digests)
 
 
 def partial(file: Path) -> Path:
@@ -104,8 +126,8 @@ def partial(file: Path) -> Path:
 def require_inside(path: str) -> None:
     """Raises InvalidInputError for a path that would leave its folder, whoever states it."""
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
-        raise InvalidInputError(f"The file name {path!r} leads out of its folder; it is refused.")
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path or "\0" in path:
+        raise InvalidInputError(f"The file name {value(path)} leads out of its folder; it is refused.")
 
 
 def digest(file: Path, kind: str, on_bytes: Callable[[int], None]) -> str:

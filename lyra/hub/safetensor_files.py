@@ -2,46 +2,108 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
-from lyra.hub.weights import INDEX, shards
+from lyra.common.json_file import parse_json
+from lyra.common.quoting import one_line, place, value
+from lyra.hub.weights import INDEX, shard_places
 
-LARGEST_HEADER = 100_000_000
+LARGEST_HEADER = 16_000_000
+MAX_AXES = 16
+_FAULT = "has a damaged header"
+_MEND = "download or convert it again"
+_TYPE_BYTES = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64"), 8),
+}
 
 
 def read_header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and shape of each tensor by key. Raises InvalidInputError for a file that is cut off or damaged.
 
     Layout (safetensors, format documentation): eight bytes little-endian header length, JSON header, data; the
-    tensors' offsets cover the data exactly.
+    tensors' offsets cover the data exactly, each with as many bytes as its type and shape take.
     """
-    size = file.stat().st_size
-    with file.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        if size < 8 or length > min(size - 8, LARGEST_HEADER):
-            raise InvalidInputError(f"{file} is no whole safetensors file; download or convert it again.")
-        header = handle.read(length)
+    named = place(file)
     try:
-        entries = json.loads(header)
-        entries.pop("__metadata__", None)
-        tensors = {key: (str(e["dtype"]), tuple(map(int, e["shape"]))) for key, e in entries.items()}
-        spans = sorted(tuple(map(int, entry["data_offsets"])) for entry in entries.values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError(
-            f"{file} has a damaged header ({error}); download or convert it again."
-        ) from error
-    end = 0
-    for start, stop in spans:
-        if start != end or stop < start:
-            raise InvalidInputError(f"{file} has a damaged header; download or convert it again.")
-        end = stop
+        size = file.stat().st_size
+        with file.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            if size < 8 or length > min(size - 8, LARGEST_HEADER):
+                raise InvalidInputError(f"{named} is no whole safetensors file; {_MEND}.")
+            header = handle.read(length)
+    except OSError as error:
+        raise InvalidInputError(f"{named} cannot be read ({error.strerror or error}); {_MEND}.") from error
+    entries = parse_json(header, named, limit=LARGEST_HEADER, advice=_MEND, fault=_FAULT)
+    try:
+        stated = [_Stated.of(key, entry) for key, entry in _checked_entries(entries).items()]
+        end = 0
+        for start, stop in sorted((entry.start, entry.stop) for entry in stated):
+            if start != end:
+                raise ValueError(f"a gap or an overlap at byte {end}")
+            end = stop
+    except ValueError as error:
+        raise InvalidInputError(one_line(f"{named} {_FAULT} ({error}); {_MEND}.")) from error
     if size != 8 + length + end:
         raise InvalidInputError(
-            f"{file} has {size} bytes and should have {8 + length + end}: it was cut off. Download or convert it again."
+            f"{named} has {size} bytes and should have {8 + length + end}: it was cut off. "
+            "Download or convert it again."
         )
-    return tensors
+    for entry in stated:
+        if entry.stop - entry.start != _TYPE_BYTES[entry.kind] * prod(entry.shape):
+            raise InvalidInputError(
+                one_line(
+                    f"{named} {_FAULT} ({value(entry.key)} has {entry.stop - entry.start} bytes and the shape "
+                    f"{value(entry.shape)} of {entry.kind}); {_MEND}."
+                )
+            )
+    return {entry.key: (entry.kind, entry.shape) for entry in stated}
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """What a header says of a tensor: its numbers are the bytes from `start` to `stop` of the data."""
+
+    key: str
+    kind: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, key: str, entry: object) -> _Stated:
+        """Raises ValueError for what is none, whatever the data holds."""
+        if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+            raise ValueError(f"{value(key)} is {value(entry)}")
+        kind, shape, span = entry["dtype"], entry["shape"], entry["data_offsets"]
+        if not isinstance(kind, str) or kind not in _TYPE_BYTES:
+            raise ValueError(f"{value(key)} is of the type {value(kind)}")
+        if not _are_numbers(shape) or len(shape) > MAX_AXES:
+            raise ValueError(f"{value(key)} has the shape {value(shape)}")
+        if not _are_numbers(span) or len(span) != 2 or span[0] > span[1]:
+            raise ValueError(f"{value(key)} lies at {value(span)}")
+        return cls(key, kind, tuple(shape), *span)
+
+
+def _checked_entries(entries: object) -> dict:
+    """Entries by key, without the metadata, which are texts by name. Raises ValueError."""
+    if not isinstance(entries, dict):
+        raise ValueError("no object")
+    metadata = entries.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("metadata that is no texts")
+    return entries
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(
+        type(number) is int and 0 <= number < 1 << 63 for number in values
+    )
 
 
 def read_sharded_headers(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -52,10 +114,9 @@ def read_sharded_headers(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]
     index = folder / INDEX
     if not index.is_file():
         raise InvalidInputError(f"{index} is missing; convert the network again.")
-    names = shards(index)
-    placed = json.loads(index.read_text("utf-8"))["weight_map"]
+    placed = shard_places(index)
     tensors = {}
-    for name in names:
+    for name in sorted(set(placed.values())):
         if not (folder / name).is_file():
             raise InvalidInputError(f"{folder / name} is missing; download or convert it again.")
         for key, entry in read_header(folder / name).items():

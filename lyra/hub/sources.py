@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
+from lyra.common.folders import expanded
+from lyra.common.quoting import one_line, place, value
 from lyra.hub.manifest import BLOCK, PARTIAL_SUFFIX, FileEntry, Manifest, require_inside
 from lyra.hub.packages import require_packages
 
 MIRROR_VARIABLE = "LYRA_MIRROR"
 CHECKSUMS = "SHA256SUMS"
+LARGEST_CHECKSUMS = 16_000_000
+SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 OnBytes = Callable[[int], None]
 
@@ -22,8 +27,11 @@ OnBytes = Callable[[int], None]
 class Source(Protocol):
     """Lists repositories and hands out their files."""
 
-    def listing(self, repository_id: str) -> Manifest:
-        """All files of a repository at its newest revision. Raises EngineNotReadyError when it cannot be had."""
+    def listing(self, repository_id: str, revision: str | None = None) -> Manifest:
+        """All files of a repository at a revision, by default its newest; a mirror has one only.
+
+        Raises EngineNotReadyError when it cannot be had.
+        """
         ...
 
     def fetch(
@@ -36,7 +44,7 @@ class Source(Protocol):
 def choose_source(mirror: str | Path | None = None) -> Source:
     """The mirror that was given or that LYRA_MIRROR names, else the hub."""
     chosen = mirror or os.environ.get(MIRROR_VARIABLE)
-    return MirrorSource(Path(chosen).expanduser()) if chosen else HubSource()
+    return MirrorSource(expanded(chosen)) if chosen else HubSource()
 
 
 class MirrorSource:
@@ -53,7 +61,7 @@ class MirrorSource:
             )
         self.folder = folder
 
-    def listing(self, repository_id: str) -> Manifest:
+    def listing(self, repository_id: str, revision: str | None = None) -> Manifest:
         folder = self._repository(repository_id)
         if not folder.is_dir():
             raise EngineNotReadyError(
@@ -94,11 +102,20 @@ def read_checksums(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     digests = {}
-    for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
+    try:
+        with file.open("rb") as handle:
+            text = handle.read(LARGEST_CHECKSUMS).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(
+            f"{place(file)} cannot be read ({one_line(error, 80)}); write it with sha256sum."
+        ) from error
+    for number, line in enumerate(text.splitlines(), 1):
         digest, _, path = line.partition(" ")
         path = path.lstrip(" *")
-        if len(digest) != 64 or not path:
-            raise InvalidInputError(f"{file}, line {number}: {line!r} is no SHA-256 and path.")
+        if not SHA256.fullmatch(digest) or not path:
+            raise InvalidInputError(
+                f"{place(file)}, line {number}: {value(line)} is no SHA-256 and path; write it with sha256sum."
+            )
         require_inside(path)
         digests[path] = digest.lower()
     return digests
@@ -122,11 +139,13 @@ class HubSource:
             )
         self.endpoint = endpoint
 
-    def listing(self, repository_id: str) -> Manifest:
+    def listing(self, repository_id: str, revision: str | None = None) -> Manifest:
         from huggingface_hub import HfApi
 
         with _hub_errors_explained(repository_id):
-            info = HfApi(endpoint=self.endpoint).model_info(repository_id, files_metadata=True)
+            info = HfApi(endpoint=self.endpoint).model_info(
+                repository_id, revision=revision, files_metadata=True
+            )
         entries = []
         for sibling in info.siblings or ():
             require_inside(sibling.rfilename)
@@ -200,7 +219,13 @@ class _NoBar:
 @contextmanager
 def _hub_errors_explained(repository_id: str) -> Iterator[None]:
     """Turns what the hub and the network refuse into an EngineNotReadyError with the next step."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         yield
@@ -213,6 +238,11 @@ def _hub_errors_explained(repository_id: str) -> Iterator[None]:
         raise EngineNotReadyError(
             f"The hub does not show {repository_id} to this user. If it is private or gated, put a token of an account "
             "with access into HF_TOKEN (or run: hf auth login) and download again."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise EngineNotReadyError(
+            f"The hub no longer has the revision of {repository_id} that is pinned. Download again with --newest to "
+            "take what is there now; worlds made before may not continue exactly."
         ) from error
     except HfHubHTTPError as error:
         raise EngineNotReadyError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.json_file import read_json
 from lyra.common.progress import SILENT, Progress
 from lyra.engines.lyra2.network_check import CONFIG, NetworkConfig
 from lyra.engines.readiness import network_config
@@ -17,6 +17,8 @@ from lyra.hub.packages import require_packages
 from lyra.hub.safetensor_files import read_header, read_sharded_headers
 from lyra.hub.weights import CONVERSION_MANIFEST, Weights, shards
 
+# Tokenizers list their words in JSON.
+LARGEST_JSON = 100_000_000
 NEGATIVE = "lyra2-negative-prompt"
 LORA_FOLDER = "checkpoints/lora/"
 
@@ -131,10 +133,7 @@ def _check_file(file: Path) -> None:
             if not (file.parent / name).is_file():
                 raise InvalidInputError(f"{file.parent / name} is missing, which {file.name} names.")
     elif file.suffix == ".json":
-        try:
-            json.loads(file.read_text("utf-8"))
-        except ValueError as error:
-            raise InvalidInputError(f"{file} is damaged ({error}); download it again.") from error
+        read_json(file, limit=LARGEST_JSON, advice="download it again")
 
 
 def _check_network(checkpoint: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import platformdirs
-
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
+from lyra.common.folders import cache_folder, expanded
+from lyra.common.json_file import read_object
+from lyra.common.quoting import place, value
 from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, Item, item, needs
 from lyra.hub.manifest import PARTIAL_SUFFIX, Manifest, partial
 
@@ -17,6 +17,7 @@ ENVIRONMENT_VARIABLE = "LYRA_WEIGHTS"
 MANIFESTS = ".lyra"
 CONVERTED = "converted"
 CONVERSION_MANIFEST = f"{MANIFESTS}/manifest.json"
+LARGEST_INDEX = 16_000_000
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
 
 
@@ -31,8 +32,7 @@ class Weights:
 
     def __init__(self, root: str | Path | None = None):
         chosen = root or os.environ.get(ENVIRONMENT_VARIABLE)
-        default = Path(platformdirs.user_cache_dir("lyra-worlds", appauthor=False)) / "weights"
-        object.__setattr__(self, "root", Path(chosen).expanduser() if chosen else default)
+        object.__setattr__(self, "root", expanded(chosen) if chosen else cache_folder() / "weights")
 
     def repository(self, repository_id: str) -> Path:
         """Folder of a repository's files."""
@@ -144,11 +144,21 @@ class Weights:
 
 def shards(index: Path) -> tuple[str, ...]:
     """File names in a safetensors index, sorted. Raises InvalidInputError for a damaged index."""
+    return tuple(sorted(set(shard_places(index).values())))
+
+
+def shard_places(index: Path) -> dict[str, str]:
+    """File name of each key in a safetensors index. Raises InvalidInputError for a damaged index."""
+    advice = "download or convert it again"
     try:
-        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError(f"{index} is damaged ({error}); download or convert it again.") from error
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
-            raise InvalidInputError(f"{index} names the file {name!r}, which leads out of its folder.")
-    return tuple(sorted(names))
+        places = read_object(index, limit=LARGEST_INDEX, advice=advice).get("weight_map")
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"{place(index)} is missing; {advice}.") from error
+    if not isinstance(places, dict):
+        raise InvalidInputError(f"{place(index)} is damaged (weight_map is {value(places)}); {advice}.")
+    for name in places.values():
+        if not isinstance(name, str) or not name or Path(name).name != name or "\\" in name:
+            raise InvalidInputError(
+                f"{place(index)} names the file {value(name)}, which leads out of its folder; {advice}."
+            )
+    return places

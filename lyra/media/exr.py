@@ -1,281 +1,242 @@
-"""Reads the OpenEXR files that Blender and most tools write: scanlines, one or several parts.
-
-Uncompressed, RLE, ZIPS and ZIP; half, float and unsigned channels. Format: "OpenEXR File Layout",
-https://openexr.com/en/latest/OpenEXRFileLayout.html. Nothing is read past the end of the data, nothing is inflated
-past the size that the header promises, and nothing is allocated before the header has been checked.
-"""
+"""OpenEXR pictures and passes: scanlines or tiles, one part or many, all codecs."""
 
 from __future__ import annotations
 
-import struct
-import zlib
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
+from pathlib import Path
 
 import numpy as np
+import OpenImageIO
 
 from lyra.common.errors import InvalidInputError
+from lyra.media import oiio as files
+from lyra.media.colour import (
+    ACES_AP0,
+    ACES_AP1,
+    BT2020,
+    LINEAR,
+    P3_D65,
+    Encoding,
+    Primaries,
+    is_gamut,
+    linear,
+)
+from lyra.media.header import MAX_PIXELS, STRIP_PIXELS, Picture, short, strip_lines
 
 MAGIC = b"v/1\x01"
-MAX_PIXELS = 100_000_000
-MAX_VALUES = 400_000_000  # over all channels that are read
-MAX_CHUNK_BYTES = 300_000_000  # 16 lines of 16,384 pixels have 280 float channels
-_TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
-_COMPRESSIONS = ("NONE", "RLE", "ZIPS", "ZIP", "PIZ", "PXR24", "B44", "B44A", "DWAA", "DWAB")
-_LINES_PER_CHUNK = {"NONE": 1, "RLE": 1, "ZIPS": 1, "ZIP": 16}
-_SAMPLES = (np.dtype("<u4"), np.dtype("<f2"), np.dtype("<f4"))
-
-
-class UnsupportedExrError(InvalidInputError):
-    """A valid file with a compression or layout that is not read here."""
+MAX_PARTS = 256
+_LINES_TOGETHER = {"zip": 16, "piz": 32, "pxr24": 16, "b44": 32, "b44a": 32, "dwaa": 32, "dwab": 256}
+# Names of colour spaces (the Color Interop Forum's) that Blender 5 writes.
+_SPACES: dict[str, Primaries] = {
+    "lin_ap0_scene": ACES_AP0,
+    "lin_ap1_scene": ACES_AP1,
+    "lin_rec2020_scene": BT2020,
+    "lin_p3d65_scene": P3_D65,
+}
+_PLAIN_SPACES = ("lin_rec709_scene", "data", "unknown", "")
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of a file: where its pixels lie and which channels they have, in file order."""
+class Channel:
+    """Where a channel is: its part of the file and its place in that."""
 
-    name: str
-    channels: tuple[tuple[str, np.dtype], ...]
-    compression: str
-    data_window: tuple[int, int, int, int]  # x, y, height, width
-    display_window: tuple[int, int, int, int]
+    part: int
+    index: int
 
 
-class _Bytes:
-    """A cursor that refuses to run past the end."""
+class ExrFile:
+    """An EXR file whose header has been read. Channels are named in full ("R", "ViewLayer.Depth.Z").
 
-    def __init__(self, data: bytes, at: int = 0):
-        self.data, self.at = data, at
-
-    def take(self, count: int) -> bytes:
-        if not 0 <= count <= len(self.data) - self.at:
-            raise InvalidInputError(
-                f"The EXR file ends after {len(self.data)} bytes in the middle of its data; save or copy it again."
-            )
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def unpack(self, form: str) -> tuple:
-        return struct.unpack(form, self.take(struct.calcsize(form)))
-
-    def text(self) -> str:
-        end = self.data.find(b"\0", self.at, self.at + 256)
-        if end < 0:
-            raise InvalidInputError("The EXR header holds a name without an end; save the file again.")
-        name = self.take(end - self.at + 1)[:-1]
-        return name.decode("utf-8", "replace")
-
-
-def read_header(data: bytes) -> list[Part]:
-    """The parts of an EXR file. Raises InvalidInputError for a broken or unreadable one."""
-    return _read_parts(data)[0]
-
-
-def read_channels(data: bytes, wanted: set[str] | None = None) -> dict[str, np.ndarray]:
-    """Channels by full name ("R", "ViewLayer.Depth.Z"), each (H, W) float32 over the display window.
-
-    In files of several parts a part's name stands before its channels' unless they already start with it. `wanted`
-    limits what is kept. Pixels outside the data window are 0. Raises InvalidInputError for a broken file,
-    UnsupportedExrError for a compression or layout that is not read here.
+    In files of several parts a part's name stands before its channels' unless they already start with it.
     """
-    parts, cursor, multipart = _read_parts(data)
-    tables = []
-    for part in parts:
-        lines = _lines(part)
-        chunks = -(-part.data_window[2] // lines)
-        table = np.frombuffer(cursor.take(8 * chunks), "<u8")
-        if len(np.unique(table)) < chunks:
-            raise InvalidInputError(
-                "The EXR file's table of contents names one place for several lines; its writing was cut short, or it "
-                "is damaged. Save it again."
+
+    def __init__(self, file: OpenImageIO.ImageInput):
+        """Raises InvalidInputError for a file that cannot be read."""
+        self._file = file
+        self.parts: list[OpenImageIO.ImageSpec] = []
+        self.channels: dict[str, Channel] = {}
+        while file.seek_subimage(len(self.parts), 0):
+            self._add(file.spec())
+            if len(self.parts) > MAX_PARTS:
+                raise InvalidInputError(f"It has more than {MAX_PARTS} parts; save only the passes needed.")
+        file.geterror()
+
+    def _add(self, spec: OpenImageIO.ImageSpec) -> None:
+        if spec.deep:
+            raise InvalidInputError("It holds deep samples; render it flat, as Blender does.")
+        for height, width in ((spec.height, spec.width), (spec.full_height, spec.full_width)):
+            if height * width > MAX_PIXELS:
+                raise InvalidInputError(
+                    f"It is {width}x{height}; at most {MAX_PIXELS // 10**6} megapixels are possible."
+                )
+        name = spec.getattribute("name") or ""
+        prefix = f"{name}." if name and spec.getattribute("oiio:subimagename") else ""
+        for index, channel in enumerate(spec.channelnames):
+            full = channel if channel.startswith(prefix) else prefix + channel
+            self.channels.setdefault(full, Channel(len(self.parts), index))
+        self.parts.append(spec)
+
+    def window(self, name: str) -> tuple[int, int]:
+        """(height, width) of the display window that a channel is shown in."""
+        spec = self.parts[self.channels[name].part]
+        return spec.full_height, spec.full_width
+
+    def lines_together(self, name: str) -> int:
+        """How many lines of a channel are unpacked at once.
+
+        Raises InvalidInputError where they come with too many other channels.
+        """
+        spec = self.parts[self.channels[name].part]
+        codec = str(spec.getattribute("compression")).split(":")[0]
+        lines = spec.tile_height or _LINES_TOGETHER.get(codec, 1)
+        files.require_small_pieces(spec, "the EXR file", lines)
+        return lines
+
+    def lines(self, names: list[str], first: int, end: int) -> np.ndarray:
+        """Lines of the display window (end - first, W, C) float32; what lies outside the data window is 0."""
+        out = np.zeros((end - first, self.window(names[0])[1], len(names)), np.float32)
+        at = 0
+        while at < len(names):
+            start = self.channels[names[at]]
+            count = 1
+            while at + count < len(names) and self.channels[names[at + count]] == Channel(
+                start.part, start.index + count
+            ):
+                count += 1
+            self._place(out[..., at : at + count], start, count, first)
+            at += count
+        return out
+
+    def _place(self, out: np.ndarray, start: Channel, count: int, first: int) -> None:
+        spec = self.parts[start.part]
+        x, y = spec.x - spec.full_x, spec.y - spec.full_y
+        top, bottom = max(first, y), min(first + len(out), y + spec.height)
+        left, right = max(0, x), min(out.shape[1], x + spec.width)
+        if top < bottom and left < right:
+            read = files.read_lines(
+                self._file, start.part, top - y, bottom - y, (start.index, start.index + count), "float"
             )
-        tables.append(table)
-    channels: dict[str, np.ndarray] = {}
-    kept_values = 0
-    for number, (part, table) in enumerate(zip(parts, tables, strict=True)):
-        names = channel_names(part)
-        keep = [wanted is None or name in wanted for name in names]
-        if not any(keep):
-            continue
-        height, width = part.data_window[2:]
-        kept_values += sum(keep) * height * width
-        if kept_values > MAX_VALUES:
-            raise InvalidInputError(
-                f"The EXR file holds more than {MAX_VALUES} values; save the channels needed in a file of their own."
-            )
-        planes = [np.zeros((height, width), np.float32) if k else None for k in keep]
-        for offset in table:
-            _read_chunk(data, int(offset), part, planes, number if multipart else None)
-        for name, plane in zip(names, planes, strict=True):
-            if plane is not None:
-                channels[name] = _placed(plane, part)
-    return channels
+            out[top - first : bottom - first, left:right] = read[:, left - x : right - x]
 
 
-def channel_names(part: Part) -> list[str]:
-    """Full names of a part's channels."""
-    prefix = f"{part.name}." if part.name else ""
-    return [name if name.startswith(prefix) else prefix + name for name, _ in part.channels]
+@contextlib.contextmanager
+def opened(source: Path | bytes) -> Iterator[ExrFile]:
+    """An EXR file by its path or its bytes. Raises InvalidInputError."""
+    with files.opened(source, "openexr") as file:
+        yield ExrFile(file)
 
 
-# ------------------------------------------------------------------------------------------------------------ header
-def _read_parts(data: bytes) -> tuple[list[Part], _Bytes, bool]:
-    cursor = _Bytes(data)
-    if cursor.take(4) != MAGIC:
-        raise InvalidInputError("The file does not start like an EXR file; give an .exr saved by Blender.")
-    (flags,) = cursor.unpack("<I")
-    if flags & 0xFF != 2 or flags & (_TILED | _DEEP):
-        raise UnsupportedExrError(
-            "The EXR file is tiled or deep; save it as flat scanlines, as Blender does."
-        )
-    multipart = bool(flags & _MULTIPART)
-    parts = [_read_part(cursor)]
-    while multipart and cursor.data[cursor.at : cursor.at + 1] != b"\0":
-        parts.append(_read_part(cursor))
-        if len(parts) > 256:
-            raise InvalidInputError("The EXR file has more than 256 parts; save only the passes needed.")
-    if multipart:
-        cursor.take(1)
-    return parts, cursor, multipart
+def read_channels(source: Path | bytes, wanted: list[str] | None = None) -> dict[str, np.ndarray]:
+    """Channels by full name, each (H, W) float32 over the display window. Raises InvalidInputError."""
+    with opened(source) as file:
+        return {name: plane(file, name) for name in wanted or file.channels}
 
 
-def _read_part(cursor: _Bytes) -> Part:
-    values: dict[str, bytes] = {}
-    while name := cursor.text():
-        cursor.text()
-        (size,) = cursor.unpack("<i")
-        values[name] = cursor.take(size)
-    missing = {"channels", "compression", "dataWindow", "displayWindow"} - values.keys()
-    if missing:
-        raise InvalidInputError(f"The EXR header lacks {', '.join(sorted(missing))}; save the file again.")
-    if values.get("type", b"scanlineimage").rstrip(b"\0") != b"scanlineimage":
-        raise UnsupportedExrError(
-            f"The EXR file has a part of type {values['type']!r}; save it as flat scanlines."
-        )
-    kind = values["compression"][:1]
-    if not kind or kind[0] >= len(_COMPRESSIONS):
-        raise InvalidInputError(f"The EXR header names compression {kind!r}, which does not exist.")
-    windows = [_window(values[key], key) for key in ("dataWindow", "displayWindow")]
-    name = values.get("name", b"").rstrip(b"\0").decode("utf-8", "replace")
-    return Part(name, _channels(values["channels"]), _COMPRESSIONS[kind[0]], *windows)
-
-
-def _window(value: bytes, key: str) -> tuple[int, int, int, int]:
-    left, top, right, bottom = _Bytes(value).unpack("<4i")
-    width, height = right - left + 1, bottom - top + 1
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise InvalidInputError(
-            f"The EXR {key} is {width}x{height}; between 1 pixel and {MAX_PIXELS // 10**6} megapixels are possible."
-        )
-    return left, top, height, width
-
-
-def _channels(value: bytes) -> tuple[tuple[str, np.dtype], ...]:
-    cursor = _Bytes(value)
-    channels = []
-    while name := cursor.text():
-        kind, _, across, down = cursor.unpack("<iIii")
-        if kind not in (0, 1, 2):
-            raise InvalidInputError(f"EXR channel {name} has sample type {kind}; half, float and uint exist.")
-        if (across, down) != (1, 1):
-            raise UnsupportedExrError(
-                f"EXR channel {name} is subsampled {across}x{down}; save it at full size."
-            )
-        channels.append((name, _SAMPLES[kind]))
-    if not 1 <= len(channels) <= 1024:
-        raise InvalidInputError(
-            f"The EXR file has {len(channels)} channels; between 1 and 1024 are possible."
-        )
-    return tuple(channels)
-
-
-def _lines(part: Part) -> int:
-    if part.compression not in _LINES_PER_CHUNK:
-        raise UnsupportedExrError(
-            f"The EXR file is compressed with {part.compression}; save it with the codec ZIP."
-        )
-    return _LINES_PER_CHUNK[part.compression]
-
-
-# ------------------------------------------------------------------------------------------------------------ pixels
-def _read_chunk(data: bytes, offset: int, part: Part, planes: list, number: int | None) -> None:
-    """Decodes the lines of one chunk into the planes that are kept."""
-    cursor = _Bytes(data, min(offset, len(data)))
-    if number is not None and cursor.unpack("<i")[0] != number:
-        raise InvalidInputError(
-            "The EXR file's table of contents points at another part; save the file again."
-        )
-    y, size = cursor.unpack("<ii")
-    _, top, height, width = part.data_window
-    first = y - top
-    lines = min(_lines(part), height - first)
-    if not 0 <= first < height or lines < 1:
-        raise InvalidInputError(
-            f"The EXR file holds a line {y} outside its data window; save the file again."
-        )
-    line_size = width * sum(kind.itemsize for _, kind in part.channels)
-    if lines * line_size > MAX_CHUNK_BYTES:
-        raise InvalidInputError(
-            f"{lines} lines of the EXR file hold {lines * line_size / 1e6:.0f} MB; at most "
-            f"{MAX_CHUNK_BYTES // 10**6} are read. Save the channels needed in a file of their own."
-        )
-    raw = _decoded(cursor.take(size), lines * line_size, part.compression)
-    rows = np.frombuffer(raw, np.uint8).reshape(lines, line_size)
-    at = 0
-    for plane, (_, kind) in zip(planes, part.channels, strict=True):
-        end = at + width * kind.itemsize
-        if plane is not None:
-            plane[first : first + lines] = np.ascontiguousarray(rows[:, at:end]).view(kind)
-        at = end
-
-
-def _decoded(packed: bytes, size: int, compression: str) -> bytes:
-    if compression == "NONE" or len(packed) == size:  # a chunk that would have grown is stored as it is
-        raw = packed
-    elif compression == "RLE":
-        raw = _unfiltered(_run_lengths(packed, size))
-    else:
-        try:
-            raw = zlib.decompressobj().decompress(packed, size)
-        except zlib.error as error:
-            raise InvalidInputError(f"The EXR file's pixels are damaged ({error}); save it again.") from error
-        raw = _unfiltered(raw)
-    if len(raw) != size:
-        raise InvalidInputError(
-            f"A chunk of the EXR file holds {len(raw)} bytes instead of {size}; save it again."
-        )
-    return raw
-
-
-def _run_lengths(packed: bytes, size: int) -> bytes:
-    """Runs (count, byte) and literals (-count, bytes ...)."""
-    out, cursor = bytearray(), _Bytes(packed)
-    while cursor.at < len(packed) and len(out) <= size:
-        (count,) = cursor.unpack("<b")
-        out += cursor.take(-count) if count < 0 else cursor.take(1) * (count + 1)
-    return bytes(out)
-
-
-def _unfiltered(packed: bytes) -> bytes:
-    """Undoes the differences between neighbours and the split into even and odd bytes."""
-    steps = np.frombuffer(packed, np.uint8).copy()
-    steps[1:] -= np.uint8(128)
-    values = np.cumsum(steps, dtype=np.uint8)
-    half = (len(values) + 1) // 2
-    merged = np.empty_like(values)
-    merged[0::2], merged[1::2] = values[:half], values[half:]
-    return merged.tobytes()
-
-
-def _placed(plane: np.ndarray, part: Part) -> np.ndarray:
-    """The plane over the display window."""
-    if part.data_window == part.display_window:
-        return plane
-    left, top, height, width = part.data_window
-    shown_left, shown_top, shown_height, shown_width = part.display_window
-    out = np.zeros((shown_height, shown_width), np.float32)
-    x, y = left - shown_left, top - shown_top
-    y0, y1 = max(y, 0), min(y + height, shown_height)
-    x0, x1 = max(x, 0), min(x + width, shown_width)
-    if y0 < y1 and x0 < x1:
-        out[y0:y1, x0:x1] = plane[y0 - y : y1 - y, x0 - x : x1 - x]
+def plane(file: ExrFile, name: str) -> np.ndarray:
+    """One channel (H, W) float32 over the display window. Raises InvalidInputError."""
+    height, width = file.window(name)
+    out = np.empty((height, width), np.float32)
+    lines = strip_lines(width, file.lines_together(name))
+    for first in range(0, height, lines):
+        end = min(first + lines, height)
+        out[first:end] = file.lines([name], first, end)[..., 0]
     return out
+
+
+# ----------------------------------------------------------------------------------------------------------- picture
+def open_exr(source: Path | bytes) -> Picture:
+    """The picture in an EXR file: its colours are linear and were multiplied by alpha. Raises InvalidInputError."""
+    with opened(source) as file:
+        names = colour_channels(list(file.channels))
+        windows = {file.window(name) for name in names}
+        if len(windows) > 1:
+            raise InvalidInputError("Its colours are of several sizes; save them in one part of the file.")
+        height, width = windows.pop()
+        for name in names:
+            file.lines_together(name)
+        spec = file.parts[file.channels[names[0]].part]
+    encoding, notes = _encoding(spec)
+    if not names[-1].endswith("A") and _covered(spec) < 1:
+        notes.append(f"Only {_covered(spec):.0%} of it were rendered; the rest is black.")
+    return Picture(
+        height,
+        width,
+        "grey" if len(names) == 1 else "rgb",
+        lambda: _strips(source, names),
+        alpha=len(names) == 4,
+        premultiplied=len(names) == 4,
+        encoding=encoding,
+        aspect=float(spec.getattribute("PixelAspectRatio") or 1),
+        notes=tuple(notes),
+    )
+
+
+def _strips(source: Path | bytes, names: list[str]) -> Iterator[np.ndarray]:
+    with opened(source) as file:
+        height, width = file.window(names[0])
+        together = max(map(file.lines_together, names))
+        # Very long lines are rather unpacked again than kept together.
+        lines = strip_lines(width, together if together * width <= 2 * STRIP_PIXELS else 1)
+        for first in range(0, height, lines):
+            yield file.lines(names, first, min(first + lines, height))
+
+
+def colour_channels(names: list[str]) -> list[str]:
+    """The red, green, blue and alpha channels of the picture itself: the shortest layer name wins."""
+    layers = sorted(
+        {name[:-1] for name in names if name[-1:] == "R"},
+        key=lambda layer: ("Combined" not in layer, len(layer)),
+    )
+    for layer in layers:
+        if {layer + "G", layer + "B"} <= set(names):
+            return [layer + c for c in "RGBA" if layer + c in names]
+    if {"RY", "BY"} & set(names):
+        raise InvalidInputError(
+            "Its colours are stored as luminance and chroma (Y, RY, BY); save it with R, G and B."
+        )
+    for grey in ("V", "Y", "L"):
+        if grey in names:
+            return [grey]
+    raise InvalidInputError(
+        f"It has the channels {short(', '.join(names[:12]))}; a picture needs R, G and B."
+    )
+
+
+def _encoding(spec: OpenImageIO.ImageSpec) -> tuple[Encoding, list[str]]:
+    said = spec.getattribute("chromaticities")
+    if said is not None and len(said) == 8:
+        values = [float(value) for value in said]
+        primaries = tuple(zip(values[::2], values[1::2], strict=True))
+        if not is_gamut(primaries):
+            return LINEAR, ["Its chromaticities are of no colour space; colours are taken as linear sRGB."]
+        return _linear(primaries, "its chromaticities")
+    space = str(spec.getattribute("colorInteropID") or "")
+    if space in _SPACES:
+        return _linear(_SPACES[space], space)
+    if space not in _PLAIN_SPACES:
+        return LINEAR, [
+            f"Its colour space, {short(space, 40)}, is not followed; colours are taken as linear sRGB."
+        ]
+    return LINEAR, []
+
+
+def _linear(primaries: Primaries, name: str) -> tuple[Encoding, list[str]]:
+    from lyra.media.colour import BT709, same_primaries
+
+    plain = same_primaries(primaries, BT709)
+    return (LINEAR if plain else Encoding(linear, primaries, wide=True, name=name)), []
+
+
+def _covered(spec: OpenImageIO.ImageSpec) -> float:
+    """The share of the display window that has pixels."""
+    sides = [
+        max(0, min(start + size, full_start + full) - max(start, full_start)) / full
+        for start, size, full_start, full in (
+            (spec.x, spec.width, spec.full_x, spec.full_width),
+            (spec.y, spec.height, spec.full_y, spec.full_height),
+        )
+    ]
+    return prod(sides)

@@ -10,9 +10,12 @@ import av
 import numpy as np
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.quoting import one_line, place
 
 FRAMES_PER_SECOND = 16  # what the published model is trained on
 _PLAYED_FROM_THE_START = {"movflags": "+faststart"}
+# Rec. 709 in the codes of ITU-T H.273: primaries, transfer and matrix. A player guesses what is left out.
+_REC_709 = 1
 
 
 def write_lossless(path: Path, frames: np.ndarray) -> None:
@@ -29,12 +32,12 @@ def write_lossless(path: Path, frames: np.ndarray) -> None:
 def read_lossless(path: Path) -> np.ndarray:
     """All frames of a file from `write_lossless` (N, H, W, 3) uint8."""
     try:
-        with av.open(_plain(path)) as container:
+        with _opened(path) as container:
             container.streams.video[0].thread_type = "AUTO"
             return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
     except (av.error.FFmpegError, IndexError, ValueError) as error:
         raise InvalidInputError(
-            f"{path} cannot be read as video: {error}. Revert the world before this chunk."
+            f"{place(path)} cannot be read as video: {one_line(error, 80)}. Revert the world before this chunk."
         ) from error
 
 
@@ -46,9 +49,25 @@ def write_watchable(path: Path, frames: Iterable[np.ndarray], height: int, width
         stream.pix_fmt = "yuv420p"
         # Short groups of pictures keep scrubbing in Blender quick; files without B-frames can be joined.
         stream.codec_context.options = {"crf": "16", "preset": "veryfast", "g": "16", "bf": "0"}
-        stream.codec_context.color_range = av.video.reformatter.ColorRange.MPEG
-        stream.codec_context.colorspace = av.video.reformatter.Colorspace.ITU709
+        _say_colors(stream.codec_context)
         _encode(container, stream, frames, "yuv420p")
+
+
+def _say_colors(context: av.VideoCodecContext) -> None:
+    """Has the encoder write its colours into the stream; the container takes them from there."""
+    context.color_primaries = context.color_trc = context.colorspace = _REC_709
+    context.color_range = av.video.reformatter.ColorRange.MPEG
+
+
+def _says_colors(context: av.VideoCodecContext) -> bool:
+    """Whether a player need not guess at any part of the colours."""
+    said = (context.color_primaries, context.color_trc, context.colorspace)
+    return said == (_REC_709,) * 3 and context.color_range == av.video.reformatter.ColorRange.MPEG
+
+
+def _opened(path: Path) -> av.container.InputContainer:
+    """A file to read; texts in it that are no UTF-8 do not matter here."""
+    return av.open(_plain(path), metadata_errors="replace")
 
 
 def _plain(path: Path) -> str:
@@ -59,14 +78,18 @@ def _plain(path: Path) -> str:
 def encoded_as(path: Path, frames: int) -> bytes | None:
     """What players need to know of a file from `write_watchable`; those that agree in it can be joined.
 
-    None where there is no such file, or not so many frames in it.
+    None where there is no such file, not so many frames in it, or its colours are not said, as in those of older
+    releases.
     """
     try:
-        with av.open(_plain(path)) as container:
+        with _opened(path) as container:
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                return None
             # Counted, as a file that is cut off says at its start that it has them all.
             found = sum(bool(packet.size) and not packet.is_corrupt for packet in container.demux(stream))
-            return bytes(stream.codec_context.extradata or b"") if found == frames else None
+            whole = found == frames and _says_colors(stream.codec_context)
+            return bytes(stream.codec_context.extradata or b"") if whole else None
     except (av.error.FFmpegError, IndexError):
         return None
 
@@ -76,7 +99,7 @@ def join_watchable(path: Path, parts: Iterable[Path]) -> None:
     stream, number = None, 0
     with av.open(_plain(path), "w", format="mp4", options=_PLAYED_FROM_THE_START) as container:
         for part in parts:
-            with av.open(_plain(part)) as source:
+            with _opened(part) as source:
                 given = source.streams.video[0]
                 if stream is None:
                     stream = container.add_stream_from_template(given)

@@ -17,8 +17,10 @@ from lyra.common.progress import SILENT, Progress
 from lyra.engines import FREE_LICENSE, check_options, create_engine, engine_info
 from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, SeedView
 from lyra.geometry.cameras import CHUNK_FRAMES, MAX_FRAMES, Trajectory
+from lyra.geometry.lens import lens_remark, picture_lens
 from lyra.hub.licences import LICENCES
 from lyra.media.images import fit, load_image
+from lyra.pipeline.path_remarks import length_remarks, median_depth, picture_remarks, require_reach
 from lyra.world.captions import caption_for
 from lyra.world.folder import BYTES_PER_PIXEL, World, require_new_folder
 from lyra.world.plan import Plan
@@ -44,6 +46,7 @@ def create_world(
     name: str | None = None,
     seed: int = 0,
     intrinsics: np.ndarray | None = None,
+    intrinsics_hw: tuple[int, int] | None = None,
     lens: Trajectory | None = None,
     size: tuple[int, int] | None = None,
     world_id: str | None = None,
@@ -52,9 +55,10 @@ def create_world(
 ) -> World:
     """A world of one frame: the fitted image with its depth.
 
-    `intrinsics` (3, 3) are those of the given image in its own pixels; alternatively the first camera of
-    `lens` says them for any image size. Without either the depth estimator's field of view is used. `size` is
-    (height, width). With `depth_blend` the depth file may leave pixels unknown (NaN): the estimator fills them in.
+    `intrinsics` (3, 3) are those of the given image in its own pixels, upright; `intrinsics_hw`, the (height, width)
+    that they are of, must be its own. Alternatively the first camera of `lens` says them for any image size. Without
+    either the depth estimator's field of view is used. `size` is (height, width). With `depth_blend` the depth file
+    may leave pixels unknown (NaN): the estimator fills them in.
     With `depth_values` "inverse" it is a relative map, near is bright, and gets its scale from the estimator.
     `depth_scene` ("auto", "indoor", "outdoor") says which weights Depth Anything V2 takes.
     The folder is whole or not there. Raises LyraError for anything that cannot be used.
@@ -67,7 +71,8 @@ def create_world(
     fitted = fit(load_image(image), size)
     height, width = fitted.image.shape[:2]
     if intrinsics is not None:
-        lens = Trajectory.checked(np.eye(4)[None], np.asarray(intrinsics)[None], *fitted.source_hw)
+        given = picture_lens(intrinsics, fitted.source_hw, intrinsics_hw)
+        lens = Trajectory(np.eye(4)[None], given[None], *fitted.source_hw)
     known = None if lens is None else lens.fitted(height, width).intrinsics[0]
     progress.update("depth", 0.1, fitted.image)
     create = functools.partial(
@@ -87,6 +92,8 @@ def create_world(
     progress.update("depth", 0.9)
     guessed = not isinstance(estimator, depth_estimators.DepthFile)
     remarks = depth_estimators.picture_notes(fitted.image) if guessed else ()
+    if intrinsics is not None and (remark := lens_remark(given, "the given lens")):
+        remarks += (remark,)
     view = SeedView(fitted.image, estimate.depth, estimate.intrinsics if known is None else known)
     name = name or image.stem
     settings = WorldSettings(
@@ -149,9 +156,10 @@ def prepare_path(
         raise InvalidInputError(
             f"The world would have {total} frames; at most {MAX_FRAMES} are possible. {shorter}, or begin a new world."
         )
-    notes = []
+    notes = picture_remarks(trajectory, path)
     if pose_scale != 1.0:
         path = path.scaled(pose_scale)
+    require_reach(path)
     start = world.last_w2c
     difference = np.abs(path.w2c[0] - start).max()
     if difference > UNREMARKABLE_START:
@@ -172,7 +180,7 @@ def prepare_path(
             f"frame {newest[0, 0]:.0f} px; the picture jumps by a factor of {zoom:.3g}. "
             "Give both the same lens to avoid it."
         )
-    return path, notes
+    return path, [*notes, *length_remarks(path, median_depth(world))]
 
 
 def extend_world(

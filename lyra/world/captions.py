@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.json_file import read_json
+from lyra.common.quoting import place, value
 from lyra.geometry.cameras import CHUNK_FRAMES
 
 
@@ -21,11 +22,12 @@ def caption_for(captions: dict[int, str], chunk: int) -> str:
 def load_captions(path: str | Path) -> dict[int, str]:
     """Reads {starting frame: caption} JSON, the published format; an error quotes a bad key."""
     try:
-        # Windows puts a mark before UTF-8.
-        data = json.loads(Path(path).read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} is no captions file (JSON in UTF-8): {error}.") from error
-    return check_captions(data, str(path))
+        data = read_json(path, fault="is no captions file")
+    except FileNotFoundError as error:
+        raise InvalidInputError(
+            f"There is no captions file (JSON in UTF-8) at {place(path)}; give another path."
+        ) from error
+    return check_captions(data, place(path))
 
 
 def check_captions(data: object, where: str) -> dict[int, str]:
@@ -36,9 +38,9 @@ def check_captions(data: object, where: str) -> dict[int, str]:
     for key, text in data.items():
         if not (isinstance(key, str) and key.isdecimal() and len(key) < 9):
             raise InvalidInputError(
-                f'{where} has the key {key!r}; keys are starting frames such as "0" or "81".'
+                f'{where} has the key {value(key)}; keys are starting frames such as "0" or "81".'
             )
         if not isinstance(text, str):
-            raise InvalidInputError(f"{where} has {text!r} under {key!r}; a caption is a text.")
+            raise InvalidInputError(f"{where} has {value(text)} under {value(key)}; a caption is a text.")
         captions[int(key)] = text
     return captions

@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from lyra.common import arrays_file, json_file
+from lyra.common.arrays_file import ArrayLimit, read_last
 from lyra.common.errors import InvalidInputError
-from lyra.geometry.cameras import Trajectory
+from lyra.common.files import inside
+from lyra.common.quoting import one_line, place
+from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.media import video
 
 WATCHABLE = "frames.mp4"
+# Bytes of what an engine keeps beside a chunk: a share for each pixel of its frames, and something to begin with.
+STATE_PER_PIXEL, STATE_BYTES = 16, 64_000_000
+MAX_SIDE = 8192
+MEND = "restore it from a copy, or make the world again"
+# Of 100 megapixels in float64.
+LAST_DEPTH = ArrayLimit(800_000_000)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """80 frames on disk: frames 80 (index - 1) + 1 ... 80 index of the world."""
+    """80 frames on disk: frames 80 (index - 1) + 1 ... 80 index of the world.
+
+    `folder` is no link, and no link in it is followed. `size` is the world's (height, width); where it is not known,
+    the largest possible one bounds what is read.
+    """
 
     folder: Path
     index: int
     prompt: str
     seed: int
     seconds: float
+    size: tuple[int, int] | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> Chunk:
-        data = read_json(folder / "chunk.json")
+    def open(cls, folder: Path, size: tuple[int, int] | None = None) -> Chunk:
+        data = read_json(inside(folder, "chunk.json"))
         try:
             return cls(
-                folder, int(folder.name), str(data["prompt"]), int(data["seed"]), float(data["seconds"])
+                folder, int(folder.name), str(data["prompt"]), int(data["seed"]), float(data["seconds"]), size
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidInputError(
-                f"{folder / 'chunk.json'} is damaged ({error}); delete the folder {folder} and later ones."
+                one_line(
+                    f"{place(folder / 'chunk.json')} is damaged ({one_line(error, 80)}); delete the folder "
+                    f"{folder.name} and later ones."
+                )
             ) from error
 
     @property
@@ -45,47 +62,50 @@ class Chunk:
         return self.folder / WATCHABLE
 
     def load_trajectory(self) -> Trajectory:
-        return Trajectory.load(self.folder / "trajectory.npz")
+        return Trajectory.load(inside(self.folder, "trajectory.npz"), fitted=True)
 
     def load_frames(self) -> np.ndarray:
         """(80, H, W, 3) uint8 sRGB."""
-        return video.read_lossless(self.folder / "frames.mkv")
+        return video.read_lossless(inside(self.folder, "frames.mkv"))
 
     def load_depth(self) -> np.ndarray:
         """(80, H, W) float32 z-depth, inf where there is sky."""
-        return read_arrays(self.folder / "depth.npz", "depth")["depth"].astype(np.float32)
+        shape = (CHUNK_FRAMES, *(self.size or (None, None)))
+        return read_shaped(inside(self.folder, "depth.npz"), {"depth": shape})["depth"].astype(np.float32)
+
+    def load_last_depth(self) -> np.ndarray:
+        """(H, W) float32 z-depth of its last frame, without the memory of all of them."""
+        path = inside(self.folder, "depth.npz")
+        return read_last(path, "depth", LAST_DEPTH, advice="restore it from a copy").astype(np.float32)
 
     def load_state(self) -> dict[str, np.ndarray]:
         """What the engine left for `restore`; empty when it left nothing."""
-        path = self.folder / "state.npz"
-        return read_arrays(path) if path.exists() else {}
+        path = inside(self.folder, "state.npz")
+        if not path.exists():
+            return {}
+        pixels = CHUNK_FRAMES * prod(self.size or (MAX_SIDE, MAX_SIDE))
+        most = STATE_BYTES + STATE_PER_PIXEL * pixels
+        return arrays_file.read_arrays(path, {}, others=ArrayLimit(most, "biuf"), total=most, advice=MEND)
 
 
 def read_json(path: Path, optional: bool = False) -> dict | None:
     """The object in a JSON file; None for an `optional` one that is not there."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        return json_file.read_object(path, advice=MEND, fault="cannot be read")
     except FileNotFoundError as error:
         if optional:
             return None
-        raise InvalidInputError(
-            f"{path} is missing; restore it from a copy, or make the world again."
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInputError(
-            f"{path} cannot be read ({error}); restore it from a copy, or make the world again."
-        ) from error
-    if not isinstance(data, dict):
-        raise InvalidInputError(f"{path} holds {type(data).__name__}, not an object; it is damaged.")
-    return data
+        raise InvalidInputError(f"{place(path)} is missing; {MEND}.") from error
 
 
-def read_arrays(path: Path, *only: str) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file of a world, all or `only` the named ones."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return {key: data[key] for key in only or data.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError, MemoryError) as error:
-        raise InvalidInputError(
-            f"{path} cannot be read ({error}); restore it from a copy, or make the world again."
-        ) from error
+def read_shaped(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, np.ndarray]:
+    """Arrays of numbers of an .npz file of a world, of these shapes; an axis None may be of any possible length.
+
+    Raises InvalidInputError for others, before memory is taken for them.
+    """
+    wide = np.dtype(np.float64).itemsize
+    limits = {
+        key: ArrayLimit(wide * prod(MAX_SIDE if side is None else side for side in shape), shape=shape)
+        for key, shape in shapes.items()
+    }
+    return arrays_file.read_arrays(path, limits, advice=MEND)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,32 +13,45 @@ import numpy as np
 from PIL import Image
 
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import (
-    TEMPORARY_PREFIX,
-    patiently,
-    remove_partials,
-    require_space,
-    whole_file,
-    whole_folder,
-)
+from lyra.common.files import inside, is_link, require_space, whole_file, whole_folder
 from lyra.common.locks import only_one
 from lyra.common.progress import SILENT, Progress
+from lyra.common.temporary import sweep
 from lyra.engines.base import ChunkFrames, SeedView
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.media import video
 from lyra.world import walkthrough
-from lyra.world.chunks import WATCHABLE, Chunk, read_arrays, read_json
+from lyra.world.chunks import WATCHABLE, Chunk, read_json, read_shaped
+from lyra.world.files import (
+    CHUNKS,
+    FIGURES,
+    LOCK_FILE,
+    PACKED,
+    RESULT_FILES,
+    RESULTS,
+    WORLD_FILE,
+    chunk_folders,
+    list_files,
+    remove_chunk,
+    remove_file,
+    require_folders,
+    require_own,
+    sweep_beside,
+    sweep_world,
+)
 from lyra.world.plan import Plan
 from lyra.world.settings import MAX_SCALE, WorldSettings, now
 from lyra.world.views import WorldViews
 
-LOCK_FILE = ".lyra.lock"
+WALKTHROUGH = "walkthrough.mp4"
 # Frames as FFV1 take at most about 2 bytes a pixel and depth takes 2.
 BYTES_PER_PIXEL = 4
 
 
 def require_new_folder(folder: Path) -> None:
     """Raises InvalidInputError where a world folder cannot be made without overwriting something."""
+    if is_link(folder):
+        raise InvalidInputError(f"{folder} is a link; choose a folder that does not exist yet.")
     if folder.exists() and not folder.is_dir():
         raise InvalidInputError(f"{folder} is a file; choose a folder that does not exist yet.")
     if folder.exists() and any(folder.iterdir()):
@@ -49,11 +60,16 @@ def require_new_folder(folder: Path) -> None:
 
 def no_other_process(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Holds a world folder's lock for a block. Raises InUseError while another process works on the world."""
+    if not folder.is_dir():
+        raise InvalidInputError(f"{folder} is not there any more; it was moved or deleted.")
     return only_one(folder / LOCK_FILE, f"Work on the world {folder}")
 
 
 class World:
-    """A world folder. Open an existing one with `open`, make one with `create`."""
+    """A world folder. Open an existing one with `open`, make one with `create`.
+
+    The folder itself may be a link; what is in it is neither read nor written through one.
+    """
 
     def __init__(self, folder: Path, settings: WorldSettings):
         self.folder = folder
@@ -66,9 +82,14 @@ class World:
     def open(cls, folder: str | Path) -> World:
         """Raises InvalidInputError when there is no world, a newer one, or a damaged one."""
         folder = Path(folder)
-        path = folder / "world.json"
+        if is_link(folder) and not folder.exists():
+            raise InvalidInputError(
+                f"{folder} is a link to {folder.readlink()}, which is not there; connect the disk that holds it."
+            )
+        path = inside(folder, WORLD_FILE)
         if not path.is_file():
-            raise InvalidInputError(f"{folder} is no world folder: it has no world.json.")
+            wrong = "its world.json is a folder" if path.is_dir() else "it has no world.json"
+            raise InvalidInputError(f"{folder} is no world folder: {wrong}.")
         return cls(folder, WorldSettings.read(path))
 
     @classmethod
@@ -80,22 +101,24 @@ class World:
         if folder.exists():
             folder.rmdir()
         folder.parent.mkdir(parents=True, exist_ok=True)
+        sweep_beside(folder.parent)
         require_space(folder.parent, source.stat().st_size + 16 * view.depth.size)
         with whole_folder(folder) as temporary:
             shutil.copyfile(source, temporary / f"source{source.suffix.lower()}")
             Image.fromarray(view.image).save(temporary / "seed.png")
             np.savez_compressed(temporary / "seed.npz", depth=view.depth, intrinsics=view.intrinsics)
             _write_points(temporary / "seed_points.ply", points)
-            (temporary / "chunks").mkdir()
-            (temporary / "results").mkdir()
-            settings.write(temporary / "world.json")
+            (temporary / CHUNKS).mkdir()
+            (temporary / RESULTS).mkdir()
+            settings.write(temporary / WORLD_FILE)
         return cls(folder, settings)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Keeps other processes from working on this world; inside such a block, a further one changes nothing.
 
-        What another process has added or removed by then is read first. Raises InUseError while one works on it.
+        What another process has added or removed by then is read first, and what killed ones left is removed. Raises
+        InUseError while one works on it, InvalidInputError where a link would lead what is written elsewhere.
         """
         if self._alone:
             yield
@@ -103,15 +126,21 @@ class World:
         with no_other_process(self.folder):
             self._alone = True
             try:
+                require_folders(self.folder)
+                self._sweep()
                 self._read_chunks()
                 yield
             finally:
                 self._alone = False
 
     def _read_chunks(self) -> None:
-        folders = sorted(path for path in (self.folder / "chunks").glob("[0-9]" * 4) if path.is_dir())
-        whole = [path for number, path in enumerate(folders, 1) if int(path.name) == number]
-        self.chunks = [Chunk.open(path) for path in whole]
+        size = (self.height, self.width)
+        self.chunks = [Chunk.open(path, size) for path in chunk_folders(self.folder)]
+
+    def _sweep(self) -> None:
+        sweep_beside(self.folder.parent)
+        sweep_world(self.folder)
+        Plan.sweep(self.folder)
 
     @property
     def id(self) -> str:
@@ -149,31 +178,37 @@ class World:
     @property
     def intrinsics(self) -> np.ndarray:
         """Intrinsics (3, 3) of frame 0."""
-        return read_arrays(self.folder / "seed.npz", "intrinsics")["intrinsics"]
+        return read_shaped(inside(self.folder, "seed.npz"), {"intrinsics": (3, 3)})["intrinsics"]
 
     @property
     def walkthrough(self) -> Path:
-        return self.folder / "walkthrough.mp4"
+        return self.folder / WALKTHROUGH
 
     @property
     def results(self) -> Path:
-        return self.folder / "results"
+        return self.folder / RESULTS
 
     @property
     def figures(self) -> Path:
         """What the last reconstruction reached; written last, once all its files are whole."""
-        return self.results / "results.json"
+        return self.folder / FIGURES
 
     @property
     def packed(self) -> Path:
         """Where the service packs what leaves this world, in metres."""
-        return self.results / "export.zip"
+        return self.folder / PACKED
 
     @property
     def reconstructed(self) -> bool:
         """Whether the results are whole and of all frames."""
-        figures = read_json(self.figures, optional=True)
+        figures = self.load_figures()
         return figures is not None and figures.get("frames") == self.frames
+
+    def load_figures(self) -> dict | None:
+        """The figures; None where results are not whole, or links. Raises InvalidInputError for damaged ones."""
+        if is_link(self.results) or is_link(self.figures):
+            return None
+        return read_json(inside(self.folder, FIGURES), optional=True)
 
     def rescale(self, scale: float) -> None:
         """Sets how many metres a unit of this world is; its files stay as they are. Raises InvalidInputError.
@@ -182,24 +217,23 @@ class World:
         """
         if not (np.isfinite(scale) and 0 < scale < MAX_SCALE):
             raise InvalidInputError(f"The scale {scale} is not possible; give a positive number such as 1.0.")
-        patiently(self.packed.unlink, missing_ok=True)
+        remove_file(self.folder, PACKED)
         self.settings = replace(self.settings, scale=float(scale))
-        with whole_file(self.folder / "world.json") as path:
+        with whole_file(self.folder / WORLD_FILE) as path:
             self.settings.write(path)
         # What was being packed looks at the scale once more when it is there.
-        patiently(self.packed.unlink, missing_ok=True)
+        remove_file(self.folder, PACKED)
 
     def clear_results(self) -> None:
-        """Removes what was reconstructed, its figures first."""
+        """Removes what was reconstructed, its figures first; files of other names stay."""
         # Not every program that copies or clears a world keeps an empty folder.
-        self.results.mkdir(exist_ok=True)
-        patiently(self.figures.unlink, missing_ok=True)
-        for stale in self.results.iterdir():
-            if stale.is_file() or stale.is_symlink():
-                patiently(stale.unlink)
+        inside(self.folder, RESULTS).mkdir(exist_ok=True)
+        for name in RESULT_FILES:
+            remove_file(self.folder, name)
 
     def seed_view(self) -> SeedView:
-        data = read_arrays(self.folder / "seed.npz", "depth", "intrinsics")
+        shapes = {"depth": (self.height, self.width), "intrinsics": (3, 3)}
+        data = read_shaped(inside(self.folder, "seed.npz"), shapes)
         return SeedView(self._first_image(), data["depth"], data["intrinsics"])
 
     def trajectory(self) -> Trajectory:
@@ -215,9 +249,10 @@ class World:
         self, trajectory: Trajectory, chunk: ChunkFrames, prompt: str, seed: int, seconds: float
     ) -> Chunk:
         """Writes the next chunk, whole or not at all."""
-        remove_partials(self.folder / "chunks")
+        require_folders(self.folder)
+        sweep(self.folder / CHUNKS, unmarked=lambda path: True)
         index = len(self.chunks) + 1
-        target = self.folder / "chunks" / f"{index:04d}"
+        target = self.folder / CHUNKS / f"{index:04d}"
         state_bytes = sum(array.nbytes for array in chunk.state.values())
         require_space(self.folder, chunk.depth.size * BYTES_PER_PIXEL + state_bytes)
         with whole_folder(target) as folder:
@@ -231,7 +266,7 @@ class World:
             if chunk.notes:
                 facts["notes"] = list(chunk.notes)
             (folder / "chunk.json").write_text(json.dumps(facts, indent=2), "utf-8")
-        self.chunks.append(Chunk.open(target))
+        self.chunks.append(Chunk.open(target, (self.height, self.width)))
         return self.chunks[-1]
 
     def revert(self, chunks: int) -> None:
@@ -249,18 +284,15 @@ class World:
             )
         if chunks == len(self.chunks) and (self.walkthrough.exists() or not self.chunks):
             return
+        for chunk in self.chunks[chunks:]:
+            require_own(chunk.folder)
         if chunks < len(self.chunks):
             self.clear_plan()
             # First of all: when this is stopped, nothing may stand beside the world that shows what it has no longer.
-            patiently(self.walkthrough.unlink, missing_ok=True)
+            remove_file(self.folder, WALKTHROUGH)
             self.clear_results()
-        remove_partials(self.folder / "chunks")
-        for chunk in reversed(self.chunks[chunks:]):
-            # Renamed first: a chunk must never be half there.
-            doomed = chunk.folder.with_name(f"{TEMPORARY_PREFIX}{chunk.folder.name}")
-            patiently(chunk.folder.rename, doomed)
-            self.chunks.pop()
-            shutil.rmtree(doomed)
+        while len(self.chunks) > chunks:
+            remove_chunk(self.chunks.pop().folder)
         self.write_walkthrough()
 
     def write_walkthrough(self, progress: Progress = SILENT) -> None:
@@ -268,11 +300,17 @@ class World:
         if self.chunks:
             walkthrough.write(self.walkthrough, self.chunks, self._first_image(), progress)
         else:
-            patiently(self.walkthrough.unlink, missing_ok=True)
+            remove_file(self.folder, WALKTHROUGH)
 
     def _first_image(self) -> np.ndarray:
-        with Image.open(self.folder / "seed.png") as image:
-            return np.asarray(image.convert("RGB"))
+        path = inside(self.folder, "seed.png")
+        try:
+            with Image.open(path, formats=("PNG",)) as image:
+                if image.size != (self.width, self.height):
+                    raise ValueError(f"{image.width}x{image.height} pixels, not {self.width}x{self.height}")
+                return np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InvalidInputError(f"{path} cannot be read ({error}); restore it from a copy.") from error
 
     def save_plan(self, plan: Plan) -> None:
         """Remembers the path under way: whoever holds the folder can resume an interrupted run."""
@@ -287,20 +325,7 @@ class World:
 
     def files(self) -> list[tuple[str, int]]:
         """Relative POSIX path and size of every finished file, sorted; without names that are no Unicode."""
-        found = []
-        for folder, subfolders, names in os.walk(self.folder):
-            subfolders[:] = [name for name in subfolders if not name.startswith(TEMPORARY_PREFIX)]
-            for name in names:
-                if name == LOCK_FILE:
-                    continue
-                path = Path(folder, name)
-                # A job may replace or remove files while they are listed.
-                with contextlib.suppress(FileNotFoundError, UnicodeEncodeError):
-                    str(path).encode()
-                    facts = path.lstat()
-                    if stat.S_ISREG(facts.st_mode) and not name.startswith(TEMPORARY_PREFIX):
-                        found.append((path.relative_to(self.folder).as_posix(), facts.st_size))
-        return sorted(found)
+        return list_files(self.folder).files
 
     def summary(self) -> dict:
         """What the backend's World resource says, without its state."""
@@ -325,7 +350,7 @@ class World:
                 for chunk in self.chunks
             ],
             "files": [{"path": path, "size": size} for path, size in self.files()],
-            "results": read_json(self.figures, optional=True),
+            "results": self.load_figures(),
         }
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import whole_file
+from lyra.common.files import inside, whole_file
+from lyra.common.quoting import one_line, place
 from lyra.engines.base import DEFAULT_OPTIONS, EngineOptions
 from lyra.geometry.cameras import Trajectory
 from lyra.world.chunks import read_json
+from lyra.world.files import remove_file
 
 FACTS, CAMERAS = "pending.json", "pending.npz"
 
@@ -46,23 +49,34 @@ class Plan:
     @classmethod
     def load(cls, folder: Path) -> Plan | None:
         """The path that lies in the world `folder`, or None. Raises InvalidInputError for a damaged one."""
-        path = folder / FACTS
+        path = inside(folder, FACTS)
         if not path.exists():
             return None
         data = read_json(path)
         try:
+            trajectory = Trajectory.load(inside(folder, CAMERAS), fitted=True)
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                one_line(f"{one_line(error, 200)} Or delete {FACTS} beside it and extend the world again.")
+            ) from error
+        try:
             captions = {int(key): str(text) for key, text in data["captions"].items()}
-            trajectory = Trajectory.load(folder / CAMERAS)
             # Older plans have none.
             options = EngineOptions(**data.get("options", {})).checked()
             return cls(trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInputError(
-                f"{path} is damaged ({error}); delete it and extend the world again."
+                f"{place(path)} is damaged ({one_line(error, 80)}); delete it and extend the world again."
             ) from error
 
     @staticmethod
     def clear(folder: Path) -> None:
         """Forgets the path that lies in the world `folder`, if one does."""
-        (folder / FACTS).unlink(missing_ok=True)
-        (folder / CAMERAS).unlink(missing_ok=True)
+        remove_file(folder, FACTS)
+        remove_file(folder, CAMERAS)
+
+    @classmethod
+    def sweep(cls, folder: Path) -> None:
+        """Removes cameras without facts, which a run left that was killed while it wrote or cleared its plan."""
+        if not os.path.lexists(folder / FACTS):
+            remove_file(folder, CAMERAS)

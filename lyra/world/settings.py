@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_origin, get_type_hints
 
+from lyra.common import quoting
 from lyra.common.errors import InvalidInputError
-from lyra.world.chunks import read_json
+from lyra.common.quoting import one_line, place
+from lyra.world.chunks import MAX_SIDE, read_json
 
 FORMAT_VERSION = 1
 MAX_SCALE = 1e6
@@ -42,7 +44,7 @@ class WorldSettings:
         version = data.get("format_version")
         if not isinstance(version, int):
             raise InvalidInputError(
-                f"{path} has format_version {version!r}; it is damaged or no world of ours."
+                f"{place(path)} has format_version {quoting.value(version)}; it is damaged or no world of ours."
             )
         if version > FORMAT_VERSION:
             raise InvalidInputError(
@@ -52,7 +54,7 @@ class WorldSettings:
         try:
             settings = cls(**data)
         except TypeError as error:
-            raise InvalidInputError(f"{path} is damaged: {error}.") from error
+            raise InvalidInputError(f"{place(path)} is damaged: {one_line(error, 120)}.") from error
         settings.check(path)
         return settings
 
@@ -65,13 +67,13 @@ class WorldSettings:
             value = getattr(self, key)
             wanted = (int, float) if kind is float else get_origin(kind) or kind
             if not isinstance(value, wanted) or isinstance(value, bool):
-                raise InvalidInputError(f"{path} is damaged: {key} is {value!r}.")
-        if min(self.height, self.width) < 1:
-            raise InvalidInputError(f"{path} is damaged: the size is {self.width}x{self.height}.")
+                raise InvalidInputError(f"{place(path)} is damaged: {key} is {quoting.value(value)}.")
+        if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
+            raise InvalidInputError(f"{place(path)} is damaged: the size is {self.width}x{self.height}.")
         if not 0 < self.scale < MAX_SCALE:
-            raise InvalidInputError(f"{path} is damaged: scale is {self.scale!r}.")
+            raise InvalidInputError(f"{place(path)} is damaged: scale is {self.scale!r}.")
         if not all(isinstance(note, str) for note in self.notes):
-            raise InvalidInputError(f"{path} is damaged: notes is {self.notes!r}.")
+            raise InvalidInputError(f"{place(path)} is damaged: notes is {quoting.value(self.notes)}.")
 
 
 def new_id(name: str) -> str:

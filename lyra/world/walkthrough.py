@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lyra.common.files import whole_file
+from lyra.common.files import is_link, whole_file
 from lyra.common.progress import SILENT, Progress
 from lyra.geometry.cameras import CHUNK_FRAMES
 from lyra.media import video
@@ -53,6 +53,8 @@ def write(target: Path, chunks: Sequence[Chunk], first: np.ndarray, progress: Pr
 
 
 def _encoded_as(chunk: Chunk) -> bytes | None:
+    if is_link(chunk.watchable) or not chunk.watchable.is_file():
+        return None
     return video.encoded_as(chunk.watchable, CHUNK_FRAMES + (chunk.index == 1))
 
 

@@ -91,7 +91,7 @@ def _cycles(height: int, width: int, samples: int, threads: int) -> tuple[np.nda
         file = Path(folder) / "picture.exr"
         scene.render.filepath = str(file)
         bpy.ops.render.render(write_still=True)
-        channels = read_channels(file.read_bytes())
+        channels = read_channels(file)
     ends = {name.split(".", 1)[-1]: plane for name, plane in channels.items()}
     linear = np.stack([ends[f"Combined.{c}"] for c in "RGB"], -1).astype(np.float32)
     depth = ends["Depth.Z"].astype(np.float32)

@@ -65,6 +65,9 @@ def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch):
         (None, "image"),
         ("a\0b\n.png", "a_b_.png"),
         ("城.png", "城.png"),
+        ("CON.png", "_CON.png"),
+        ("com1.tar.gz", "_com1.tar.gz"),
+        ("console.png", "console.png"),
         ("x" * 300 + ".png", "x" * 60 + ".png"),
         ("𠀀" * 60 + ".𠀀𠀀𠀀", "𠀀" * 30 + ".𠀀𠀀"),
     ],
@@ -108,7 +111,7 @@ def book_of(folder, **changes):
 def test_a_resumed_job_does_not_count_what_an_earlier_run_did(tmp_path, monkeypatch):
     _, book = book_of(tmp_path)
     clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr("backend.jobs.book.time.time", lambda: float(next(clock)))
+    monkeypatch.setattr("backend.jobs.book.time.monotonic", lambda: float(next(clock)))
     resumed = book.submit(job())
     book.begin(resumed)
     book.advance(resumed, "frames", 0.0, False)
@@ -217,15 +220,133 @@ def test_jobs_of_a_later_version_and_damaged_ones(tmp_path):
     newer = asdict(job(id="2")) | {"priority": 3}
     store._change("INSERT INTO jobs VALUES ('2', 'w', 'done', 9e9, ?)", (json.dumps(newer),))
     assert [loaded.id for loaded in store.load()] == [job().id, "2"]
-    store._change("INSERT INTO jobs VALUES ('3', 'w', 'done', 9e9, '{}')", ())
-    with pytest.raises(StartError, match=r"jobs\.sqlite3 is damaged .*; move it away"):
-        store.load()
+    store.close()
     data = bytearray(file.read_bytes())
     # The first page holds the schema, the second the first jobs.
     data[4096:8192] = b"\xff" * 4096
     file.write_bytes(data)
     with pytest.raises(StartError, match=r"jobs\.sqlite3 is damaged"):
         JobStore(file).load()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "",
+        "{}",
+        "[" * 100_000,
+        asdict(job())["id"] * 17_000_000,
+        job(id="../../etc"),
+        job(id=""),
+        job(world_id="../w"),
+        job(kind="dig"),
+        job(state="lost"),
+        job(created=float("nan")),
+        job(finished=1e300),
+        job(progress=7.0),
+        job(notes=[1]),
+        job(request=[]),
+        job(kind="seed", request={"name": "a world"}),
+        job(kind="download"),
+        job(sequence="many"),
+    ],
+    ids=range(17),
+)
+def test_a_damaged_job_is_forgotten_and_the_others_stay(tmp_path, record):
+    store = JobStore(tmp_path / "jobs.sqlite3")
+    store.save(job())
+    text = record if isinstance(record, str) else json.dumps(asdict(record))
+    store._change("INSERT INTO jobs VALUES ('b', 'w', 'done', 0, ?)", (text,))
+    store.save(job(id="c"))
+    assert [loaded.id for loaded in store.load()] == ["a", "c"]
+    assert store._connection.execute("SELECT count(*) FROM jobs").fetchone() == (2,)
+    store.close()
+
+
+def test_the_queue_goes_by_the_order_of_joining_whatever_the_clock_says(tmp_path, monkeypatch):
+    """Somebody sets the clock back, between two jobs and while one runs."""
+    _, book = book_of(tmp_path)
+    clock = iter(range(10_000, 0, -10))
+    monkeypatch.setattr("backend.jobs.book.time.time", lambda: float(next(clock)))
+    monkeypatch.setattr("backend.jobs.store.time.time", lambda: float(next(clock)))
+    names = ["first", "second", "third"]
+    for name in names:
+        book.submit(job(id=name, created=float(next(clock))))
+    assert [waiting.id for waiting in book.queued()] == names
+    book.begin_cancel("first")
+    book.resume("first")
+    assert [waiting.id for waiting in book.queued()] == ["second", "third", "first"]
+    done = book.get("second")
+    book.begin(done)
+    book.finish(done, "done", "done")
+    book.begin(book.get("third"))
+    book.advance(book.get("third"), "frames", 0.5, False)
+    assert (book.get("third").eta_seconds or 0) >= 0
+    book.close()
+    again = JobBook(book._config, JobStore(book._config.private_folder / "jobs.sqlite3"))
+    assert [each.id for each in again.list()] == names
+    again.submit(job(id="fourth"))
+    assert [waiting.id for waiting in again.queued()] == ["first", "fourth"]
+    again.close()
+
+
+def test_old_jobs_and_their_folders_go_while_the_service_lives(tmp_path, monkeypatch):
+    _, book = book_of(tmp_path)
+    monkeypatch.setattr("backend.jobs.book.KEPT_JOBS", 3)
+    names = [f"job{number}" for number in range(6)]
+    for name in names:
+        book.folder(book.submit(job(id=name)).id).mkdir()
+        book.begin_cancel(name)
+    kept = book.folder("job5").parent / "a folder of the user's"
+    kept.mkdir()
+
+    async def sweep() -> None:
+        async with book.new_folder() as (_, coming):
+            await book.sweep()
+            assert coming.is_dir()
+        assert not coming.exists()
+
+    asyncio.run(sweep())
+    assert [each.id for each in book.list()] == names[3:]
+    assert {path.name for path in kept.parent.iterdir()} == {*names[3:], kept.name}
+    book.close()
+
+
+def test_the_service_sweeps_again_and_again_and_survives_a_disk_that_refuses(tmp_path, monkeypatch):
+    config, book = book_of(tmp_path)
+    monkeypatch.setattr("backend.service.SWEEP_SECONDS", 0.0)
+    backend = Backend(config, book, WorldCatalog(config), None, None)
+    inspector = backend.inspector._running()
+    times = []
+
+    async def swept() -> None:
+        times.append(1)
+        if len(times) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+        if len(times) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(book, "sweep", swept)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(backend._keep_swept())
+    assert inspector.poll() is not None and backend.inspector._process is None
+    book.close()
+
+
+def test_what_a_killed_service_left_is_removed_at_the_next_start(tmp_path):
+    config, book = book_of(tmp_path)
+    uploads = config.upload_folder
+    (uploads / "upload-abc").mkdir(parents=True)
+    (uploads / "upload-abc" / "large.png").write_bytes(bytes(1000))
+    (uploads / "tmpabc").write_bytes(bytes(1000))
+    (uploads / "upload-link").symlink_to(tmp_path)
+    (uploads / "of the user").write_bytes(b"")
+    half = config.private_folder / "trash" / "half"
+    half.mkdir(parents=True)
+    Backend(config, book, WorldCatalog(config), None, None)._clear()
+    assert [path.name for path in uploads.iterdir()] == ["of the user"]
+    assert not half.exists() and config.worlds.is_dir()
+    book.close()
 
 
 def test_jobs_that_cannot_be_opened_say_where_they_are(tmp_path):
@@ -250,7 +371,7 @@ def test_leftovers_that_cannot_be_removed_keep_no_service_from_starting(tmp_path
     def refused(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-    monkeypatch.setattr("backend.catalog.remove_partials", refused)
+    monkeypatch.setattr("backend.catalog.sweep_world", refused)
     catalog = WorldCatalog(dataclasses.replace(config, worlds=tmp_path))
     backend = Backend(config, book, catalog, None, None)
     backend._take_up()
@@ -268,3 +389,13 @@ def test_log_lines_are_json_with_their_fields():
     assert json.loads(line) | {"time": ""} == {
         "time": "", "level": "info", "logger": "backend", "message": "a line\nbreak", "path": "/v1", "status": 200,
     }  # fmt: skip
+
+
+def test_what_a_job_fails_with_is_one_line_with_the_next_step(tmp_path):
+    _, book = book_of(tmp_path)
+    failed = book.submit(job())
+    book.begin(failed)
+    book.finish(failed, "failed", "failed", "It quotes\n" + "\x00" * 10_000 + "; resume the job to go on.")
+    assert len(failed.error) <= 300 and failed.error.isprintable()
+    assert failed.error.startswith("It quotes") and failed.error.endswith("resume the job to go on.")
+    book.close()

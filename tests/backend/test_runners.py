@@ -2,12 +2,15 @@
 
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from backend.api.schemas import WorldSettings
 from backend.worker import runners
 from backend.worker.task import Task
+from lyra.common.errors import CancelledError
 from lyra.common.progress import SILENT
 from lyra.geometry.cameras import Trajectory
 from lyra.world.folder import World
@@ -42,6 +45,26 @@ def test_what_a_world_was_made_from_is_given_back(small_scene, tmp_path):
         runners.seed(task(folder, request, world_folder))
         assert World.open(world_folder).frames == 1
         assert list(folder.iterdir()) == []
+
+
+def test_what_is_odd_about_a_path_reaches_the_job(tmp_path):
+    world = make_world(tmp_path / "world")
+    (tmp_path / "job").mkdir()
+    lens = np.tile(world.intrinsics, (81, 1, 1))
+    w2c = np.tile(np.eye(4), (81, 1, 1))
+    w2c[:, 2, 3] = -np.linspace(0, 500, 81)
+    Trajectory(w2c, lens, world.height, world.width).save(tmp_path / "job" / "trajectory.npz")
+    told = []
+
+    def said(notes):
+        told.extend(notes)
+        raise CancelledError
+
+    request = {"reconstruct": False, "pose_scale": 1.0, "captions": None, "prompt": "", "seed": None}
+    job = replace(task(tmp_path / "job", request, world.folder), notes=said)
+    with pytest.raises(CancelledError):
+        runners.extend(job)
+    assert any("500 units within 80 frames" in note and "--pose-scale" in note for note in told)
 
 
 def test_why_there_is_no_mesh_reaches_the_job(tmp_path, monkeypatch):

@@ -1,15 +1,19 @@
 """Worlds over HTTP: making, listing, files, deleting, and everything that is refused."""
 
 import json
+import os
 import shutil
+import time
 
 import numpy as np
 import pytest
 
 from backend.catalog import WorldCatalog, remove_leftovers
 from backend.config import Config
+from backend.errors import NotFoundError
+from lyra.world.folder import World
 from tests.backend.service import picture, straight_path
-from tests.world.test_folder import held_by_another_process, make_world
+from tests.world.test_folder import cameras, held_by_another_process, make_chunk, make_world
 
 
 def detail(answer, status=400):
@@ -140,18 +144,18 @@ def test_a_world_that_was_never_made_can_be_deleted(slow, slow_world):
 def test_a_world_that_another_process_works_on_is_left_alone(slow, slow_world):
     copy = slow.worlds / "worked-on"
     shutil.copytree(slow.worlds / slow_world["id"], copy)
-    (copy / "results" / ".partial-1").write_bytes(b"half")
+    (copy / "results" / ".partial-00000001").write_bytes(b"half")
     with held_by_another_process(copy):
         assert "another process" in detail(slow.client.delete("/v1/worlds/worked-on"), 409)
         answer = slow.client.post("/v1/worlds/worked-on/revert", json={"chunks": 0})
         assert "another process" in detail(answer, 409)
         remove_leftovers(copy, copy / "no job")
-        assert (copy / "results" / ".partial-1").exists()
+        assert (copy / "results" / ".partial-00000001").exists()
         known = slow.client.get("/v1/worlds/worked-on").json()
         assert ".lyra.lock" not in {file["path"] for file in known["files"]}
         assert slow.client.get("/v1/worlds/worked-on/files/.lyra.lock").status_code == 404
     remove_leftovers(copy, copy / "no job")
-    assert not (copy / "results" / ".partial-1").exists()
+    assert not (copy / "results" / ".partial-00000001").exists()
     assert slow.client.delete("/v1/worlds/worked-on").status_code == 204
     assert not copy.exists()
 
@@ -319,3 +323,143 @@ def test_bad_bodies_are_refused(slow, slow_world):
     assert "after is '-1'" in detail(slow.client.get("/v1/jobs/x/events", params={"after": -1}))
     assert slow.client.get("/v1/nothing").status_code == 404
     assert slow.client.put("/v1/health").status_code == 405
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """A catalogue of the worlds `one-world` and `two-worlds`."""
+    folder = tmp_path / "worlds"
+    folder.mkdir()
+    make_world(folder / "one-world").add_chunk(cameras(), make_chunk(1), "a hall", 11, 1.5)
+    make_world(folder / "two-worlds")
+    return WorldCatalog(Config(folder, tmp_path / "state.json", tmp_path / "log"))
+
+
+def listed(catalog):
+    return {world["id"]: world for world in catalog.resources()}
+
+
+def age(folder, seconds=10):
+    """As if nothing had been written there for a while."""
+    for path in (folder, *folder.rglob("*")):
+        then = time.time() - seconds
+        os.utime(path, (then, then))
+
+
+def test_a_world_is_read_again_when_anything_of_it_has_changed(catalog, monkeypatch):
+    folder, read = catalog.path("one-world"), []
+    original = catalog._read
+    monkeypatch.setattr(catalog, "_read", lambda world_id: (read.append(world_id), original(world_id))[1])
+
+    def changed(change, world="one-world"):
+        age(folder.parent)
+        catalog.resources()
+        read.clear()
+        catalog.resources()
+        assert read == []
+        change()
+        found = listed(catalog)["one-world"]
+        assert read == [world]
+        return found
+
+    assert changed(lambda: World.open(folder).rescale(2.0))["scale"] == 2.0
+    assert changed(lambda: (folder / "results" / "results.json").write_text('{"frames": 81}'))["results"]
+    # As an editor writes, in place.
+    facts = folder / "chunks" / "0001" / "chunk.json"
+    found = changed(lambda: facts.write_text(facts.read_text().replace("a hall", "a yard")))
+    assert found["chunks"][0]["prompt"] == "a yard"
+    found = changed(lambda: (folder / "results" / "splats.ply").write_bytes(b"x"))
+    assert "results/splats.ply" in {file["path"] for file in found["files"]}
+    assert changed(lambda: World.open(folder).revert(0))["frames"] == 1
+    changed(lambda: World.open(catalog.path("two-worlds")).rescale(3.0), "two-worlds")
+
+
+def test_what_has_just_changed_is_not_kept(catalog):
+    """It may change once more within the same tick of the file system's clock."""
+    catalog.resources()
+    assert catalog._kept == {}
+    age(catalog.path("one-world"))
+    catalog.resources()
+    assert list(catalog._kept) == ["one-world"]
+
+
+def test_damaged_worlds_are_listed_with_the_reason_among_the_others(catalog, tmp_path):
+    folder = catalog.path("one-world")
+
+    def damaged(name, damage, reason):
+        copy = catalog.path(name)
+        shutil.copytree(folder, copy)
+        damage(copy)
+        return name, reason
+
+    def bomb(copy):
+        np.savez_compressed(copy / "seed.npz", intrinsics=np.zeros(70_000_000, np.uint8))
+        assert (copy / "seed.npz").stat().st_size < 500_000
+
+    def link(copy):
+        shutil.rmtree(copy / "chunks" / "0001")
+        (copy / "chunks" / "0001").symlink_to(folder / "chunks" / "0001")
+
+    def no_file(copy):
+        (copy / "world.json").unlink()
+        (copy / "world.json").mkdir()
+
+    wrong = dict(
+        [
+            damaged("bomb-world", bomb, "has the shape (70000000,)"),
+            damaged("link-world", link, "0001 is a link"),
+            damaged("folder-world", no_file, "its world.json is a folder"),
+            damaged("deep-world", lambda c: (c / "world.json").write_text("[" * 100_000), "world.json"),
+            damaged(
+                "lens-world", lambda c: np.savez(c / "seed.npz", intrinsics=np.eye(2)), "has the shape (2, 2)"
+            ),
+        ]
+    )
+    catalog.path("gone-world").symlink_to(tmp_path / "unplugged")
+    catalog.path("loop-world").symlink_to(catalog.path("loop-world"))
+    (catalog.path("x").parent / "a-file").write_text("no world")
+    found = listed(catalog)
+    assert {name for name, world in found.items() if world["state"] == "ready"} == {"one-world", "two-worlds"}
+    for name, reason in {**wrong, "gone-world": "connect the disk", "loop-world": "loop-world"}.items():
+        assert found[name]["state"] == "damaged" and reason in found[name]["error"], found[name]
+        assert "\n" not in found[name]["error"]
+
+
+def test_a_linked_world_is_one_and_deleting_it_takes_the_link(catalog, tmp_path):
+    moved, link = tmp_path / "disk" / "castle", catalog.path("castle")
+    moved.parent.mkdir()
+    shutil.copytree(catalog.path("one-world"), moved)
+    link.symlink_to(moved)
+    assert listed(catalog)["castle"]["folder"] == str(moved)
+    handle, size = catalog.open_file("castle", "seed.png")
+    with handle:
+        assert len(handle.read()) == size
+    catalog.delete("castle")
+    assert not os.path.lexists(link) and World.open(moved).frames == 81
+    link.symlink_to(tmp_path / "unplugged")
+    catalog.delete("castle")
+    assert not os.path.lexists(link)
+
+
+def test_the_lock_and_what_is_being_written_are_no_files_to_fetch(catalog):
+    folder = catalog.path("one-world")
+    for name in (".lyra.lock", ".partial-0123abcd.npz"):
+        (folder / name).touch()
+        for path in (name, name.upper()):
+            with pytest.raises(NotFoundError):
+                catalog.open_file("one-world", path)
+    with pytest.raises(NotFoundError):
+        catalog.open_file("one-world", "results")
+
+
+def test_a_start_removes_what_killed_programs_left_and_writes_nothing_else(catalog):
+    folder, other = catalog.path("one-world"), catalog.path("two-worlds")
+    for name in ("pending.npz", "results/.partial-0123abcd.ply"):
+        (folder / name).touch()
+    before = other.stat().st_mtime_ns
+    with held_by_another_process(folder):
+        catalog.empty_trash()
+        assert (folder / "pending.npz").exists()
+    catalog.empty_trash()
+    assert not (folder / "pending.npz").exists() and not list((folder / "results").iterdir())
+    assert other.stat().st_mtime_ns == before and not (other / ".lyra.lock").exists()

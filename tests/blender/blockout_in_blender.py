@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
+from tests.blender.kept_worlds import Service, serve
 from tests.blender.playing import install, module, refused, uninstall, until
 from tests.blender.recorder import drawn
 
@@ -113,8 +114,8 @@ def check_depth(image):
     scene.unit_settings.scale_length = 0.5
     settings.size, settings.width, settings.height = "CUSTOM", WIDTH, HEIGHT
     bpy.context.view_layer.update()
-    assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
-    until(lambda: not session.current.tasks)
+    render_depth()
+    assert "POST /v1/pictures/measure" in service.requests
     assert settings.depth_blend and not session.current.message
     with np.load(settings.depth_file) as stored:
         depth, intrinsics = stored["depth"], stored["intrinsics"]
@@ -132,8 +133,7 @@ def check_depth(image):
     assert near.mean() > 0.98, near.mean()
     camera.rotation_euler[0] = math.radians(179)
     bpy.context.view_layer.update()
-    bpy.ops.lyra.depth_from_scene()
-    until(lambda: not session.current.tasks)
+    render_depth()
     assert "Nothing stands before the camera" in session.current.message
     camera.rotation_euler[0] = math.radians(86)
     bpy.context.view_layer.update()
@@ -151,7 +151,12 @@ def check_what_is_sent(image):
 
 def render_depth():
     assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
-    until(lambda: not session.current.tasks)
+    until(is_rendered)
+
+
+def is_rendered():
+    current = session.current
+    return not current.tasks and not current.is_asking(module("operators.depth").MEASURING)
 
 
 def stale(says):
@@ -232,7 +237,7 @@ def check_depth_of_another_time(image, photo):
     settings.depth_file = ""
     assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
     settings.image = str(image)
-    until(lambda: not session.current.tasks)
+    until(is_rendered)
     assert not settings.depth_file and "The image has changed" in session.current.message
     settings.depth_file = str(photo)
     settings.image = str(photo)
@@ -263,18 +268,37 @@ def check_old_files():
 
 
 def check_upright(photo):
-    """A camera held upright stores 120 x 90 pixels and how they are turned: the picture is 90 x 120."""
-    settings = bpy.context.scene.lyra
-    assert seed.image_size(photo) == (90, 120)
+    """A camera held upright stores 120 x 90 pixels and how they are turned: the engine says 90 x 120."""
+    settings, measuring = bpy.context.scene.lyra, module("measuring")
+    settings.depth_file, settings.image, sizes = "", str(photo), []
+    measuring.measure(photo, sizes.append, "a test")
+    until(lambda: sizes)
+    assert sizes == [(90, 120)] and seed.image_size(photo) == (90, 120)
     settings.size = "DRAFT"
     assert seed.picture_size(settings, *seed.image_size(photo)) == (240, 416)
-    settings.size = "CUSTOM"
+    new = seed.new_world(bpy.context)
+    assert new.of_size((90, 120)) == {"size": (240, 416)} and "size" not in new.settings
+    settings.use_camera_lens = True
+    sent = seed.new_world(bpy.context).of_size((90, 120))
+    assert sent["intrinsics_size"] == (90, 120) and abs(sent["intrinsics"][1][1] - 30 / 36 * 120) < 1e-4
+    settings.size, settings.use_camera_lens = "CUSTOM", False
+    assert seed.new_world(bpy.context).of_size is None
+    photo.write_bytes(photo.read_bytes() + b"more")
+    try:
+        seed.image_size(photo)
+    except OSError as error:
+        assert "measured by the engine" in str(error)
+    else:
+        raise AssertionError("another picture has the size of the one before")
 
 
 def main():
     zip_file, image, photo = sys.argv[1:]
     install(zip_file)
-    global scene_depth, seed, session
+    global scene_depth, seed, service, session
+    service = Service()
+    chosen = module("preferences").get()
+    chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", service.token
     scene_depth, seed, session = module("scene_depth"), module("operators.seed"), module("session")
     check_depth(Path(image))
     check_what_is_sent(Path(image))

@@ -9,8 +9,11 @@ import bpy
 import numpy as np
 
 from tests.blender import safeguards
+from tests.blender.greeting import greeting, is_greeting
 from tests.blender.playing import install, module, refused, uninstall, until
 from tests.blender.recorder import drawn
+
+LENS = [[64, 0, 32], [0, 64, 32], [0, 0, 1]]
 
 
 class Service:
@@ -19,12 +22,14 @@ class Service:
     def __init__(self):
         self.world = {
             "id": "w", "name": "W", "engine": "preview", "seed": 7, "license": "", "width": 64, "height": 64,
-            "frames": 81, "state": "ready", "notes": [], "scale": 1.0, "files": [], "folder": "",
+            "frames": 81, "state": "ready", "intrinsics": LENS, "notes": [], "scale": 1.0, "files": [], "folder": "",
             "chunks": [{"index": 1, "prompt": "", "seconds": 1.0}], "last_w2c": np.eye(4).tolist(),
         }  # fmt: skip
         self.job = None
         self.failures = 0
         self.silent_at = ()
+        # What answers a challenge in place of the service, and the paths of the requests that brought a token.
+        self.stranger, self.tokens = None, []
         self.requests = []
         self.port = 0
         self.may_answer = threading.Event()
@@ -39,8 +44,9 @@ class Service:
 
             def do_GET(self):
                 self.rfile.read(int(self.headers["Content-Length"] or 0))
+                service.tokens += [self.path] if "Authorization" in self.headers else []
                 status, answer = service.answer(self.command, self.path)
-                body = json.dumps(answer).encode()
+                body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -84,8 +90,10 @@ class Service:
         if any(part in path for part in self.silent_at):
             self.may_answer.wait(20)
         running = self.job is not None and self.job["state"] == "running"
+        if is_greeting(path):
+            return self.stranger or (200, greeting(path, "token", 4711))
         if path == "/v1/health":
-            return 200, {"api": 1, "version": "1", "pid": 1, "owner": "user", "device": "cpu",
+            return 200, {"api": 1, "version": "1", "pid": 4711, "owner": "user", "device": "cpu",
                          "worker": "idle", "active_jobs": int(running)}  # fmt: skip
         if path == "/v1/shutdown":
             return (409, {"detail": 'send {"force": true}'}) if running else (202, {})
@@ -114,7 +122,7 @@ def is_busy():
 
 
 def follow(job_id):
-    following.follow(service.begin(job_id))
+    following.follow(resources.Job.from_json(service.begin(job_id)))
     until(is_busy)
 
 
@@ -127,7 +135,7 @@ def load_results(world):
     """In place of the importers, which are not part of this."""
     worlds.describe(empty(), world)
     empty().lyra.job = ""
-    loaded.append(world["frames"])
+    loaded.append(world.frames)
 
 
 def be_quick():
@@ -178,7 +186,7 @@ def check_engine_gone():
     service.start()
     connect()
     until(lambda: generate.job_of(empty()))
-    assert generate.job_of(empty())["state"] == "interrupted"
+    assert generate.job_of(empty()).state == "interrupted"
     assert "lyra.resume" in drawn(bpy.types.LYRA_PT_job, bpy.context)
     assert bpy.ops.lyra.resume() == {"FINISHED"}
     until(lambda: current.followers and not current.client.busy)
@@ -230,20 +238,20 @@ def check_revert():
     current.say("")
     jobs.revert("w", 0)
     service.revert()
-    until(lambda: worlds.description(empty())["frames"] == 1 and not jobs._unanswered)
+    until(lambda: worlds.description(empty()).frames == 1 and not jobs._unanswered)
     assert not current.message and loaded[-1] == 1
     jobs.REVERT_PATIENCE = 600.0
     chunk = {"index": 1, "prompt": "", "seconds": 1.0}
     service.world = service.world | {"frames": 161, "chunks": [chunk, chunk]}
     bpy.ops.lyra.reload()
-    until(lambda: worlds.description(empty())["frames"] == 161)
+    until(lambda: worlds.description(empty()).frames == 161)
     jobs.revert("w", 0)
     until(lambda: "POST /v1/worlds/w/revert" in service.requests)
     service.revert()
     bpy.ops.lyra.disconnect()
     service.be_back()
     connect()
-    until(lambda: worlds.description(empty())["frames"] == 1)
+    until(lambda: worlds.description(empty()).frames == 1)
     assert not current.message
 
 
@@ -258,7 +266,7 @@ def check_seed_camera_deleted():
 
 
 def write_state_file():
-    state = {"host": "127.0.0.1", "port": service.port, "token": "t", "pid": 4711, "owner": "user",
+    state = {"host": "127.0.0.1", "port": service.port, "token": "token", "pid": 4711, "owner": "user",
              "version": "1", "api": 1}  # fmt: skip
     session.state_file().write_text(json.dumps(state))
 
@@ -271,7 +279,7 @@ def check_state_file():
     write_state_file()
     begun = []
     for begin in (lambda: current.ensure(lambda: begun.append("job")), lambda: current.install(begun.clear)):
-        service.be_silent("health")
+        service.be_silent("hello")
         begin()
         until(lambda: "process 4711" in current.message)
         assert current.phase is session.Phase.CONNECTING and session.state_file().exists()
@@ -289,6 +297,60 @@ def check_state_file():
     bpy.ops.lyra.start_engine()
     until(lambda: "does not start" in current.message)
     assert not session.state_file().exists()
+
+
+def check_strangers():
+    """What does not prove to be the engine gets no token, and the state of the connection is known again."""
+    chosen = module("preferences").get()
+    hello = {"service": "lyra-worlds", "api": 1, "pid": 4711, "proof": "0" * 64}
+    strangers = [
+        ((401, {"detail": "The token is missing."}), "is of an earlier version"),
+        ((404, {"detail": "Not Found"}), "is of an earlier version"),
+        ((404, b"<html>"), "<html>"),
+        ((200, b"<html>"), "no Lyra engine"),
+        ((200, b"\xff\xfe\x00"), "no Lyra engine"),
+        ((200, b"[" * 3000), "no Lyra engine"),
+        ((200, hello), "has another token"),
+        ((200, hello | {"pid": "x"}), "'x' as pid"),
+        ((200, b"x" * 5000), "larger than"),
+    ]
+    chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{service.port}", "token"
+    for service.stranger, says in strangers:
+        current.ensure(lambda: None)
+        until(lambda: current.phase is session.Phase.OFF, limit=10)
+        assert says in current.message and current.client is None, current.message
+    # A state file whose port another process has: the engine is started, but never where one answers as it should.
+    chosen.source = "PYTHON"
+    for service.stranger, says in ((strangers[0][0], "(process 4711)"), (strangers[3][0], "does not start")):
+        write_state_file()
+        bpy.ops.lyra.start_engine()
+        until(lambda: current.phase is session.Phase.OFF, limit=10)
+        assert says in current.message, current.message
+        assert session.state_file().exists() == ("4711" in says)
+    write_state_file()
+    service.stranger = None
+    state = json.loads(session.state_file().read_text())
+    session.state_file().write_text(json.dumps(state | {"pid": 5}))
+    bpy.ops.lyra.start_engine()
+    until(lambda: "does not start" in current.message)
+    assert not service.tokens, service.tokens
+    current.say("")
+
+
+def check_ids():
+    """A job whose id leads out of a folder is refused where it arrives."""
+    outside = following.preview_file("x").parent.parent / "x.jpg"
+    outside.write_bytes(b"mine")
+    before = dict(current.jobs)
+    for changes in ({"id": "../x"}, {"world_id": "../w"}, {"progress": "much"}, {"notes": 5}):
+        service.job = service.begin("f") | changes
+        following.find_running()
+        until(lambda: current.message, limit=10)
+        assert "The engine sent" in current.message, current.message
+        current.say("")
+        assert not current.followers and current.jobs == before
+    assert outside.read_bytes() == b"mine"
+    service.job = None
 
 
 def check_stop():
@@ -310,9 +372,9 @@ def check_stop():
 
 def main():
     install(sys.argv[1])
-    global current, following, generate, health, jobs, loaded, service, session, worlds
-    following, health, jobs, session, worlds = map(
-        module, ("following", "health", "jobs", "session", "worlds")
+    global current, following, generate, health, jobs, loaded, resources, service, session, worlds
+    following, health, jobs, resources, session, worlds = map(
+        module, ("following", "health", "jobs", "resources", "session", "worlds")
     )
     generate, current = module("operators.generate"), session.current
     be_quick()
@@ -321,7 +383,9 @@ def main():
     chosen = module("preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{service.port}", "token"
     connect()
-    bpy.context.scene.lyra.world = worlds.create(bpy.context.scene, service.world, np.eye(4))
+    bpy.context.scene.lyra.world = worlds.create(
+        bpy.context.scene, resources.World.from_json(service.world), np.eye(4)
+    )
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     worlds.add(empty(), worlds.SEED_CAMERA, camera)
     check_timer()
@@ -333,8 +397,12 @@ def main():
     check_revert()
     safeguards.check(service)
     check_seed_camera_deleted()
+    check_ids()
     check_state_file()
     check_stop()
+    service = Service()
+    check_strangers()
+    service.end()
     uninstall()
 
 

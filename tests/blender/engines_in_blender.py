@@ -3,12 +3,14 @@
 import json
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import bpy
 import numpy as np
 
-from tests.blender.playing import install, module, refused, uninstall, until
+from tests.blender.greeting import greeting, is_greeting
+from tests.blender.playing import install, module, refused, uninstall, until, world_of
 from tests.blender.recorder import drawn
 
 LICENCE = {
@@ -53,6 +55,8 @@ class Service:
 
     def answer(self, method, path):
         self.requests.append(f"{method} {path}")
+        if is_greeting(path):
+            return greeting(path, "token")
         if path == "/v1/health":
             return {
                 "api": 1,
@@ -110,7 +114,7 @@ def check_licence_and_download(service):
     refused(bpy.ops.lyra.start_world, "Lyra 2.0: licence not accepted")
     refused(bpy.ops.lyra.download_weights, "nothing to download")
     assert bpy.ops.lyra.accept_licence(engine="lyra2", licence=LICENCE["id"]) == {"FINISHED"}
-    until(lambda: engines.find("lyra2")["state"]["status"] == "needs_download")
+    until(lambda: engines.find("lyra2").state.status == "needs_download")
     assert "POST /v1/licences/nvidia-lyra-2.0/accept" in service.requests
     refused(bpy.ops.lyra.accept_licence, "no licence", engine="lyra2", licence=LICENCE["id"])
     texts = panel("LYRA_PT_image")
@@ -136,18 +140,15 @@ def check_found_again(service):
     bpy.ops.lyra.start_engine()
     until(weights.is_downloading)
     service.job["state"] = "done"
-    until(lambda: engines.find("lyra2")["ready"])
+    until(lambda: engines.find("lyra2").ready)
     assert panel("LYRA_PT_image").count("Lyra 2.0") == 1
 
 
 def check_what_no_button_mends():
     lyra = engines.find("lyra2")
-    lyra["ready"], lyra["state"]["status"], lyra["state"]["text"] = (
-        False,
-        "needs_gpu",
-        "Needs a GPU with 24 GB.",
-    )
-    lyra["state"]["licences"][0]["accepted"] = False
+    licences = (replace(lyra.state.licences[0], accepted=False),)
+    now = replace(lyra.state, status="needs_gpu", text="Needs a GPU with 24 GB.", licences=licences)
+    session.current.engines = [replace(lyra, ready=False, state=now)]
     texts = panel("LYRA_PT_image")
     assert "Lyra 2.0: needs a GPU" in texts and "Needs a GPU with 24 GB." in texts, texts
     assert "lyra.accept_licence" not in texts and "lyra.download_weights" not in texts
@@ -160,7 +161,7 @@ def check_settings_and_prompts(folder):
              "height": 64, "frames": 81, "notes": [], "chunks": [{"index": 1, "prompt": "", "seconds": 1.0}],
              "files": [], "folder": ""}  # fmt: skip
     settings = scene.lyra
-    settings.world = worlds.create(scene, world, np.eye(4))
+    settings.world = worlds.create(scene, world_of(world), np.eye(4))
     assert settings.world["lyra_license"] == "Research only."
     part = bpy.data.objects.new("part", None)
     worlds.add(settings.world, worlds.MESH, part)
@@ -191,8 +192,8 @@ def check_settings_and_prompts(folder):
     bpy.ops.wm.open_mainfile(filepath=f"{folder}/prompts.blend")
     (kept,) = bpy.context.scene.lyra.world.lyra.prompts
     assert (kept.piece, kept.text) == (2, "a bridge")
-    bpy.context.scene.lyra.steps = 900
-    session.current.engines = Service().engines()
+    bpy.context.scene.lyra.steps, described = 900, module("resources").Engine.from_json
+    session.current.engines = [described(engine) for engine in Service().engines()]
     try:
         generate._payload(bpy.context, bpy.context.scene.lyra.world)
     except ValueError as error:

@@ -8,6 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 
 import numpy as np
+from PIL import Image, ImageOps
+
+from tests.blender.greeting import greeting, is_greeting
 
 WIDTH, HEIGHT = 32, 16
 INTRINSICS = [[40.0, 0, WIDTH / 2], [0, 40.0, HEIGHT / 2], [0, 0, 1]]
@@ -75,7 +78,10 @@ def _path(chunk: int, zooms: bool) -> bytes:
 class Service:
     """World w1 with some chunks of 80 frames, and what was asked for. `make` grows it and takes pieces off it."""
 
+    token = "token"
+
     def __init__(self):
+        self.body = b""
         self.requests: list[str] = []
         self.jobs: list[dict] = []
         self.there = True
@@ -102,9 +108,15 @@ class Service:
 
     def answer(self, method: str, path: str) -> tuple[int, object]:
         self.requests.append(f"{method} {path}")
+        if is_greeting(path):
+            return 200, greeting(path, self.token)
         path = path.removeprefix("/v1")
         if path == "/health":
             return 200, {"api": 1, "version": "0", "pid": 1, "owner": "user", "device": "cpu"}
+        if path == "/pictures/measure":
+            with Image.open(BytesIO(self.body.partition(b"\r\n\r\n")[2])) as image:
+                width, height = ImageOps.exif_transpose(image).size
+            return 200, {"width": width, "height": height}
         if path == "/engines":
             return 200, []
         if path == "/worlds":
@@ -142,12 +154,16 @@ def serve(service: Service) -> int:
             pass
 
         def do_GET(self):
+            service.body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             status, answer = service.answer(self.command, self.path)
             body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self):
+            self.do_GET()
 
         def do_DELETE(self):
             self.do_GET()

@@ -21,11 +21,11 @@ def make_ready(image):
     assert "Read and Accept Licence" in panel("LYRA_PT_image"), session.current.engines
     refused(bpy.ops.lyra.start_world, "licence not accepted")
     for licence in engines.open_licences(engines.find("lyra2")):
-        assert bpy.ops.lyra.accept_licence(engine="lyra2", licence=licence["id"]) == {"FINISHED"}
-    until(lambda: engines.state(engines.find("lyra2"))["status"] == "needs_download")
+        assert bpy.ops.lyra.accept_licence(engine="lyra2", licence=licence.id) == {"FINISHED"}
+    until(lambda: engines.status(engines.find("lyra2")) == "needs_download")
     bpy.context.preferences.system.use_online_access = True
     assert bpy.ops.lyra.download_weights() == {"FINISHED"}
-    until(lambda: engines.find("lyra2")["ready"])
+    until(lambda: engines.find("lyra2").ready)
 
 
 def make_world(depth):
@@ -42,10 +42,10 @@ def make_world(depth):
     assert bpy.ops.lyra.generate() == {"FINISHED"}
     until(lambda: worlds.part(settings.world, worlds.CAMERA), 500)
     world = worlds.description(settings.world)
-    assert (world["engine"], world["frames"], world["chunks"][0]["prompt"]) == ("lyra2", 81, "a gate")
+    assert (world.engine, world.frames, world.chunks[0].prompt) == ("lyra2", 81, "a gate")
     for holder in (settings.world, worlds.part(settings.world, worlds.CAMERA)):
         assert "research" in holder["lyra_license"]
-    assert world["license"] in " ".join(panel("LYRA_PT_world"))
+    assert world.license in " ".join(panel("LYRA_PT_world"))
 
 
 def main():

@@ -60,7 +60,7 @@ def check_list(service):
     until(lambda: chosen and idle())
     opening.open_world = opens
     assert chosen == ["w1"]
-    assert [world["id"] for world in opening.listed] == ["w1"]
+    assert [world.id for world in opening.listed] == ["w1"]
 
 
 def check_opened():
@@ -225,7 +225,7 @@ def check_running_job(service):
     service.make(3)
     job["state"] = "done"
     until(lambda: len(undo) == 2 and idle())
-    assert worlds.description(settings().world)["frames"] == 241
+    assert worlds.description(settings().world).frames == 241
 
 
 def check_sky_is_seen(service):

@@ -6,6 +6,7 @@ import time
 import bpy
 
 NAME = "bl_ext.user_default.lyra_worlds"
+IDENTITY = [[float(i == j) for j in range(4)] for i in range(4)]
 
 
 def install(zip_file) -> None:
@@ -21,6 +22,16 @@ def uninstall() -> None:
 def module(name):
     """A module of the installed extension."""
     return importlib.import_module(f"{NAME}.{name}")
+
+
+def world_of(facts):
+    """A world as the service would describe it with these facts; what they leave out is what a small one has."""
+    width, height = facts.get("width", 96), facts.get("height", 64)
+    plain = {
+        "width": width, "height": height, "frames": 1, "state": "ready", "scale": 1.0, "files": [], "chunks": [],
+        "intrinsics": [[width, 0, width / 2], [0, width, height / 2], [0, 0, 1]], "last_w2c": IDENTITY,
+    }  # fmt: skip
+    return module("resources").World.from_json(plain | facts)
 
 
 def until(condition, limit=240.0):

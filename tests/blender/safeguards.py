@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 
-from tests.blender.playing import module, refused, until
+from tests.blender.playing import module, refused, until, world_of
 from tests.blender.recorder import Recorder
 
 
@@ -24,6 +24,10 @@ def check(service):
 
 def _empty():
     return module("worlds").find("w")
+
+
+def _describe(world):
+    module("worlds").describe(_empty(), world_of(world))
 
 
 def _connect():
@@ -50,9 +54,9 @@ def _worlds_folder():
 
 def _revert_asks(service):
     """By default the newest piece goes, and before that the dialog names what goes."""
-    worlds, revert = module("worlds"), bpy.types.LYRA_OT_revert
+    revert = bpy.types.LYRA_OT_revert
     chunks = [{"index": i + 1, "prompt": "", "seconds": 1.0} for i in range(5)]
-    worlds.describe(_empty(), service.world | {"frames": 401, "chunks": chunks})
+    _describe(service.world | {"frames": 401, "chunks": chunks})
     operator = SimpleNamespace(keep=0, bl_rna=bpy.ops.lyra.revert.get_rna_type(), layout=Recorder())
     shown = SimpleNamespace(invoke_props_dialog=lambda operator, **_options: {"RUNNING_MODAL"})
     context = SimpleNamespace(scene=bpy.context.scene, window_manager=shown)
@@ -67,7 +71,7 @@ def _revert_asks(service):
         "Nothing goes; the world has 5 pieces",
     ], said
     refused(bpy.ops.lyra.revert, "The world has 5 pieces; keep fewer")
-    worlds.describe(_empty(), service.world)
+    _describe(service.world)
 
 
 def _undone_results(service):
@@ -78,7 +82,7 @@ def _undone_results(service):
     bpy.context.scene.lyra.camera = camera
     known, service.requests[:] = service.world, []
     chunk = {"index": 1, "prompt": "", "seconds": 1.0}
-    worlds.describe(_empty(), known | {"frames": 81, "chunks": [chunk]})
+    _describe(known | {"frames": 81, "chunks": [chunk]})
     service.world = known | {"frames": 161, "chunks": [chunk, chunk]}
     for click in (bpy.ops.lyra.generate, lambda: bpy.ops.lyra.revert(keep=0)):
         assert click() == {"FINISHED"}
@@ -91,7 +95,7 @@ def _undone_results(service):
     assert not [request for request in service.requests if request.startswith("POST")]
     current.say("")
     service.world = known
-    worlds.describe(_empty(), known)
+    _describe(known)
 
 
 def _generate_is_a_step(service):

@@ -5,7 +5,7 @@ import sys
 import bpy
 import numpy as np
 
-from tests.blender.playing import install, module, refused, uninstall
+from tests.blender.playing import install, module, refused, uninstall, world_of
 
 WORLD = {
     "id": "w1",
@@ -60,7 +60,7 @@ def stand():
     """A world at (4, -3, 2) with its first camera and a path of each of some kinds."""
     scene = bpy.context.scene
     matrix = np.array([[1, 0, 0, 4.0], [0, 0, 1, -3.0], [0, -1, 0, 2.0], [0, 0, 0, 1]])
-    empty = worlds.create(scene, WORLD, matrix)
+    empty = worlds.create(scene, world_of(WORLD), matrix)
     empty.lyra.depth = 5.0
     first = bpy.data.objects.new("first", bpy.data.cameras.new("first"))
     worlds.add(empty, worlds.SEED_CAMERA, first, np.diag([1.0, -1, -1, 1]))

@@ -1,5 +1,7 @@
 """Run inside Blender: how worlds stand in a file with several scenes. Checks for a script that has opened world w1."""
 
+from dataclasses import replace
+
 import bpy
 import numpy as np
 
@@ -8,7 +10,7 @@ from tests.blender.playing import module, refused
 
 
 def _like(world, identifier):
-    return world | {"id": identifier, "name": identifier}
+    return replace(world, id=identifier, name=identifier)
 
 
 def _create(scene, world, identifier):
@@ -91,11 +93,11 @@ def check_copies(reload):
 
     told = []
     before, scale._tell = scale._tell, lambda *scales: told.append(scales)
-    worlds.describe(copy, worlds.description(copy) | {"scale": 6.0})
+    worlds.describe(copy, replace(worlds.description(copy), scale=6.0))
     scale._told["w1"] = 6.0
     scale._after_undo(None)
     assert not told, told
-    worlds.describe(copy, worlds.description(copy) | {"scale": 2.0})
+    worlds.describe(copy, replace(worlds.description(copy), scale=2.0))
     scale._after_undo(None)
     assert told == [("w1", 2.0)], told
     scale._tell = before

@@ -20,9 +20,11 @@ def test_full_zip_carries_the_engine_as_data():
         extra = sorted(set(archive.namelist()) - set(other.namelist()))
         assert set(other.namelist()) < set(archive.namelist())
         assert extra[0] == "engine/constraints.txt"
-        assert re.fullmatch(r"engine/lyra_worlds-.*-py3-none-any\.whl", extra[1]) and len(extra) == 2
+        locks = [f"engine/locks/{path.name}" for path in sorted((ROOT / "locks").glob("*.txt"))]
+        assert extra[1:-1] == locks and "engine/locks/base.txt" in locks
+        assert re.fullmatch(r"engine/lyra_worlds-.*-py3-none-any\.whl", extra[-1])
         assert "wheels" not in manifest(full)
-        with archive.open(extra[1]) as wheel, zipfile.ZipFile(wheel) as engine:
+        with archive.open(extra[-1]) as wheel, zipfile.ZipFile(wheel) as engine:
             names = engine.namelist()
         assert "lyra/version.py" in names and "backend/__main__.py" in names
         assert not [name for name in names if name.startswith(("tests", "blender_addon"))]

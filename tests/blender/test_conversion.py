@@ -8,6 +8,7 @@ import pytest
 from tests.blender.addon import load
 
 bpy = pytest.importorskip("bpy", reason="needs Blender as a Python module")
+object_utils, mathutils = map(pytest.importorskip, ("bpy_extras.object_utils", "mathutils"))
 conversion = load("conversion")
 
 
@@ -67,12 +68,67 @@ def test_rigid_removes_scale_and_is_idempotent():
     scaled = cameras @ np.diag([3.0, 0.2, 7, 1])
     np.testing.assert_allclose(conversion.rigid(scaled), cameras, atol=1e-12)
     sheared = cameras.copy()
-    sheared[:, :3, 0] += 0.3 * sheared[:, :3, 1]
+    sheared[:, :3, 0] += 5e-4 * sheared[:, :3, 1]
     once = conversion.rigid(sheared)
     np.testing.assert_allclose(
         once[:, :3, :3] @ once[:, :3, :3].transpose(0, 2, 1), np.tile(np.eye(3), (10, 1, 1)), atol=1e-12
     )
     np.testing.assert_allclose(conversion.rigid(once), once, atol=1e-12)
+
+
+def parented(camera, rng, unevenness):
+    """Puts the camera at random under a random parent whose scales differ by up to this factor; mirrors some."""
+    parent = bpy.data.objects.new("p", None)
+    bpy.context.scene.collection.objects.link(parent)
+    camera.parent = parent
+    for obj in (parent, camera):
+        obj.location = rng.normal(size=3) * 3
+        obj.rotation_euler = rng.uniform(-np.pi, np.pi, 3)
+    parent.scale = np.exp(rng.uniform(-1, 1, 3) * np.log(unevenness)) * rng.choice([0.5, 1, 4])
+    camera.scale = rng.uniform(0.3, 3, 3) * rng.choice([-1, 1], 3, p=[0.15, 0.85])
+    bpy.context.view_layer.update()
+    return parent
+
+
+@pytest.mark.parametrize("unevenness", [1.0, 1.0005, 1.2, 4.0])
+def test_cameras_under_any_parent_see_blenders_picture_or_are_refused(camera, unevenness):
+    """Against Blender's own projection, over the whole picture: within a pixel, or refused as mirrored or sheared."""
+    scene, rng = bpy.context.scene, np.random.default_rng(3)
+    scene.render.resolution_x, scene.render.resolution_y = 832, 480
+    camera.data.lens, camera.data.shift_x, camera.data.shift_y = 18, 0.1, -0.05
+    taken = 0
+    for _ in range(40):
+        parent = parented(camera, rng, unevenness)
+        blender = np.array(camera.matrix_world.normalized())
+        cosines = blender[:3, :3].T @ blender[:3, :3] - np.eye(3)
+        try:
+            pose = conversion.rigid(np.array(camera.matrix_world), "Cam")
+        except conversion.CameraError as error:
+            mirrored, sheared = (
+                np.linalg.det(blender[:3, :3]) < 0,
+                np.abs(cosines).max() > conversion.MAX_SHEAR,
+            )
+            assert ("mirrored" in str(error) and mirrored) or ("sheared" in str(error) and sheared)
+            assert len(str(error)) <= 300
+        else:
+            taken += 1
+            points = np.stack([rng.uniform(-1, 1, 9), rng.uniform(-0.6, 0.6, 9), -np.ones(9), np.ones(9)])
+            points[:3] *= rng.uniform(1, 9, 9)
+            points[:, 0] = 0, 0, -5, 1  # the direction of view
+            seen = np.array(
+                [
+                    object_utils.world_to_camera_view(scene, camera, mathutils.Vector(point))
+                    for point in (blender @ points)[:3].T
+                ]
+            )
+            k = conversion.camera_intrinsics(camera.data, 832, 480)
+            in_camera = k @ (np.linalg.inv(conversion.opencv_from_blender(pose)) @ blender @ points)[:3]
+            off = in_camera[:2] / in_camera[2] - (seen[:, :2] * [1, -1] + [0, 1]).T * [[832], [480]]
+            assert np.abs(off).max() < 1
+            assert np.abs(off[:, 0]).max() < 0.02
+        camera.parent = None
+        bpy.data.objects.remove(parent)
+    assert taken > 10 if unevenness < 1.1 else taken < 10
 
 
 @pytest.mark.parametrize(
@@ -81,6 +137,7 @@ def test_rigid_removes_scale_and_is_idempotent():
         (np.diag([-1.0, 1, 1, 1]), "mirrored"),
         (np.diag([0.0, 1, 1, 1]), "scaled to nothing"),
         (np.full((4, 4), np.nan), "not finite"),
+        (np.array([[1.0, 0.3, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "sheared.*parent's scale"),
     ],
 )
 def test_cameras_of_no_use(matrix, says):

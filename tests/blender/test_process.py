@@ -1,6 +1,9 @@
 """The engine's process and its installation, with small stand-in packages; no network."""
 
+import hashlib
 import json
+import os
+import platform
 import subprocess
 import sys
 import time
@@ -16,7 +19,7 @@ process = load("process")
 
 def fake_wheel(folder, code="print('usage: backend')"):
     """A wheel of a package `backend` that does nothing but run `code`."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     path = folder / "lyra_worlds-9.9-py3-none-any.whl"
     info = "lyra_worlds-9.9.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
@@ -32,6 +35,30 @@ def fake_wheel(folder, code="print('usage: backend')"):
         wheel.writestr(f"{info}/RECORD", "")
     (folder / "constraints.txt").write_text("")
     return path
+
+
+def fake_dependency(folder):
+    """A wheel of a package `dependency`; returns its SHA-256."""
+    folder.mkdir()
+    path, info = folder / "dependency-1.0-py3-none-any.whl", "dependency-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("dependency.py", "")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: dependency\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def here():
+    """The target that this Python is."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]} {sys.platform} {platform.machine()}"
+
+
+def write_lock(tmp_path, name, digest, target):
+    folder = tmp_path / "bundle" / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = f"# covers: {target}\ndependency==1.0 \\\n    --hash=sha256:{digest}\n"
+    (folder / f"{name}.txt").write_text(text)
 
 
 def install(tmp_path, extra="", **options):
@@ -64,6 +91,7 @@ def test_installs_into_an_environment_of_its_own(tmp_path):
     assert [progress for _, progress in seen] == sorted(progress for _, progress in seen)
     assert installer.installed_version(tmp_path / "engine") == "9.9"
     assert installer.installed_extra(tmp_path / "engine") == ""
+    assert f"no hashes for Python {here()}" in installer.installed_remark(tmp_path / "engine")
     python = installer.environment_python(tmp_path / "engine")
     told = subprocess.run([python, "-I", "-m", "backend"], capture_output=True, text=True, check=True)
     assert told.stdout == "usage: backend\n"
@@ -76,6 +104,50 @@ def test_the_chosen_extra_comes_along_and_is_remembered(tmp_path):
     assert "does not provide" not in (tmp_path / "install.log").read_text()
     assert installer.installed_extra(tmp_path / "engine") == "lyra2"
     assert installer.installed_extra(tmp_path / "nowhere") == ""
+
+
+@pytest.fixture
+def wheels(tmp_path, monkeypatch):
+    """pip finds one package, in a folder; gives the digest of its wheel."""
+    digest = fake_dependency(tmp_path / "wheels")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return digest
+
+
+def test_a_lock_is_installed_by_its_hashes(tmp_path, wheels):
+    write_lock(tmp_path, "base", wheels, here())
+    installation = install(tmp_path)
+    seen = finish(installation)
+    assert installation.done and not installation.remark, installation.error
+    assert [progress for _, progress in seen] == sorted(progress for _, progress in seen)
+    python = installer.environment_python(tmp_path / "engine")
+    subprocess.run([python, "-I", "-c", "import dependency"], check=True)
+    assert installer.installed_remark(tmp_path / "engine") == ""
+
+
+def test_another_hash_is_refused(tmp_path, wheels):
+    write_lock(tmp_path, "base", "0" * 64, here())
+    installation = install(tmp_path)
+    finish(installation)
+    assert "pip could not install" in installation.error and not installation.done
+    assert "DO NOT MATCH THE HASHES" in (tmp_path / "install.log").read_text()
+    assert installer.installed_version(tmp_path / "engine") is None
+
+
+def test_what_no_lock_covers_is_said(tmp_path):
+    write_lock(tmp_path, "base", "0" * 64, here())
+    locks = tmp_path / "bundle" / "locks"
+    assert installer.plan(locks, "", here()) == installer.Plan(locks / "base.txt", unlocked=False)
+    part = installer.plan(locks, "lyra2", here())
+    assert (
+        part.lock == locks / "base.txt"
+        and part.unlocked
+        and f"'lyra2' adds has no hashes for Python {here()}" in part.remark
+    )
+    none = installer.plan(locks, "", "2.7 plan9 vax")
+    assert none.lock is None and none.unlocked and "no hashes for Python 2.7 plan9 vax" in none.remark
 
 
 def test_engine_that_does_not_start_counts_as_not_installed(tmp_path):

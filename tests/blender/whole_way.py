@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -65,7 +66,7 @@ def start(image, depth, folder):
     settings().use_camera_lens, stand.data.lens = True, 40
     assert bpy.ops.lyra.start_world() == {"FINISHED"}
     until(lambda: settings().world is not None and worlds.part(settings().world, worlds.SEED_CAMERA))
-    assert session.current.health["owner"] == "blender"
+    assert session.current.health.owner == "blender"
     return stand
 
 
@@ -153,16 +154,16 @@ def check_scale():
     np.testing.assert_allclose(evaluated(empty), before[0] @ np.diag([3, 3, 3, 1]), atol=1e-4)
     np.testing.assert_allclose(evaluated(seed), before[1], atol=1e-4)
     until(idle)
-    assert abs(world()["scale"] - 3) < 1e-4 and not session.current.message
-    assert json.loads((Path(world()["folder"]) / "world.json").read_text())["scale"] == world()["scale"]
+    assert abs(world().scale - 3) < 1e-4 and not session.current.message
+    assert json.loads((Path(world().folder) / "world.json").read_text())["scale"] == world().scale
     bpy.data.objects.remove(cube)
     # What undo does to the file, and what it calls then: the engine is told the scale that holds again.
     for scale in (1.0, 3.0):
-        worlds.describe(empty, world() | {"scale": scale})
+        worlds.describe(empty, replace(world(), scale=scale))
         for handler in list(bpy.app.handlers.undo_post):
             handler(bpy.context.scene)
         until(idle)
-        assert json.loads((Path(world()["folder"]) / "world.json").read_text())["scale"] == scale
+        assert json.loads((Path(world().folder) / "world.json").read_text())["scale"] == scale
 
 
 def check_bad_cameras():
@@ -180,33 +181,33 @@ def generate():
     bpy.context.scene.frame_set(17)
     assert bpy.ops.lyra.generate() == {"FINISHED"}
     assert bpy.context.scene.frame_current == 17, "sampling must put the frame back"
-    until(lambda: settings().world.lyra.job and job()["kind"] == "extend")
+    until(lambda: settings().world.lyra.job and job().kind == "extend")
 
 
 def check_reopened(blend):
     """Saved while the job runs, closed, opened: the file knows its world and finds the job."""
     bpy.ops.wm.save_as_mainfile(filepath=str(blend))
-    world_id, job_id = settings().world.lyra.world_id, job()["id"]
+    world_id, job_id = settings().world.lyra.world_id, job().id
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)
     assert not session.current.followers
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     assert settings().world.lyra.world_id == world_id and settings().world.lyra.job == job_id
     until(lambda: world_id in session.current.jobs)
-    assert job()["id"] == job_id
+    assert job().id == job_id
 
 
 def check_results():
     empty = settings().world
     description = world()
-    assert description["frames"] == 81 and empty.lyra.job == ""
-    assert empty["lyra_world_id"] == description["id"] and empty["lyra_engine"] == "preview"
+    assert description.frames == 81 and empty.lyra.job == ""
+    assert empty["lyra_world_id"] == description.id and empty["lyra_engine"] == "preview"
     assert empty["lyra_prompt"] == "a ruin" and "lyra_seed" in empty
     parts = {role: worlds.part(empty, role) for role in (worlds.SPLATS, worlds.MESH, worlds.CAMERA)}
     assert all(worlds.collection_of(empty) in obj.users_collection for obj in parts.values())
     splats = parts[worlds.SPLATS]
-    assert len(splats.data.attributes["position"].data) == description["results"]["splats"]
+    assert len(splats.data.attributes["position"].data) == description.results.splats
     mesh = parts[worlds.MESH].data
-    assert len(mesh.polygons) == description["results"]["faces"] and not mesh.validate()
+    assert len(mesh.polygons) == description.results.faces and not mesh.validate()
     assert not splats.hide_render and parts[worlds.MESH].hide_render
 
     # The sampled camera repeats the artist's, frame by frame.
@@ -232,20 +233,20 @@ def check_extend_cancel_resume():
     )
     generate()
     refused(bpy.ops.lyra.generate, "Wait for the world's job")
-    until(lambda: job()["state"] == "running")
+    until(lambda: job().state == "running")
     assert bpy.ops.lyra.cancel() == {"FINISHED"}
-    until(lambda: job()["state"] == "cancelled" and idle())
-    assert world()["frames"] == 81 and worlds.part(settings().world, worlds.SPLATS)
+    until(lambda: job().state == "cancelled" and idle())
+    assert world().frames == 81 and worlds.part(settings().world, worlds.SPLATS)
     assert bpy.ops.lyra.resume() == {"FINISHED"}
-    until(lambda: job()["state"] in ("queued", "running"))
+    until(lambda: job().state in ("queued", "running"))
     assert bpy.ops.lyra.cancel() == {"FINISHED"}
-    until(lambda: job()["state"] == "cancelled" and idle())
+    until(lambda: job().state == "cancelled" and idle())
 
 
 def check_revert():
     refused(bpy.ops.lyra.revert, "The world has 1 piece;", keep=1)
     assert bpy.ops.lyra.revert(keep=0) == {"FINISHED"}
-    until(lambda: world()["frames"] == 1 and idle())
+    until(lambda: world().frames == 1 and idle())
     assert worlds.part(settings().world, worlds.SPLATS) is None
     assert worlds.part(settings().world, worlds.CAMERA) is None
     assert not worlds.part(settings().world, worlds.POINTS).hide_viewport
@@ -254,12 +255,12 @@ def check_revert():
 def check_engines():
     """The service's engines with their states, as the panel shows them."""
     lyra = engines.find("lyra2")
-    assert engines.state(lyra)["status"] in {"ready", *engines._LACKS}, lyra
-    assert engines.setting("lyra2", "steps")["default"] == 35 and engines.setting("preview", "steps") is None
+    assert engines.status(lyra) in {"ready", *engines._LACKS}, lyra
+    assert engines.setting("lyra2", "steps").default == 35 and engines.setting("preview", "steps") is None
     settings().engine = "lyra2"
     texts = drawn(bpy.types.LYRA_PT_image, bpy.context)
     lack = engines.lack(lyra)
-    assert (f"{lyra['label']}: {lack}" if lack else lyra["label"]) in texts, texts
+    assert (f"{lyra.label}: {lack}" if lack else lyra.label) in texts, texts
     settings().engine = "preview"
 
 
@@ -277,13 +278,13 @@ def check_blockout():
     bpy.context.view_layer.update()
     first = settings().world
     assert bpy.ops.lyra.depth_from_scene() == {"FINISHED"}
-    until(lambda: not session.current.tasks)
+    until(lambda: settings().depth_origin)
     settings().depth = "builtin"
     assert bpy.ops.lyra.start_world() == {"FINISHED"}
     until(
         lambda: settings().world != first and worlds.part(settings().world, worlds.SEED_CAMERA) and idle(), 60
     )
-    with np.load(Path(world()["folder"]) / "seed.npz") as seed, np.load(settings().depth_file) as given:
+    with np.load(Path(world().folder) / "seed.npz") as seed, np.load(settings().depth_file) as given:
         depth, known = seed["depth"], np.isfinite(given["depth"])
     assert 0.02 < known.mean() < 0.5 and (depth > 0).all()
     np.testing.assert_allclose(depth[known], 4.5, rtol=1e-3)

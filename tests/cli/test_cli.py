@@ -172,6 +172,38 @@ def test_what_the_system_refuses_is_named_with_what_is_left(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["picture.PNG", "world"]
 
 
+def test_a_lens_of_another_picture_leaves_nothing(small_scene, tmp_path, capsys):
+    path = Trajectory.load(small_scene / "path.npz")
+    Trajectory(path.w2c, path.intrinsics / [[208], [112], [1]], 112, 208).save(tmp_path / "shares.npz")
+    given = ["--trajectory", str(tmp_path / "shares.npz")]
+    refused(
+        capsys, generate(small_scene, tmp_path / "world", *given), "shares.npz", "look normalised", "208x112"
+    )
+    assert not (tmp_path / "world").exists()
+
+
+def test_what_is_odd_about_a_path_is_said_once(small_scene, tmp_path, capsys, monkeypatch):
+    """In centimetres, and backwards as in OpenGL's axes."""
+
+    def stop(world, plan):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lyra.world.folder.World.save_plan", stop)
+    path = Trajectory.load(small_scene / "path.npz")
+    w2c = np.linalg.inv(path.c2w @ np.diag([1.0, -1, -1, 1]))
+    w2c[:, 0, 3] = 0
+    Trajectory(w2c, path.intrinsics, 112, 208).scaled(100).save(tmp_path / "odd.npz")
+    options = ["--size", "208x112", "--depth", str(small_scene / "depth.npz")]
+    assert (
+        generate(small_scene, tmp_path / "world", *options, "--trajectory", str(tmp_path / "odd.npz")) == 130
+    )
+    error = capsys.readouterr().err
+    assert error.count("note: The camera goes backwards along the path") == 1
+    assert error.count("--pose-scale, centimetres by 0.01") == 1
+    assert main(["extend", str(tmp_path / "world"), "--trajectory", str(tmp_path / "odd.npz")]) == 130
+    assert "--pose-scale, centimetres by 0.01" in capsys.readouterr().err
+
+
 def test_numbers_out_of_range_are_quoted(small_scene, tmp_path, capsys):
     refused(capsys, generate(small_scene, tmp_path / "world", "--frames", "-5"), "--frames -5", "81")
     for seed in ("-5", "99999999999", "x"):

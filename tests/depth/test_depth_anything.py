@@ -279,3 +279,16 @@ def test_the_base_install_never_imports_torch(monkeypatch):
     monkeypatch.setattr(depth_anything, "_cached", lambda repository: False)
     monkeypatch.setattr(builtins, "__import__", guarded)
     assert create_estimator("auto").estimate(PICTURE).depth.shape == (96, 160)
+
+
+def test_allowed_weights_are_downloaded_from_the_pinned_revision(
+    no_cache, tmp_path, monkeypatch, weights_root
+):
+    """As `lyra models download` does, with a manifest of what came, never by transformers' own download."""
+    from lyra.hub import MirrorSource, Weights
+
+    monkeypatch.setenv("LYRA_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr(depth_anything, "choose_source", lambda: MirrorSource(weights_root))
+    source, _ = DepthAnything(allow_download=True, scene="indoor")._source("indoor")
+    assert source == str(Weights().path("depth-anything-v2-indoor-small"))
+    assert Weights().manifest("depth-anything-v2-indoor-small").size > 0

@@ -57,6 +57,25 @@ def test_known_lens_is_used(estimator):
     assert np.allclose(known.depth[~known.sky], 2 * guessed.depth[~known.sky])
 
 
+def test_an_impossible_guess_at_the_lens_gives_way_to_the_assumed_one(estimator, package, monkeypatch):
+    right = package.inference
+    usual = estimator.estimate(PICTURE)
+
+    def normalised(self, image, **options):
+        seen = right(self, image, **options)
+        seen.intrinsics = seen.intrinsics / np.array([[seen.depth.shape[2]], [seen.depth.shape[1]], [1]])
+        return seen
+
+    monkeypatch.setattr(package, "inference", normalised)
+    guessed = estimator.estimate(PICTURE)
+    assert guessed.intrinsics[0, 0] == pytest.approx(SIZE[1] / 2 / np.tan(np.radians(30)))
+    assert any("look normalised" in note and "60°" in note for note in guessed.notes)
+    # Its metres are not multiplied by what has no meaning.
+    known = estimator.estimate(PICTURE, INTRINSICS)
+    assert np.allclose(known.depth[~known.sky], usual.depth[~usual.sky])
+    assert not any("normalised" in note for note in known.notes)
+
+
 @pytest.mark.parametrize("cameras", [CURVE, FORWARD])
 def test_moving_cameras_set_the_scale(estimator, cameras):
     window = estimator.estimate_window(FRAMES, cameras, LENSES)

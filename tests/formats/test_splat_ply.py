@@ -34,6 +34,40 @@ def test_layout_as_a_foreign_reader_sees_it(tmp_path):
     assert np.array_equal(vertices["rot_0"], cloud.rotations[:, 0])
 
 
+@pytest.mark.parametrize("coefficients", [1, 4, 16])
+def test_all_62_properties_for_readers_of_fixed_records(tmp_path, coefficients):
+    cloud = random_cloud(5, 4, coefficients)
+    write_ply(cloud, tmp_path / "a.ply", f_rest=True)
+    vertices = PlyData.read(tmp_path / "a.ply")["vertex"].data
+    names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2"]
+    names += [f"f_rest_{i}" for i in range(45)] + ["opacity", "scale_0", "scale_1", "scale_2"]
+    assert list(vertices.dtype.names) == [*names, "rot_0", "rot_1", "rot_2", "rot_3"]
+    # A record of 62 floats, as the paper's viewer reads it: the harmonics of blue are the last fifteen of the 45.
+    records = vertices.view(np.float32).reshape(-1, 62)
+    given = cloud.sh[:, 1:, 2]
+    np.testing.assert_array_equal(records[:, 39 : 39 + given.shape[1]], given)
+    assert not records[:, 39 + given.shape[1] : 54].any()
+    again = read_ply(tmp_path / "a.ply")
+    np.testing.assert_array_equal(again.sh[:, :coefficients], cloud.sh)
+
+
+def test_a_header_may_not_promise_more_than_the_file_has(tmp_path):
+    write_ply(random_cloud(6, 1), tmp_path / "a.ply")
+    data = (tmp_path / "a.ply").read_bytes()
+    for lie in (b"vertex 99999999999", b"vertex 7"):
+        (tmp_path / "a.ply").write_bytes(data.replace(b"vertex 6", lie))
+        with pytest.raises(InvalidInputError, match="bytes of values and should have"):
+            read_ply(tmp_path / "a.ply")
+
+
+def test_lists_among_the_properties_are_refused(tmp_path):
+    write_ply(random_cloud(6, 1), tmp_path / "a.ply")
+    data = (tmp_path / "a.ply").read_bytes()
+    (tmp_path / "a.ply").write_bytes(data.replace(b"property float x\n", b"property list uchar float x\n"))
+    with pytest.raises(InvalidInputError, match="lists under 'x'"):
+        read_ply(tmp_path / "a.ply")
+
+
 def test_empty_cloud(tmp_path):
     write_ply(random_cloud(0, 0), tmp_path / "a.ply")
     assert len(read_ply(tmp_path / "a.ply")) == 0

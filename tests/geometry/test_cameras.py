@@ -106,6 +106,85 @@ def test_bad_arrays_are_quoted(change, message):
         Trajectory.checked(**broken(change))
 
 
+def turned(w2c):
+    """The same poses in other conventions, by name."""
+    scaled, sheared, mirrored = w2c.copy(), w2c.copy(), w2c.copy()
+    scaled[:, :3, :3] *= 0.01
+    sheared[:, 0] += 0.2 * sheared[:, 1]
+    mirrored[:, 1, :3] *= -1
+    return {
+        "transposed": w2c.transpose(0, 2, 1),
+        "scaled by 0.01": scaled,
+        "shear": sheared,
+        "mirrored": mirrored,
+    }
+
+
+@pytest.mark.parametrize("words", ["transposed", "scaled by 0.01", "shear", "mirrored"])
+def test_poses_of_other_conventions_are_recognised(words):
+    path = make(3)
+    with pytest.raises(InvalidInputError, match=rf"w2c of frame 0.*{words}") as caught:
+        Trajectory.checked(turned(path.w2c)[words], path.intrinsics, 72, 128)
+    assert len(str(caught.value)) <= 300
+
+
+def test_poses_of_float32_and_huge_numbers():
+    path = make(3)
+    Trajectory.checked(path.w2c.astype(np.float32), path.intrinsics.astype(np.float32), 72, 128)
+    for huge in (1e60, 1e200, 1e307):
+        with pytest.raises(InvalidInputError, match="frame 0 is no rotation"):
+            Trajectory.checked(path.w2c * huge, path.intrinsics, 72, 128)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (1, 3, 3)])
+def test_one_lens_is_that_of_all_frames(shape):
+    path = make(5)
+    read = Trajectory.checked(path.w2c, path.intrinsics[0].reshape(shape), 72, 128)
+    np.testing.assert_array_equal(read.intrinsics, path.intrinsics)
+
+
+@pytest.mark.parametrize("side", [72, 72.0, np.int64(72), np.array([72]), np.array([[72.0]])])
+def test_a_side_may_be_an_array_of_one_number(side):
+    path = make(3)
+    assert Trajectory.checked(path.w2c, path.intrinsics, side, 128).height == 72
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a.update(height=72.5), r"image_height is 72\.5; one whole number"),
+        (lambda a: a.update(height=np.full(3, 72)), "image_height is array"),
+        (lambda a: a.update(width="128"), "image_width is '128'"),
+        (lambda a: a.update(width=10**400), "image_width is a number of more than 40 digits"),
+        (lambda a: a.update(width=np.nan), "image_width is nan"),
+        (lambda a: a.update(width=np.inf), "image size is 131072x72"),
+        (lambda a: a.update(w2c=[[[10**400]]]), "w2c holds something that is no number"),
+        (lambda a: a.update(w2c=[["x" * 5000]]), "w2c holds something that is no number"),
+        (lambda a: a.update(w2c=[[1.0], [1.0, 2.0]]), "w2c holds something that is no number"),
+        (lambda a: a.update(w2c=None), "w2c holds something that is no number"),
+        (lambda a: a.update(w2c=a["w2c"].astype(complex)), "no number .type complex128"),
+        (lambda a: a.update(w2c=[[[0.0]]] * 9000), "9000 frames; between 1 and 8001"),
+        (lambda a: a.update(w2c=[]), r"shape \(0,\)"),
+        (lambda a: a.update(intrinsics=np.ones((3, 4))), r"\(3, 4\); 3 poses need \(3, 3, 3\), each \[\[fx"),
+        (lambda a: a.update(w2c=a["w2c"][:, :3]), "0, 0, 0, 1 as its last row"),
+        (lambda a: a["intrinsics"].__setitem__((1, 0, 2), 64000), "frame 1 .*outside its 128x72"),
+    ],
+)
+def test_what_clients_send_is_refused_in_one_short_line(change, message):
+    with pytest.raises(InvalidInputError, match=message) as caught:
+        Trajectory.checked(**broken(change))
+    assert len(str(caught.value)) <= 300 and "\n" not in str(caught.value)
+
+
+def test_a_path_longer_than_possible_is_refused_before_it_is_looked_at():
+    class Counted(list):
+        def __iter__(self):
+            raise AssertionError("its frames were looked at")
+
+    with pytest.raises(InvalidInputError, match="100000 frames"):
+        Trajectory.checked(Counted([0.0] * 100_000), np.eye(3), 72, 128)
+
+
 def test_bad_files_are_refused(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
     np.savez(tmp_path / "other.npz", a=1)

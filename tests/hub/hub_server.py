@@ -22,6 +22,9 @@ class HubServer:
     cut: dict[str, int] = field(default_factory=dict)
     ignores_ranges: bool = False
     ranges: list[str] = field(default_factory=list)
+    commit: str = COMMIT
+    gone: set[str] = field(default_factory=set)
+    revisions: list[str | None] = field(default_factory=list)
 
     def __enter__(self) -> HubServer:
         hub = self
@@ -53,7 +56,12 @@ class HubServer:
         if not folder.is_dir():
             return self.send(request, 404, b"{}", {"X-Error-Code": "RepoNotFound"})
         if listing:
-            return self.send(request, 200, json.dumps(self.listing(repository, folder)).encode(), {})
+            revision = parts[5] if parts[4:5] == ["revision"] else None
+            self.revisions.append(revision)
+            if revision in self.gone:
+                return self.send(request, 404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+            listed = self.listing(repository, folder) | {"sha": revision or self.commit}
+            return self.send(request, 200, json.dumps(listed).encode(), {})
         return self.send_file(request, folder, "/".join(parts[4:]))
 
     @staticmethod

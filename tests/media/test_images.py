@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 
 from lyra.common.errors import InvalidInputError
 from lyra.media import images
-from lyra.media.images import fit, load_image
+from lyra.media.images import fit, load_image, measure
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
@@ -134,6 +134,20 @@ def test_bad_files_are_explained(data, words, tmp_path):
         with pytest.raises(InvalidInputError, match=words) as caught:
             load_image(source)
         assert ("damaged" in str(caught.value)) == (words == "cut short")
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "TGA", "GIF", "AVIF"])
+def test_measured_as_loaded(picture, form):
+    data = encoded(picture, form)
+    assert measure(data) == load_image(data).pixels.shape[:2] == (80, 120)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_measured_upright(picture, form):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(picture, form, exif=exif)
+    assert measure(data) == load_image(data).pixels.shape[:2] == (120, 80)
 
 
 def test_missing_file_and_folder(tmp_path):

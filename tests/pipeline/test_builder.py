@@ -196,6 +196,55 @@ def test_another_lens_is_said(small_scene, finished):
     assert "factor of 1.5" in notes[0]
 
 
+def test_a_path_in_another_unit_than_the_world_is_said_once(small_scene, finished):
+    path = Trajectory.load(small_scene / "path.npz")
+    depth = finished.chunks[-1].load_depth()[-1]
+    np.testing.assert_array_equal(finished.chunks[-1].load_last_depth(), depth)
+    long, told = prepare_path(finished, path, pose_scale=100)
+    (said,) = [note for note in told if "--pose-scale" in note]
+    assert "median depth of" in said
+    assert said in prepare_path(finished, long)[1]
+    _, told = prepare_path(finished, path, pose_scale=1e-4)
+    assert any("less than a pixel" in note for note in told)
+    with pytest.raises(InvalidInputError, match="smaller pose scale"):
+        prepare_path(finished, path, pose_scale=1e7)
+
+
+def test_a_picture_s_lens_is_checked_against_it(small_scene, tmp_path):
+    def made(**lens):
+        return create_world(
+            tmp_path / "world",
+            small_scene / "image.png",
+            depth_file=small_scene / "depth.npz",
+            size=SIZE,
+            **lens,
+        )
+
+    good = Trajectory.load(small_scene / "path.npz").intrinsics[0]
+    for bad, words in (
+        (good / [[208], [112], [1]], "look normalised"),
+        (good * [[4], [4], [1]], "about 832x448"),
+    ):
+        with pytest.raises(InvalidInputError, match=words):
+            made(intrinsics=bad)
+    with pytest.raises(InvalidInputError, match="of a 112x208 picture and the picture is 208x112"):
+        made(intrinsics=good, intrinsics_hw=(208, 112))
+    assert not (tmp_path / "world").exists()
+    world = made(intrinsics=(good * [[1.33], [1], [1]] - [[0, 0, 0.33 * 104], [0, 0, 0], [0, 0, 0]])[None])
+    assert any("not square" in note for note in world.notes)
+    assert world.intrinsics[0, 0] == pytest.approx(1.33 * good[0, 0])
+
+
+def test_a_world_made_before_lenses_were_checked_still_opens(finished, tmp_path):
+    world = World.open(shutil.copytree(finished.folder, tmp_path / "world"))
+    file = world.chunks[0].folder / "trajectory.npz"
+    path = Trajectory.load(file)
+    Trajectory(path.w2c, path.intrinsics / [[208], [112], [1]], path.height, path.width).save(file)
+    with pytest.raises(InvalidInputError, match="look normalised"):
+        Trajectory.load(file)
+    assert len(World.open(world.folder).trajectory()) == 161
+
+
 @pytest.mark.parametrize(
     ("captions", "expected"),
     [

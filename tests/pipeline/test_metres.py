@@ -12,6 +12,7 @@ import trimesh
 from plyfile import PlyData
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.files import whole_file
 from lyra.engines.base import SeedView
 from lyra.formats.mesh_files import save_glb, save_ply
 from lyra.formats.splat_ply import read_ply, write_ply
@@ -19,6 +20,7 @@ from lyra.geometry.cameras import Trajectory
 from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.meshes import Mesh
 from lyra.pipeline import metres
+from lyra.pipeline import reconstruct as results
 from lyra.pipeline.create import seed_points
 from lyra.pipeline.metres import copy_in_metres
 from lyra.pipeline.reconstruct import export_world
@@ -28,6 +30,7 @@ from lyra.world.settings import WorldSettings
 from tests.mesh.test_surface import sheet
 
 SCALE = 3.0
+LENS = np.array([[50.0, 0, 32], [0, 50, 32], [0, 0, 1]])
 FILES = ("splats.ply", "mesh.ply", "mesh.glb")
 
 
@@ -38,7 +41,7 @@ def world(tmp_path, monkeypatch) -> World:
     monkeypatch.setattr(metres, "BLOCK", 7)
     monkeypatch.setattr(metres, "COPIED", 50)
     rng = np.random.default_rng(0)
-    view = SeedView(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32), np.diag([50.0, 50, 1]))
+    view = SeedView(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32), LENS)
     (tmp_path / "image.png").write_bytes(b"as it was given")
     settings = WorldSettings("world-1", "World", "preview", 64, 64, 0, "a file", "", "now")
     world = World.create(tmp_path / "world", settings, view, tmp_path / "image.png", seed_points(view))
@@ -122,6 +125,45 @@ def test_at_one_metre_a_unit_nothing_changes(world, tmp_path):
         assert (tmp_path / "out" / name).read_bytes() == (world.results / name).read_bytes()
 
 
+def test_splats_with_all_62_properties_are_the_same_splats(world, tmp_path):
+    export_world(world, ["splats.ply", "mesh.ply"], tmp_path / "world.zip", f_rest=True)
+    export_world(world, ["splats.ply", "mesh.ply"], tmp_path / "plain.zip")
+    for name in ("world", "plain"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip") as archive:
+            archive.extractall(tmp_path / name)
+    wide, plain = (tmp_path / name / "splats.ply" for name in ("world", "plain"))
+    assert len(PlyData.read(wide)["vertex"].data.dtype.names) == 62
+    there, here = asdict(read_ply(wide)), asdict(read_ply(plain))
+    harmonics = here.pop("sh")
+    np.testing.assert_array_equal(there.pop("sh"), np.pad(harmonics, ((0, 0), (0, 12), (0, 0))))
+    for name, values in here.items():
+        np.testing.assert_array_equal(there[name], values)
+    mesh = (tmp_path / name / "mesh.ply" for name in ("world", "plain"))
+    assert next(mesh).read_bytes() == next(mesh).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("mesh.glb", b'"count"', b'"Count"'),
+        ("mesh.glb", b'"POSITION"', b'"POSITIOM"'),
+        ("mesh.ply", b"property float x", b"property float w"),
+        ("splats.ply", b"property float scale_2", b"property float scale_3"),
+        ("splats.ply", b"vertex 40", b"vertex 99999999"),
+    ],
+)
+def test_a_result_that_lacks_something_is_refused_in_one_line(world, name, old, new):
+    path = world.results / name
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    with pytest.raises(
+        InvalidInputError, match=rf"{name} is damaged .*; reconstruct the world again\.$"
+    ) as refused:
+        copy_in_metres(path, io.BytesIO(), SCALE)
+    assert len(str(refused.value)) <= 300
+
+
 def test_a_damaged_result_is_named_and_no_archive_is_left(world, tmp_path):
     for name in FILES:
         (world.results / name).write_bytes(b"ply\nno header")
@@ -142,3 +184,31 @@ def test_a_folder_is_no_archive(world, tmp_path):
     for folder in (tmp_path, Path()):
         with pytest.raises(InvalidInputError, match=r"is a folder; name a file in it, such as .*world\.zip"):
             export_world(world, FILES, folder)
+
+
+def test_a_result_without_what_is_scaled_is_damaged(world):
+    splats = world.results / "splats.ply"
+    data = splats.read_bytes()
+    for name in (b"property float z", b"property float scale_1"):
+        splats.write_bytes(data.replace(name, name[:-1] + b"q"))
+        with pytest.raises(InvalidInputError, match=r"splats\.ply is damaged \(its vertices have no"):
+            copy_in_metres(splats, io.BytesIO(), SCALE)
+    glb = world.results / "mesh.glb"
+    glb.write_bytes(glb.read_bytes().replace(b'"count"', b'"coont"'))
+    with pytest.raises(InvalidInputError, match=r"mesh\.glb is damaged"):
+        copy_in_metres(glb, io.BytesIO(), SCALE)
+
+
+def test_what_is_replaced_meanwhile_is_packed_as_it_was(world, tmp_path, monkeypatch):
+    before = (world.results / "mesh.ply").read_bytes()
+    world.rescale(1.0)
+    copy = results.copy_open_in_metres
+
+    def replacing(*arguments, **options):
+        with whole_file(world.results / "mesh.ply") as path:
+            path.write_bytes(b"newer")
+        copy(*arguments, **options)
+
+    monkeypatch.setattr(results, "copy_open_in_metres", replacing)
+    exported(world, tmp_path)
+    assert (tmp_path / "out" / "mesh.ply").read_bytes() == before

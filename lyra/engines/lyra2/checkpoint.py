@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,24 @@ from pathlib import Path
 import torch
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.quoting import one_line, place, value
 from lyra.engines.lyra2.metadata import METADATA_FILE, read_metadata
+
+# What torch.load raises on files that are damaged or hold more than tensors.
+TORCH_DAMAGE = (
+    pickle.UnpicklingError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)
@@ -77,10 +95,10 @@ def _load(source: io.BytesIO | Path, file: Path, key: str | None):
         return torch.load(
             source, map_location="cpu", weights_only=True, mmap=isinstance(source, Path) or None
         )
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, IndexError) as error:
+    except TORCH_DAMAGE as error:
         # torch's own text goes on to recommend loading without the safeguard.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        what = f"{file}: {key!r}" if key else str(file)
+        reason = one_line(str(error).splitlines()[0], 60) if str(error) else type(error).__name__
+        what = f"{place(file)}: {value(key)}" if key else place(file)
         raise InvalidInputError(
             f"{what} is damaged or holds more than tensors, so it is not loaded ({reason}). Download it again."
         ) from error

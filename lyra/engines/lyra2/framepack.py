@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.quoting import value
 
 PUBLISHED_LAYOUT = "f1k1f4s2f1s1f16k4f2k2f1k1_g20"
 
@@ -60,7 +61,7 @@ class FramePackLayout:
         match = _LAYOUT.fullmatch(text)
         if not match:
             raise InvalidInputError(
-                f"FramePack layout {text!r} cannot be read; write it like {PUBLISHED_LAYOUT!r} "
+                f"FramePack layout {value(text)} cannot be read; write it like {PUBLISHED_LAYOUT!r} "
                 "(groups f<count><k or s><size>, then _g<latents to generate>)."
             )
         groups, start = [], 0

@@ -19,7 +19,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.quoting import one_line, place, value
 from lyra.engines.lyra2 import names
+from lyra.hub.safetensor_files import read_header
 
 _MUSUBI = "lora_unet_"
 _PATH_PREFIXES = re.compile(r"^(diffusion_model\.|net\.)+")
@@ -66,10 +68,11 @@ def read_lora(path: Path) -> dict[str, LowRankChange]:
     Raises InvalidInputError that names a key which fits no layer or lacks its counterpart.
     """
     try:
+        read_header(path)
         tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, InvalidInputError) as error:
         raise InvalidInputError(
-            f"{path} cannot be read as safetensors ({error}); download it again."
+            one_line(f"{place(path)} cannot be read as safetensors ({error}); download it again.")
         ) from error
     layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for key, tensor in tensors.items():
@@ -80,7 +83,7 @@ def read_lora(path: Path) -> dict[str, LowRankChange]:
     _check_image_layers(path, layers)
     changes = {_module_path(path, layer): _change(path, layer, parts) for layer, parts in layers.items()}
     if not changes:
-        raise InvalidInputError(f"{path} holds no LoRA weights; {_OTHER_MODEL}.")
+        raise InvalidInputError(f"{place(path)} holds no LoRA weights; {_OTHER_MODEL}.")
     return changes
 
 
@@ -90,12 +93,13 @@ def check_fits(path: Path, changes: Mapping[str, LowRankChange], shapes: Mapping
         shape = tuple(shapes.get(f"{module}.weight", ()))
         if shape != change.shape:
             raise InvalidInputError(
-                f"{path} changes {module} as a layer of {_sizes(change.shape)}, the network has "
+                f"{place(path)} changes {one_line(module, 60)} as a layer of {_sizes(change.shape)}, the network has "
                 f"{_sizes(shape) if shape else 'no such layer'}; {_OTHER_MODEL}."
             )
         if change.bias is not None and tuple(shapes.get(f"{module}.bias", ())) != tuple(change.bias.shape):
             raise InvalidInputError(
-                f"{path} changes the bias of {module}, which the network does not have in that size; {_OTHER_MODEL}."
+                f"{place(path)} changes the bias of {one_line(module, 60)}, which the network does not have in "
+                f"that size; {_OTHER_MODEL}."
             )
 
 
@@ -139,12 +143,12 @@ def _split_key(path: Path, key: str) -> tuple[str, str]:
     for suffix, part in _PARTS.items():
         if key.endswith(f".{suffix}"):
             return key.removesuffix(f".{suffix}"), part
-    raise InvalidInputError(f"{path}: {key!r} is no part of a LoRA; {_OTHER_MODEL}.")
+    raise InvalidInputError(f"{place(path)}: {value(key)} is no part of a LoRA; {_OTHER_MODEL}.")
 
 
 def _is_noise(tensor: Tensor) -> bool:
     size = tensor.float().abs()
-    return bool(size.max() - size.min() < NOISE_SPREAD)
+    return not size.numel() or bool(size.max() - size.min() < NOISE_SPREAD)
 
 
 def _change(path: Path, layer: str, parts: Mapping[str, Tensor]) -> LowRankChange:
@@ -152,15 +156,19 @@ def _change(path: Path, layer: str, parts: Mapping[str, Tensor]) -> LowRankChang
     for part in needed:
         if part not in parts:
             raise InvalidInputError(
-                f"{path}: {layer!r} has no {part}, only {', '.join(parts)}; {_OTHER_MODEL}."
+                f"{place(path)}: {value(layer)} has no {part}, only {', '.join(parts)}; {_OTHER_MODEL}."
             )
     down, up = parts["down"], parts["up"]
-    if down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1]:
+    if down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1] or not down.shape[0]:
         raise InvalidInputError(
-            f"{path}: {layer!r} has down {tuple(down.shape)} and up {tuple(up.shape)}, which do not go "
+            f"{place(path)}: {value(layer)} has down {tuple(down.shape)} and up {tuple(up.shape)}, which do not go "
             f"together; {_OTHER_MODEL}."
         )
     rank = down.shape[0]
+    if "alpha" in parts and parts["alpha"].numel() != 1:
+        raise InvalidInputError(
+            f"{place(path)}: {value(layer)} has alpha {tuple(parts['alpha'].shape)}, not one number; {_OTHER_MODEL}."
+        )
     alpha = float(parts["alpha"]) if "alpha" in parts else rank
     return LowRankChange(down, up, alpha / rank, parts.get("diff_b"))
 
@@ -169,7 +177,9 @@ def _module_path(path: Path, layer: str) -> str:
     try:
         return names.to_module_key(_published_path(layer))
     except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {layer!r} is no layer of the network; {_OTHER_MODEL}.") from error
+        raise InvalidInputError(
+            f"{place(path)}: {value(layer)} is no layer of the network; {_OTHER_MODEL}."
+        ) from error
 
 
 def _published_path(layer: str) -> str:
@@ -197,7 +207,7 @@ def _check_image_layers(path: Path, layers: Iterable[str]) -> None:
     lone = [layer for layer in found.values() if layer]
     if len(lone) == 1:
         raise InvalidInputError(
-            f"{path}: {lone[0]!r} changes only one of the image's keys and values; {_OTHER_MODEL}."
+            f"{place(path)}: {value(lone[0])} changes only one of the image's keys and values; {_OTHER_MODEL}."
         )
 
 

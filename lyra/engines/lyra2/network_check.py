@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from math import prod
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.json_file import read_object
+from lyra.common.quoting import place, value
 from lyra.engines.lyra2.framepack import PUBLISHED_LAYOUT, FramePackLayout
 
 CONFIG = "config.json"
+LARGEST_CONFIG, LARGEST_NUMBER = 1_000_000, 10**7
 TEXT_TOKENS, IMAGE_TOKENS = 512, 257
 # A token covers 2x2 latents, a latent 8x8 pixels.
 LATENT_AREA, PIXELS_PER_TOKEN = 4, 16
@@ -49,18 +51,22 @@ class NetworkConfig:
 
     @classmethod
     def read(cls, file: Path) -> NetworkConfig:
+        fault, advice = "is no configuration of the network", "download or convert it again"
         try:
-            stated = {k: v for k, v in json.loads(file.read_text("utf-8")).items() if not k.startswith("_")}
-        except (OSError, ValueError, AttributeError) as error:
-            raise InvalidInputError(f"{file} is no configuration of the network ({error}).") from error
+            stated = read_object(file, limit=LARGEST_CONFIG, advice=advice, fault=fault)
+        except FileNotFoundError as error:
+            raise InvalidInputError(f"{place(file)} is missing; {advice}.") from error
+        stated = {key: given for key, given in stated.items() if not key.startswith("_")}
         defaults = cls()
-        for name, value in stated.items():
+        for name, given in stated.items():
             if name not in {field.name for field in fields(cls)}:
-                raise InvalidInputError(f"{file}: {name!r} is no setting of the Lyra 2.0 network.")
-            expected = type(getattr(defaults, name))
-            if type(value) is not expected or (expected is not str and value <= 0):
                 raise InvalidInputError(
-                    f"{file}: {name} is {value!r}; it must be a positive {expected.__name__}."
+                    f"{place(file)}: {value(name)} is no setting of the Lyra 2.0 network."
+                )
+            expected = type(getattr(defaults, name))
+            if type(given) is not expected or (expected is not str and not 0 < given <= LARGEST_NUMBER):
+                raise InvalidInputError(
+                    f"{place(file)}: {name} is {value(given)}; it must be a positive {expected.__name__}."
                 )
         config = cls(**stated)
         FramePackLayout.parse(config.framepack)

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lyra.common import quoting
 from lyra.common.errors import InvalidInputError
+from lyra.common.quoting import one_line, value
 from lyra.depth.fit import InverseFit
 from lyra.engines.lyra2.conditioning import Cameras
 from lyra.engines.lyra2.history import LATENT_FRAMES, History
@@ -80,6 +82,7 @@ class ChunkRecord:
 
 
 def _check(arrays: Mapping[str, np.ndarray], place: Path, frames: range, frame_hw: tuple[int, int]) -> None:
+    shown = quoting.place(place)
     ids = arrays.get("remembered", np.empty(0))
     count, latent = len(ids) if ids.ndim else 0, tuple(side // PIXELS_PER_LATENT for side in frame_hw)
     fit = arrays.get("depth_fit", np.empty(0))
@@ -95,12 +98,17 @@ def _check(arrays: Mapping[str, np.ndarray], place: Path, frames: range, frame_h
         if found is None or found.dtype != dtype or found.shape != shape:
             there = "missing" if found is None else f"{found.dtype} {found.shape}"
             raise InvalidInputError(
-                f"{place} is not what the engine left: {name} is {there} and should be {np.dtype(dtype)} {shape}. "
+                f"{shown} is not what the engine left: {name} is {there} and should be {np.dtype(dtype)} {shape}. "
                 "Restore it from a copy, or revert the world to the chunk before."
             )
+    if not np.isfinite(fit).all():
+        raise InvalidInputError(
+            f"{shown} is not what the engine left: depth_fit is {value(fit.tolist())}. Restore it from a copy, or "
+            "revert the world to the chunk before."
+        )
     # The newest frame is where the next chunk begins.
     if len(set(ids.tolist())) != count or not set(ids.tolist()) <= set(frames) or frames[-1] not in ids:
         raise InvalidInputError(
-            f"{place} is not what the engine left: it remembers the frames {ids.tolist()} of {frames[0]} to "
-            f"{frames[-1]}. Restore it from a copy, or revert the world to the chunk before."
+            f"{shown} is not what the engine left: it remembers the frames {one_line(ids.tolist(), 60)} of "
+            f"{frames[0]} to {frames[-1]}. Restore it from a copy, or revert the world to the chunk before."
         )

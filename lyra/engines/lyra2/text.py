@@ -7,13 +7,11 @@ given up again, while embeddings stay.
 from __future__ import annotations
 
 import html
-import json
 import logging
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
-from pickle import UnpicklingError
 
 import ftfy
 import torch
@@ -21,11 +19,15 @@ from tokenizers import Tokenizer
 from transformers import UMT5EncoderModel
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.json_file import read_object
+from lyra.common.quoting import place, value
+from lyra.engines.lyra2.checkpoint import TORCH_DAMAGE
 from lyra.engines.lyra2.encoders import TEXT_TOKENS
 from lyra.engines.lyra2.pretrained import REPAIR, free_memory, load_pretrained
 
 NEGATIVE_KEY = "t5_text_embeddings"
 REMEMBERED_PROMPTS = 256
+MAX_CHANNELS = 1 << 20
 
 _log = logging.getLogger(__name__)
 
@@ -43,23 +45,29 @@ def load_negative_embedding(path: Path, channels: int) -> torch.Tensor:
     Nothing in the file is executed. Raises InvalidInputError, naming the file, for anything else than that.
     """
     if not path.is_file():
-        raise InvalidInputError(f"There is no negative embedding at {path}; {REPAIR}")
+        raise InvalidInputError(f"There is no negative embedding at {place(path)}; {REPAIR}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, EOFError, RuntimeError) as error:
+    except TORCH_DAMAGE as error:
         # torch's own words recommend to load it without the safeguard, so they stay out of the message.
-        raise InvalidInputError(f"{path} is damaged, or holds code, which is never run; {REPAIR}") from error
+        raise InvalidInputError(
+            f"{place(path)} is damaged, or holds code, which is never run; {REPAIR}"
+        ) from error
     if not isinstance(content, dict) or NEGATIVE_KEY not in content:
         found = (
-            f"the keys {sorted(map(str, content))}" if isinstance(content, dict) else type(content).__name__
+            f"the keys {value(sorted(map(str, content)))}"
+            if isinstance(content, dict)
+            else type(content).__name__
         )
-        raise InvalidInputError(f"{path} holds {found} instead of the key '{NEGATIVE_KEY}'; {REPAIR}")
+        raise InvalidInputError(f"{place(path)} holds {found} instead of the key '{NEGATIVE_KEY}'; {REPAIR}")
     embedding, expected = content[NEGATIVE_KEY], (1, TEXT_TOKENS, channels)
     if not (
         torch.is_tensor(embedding) and embedding.is_floating_point() and tuple(embedding.shape) == expected
     ):
         found = f"{embedding.dtype} {tuple(embedding.shape)}" if torch.is_tensor(embedding) else "no tensor"
-        raise InvalidInputError(f"'{NEGATIVE_KEY}' in {path} is {found}, not floats {expected}; {REPAIR}")
+        raise InvalidInputError(
+            f"'{NEGATIVE_KEY}' in {place(path)} is {found}, not floats {expected}; {REPAIR}"
+        )
     return embedding
 
 
@@ -139,9 +147,14 @@ def _embedding_channels(config: Path) -> int:
     if not config.is_file():
         raise InvalidInputError(f"There is no text encoder: {config} is missing; {REPAIR}")
     try:
-        return int(json.loads(config.read_text(encoding="utf-8"))["d_model"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInputError(f"{config} does not describe a UMT5 text encoder; {REPAIR}") from error
+        channels = read_object(config, advice=REPAIR).get("d_model")
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{place(config)} does not describe a UMT5 text encoder; {REPAIR}") from error
+    if type(channels) is not int or not 0 < channels <= MAX_CHANNELS:
+        raise InvalidInputError(
+            f"{place(config)} does not describe a UMT5 text encoder (d_model is {value(channels)}); {REPAIR}"
+        )
+    return channels
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -150,7 +163,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
     Raises InvalidInputError for a file that is missing or no tokenizer.
     """
     if not path.is_file():
-        raise InvalidInputError(f"There is no tokenizer at {path}; {REPAIR}")
+        raise InvalidInputError(f"There is no tokenizer at {place(path)}; {REPAIR}")
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:

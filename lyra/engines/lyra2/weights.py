@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,13 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
+from lyra.common.json_file import read_object
+from lyra.common.quoting import one_line, place
 from lyra.engines.lyra2 import names
 from lyra.engines.lyra2.lora import LoraMerger
 from lyra.engines.lyra2.transformer import Lyra2Transformer3DModel
+from lyra.hub.safetensor_files import read_header
+from lyra.hub.weights import shard_places
 
 FLOAT8 = torch.float8_e4m3fn
 _MEND = "check it with `lyra models verify`, or convert the weights again with `lyra models convert`"
@@ -46,7 +49,7 @@ def load_transformer(
         if stored and loras:
             raise InvalidInputError(
                 f"{folder} holds float8 weights, too coarse to take up {next(iter(loras))}; use the bfloat16 weights "
-                "(`lyra models convert lyra2`) and let them be stored in float8 after merging."
+                "(`lyra models convert`) and let them be stored in float8 after merging."
             )
         float8 |= stored
     if float8:
@@ -57,18 +60,16 @@ def load_transformer(
 def empty_transformer(folder: Path) -> Lyra2Transformer3DModel:
     """The network that config.json of `folder` describes, on the meta device: shapes without numbers."""
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = read_object(folder / "config.json", advice=_MEND, fault="is no JSON object")
     except FileNotFoundError as error:
         raise EngineNotReadyError(
-            f"There is no network in {folder} (no config.json); make it with `lyra models convert lyra2`."
+            f"There is no network in {folder} (no config.json); make it with `lyra models convert`."
         ) from error
-    except ValueError as error:
-        raise InvalidInputError(f"{folder / 'config.json'} is no JSON ({error}); {_MEND}.") from error
     kind = config.get("_class_name")
     if kind != Lyra2Transformer3DModel.__name__:
         raise InvalidInputError(
             f"{folder / 'config.json'} describes a {kind}, not a {Lyra2Transformer3DModel.__name__}; choose the folder "
-            "that `lyra models convert lyra2` wrote."
+            "that `lyra models convert` wrote."
         )
     with torch.device("meta"):
         return Lyra2Transformer3DModel.from_config(config)
@@ -78,17 +79,14 @@ def _shards(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[Path, l
     """Files of the folder with the keys to read from each; refuses a set of keys other than the network's."""
     single, index = folder / SAFETENSORS_WEIGHTS_NAME, folder / SAFE_WEIGHTS_INDEX_NAME
     if index.is_file():
-        try:
-            places = json.loads(index.read_text())["weight_map"]
-        except (ValueError, KeyError) as error:
-            raise InvalidInputError(f"{index} is no index of shards ({error!r}); {_MEND}.") from error
+        places = shard_places(index)
     elif single.is_file():
         with _open(single, torch.device("cpu")) as file:
             places = dict.fromkeys(file.keys(), single.name)
     else:
         raise EngineNotReadyError(
             f"There are no weights in {folder} (neither {index.name} nor {single.name}); make them with "
-            "`lyra models convert lyra2`."
+            "`lyra models convert`."
         )
     _refuse("misses", shapes.keys() - places.keys(), folder)
     _refuse("has unknown keys:", places.keys() - shapes.keys(), folder)
@@ -131,11 +129,14 @@ def _read_shard(
 
 def _open(path: Path, device: torch.device):
     try:
+        if not path.is_file():
+            raise EngineNotReadyError(f"{path} is missing; {_MEND}.")
+        read_header(path)
         return safe_open(path, framework="pt", device=str(device))
-    except FileNotFoundError as error:
-        raise EngineNotReadyError(f"{path} is missing; {_MEND}.") from error
-    except SafetensorError as error:
-        raise InvalidInputError(f"{path} is damaged ({error}); {_MEND}.") from error
+    except (SafetensorError, InvalidInputError) as error:
+        raise InvalidInputError(
+            one_line(f"{place(path)} is damaged ({one_line(error, 80)}); {_MEND}.")
+        ) from error
 
 
 def _refuse(what: str, keys: set[str], place: Path) -> None:

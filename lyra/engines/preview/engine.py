@@ -15,6 +15,7 @@ from lyra.common.progress import Progress
 from lyra.engines.base import ChunkFrames, SeedView, rounded_depth
 from lyra.engines.preview import depth_kernels, texture_kernels
 from lyra.engines.preview.completion import Completed, complete_view, negligible
+from lyra.engines.preview.kept import checked_state
 from lyra.engines.preview.layers import Layer
 from lyra.engines.preview.scene import Scene
 from lyra.geometry.cameras import Trajectory
@@ -64,7 +65,8 @@ class PreviewEngine:
         """The scene after the whole chunks of `world`, as an uninterrupted run would have left it."""
         scene = self.seed(world.seed_view())
         for chunk in world.chunks:
-            scene.add_packed(chunk.load_state())
+            size = (scene.height, scene.width)
+            scene.add_packed(checked_state(chunk.load_state(), chunk.folder / "state.npz", size))
             scene.frames += len(chunk.load_trajectory())
         return scene
 

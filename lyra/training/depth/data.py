@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lyra.common.arrays_file import ArrayLimit, read_arrays
 from lyra.common.errors import InvalidInputError
 from lyra.depth.network_file import NetworkShape
+from lyra.evaluation.depth_quality import PICTURE
 
 SHARD = 64
 # Share of the batches that are of the extra pictures, where there are some.
@@ -25,6 +27,14 @@ EXTRA_SHARE = 0.08
 STRIDE = NetworkShape().stride
 # More shards than one process makes in a run.
 SEEDS_APART = 10_000_000
+_BYTES = 4_000_000_000
+_SHARD = {
+    "images": ArrayLimit(_BYTES, "u", (None, None, None, 3)),
+    "depth": ArrayLimit(_BYTES, "f", (None, None, None)),
+    "focal": ArrayLimit(_BYTES, "f", (None,)),
+    "up": ArrayLimit(_BYTES, "f", (None, 3)),
+}
+PICTURE_WITH_UP = {**PICTURE, "up": ArrayLimit(1024, "f", (3,))}
 
 
 @dataclass(frozen=True)
@@ -46,8 +56,8 @@ class Shard:
 
     @classmethod
     def load(cls, path: Path) -> Shard:
-        with np.load(path, allow_pickle=False) as stored:
-            return cls(*(stored[name] for name in ("images", "depth", "focal", "up")))
+        stored = read_arrays(path, _SHARD, advice="delete it; another is made")
+        return cls(*(stored[name] for name in _SHARD))
 
 
 def make_shard(seed: int, count: int, size: tuple[int, int], device: str = "cpu") -> Shard:
@@ -98,8 +108,8 @@ def load_pictures(folder: Path) -> list[Shard]:
     """
     by_size: dict[tuple[int, ...], list[tuple]] = {}
     for path in sorted(folder.glob("*.npz")):
-        with np.load(path, allow_pickle=False) as stored:
-            image, depth, intrinsics, up = (stored[n] for n in ("image", "depth", "intrinsics", "up"))
+        stored = read_arrays(path, PICTURE_WITH_UP, advice="render it again with scripts.blender_scenes")
+        image, depth, intrinsics, up = (stored[n] for n in PICTURE_WITH_UP)
         # Sizes in whole strides of the network, cut about the middle, where the axis is.
         top, left = (side % STRIDE // 2 for side in depth.shape)
         height, width = (side // STRIDE * STRIDE for side in depth.shape)

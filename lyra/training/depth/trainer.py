@@ -18,9 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.json_file import read_object
+from lyra.common.quoting import place, value
 from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.depth.network import EPSILON
 from lyra.evaluation.depth_sheet import shaded
+from lyra.hub.safetensor_files import read_header
 from lyra.training.depth.data import Shard
 from lyra.training.depth.losses import Weights, target_from, terms, total
 from lyra.training.depth.network import DepthNet, export, inputs_from
@@ -189,7 +192,8 @@ class Trainer:
             raise InvalidInputError(
                 f"{self.folder} holds no checkpoint (state.json); start without --resume."
             )
-        state = json.loads(path.read_text())
+        state = _checked_state(path)
+        read_header(self.folder / state["file"])
         tensors = load_file(str(self.folder / state["file"]), device=str(self.device))
         try:
             self.model.load_state_dict(_under("model.", tensors))
@@ -231,3 +235,17 @@ class Trainer:
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _checked_state(path: Path) -> dict:
+    """What a checkpoint's state.json says. Raises InvalidInputError for a damaged one."""
+    advice = "choose another folder, or start without --resume"
+    state = read_object(path, advice=advice)
+    for key, kind in (("file", str), ("step", int), ("seen", int), ("minutes", (int, float))):
+        if not isinstance(state.get(key), kind):
+            raise InvalidInputError(f"{place(path)} is damaged ({key} is {value(state.get(key))}); {advice}.")
+    if Path(state["file"]).name != state["file"]:
+        raise InvalidInputError(
+            f"{place(path)} names {value(state['file'])}, outside of its folder; {advice}."
+        )
+    return state

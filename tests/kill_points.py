@@ -1,0 +1,365 @@
+"""Runs work on a world folder in a process that dies before its n-th change of the file system.
+
+A process of its own, which forks: `python -m tests.kill_points FOLDER PICKED [SCENARIO ...]` prints how many changes
+each scenario makes and how many deaths were tried, and raises for the first that leaves something wrong.
+"""
+
+import json
+import os
+import random
+import shutil
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from lyra.geometry.gaussians import GaussianCloud
+from PIL import Image
+
+from backend.catalog import remove_leftovers
+from backend.worker import runners
+from backend.worker.task import Task
+from lyra.common.errors import InvalidInputError
+from lyra.common.progress import SILENT
+from lyra.engines.base import ChunkFrames
+from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
+from lyra.mesh import Mesh
+from lyra.pipeline import create as builder
+from lyra.pipeline import reconstruct as results
+from lyra.world.folder import World
+
+SIDE = 64
+KILLED = 9
+_CHANGES = (
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+)
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+class Scenario:
+    """`prepare` makes what is there before, `work` is what is killed, `again` what a user or the service does next.
+
+    `check` looks at what a killed `work` left; `again` must lead to what an undisturbed `work` leads to.
+    """
+
+    def prepare(self, folder: Path) -> None:
+        new_world(folder)
+
+    def work(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    def again(self, folder: Path) -> None:
+        self.work(folder)
+
+    def check(self, folder: Path) -> None:
+        world = World.open(folder / "world")
+        world.views()
+        if world.load_figures() is not None:
+            assert (world.results / "splats.ply").exists()
+
+
+class Create(Scenario):
+    def prepare(self, folder: Path) -> None:
+        inputs(folder)
+
+    def work(self, folder: Path) -> None:
+        builder.create_world(
+            folder / "world", folder / "picture.png", depth_file=folder / "depth.npz", size=(SIDE, SIDE)
+        )
+
+    def again(self, folder: Path) -> None:
+        if not (folder / "world").exists():
+            self.work(folder)
+        with World.open(folder / "world").alone():
+            pass
+
+    def check(self, folder: Path) -> None:
+        if (folder / "world").exists():
+            super().check(folder)
+
+
+class Seed(Create):
+    """The service's way: in the job's folder, then moved."""
+
+    def prepare(self, folder: Path) -> None:
+        job = folder / "job"
+        for name in ("image", "depth"):
+            (job / name).mkdir(parents=True)
+        inputs(job)
+        (job / "picture.png").rename(job / "image" / "picture.png")
+        (job / "depth.npz").rename(job / "depth" / "depth.npz")
+
+    def work(self, folder: Path) -> None:
+        request = {
+            **{
+                "image": "image/picture.png",
+                "depth_file": "depth/depth.npz",
+                "engine": "preview",
+                "depth": "auto",
+            },
+            **{"allow_download": False, "name": "World", "seed": 0, "intrinsics": None, "size": [SIDE, SIDE]},
+        }
+        runners.seed(Task(request, folder / "job", folder / "world", "cpu", None, SILENT, print))
+
+    def again(self, folder: Path) -> None:
+        remove_leftovers(folder / "world", folder / "job")
+        self.work(folder)
+        with World.open(folder / "world").alone():
+            pass
+
+
+class Extend(Scenario):
+    def work(self, folder: Path) -> None:
+        extend(World.open(folder / "world"))
+
+    def again(self, folder: Path) -> None:
+        world = World.open(folder / "world")
+        with mock.patch.object(builder, "create_engine", FakeEngine):
+            builder.resume_world(world)
+        if world.frames == 1:
+            extend(world)
+        with world.alone():
+            assert world.frames == 1 + CHUNK_FRAMES and world.load_plan() is None
+        assert np.array_equal(world.chunks[0].load_frames()[7], frames(0)[7])
+
+
+class Reconstruct(Scenario):
+    def prepare(self, folder: Path) -> None:
+        extended(folder, 1)
+        (folder / "world" / "results" / "notes.txt").write_text("the user's own")
+
+    def work(self, folder: Path) -> None:
+        reconstruct(World.open(folder / "world"))
+
+    def check(self, folder: Path) -> None:
+        super().check(folder)
+        assert (folder / "world" / "results" / "notes.txt").read_text() == "the user's own"
+
+
+class ReconstructAgain(Reconstruct):
+    def prepare(self, folder: Path) -> None:
+        super().prepare(folder)
+        reconstruct(World.open(folder / "world"))
+
+
+class Revert(ReconstructAgain):
+    def prepare(self, folder: Path) -> None:
+        extended(folder, 2)
+        (folder / "world" / "results" / "notes.txt").write_text("the user's own")
+        reconstruct(World.open(folder / "world"))
+
+    def work(self, folder: Path) -> None:
+        World.open(folder / "world").revert(1)
+
+    def check(self, folder: Path) -> None:
+        super().check(folder)
+        world = World.open(folder / "world")
+        assert world.frames == 161 or not (world.walkthrough.exists() and world.reconstructed)
+
+
+class Rescale(ReconstructAgain):
+    def prepare(self, folder: Path) -> None:
+        super().prepare(folder)
+        world = World.open(folder / "world")
+        results.export_world(world, ["splats.ply"], world.packed)
+
+    def work(self, folder: Path) -> None:
+        World.open(folder / "world").rescale(2.0)
+
+    def again(self, folder: Path) -> None:
+        self.work(folder)
+        with World.open(folder / "world").alone():
+            pass
+
+    def check(self, folder: Path) -> None:
+        super().check(folder)
+        world = World.open(folder / "world")
+        assert world.settings.scale == 1.0 or not world.packed.exists()
+
+
+class Export(ReconstructAgain):
+    def prepare(self, folder: Path) -> None:
+        super().prepare(folder)
+        (folder / "out").mkdir()
+
+    def work(self, folder: Path) -> None:
+        world = World.open(folder / "world")
+        results.export_world(world, results.available_items(world), folder / "out" / "world.zip")
+        with world.alone():
+            results.export_world(world, ["splats.ply", "trajectory.npz"], world.packed)
+
+
+SCENARIOS = {
+    kind.__name__.lower(): kind()
+    for kind in (Create, Seed, Extend, Reconstruct, ReconstructAgain, Revert, Rescale, Export)
+}
+
+
+class FakeEngine:
+    """Grey frames at once."""
+
+    def __init__(self, *_):
+        pass
+
+    def announce(self, prompts):
+        pass
+
+    def close(self):
+        pass
+
+    def restore(self, world):
+        return len(world.chunks)
+
+    def extend(self, state, cameras, prompt, seed, progress):
+        depth = np.full((CHUNK_FRAMES, SIDE, SIDE), 2, np.float32)
+        return ChunkFrames(frames(state), depth, {"layer": np.arange(3)})
+
+
+def frames(number: int) -> np.ndarray:
+    shades = np.arange(CHUNK_FRAMES, dtype=np.uint8)[:, None, None, None] + np.uint8(80 * number)
+    return np.broadcast_to(shades, (CHUNK_FRAMES, SIDE, SIDE, 3))
+
+
+def inputs(folder: Path) -> None:
+    Image.fromarray(frames(0)[5]).save(folder / "picture.png")
+    np.savez(folder / "depth.npz", depth=np.full((SIDE, SIDE), 2, np.float32))
+
+
+def new_world(folder: Path) -> World:
+    inputs(folder)
+    Create().work(folder)
+    return World.open(folder / "world")
+
+
+def extend(world: World) -> None:
+    w2c = np.tile(np.eye(4), (1 + CHUNK_FRAMES, 1, 1))
+    path = Trajectory(w2c, np.tile(intrinsics_from_fov(1, SIDE, SIDE), (len(w2c), 1, 1)), SIDE, SIDE)
+    with mock.patch.object(builder, "create_engine", FakeEngine):
+        builder.extend_world(world, path)
+
+
+def extended(folder: Path, chunks: int) -> None:
+    world = new_world(folder)
+    for _ in range(chunks):
+        extend(world)
+
+
+def reconstruct(world: World) -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((9, 3), (9, 3), (9, 4), 9, (9, 4, 3))
+    cloud = GaussianCloud(*(rng.normal(size=shape).astype(np.float32) for shape in shapes))
+    corners = np.array([[0, 0, 3], [1, 0, 3], [0, 1, 3]], np.float32)
+    mesh = Mesh(corners, np.array([[0, 1, 2]], np.int32), np.zeros((3, 3), np.uint8))
+    with (
+        mock.patch("lyra.splats.reconstruct_splats", lambda *_, **__: cloud),
+        mock.patch("lyra.splats.psnr_along_path", lambda *_, **__: 30.0),
+        mock.patch("lyra.mesh.fuse", lambda *_, **__: mesh),
+    ):
+        results.reconstruct_world(world)
+
+
+def count_changes(folder: Path, die_before: int | None = None) -> list[str]:
+    """From here on every change of the file system below `folder` is noted, and this process dies before one."""
+    seen: list[str] = []
+
+    def change(what: str) -> None:
+        seen.append(what)
+        if len(seen) - 1 == die_before:
+            os._exit(KILLED)
+
+    def hook(event: str, arguments: tuple) -> None:
+        if event == "open":
+            path, _, flags = arguments
+            if not (isinstance(flags, int) and flags & _WRITING):
+                return
+        elif event in _CHANGES:
+            path = arguments[0]
+        else:
+            return
+        # What is named within an open folder is named without it.
+        if isinstance(path, (str, os.PathLike)) and (
+            not Path(path).is_absolute() or Path(path).is_relative_to(folder)
+        ):
+            change(f"{event} {Path(path).name}")
+
+    os.fsync = lambda handle: change("fsync")
+    sys.addaudithook(hook)
+    return seen
+
+
+def in_child(work, *arguments) -> int:
+    """Exit code of a fork that does `work`."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work(*arguments)
+            code = 0
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def try_deaths(scenario: Scenario, folder: Path, picked: int) -> tuple[int, int]:
+    """How many changes the scenario makes, and how many deaths were tried.
+
+    Kills the scenario's work before some of its changes, all of them where `picked` is 0."""
+    before, whole, now = (folder / name for name in ("before", "whole", "now"))
+    before.mkdir(parents=True)
+    scenario.prepare(before)
+    shutil.copytree(before, whole)
+
+    def counted() -> None:
+        seen = count_changes(whole)
+        scenario.work(whole)
+        done = list(seen)
+        (folder / "changes.json").write_text(json.dumps(done))
+
+    assert in_child(counted) == 0
+    changes = json.loads((folder / "changes.json").read_text())
+    scenario.again(whole)
+    expected = tree(whole)
+    assert not [name for name in expected if ".partial-" in name or "pending" in name], expected
+    points = range(len(changes))
+    if picked:
+        points = sorted(random.Random(11).sample(points, min(picked, len(changes))))  # noqa: S311
+
+    def killed(point: int) -> None:
+        count_changes(now, point)
+        scenario.work(now)
+
+    for point in points:
+        shutil.copytree(before, now)
+        try:
+            code = in_child(killed, point)
+            assert code == KILLED, f"ended with {code}"
+            scenario.check(now)
+            scenario.again(now)
+            assert tree(now) == expected, sorted(set(tree(now)) ^ set(expected))
+            scenario.check(now)
+        except (AssertionError, OSError, InvalidInputError) as error:
+            raise AssertionError(f"killed before change {point}, {changes[point]}: {error}") from error
+        shutil.rmtree(now)
+    return len(changes), len(points)
+
+
+if __name__ == "__main__":
+    # A process that dies loses nothing that was written; only the time is saved.
+    os.fsync = lambda handle: None
+    place = Path(sys.argv[1]).resolve()
+    for name in sys.argv[3:] or SCENARIOS:
+        count, tried = try_deaths(SCENARIOS[name], place / name, int(sys.argv[2]))
+        print(json.dumps({"scenario": name, "changes": count, "tried": tried}), flush=True)
