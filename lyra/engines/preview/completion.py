@@ -53,7 +53,7 @@ def complete_view(
     seed: int,
     tick: Callable[[], None],
 ) -> Completed | None:
-    """Fills the holes of a view of the rasteriser's size; None where there are none worth remembering.
+    """Fills the holes of a view of the rasterizer's size; None where there are none worth remembering.
 
     The scene is not changed. `tick` is called several times a second and may raise to stop.
     """

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lyra.engines.base import SeedView
-from lyra.engines.preview.beyond import mirror_surfaces
 from lyra.engines.preview.depth_fill import Witness
 from lyra.engines.preview.ground import Ground, find_ground
 from lyra.engines.preview.layers import Layer, PlacedLayer, pack, unpack
+from lyra.engines.preview.mirror_extension import mirror_surfaces
 from lyra.engines.preview.sharpen import sharpened
 from lyra.geometry.raster import Surface
 from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lyra.engines.base import SeedView
-from lyra.engines.preview.beyond import mirror_surfaces
 from lyra.engines.preview.ground import Ground
+from lyra.engines.preview.mirror_extension import mirror_surfaces
 from lyra.engines.preview.scene import Scene
 from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.raster import Rasterizer, Surface
