@@ -20,7 +20,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from lyra.common.errors import InvalidInputError
 from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.depth.network import EPSILON
-from lyra.evaluation.depth_sheet import shaded
+from lyra.depth.shading import shaded
 from lyra.training.depth.data import Shard
 from lyra.training.depth.losses import Weights, target_from, terms, total
 from lyra.training.depth.network import DepthNet, export, inputs_from
