@@ -58,7 +58,7 @@ class Option:
     @property
     def described(self) -> str:
         """The help with what is possible and the default."""
-        default = next((value for value in self.defaults.values() if value not in (None, False)), None)
+        default = next((value for value in self.defaults.values() if self.min is not None), None)
         limits = f", {self.min:g} to {self.max:g}" if self.min is not None else ""
         return self.help + limits + (f" ({default:g})" if default is not None else "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from lyra.engines.lyra2.guidance import Guidance
 from lyra.engines.lyra2.samplers import DistilledSampler, Sampler, UniPCSampler
 from lyra.world.options import EngineOptions, MemoryMode, default_of
 
@@ -42,7 +43,5 @@ class Lyra2Settings:
     def make_sampler(self) -> Sampler:
         return UniPCSampler(self.steps, self.shift) if self.sampler == "unipc" else DistilledSampler()
 
-    @property
-    def guided(self) -> bool:
-        """Whether the network is also asked without the prompt."""
-        return self.sampler == "unipc" and self.guidance != 1.0
+    def make_guidance(self) -> Guidance:
+        return Guidance(self.guidance if self.sampler == "unipc" else 1.0)

@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]"
 
 from lyra.common.errors import CancelledError, InvalidInputError  # noqa: E402
 from lyra.common.progress import SILENT, Progress  # noqa: E402
-from lyra.engines.lyra2.engine import Lyra2Engine, to_uint8  # noqa: E402
+from lyra.engines.lyra2.engine import Lyra2Engine  # noqa: E402
+from lyra.engines.lyra2.frames import to_uint8  # noqa: E402
 from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
 from lyra.world.folder import World  # noqa: E402
@@ -100,7 +101,7 @@ def test_a_chunk_without_its_state_is_refused(engine, whole, tmp_path):
 
 
 def test_cancelled_between_steps_and_seen_before(engine, monkeypatch):
-    monkeypatch.setattr("lyra.engines.lyra2.engine.PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr("lyra.engines.lyra2.watch.PREVIEW_SECONDS", 0.0)
     shown = []
     progress = Progress(
         lambda stage, fraction, frame: shown.append((fraction, frame)), lambda: len(shown) >= 9
@@ -127,7 +128,7 @@ def test_seeds_and_prompts_make_a_difference(engine, whole):
     state = engine.begin(seed_view())
     cameras = path()[1:81]
     for prompt, seed in (("a wall", 6), ("a hall", 5)):
-        made = engine.make_chunk(state, cameras.w2c, cameras.intrinsics, prompt, seed)
+        made = engine.generate(state, cameras, prompt, seed)
         assert not np.array_equal(made.sampled[0].numpy(), whole[1][0].state["sampled"])
 
 
@@ -163,7 +164,7 @@ def test_settings_of_options(engine_id, options, passes):
     settings = Lyra2Settings.of(engine_id, options)
     assert settings.make_sampler().passes == passes
     assert settings.memory_mode == options.memory_mode
-    assert settings.guided == (engine_id == "lyra2")
+    assert settings.make_guidance().active == (engine_id == "lyra2")
 
 
 def test_what_users_are_shown_is_what_the_engine_does():

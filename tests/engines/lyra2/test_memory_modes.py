@@ -85,8 +85,7 @@ def begun():
 
 
 def latents_by(engine, state):
-    cameras = path()[1:81]
-    return engine.make_chunk(state, cameras.w2c, cameras.intrinsics, "a wall", 5).sampled
+    return engine.generate(state, path()[1:81], "a wall", 5).sampled
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +131,7 @@ def test_offload_alone_gives_the_same_frames(begun, undisturbed):
     ],
 )
 def test_without_room_for_previews_the_chunk_goes_on(begun, undisturbed, monkeypatch, error):
-    monkeypatch.setattr("lyra.engines.lyra2.engine.PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr("lyra.engines.lyra2.watch.PREVIEW_SECONDS", 0.0)
     engine = Lyra2Engine(tiny_parts(), GUIDED)
     vae = engine.parts.vae
     decode = vae.decode
