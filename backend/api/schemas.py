@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lyra.world.options import OPTIONS, MemoryMode
+from lyra.world.options import OPTIONS, MemoryMode, Range
 
 JobKind = Literal["seed", "extend", "reconstruct", "export", "download"]
 JobState = Literal["queued", "running", "cancelling", "cancelled", "failed", "interrupted", "done"]
@@ -116,12 +116,6 @@ class EngineState(BaseModel):
     text: str
     download_bytes: int
     licences: list[Licence]
-
-
-class Range(BaseModel):
-    default: float
-    min: float
-    max: float
 
 
 class Engine(BaseModel):

@@ -56,7 +56,7 @@ class DepthPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EnginePlan:
     """Bytes, and seconds per 80 frames of `frame_hw`.
 
     `download` is still to be fetched, `conversion` still to be written, `disk_free` what the disk of the weights
@@ -137,7 +137,7 @@ def plan(
     weights: Weights | None = None,
     frame_hw: tuple[int, int] = FRAME_HW,
     machine: Machine | None = None,
-) -> Plan:
+) -> EnginePlan:
     """The plan of "lyra2" or "lyra2-fast" on `device` ("cpu", "cuda", or None for a GPU where there is one).
 
     Measures the device for a fraction of a second. Raises InvalidInputError for another engine.
@@ -155,7 +155,7 @@ def plan(
     memory, mode, in_ram = _placement(config, weights, depth, machine, frame_hw)
     rate = matmul_rate(machine.device)
     passes = PASSES[engine_id] + OTHER_STAGES
-    return Plan(
+    return EnginePlan(
         id=engine_id,
         machine=machine,
         depth=depth,

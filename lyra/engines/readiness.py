@@ -26,7 +26,7 @@ LARGEST_FOR_CPU = 1e9
 
 
 @dataclass(frozen=True)
-class EngineState:
+class Readiness:
     """`status`, and `text`: one line for the user that says what is so and what to do next.
 
     `download_bytes` and `missing` are what is still to be fetched (0 and empty when all is there, whatever the
@@ -78,7 +78,7 @@ def engine_state(
     weights: Weights | None = None,
     licences: AcceptedLicences | None = None,
     machine: Machine | None = None,
-) -> EngineState:
+) -> Readiness:
     """The state of "lyra2" or "lyra2-fast" on `device` ("cpu", "cuda", or None for a GPU where there is one).
 
     Quick: sizes of files are looked at, nothing is read or imported. Raises InvalidInputError for another engine or a
@@ -94,8 +94,8 @@ def engine_state(
     packages = missing_packages(dict.fromkeys((*wanted.packages, *needs(depth).packages)))
     config = network_config(weights)
 
-    def state(status: Status, text: str) -> EngineState:
-        return EngineState(
+    def state(status: Status, text: str) -> Readiness:
+        return Readiness(
             engine_id, status, text, size, missing, tuple(entry.id for entry in unaccepted), depth
         )
 

@@ -21,7 +21,7 @@ TIMINGS = 3
 
 
 @dataclass(frozen=True)
-class Limits:
+class QualityLimits:
     """The highest figures with which the built-in depth is good enough."""
 
     pairs: float = 0.12
@@ -177,9 +177,9 @@ _ASKED = (
 )
 
 
-def missed(figures: dict[str, dict[str, float]], limits: Limits | None = None) -> list[str]:
+def missed(figures: dict[str, dict[str, float]], limits: QualityLimits | None = None) -> list[str]:
     """What is above its limit, a sentence each; empty when all that was measured is well."""
-    limits = limits or Limits()
+    limits = limits or QualityLimits()
     found = [
         (asked.label, figures[asked.part][asked.name], getattr(limits, asked.limit))
         for asked in _ASKED

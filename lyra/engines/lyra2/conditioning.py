@@ -15,11 +15,11 @@ from lyra.engines.lyra2.framepack import FramePackLayout
 from lyra.engines.lyra2.history import LATENT_FRAMES, History, Vae, padded_retrieval
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.rays import PATCH, camera_rays, space_to_depth
-from lyra.geometry.warp import SplatSettings, splat, splat_source
+from lyra.geometry.warp import WarpSettings, splat, splat_source
 from lyra.memory import GeometryCache
 
 # The published splat: rays through integer pixels, 16 targets share the depth that weights refer to.
-PUBLISHED_SPLAT = SplatSettings(pixel_offset=0.0, batch=16)
+PUBLISHED_SPLAT = WarpSettings(pixel_offset=0.0, batch=16)
 MASK_CHANNELS = 4
 RAY_CHANNELS = 6 * PATCH * PATCH
 

@@ -15,7 +15,7 @@ from lyra.common.progress import Progress
 from lyra.engines.preview import depth_kernels, texture_kernels
 from lyra.engines.preview.completion import Completed, complete_view, negligible
 from lyra.engines.preview.layers import Layer
-from lyra.engines.preview.scene import Scene
+from lyra.engines.preview.scene import PreviewScene
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.raster import MODULES as RASTER_MODULES
 from lyra.geometry.raster import Rasterizer
@@ -55,13 +55,13 @@ class PreviewEngine:
     def close(self) -> None:
         """Nothing is held beyond the state."""
 
-    def begin(self, view: View) -> Scene:
+    def begin(self, view: View) -> PreviewScene:
         """The world of one frame. Kernels are compiled here, so that no frame waits for the compiler."""
         for module in (*RASTER_MODULES, depth_kernels, texture_kernels):
             wp.load_module(module, device=self.device)
-        return Scene(view, self.device)
+        return PreviewScene(view, self.device)
 
-    def restore(self, view: View, chunks: Sequence[Chunk]) -> Scene:
+    def restore(self, view: View, chunks: Sequence[Chunk]) -> PreviewScene:
         """The scene after the first frame and a line of chunks, as an uninterrupted run would have left it."""
         scene = self.begin(view)
         for chunk in chunks:
@@ -70,7 +70,7 @@ class PreviewEngine:
         return scene
 
     def extend(
-        self, state: Scene, cameras: Trajectory, prompt: str, seed: int, progress: Progress
+        self, state: PreviewScene, cameras: Trajectory, prompt: str, seed: int, progress: Progress
     ) -> ChunkFrames:
         """See lyra.engines.base.Engine; any number of cameras will do."""
         first_witness = len(state.memory)
@@ -80,7 +80,7 @@ class PreviewEngine:
         return ChunkFrames(frames, depth, state.packed(layers, first_witness))
 
     def _complete_world(
-        self, scene: Scene, trajectory: Trajectory, seed: int, progress: Progress
+        self, scene: PreviewScene, trajectory: Trajectory, seed: int, progress: Progress
     ) -> list[Layer]:
         """Adds layers until no frame of the path has holes; returns them."""
         margin = round(OVERSCAN * scene.width)
@@ -136,7 +136,7 @@ class PreviewEngine:
 
     def _missing(
         self,
-        scene: Scene,
+        scene: PreviewScene,
         trajectory: Trajectory,
         frames: Sequence[int],
         tick: Callable[[], None] = lambda: None,
@@ -155,7 +155,7 @@ class PreviewEngine:
         return shares
 
     def _draw(
-        self, scene: Scene, trajectory: Trajectory, progress: Progress
+        self, scene: PreviewScene, trajectory: Trajectory, progress: Progress
     ) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(trajectory), scene.height, scene.width)
         frames, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
@@ -173,7 +173,9 @@ class PreviewEngine:
             progress.update(STAGE, (number + 1) / len(trajectory), frames[number])
         return frames, depth
 
-    def _each(self, scene: Scene, frames: Sequence[int], work: Callable[[Rasterizer, int], Any]) -> Iterator:
+    def _each(
+        self, scene: PreviewScene, frames: Sequence[int], work: Callable[[Rasterizer, int], Any]
+    ) -> Iterator:
         """`work` for each frame, in order; on a CPU one frame per core at a time."""
         threads = 1 if self.device != "cpu" else min(os.cpu_count() or 1, MAX_THREADS)
         idle: queue.SimpleQueue[Rasterizer] = queue.SimpleQueue()
@@ -204,7 +206,7 @@ def _mixed(seed: int, frame: int) -> int:
 
 
 def _remember(
-    scene: Scene, completed: Completed, number: int, trajectory: Trajectory, frame: int, border: int
+    scene: PreviewScene, completed: Completed, number: int, trajectory: Trajectory, frame: int, border: int
 ) -> np.ndarray:
     """Keeps a completed view as a witness if it is much of a change; returns its picture (H, W, 3) uint8."""
     inner = np.s_[border : border + scene.height, border : border + scene.width]

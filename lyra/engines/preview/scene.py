@@ -37,7 +37,7 @@ class Space:
         return cls(1 / float(typical), 1 / float(far), 0.02 * float(nearest), find_ground(view))
 
 
-class Scene:
+class PreviewScene:
     """Layers of one world, in the order in which they were made; the source picture comes first.
 
     Witnesses are past views with their depth, kept in a geometry memory and retrieved by coverage.
