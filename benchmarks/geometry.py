@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lyra.geometry.warp import SplatSettings, splat, splat_source
+from lyra.geometry.warp import WarpSettings, splat, splat_source
 from lyra.memory import GeometryCache, GreedyCoverage, MemorySettings
 from tests.geometry import twins
 
@@ -81,7 +81,7 @@ def benchmark_warps(repeats: int) -> None:
     image = rng.uniform(-1, 1, (1, 1, HEIGHT, WIDTH, 3)).astype(np.float32)
     sources, targets = path(SOURCES, 0.3)[:, None, None], path(TARGETS + 1, 0.4)[1:]
     k, target_k = INTRINSICS[None, None], np.broadcast_to(INTRINSICS, (TARGETS, 3, 3))
-    settings = SplatSettings(pixel_offset=0.0, batch=BATCH)
+    settings = WarpSettings(pixel_offset=0.0, batch=BATCH)
     warped = None
 
     def ours(count: int = SOURCES) -> None:

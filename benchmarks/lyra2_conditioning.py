@@ -16,10 +16,12 @@ import torch
 from torch.nn import functional
 
 from benchmarks.geometry import Timing, best, depth_map, path
-from lyra.engines.lyra2.conditioning import PUBLISHED_SPLAT, Cameras, Conditioner, Conditioning
+from lyra.engines.lyra2.conditioning import PUBLISHED_SPLAT, Conditioner, Conditioning
 from lyra.engines.lyra2.correspondence import canonical_coordinates
 from lyra.engines.lyra2.framepack import PUBLISHED_LAYOUT, FramePackLayout
 from lyra.engines.lyra2.history import History
+from lyra.engines.lyra2.retrieval import Retrieval
+from lyra.geometry.cameras import Trajectory
 from lyra.memory import GeometryCache, MemorySettings
 from tests.geometry import twins
 
@@ -37,13 +39,13 @@ class PoolingVae:
         return pooled.view(3, -1, *pooled.shape[2:]).repeat(6, 1, 1, 1)[None, :16], None
 
 
-def scene(height: int, width: int) -> tuple[History, GeometryCache, Cameras]:
+def scene(height: int, width: int) -> tuple[History, GeometryCache, Trajectory]:
     """The past of a walk of 321 frames, ten of every 80 remembered, and its cameras with the next 80."""
     rng = np.random.default_rng(0)
     focal = 0.72 * width
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     w2c = path(KNOWN + TARGETS, 1.2)
-    cameras = Cameras(w2c, np.tile(intrinsics, (len(w2c), 1, 1)))
+    cameras = Trajectory(w2c, np.tile(intrinsics, (len(w2c), 1, 1)), height, width)
     memory = GeometryCache(height, width, MemorySettings.published())
     depth = depth_map(rng)
     depth = functional.interpolate(torch.from_numpy(depth)[None, None], (height, width))[0, 0].numpy()
@@ -60,7 +62,7 @@ def scene(height: int, width: int) -> tuple[History, GeometryCache, Cameras]:
     )
 
 
-def twin_warp(memory: GeometryCache, cameras: Cameras, frame: int, image: torch.Tensor):
+def twin_warp(memory: GeometryCache, cameras: Trajectory, frame: int, image: torch.Tensor):
     """One source, `image` (3, H, W) of `frame`, in the first 16 targets."""
     batch = PUBLISHED_SPLAT.batch
 
@@ -75,7 +77,7 @@ def twin_warp(memory: GeometryCache, cameras: Cameras, frame: int, image: torch.
     )
 
 
-def twin_retrieval(memory: GeometryCache, cameras: Cameras) -> list[int]:
+def twin_retrieval(memory: GeometryCache, cameras: Trajectory) -> list[int]:
     points = torch.from_numpy(np.stack([memory.points_of(i).reshape(-1, 3) for i in memory.frame_ids]))
     k = torch.from_numpy(cameras.intrinsics[-1:]).float()
     k[:, :2] /= memory.settings.stride
@@ -83,7 +85,7 @@ def twin_retrieval(memory: GeometryCache, cameras: Cameras) -> list[int]:
     return twins.greedy_coverage(points, memory.frame_ids, w2c, k, memory.grid_hw, SLOTS)
 
 
-def twin_layout(cameras: Cameras, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+def twin_layout(cameras: Trajectory, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Rays of 45 slots and a correspondence buffer of that many, as channels of 8x8 sub-pixels."""
     frames = torch.arange(len(cameras) - LAYOUT.slots, len(cameras))
     w2c = torch.from_numpy(cameras.w2c).float()
@@ -102,12 +104,14 @@ def twin_layout(cameras: Cameras, height: int, width: int) -> tuple[torch.Tensor
     return rays, functional.pixel_unshuffle(torch.cat([blocks, generated]), 8)
 
 
-def same_results(ours: Conditioning, memory: GeometryCache, cameras: Cameras) -> None:
+def same_results(
+    ours: Conditioning, retrieved: list[int], memory: GeometryCache, cameras: Trajectory
+) -> None:
     """The best frame's coordinates in the first batch of targets, and the choice of frames."""
-    assert list(ours.retrieved) == twin_retrieval(memory, cameras), "other frames were retrieved"
+    assert retrieved == twin_retrieval(memory, cameras), "other frames were retrieved"
     height, width = memory.height, memory.width
     image = torch.from_numpy(canonical_coordinates(height, width)[-1]).permute(2, 0, 1)
-    warped, _, _ = twin_warp(memory, cameras, ours.retrieved[-1], image)
+    warped, _, _ = twin_warp(memory, cameras, retrieved[-1], image)
     expected = functional.pixel_unshuffle(warped[3::4], 8)
     block = ours.correspondence[0, : 3 * 64, LAYOUT.history_slots :][:, : len(expected)].transpose(0, 1)
     print(f"  same results: mean deviation {(block - expected).abs().mean():.1e}")
@@ -124,13 +128,18 @@ def main() -> None:
     print(
         f"Conditioning of one chunk at {width}x{height}, {REMEMBERED + 1} frames remembered, without the VAE"
     )
-    ours = conditioner.build(history, memory, cameras, vae)
-    same_results(ours, memory, cameras)
+    retrieval = Retrieval(SLOTS)
 
-    seconds = best(lambda: conditioner.build(history, memory, cameras, vae), options.repeats)
+    def conditioned() -> Conditioning:
+        return conditioner.build(history, memory, cameras, retrieval.frames(memory, cameras, KNOWN), vae)
+
+    retrieved = retrieval.frames(memory, cameras, KNOWN)
+    same_results(conditioned(), retrieved, memory, cameras)
+
+    seconds = best(conditioned, options.repeats)
     image = history.newest[0]
     warp = best(lambda: twin_warp(memory, cameras, KNOWN - 1, image), options.repeats)
-    batches = (1 + len(ours.retrieved)) * TARGETS // PUBLISHED_SPLAT.batch
+    batches = (1 + len(retrieved)) * TARGETS // PUBLISHED_SPLAT.batch
     others = [
         best(lambda: twin_retrieval(memory, cameras), options.repeats),
         best(lambda: twin_layout(cameras, height, width), options.repeats),

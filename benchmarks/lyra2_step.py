@@ -253,9 +253,8 @@ def watch_stages(clock: Clock, parts: Lyra2Components) -> None:
 
 
 def make(engine: Lyra2Engine, state: Lyra2State, cameras) -> None:
-    """One chunk, taken in."""
-    made = engine.make_chunk(state, cameras.w2c, cameras.intrinsics, "a hall", seed=1)
-    engine.take_in(state, made)
+    """One chunk, committed."""
+    engine.commit(state, engine.generate(state, cameras, "a hall", seed=1))
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -289,15 +288,15 @@ def measure(options: argparse.Namespace) -> None:
         "lyra2-fast": Lyra2Engine(parts, Lyra2Settings(sampler="dmd"), "lyra2-fast", machine.device),
     }
     for engine in engines.values():
-        clock.watch(engine.conditioner, "build", "conditioning")
+        clock.watch(engine.steps.conditioner, "build", "conditioning")
 
-    view, path = scene.seed, scene.trajectory
+    view, path = scene.first, scene.trajectory
     there, back = path[1:], path[79::-1]
     image = torch.from_numpy(view.image).permute(2, 0, 1)[None] / 127.5 - 1
-    state = engines["lyra2"].start(image.to(machine.network), view.depth, np.eye(4), view.intrinsics)
+    state = engines["lyra2"].begin_with(image.to(machine.network), view.depth, view.camera)
     # Compiles kernels, lets cuDNN choose, and gives the measured chunks frames to retrieve.
     warm_up = Lyra2Engine(parts, replace(guided, steps=1), "lyra2", machine.device)
-    warm_up.make_chunk(state, there.w2c, there.intrinsics, "a hall", seed=0)
+    warm_up.generate(state, there, "a hall", seed=0)
     make(engines["lyra2-fast"], state, there)
     clock.taken()
 
@@ -306,8 +305,8 @@ def measure(options: argparse.Namespace) -> None:
             torch.cuda.reset_peak_memory_stats(machine.device)
         with clock.stage("everything else"):
             make(engine, state, cameras)
-        branches = 2 if engine.settings.guided else 1
-        run, whole = engine.sampler.passes * branches, (35 * 2 if name == "lyra2" else 4)
+        branches = 2 if engine.steps.guidance.active else 1
+        run, whole = engine.steps.sampler.passes * branches, (35 * 2 if name == "lyra2" else 4)
         report(name, clock.taken(), run, whole, operations, peak)
         if machine.device.type == "cuda":
             print(f"{'peak memory':<26}{torch.cuda.max_memory_allocated(machine.device) / 1e9:>9.1f} GB")

@@ -22,12 +22,12 @@ from PIL import Image, features
 
 from lyra.common.errors import LyraError
 from lyra.depth.file import read_depth
-from lyra.engines.base import ChunkFrames, EngineOptions, SeedView
 from lyra.engines.lyra2.network_check import NetworkConfig
 from lyra.engines.preview.kept import checked_state
 from lyra.engines.preview.layers import Layer, pack
 from lyra.evaluation.depth_pairs import marked_images
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
+from lyra.geometry.views import View
 from lyra.hub.licences import AcceptedLicences
 from lyra.hub.manifest import FileEntry, Manifest
 from lyra.hub.safetensor_files import read_header
@@ -39,8 +39,9 @@ from lyra.mesh import Mesh, save_glb, save_ply
 from lyra.pipeline import metres
 from lyra.splats import read_ply, write_ply
 from lyra.world.captions import load_captions
-from lyra.world.chunks import Chunk
+from lyra.world.chunks import Chunk, ChunkFrames
 from lyra.world.folder import World
+from lyra.world.options import EngineOptions
 from lyra.world.plan import Plan
 from lyra.world.settings import WorldSettings
 from tests.fuzz_mutations import mutated
@@ -259,7 +260,7 @@ def small_world(folder: Path) -> World:
         "world-1", "World", "preview", SIDE, SIDE, 0, "a file", "", "2026-01-01T00:00:00+00:00"
     )
     depth = np.linspace(1, 9, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)
-    view = SeedView(np.asarray(picture()), depth, intrinsics_from_fov(1, SIDE, SIDE))
+    view = View.at_origin(np.asarray(picture()), depth, intrinsics_from_fov(1, SIDE, SIDE))
     points = np.zeros(
         5, [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
     )

@@ -13,7 +13,6 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from lyra.geometry.gaussians import GaussianCloud
 from PIL import Image
 
 from backend.catalog import remove_leftovers
@@ -23,6 +22,7 @@ from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT
 from lyra.engines.base import ChunkFrames
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
+from lyra.geometry.gaussians import GaussianCloud
 from lyra.mesh import Mesh
 from lyra.pipeline import create as builder
 from lyra.pipeline import reconstruct as results

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.numbers import Matrices, MatrixLists
 from backend.jobs.store import JobKind, JobState
 from lyra.geometry.cameras import MAX_FRAMES
+from lyra.world.options import OPTIONS, MemoryMode, Range
 
 ExportItem = Literal["splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz"]
 Matrix = list[list[float]]
@@ -55,13 +56,19 @@ class TrajectoryBody(Body):
     image_width: int
 
 
+def _number(name: str, **more: bool) -> Any:
+    """The field of an engine option that is a number, with the limits that it has everywhere."""
+    option = OPTIONS[name]
+    return Field(None, ge=option.min, le=option.max, description=option.help, **more)
+
+
 class Options(Body):
     """Left out or null: what the engine does by itself."""
 
-    steps: int | None = Field(None, ge=1, le=200)
-    guidance: float | None = Field(None, ge=1, le=30, allow_inf_nan=False)
-    styles: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    memory_mode: Literal["resident", "fp8", "offload"] | None = None
+    steps: int | None = _number("steps")
+    guidance: float | None = _number("guidance", allow_inf_nan=False)
+    styles: float | None = _number("styles", allow_inf_nan=False)
+    memory_mode: MemoryMode | None = Field(None, description=OPTIONS["memory_mode"].help)
 
 
 class ExtendSettings(Body):
@@ -138,12 +145,6 @@ class EngineState(BaseModel):
     text: str
     download_bytes: int
     licences: list[Licence]
-
-
-class Range(BaseModel):
-    default: float
-    min: float
-    max: float
 
 
 class Engine(BaseModel):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lyra.engines.lyra2.network_check import NetworkConfig
-from lyra.engines.readiness import depth_model, network_config, wanted_items
+from lyra.engines.readiness import depth_model, network_config
 from lyra.hub.catalog import CACHE_BYTES_PER_PIXEL, DECODING_BYTES_PER_PIXEL, FRAME_HW, item, needs
 from lyra.hub.licences import LICENCES
 from lyra.hub.machine import Machine, matmul_rate, this_machine
@@ -56,7 +56,7 @@ class DepthPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EnginePlan:
     """Bytes, and seconds per 80 frames of `frame_hw`.
 
     `download` is still to be fetched, `conversion` still to be written, `disk_free` what the disk of the weights
@@ -137,7 +137,7 @@ def plan(
     weights: Weights | None = None,
     frame_hw: tuple[int, int] = FRAME_HW,
     machine: Machine | None = None,
-) -> Plan:
+) -> EnginePlan:
     """The plan of "lyra2" or "lyra2-fast" on `device` ("cpu", "cuda", or None for a GPU where there is one).
 
     Measures the device for a fraction of a second. Raises InvalidInputError for another engine.
@@ -145,16 +145,17 @@ def plan(
     weights = weights or Weights()
     machine = machine or this_machine(device)
     wanted = needs(engine_id)
-    depth = depth_model(weights, machine)
+    depth, depth_missing = depth_model(weights, machine)
     config = network_config(weights)
-    download = sum(weights.missing_bytes(i) for i in wanted_items(engine_id, weights, depth))
+    missing = dict.fromkeys((*weights.missing(engine_id), *depth_missing))
+    download = sum(weights.missing_bytes(i) for i in missing)
     converted = weights.usable_conversion(engine_id)
     conversion = 0 if converted else config.bytes_as(wanted.conversions[0])
     disk_free = shutil.disk_usage(_existing(weights.root)).free
     memory, mode, in_ram = _placement(config, weights, depth, machine, frame_hw)
     rate = matmul_rate(machine.device)
     passes = PASSES[engine_id] + OTHER_STAGES
-    return Plan(
+    return EnginePlan(
         id=engine_id,
         machine=machine,
         depth=depth,

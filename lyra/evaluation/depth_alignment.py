@@ -48,7 +48,7 @@ ROUND_CHUNKS = 12
 
 
 @dataclass(frozen=True)
-class Flight:
+class AlignmentFlight:
     """A way through a scene: the `cameras` of frames 0, 8, 16, ... of whole chunks."""
 
     name: str
@@ -56,11 +56,14 @@ class Flight:
     cameras: Trajectory
 
 
-def flights(size: tuple[int, int] = SIZE) -> list[Flight]:
+def flights(size: tuple[int, int] = SIZE) -> list[AlignmentFlight]:
     """The flights at frames of `size` (height, width)."""
     scenes = (hall(size), street(size))
-    ways = [Flight(scene.name, scene, _along(scene, _between_stops(STOPS[scene.name]))) for scene in scenes]
-    return [*ways, Flight("round", scenes[0], _along(scenes[0], _twice_round()))]
+    ways = [
+        AlignmentFlight(scene.name, scene, _along(scene, _between_stops(STOPS[scene.name])))
+        for scene in scenes
+    ]
+    return [*ways, AlignmentFlight("round", scenes[0], _along(scenes[0], _twice_round()))]
 
 
 def _along(scene: PaintedScene, motions: np.ndarray) -> Trajectory:
@@ -153,7 +156,7 @@ class AlignmentLimits:
 
 
 def evaluate_flight(
-    flight: Flight,
+    flight: AlignmentFlight,
     disturbances: Sequence[Disturbance] = DISTURBANCES,
     seed: int = 0,
     aligner: DepthAligner | None = None,

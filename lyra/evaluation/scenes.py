@@ -14,9 +14,9 @@ from scipy.spatial.transform import Rotation
 
 import lyra.geometry  # noqa: F401  quietens Warp before its first launch
 from lyra.common.arrays_file import ArrayLimit, read_arrays
-from lyra.engines.base import SeedView
 from lyra.evaluation import scene_kernels as kernels
 from lyra.geometry.cameras import Trajectory, fit_intrinsics, intrinsics_from_fov
+from lyra.geometry.views import View
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SIZE = (480, 832)
@@ -24,10 +24,10 @@ SAMPLES = 3
 
 
 class TrueScene(Protocol):
-    """A scene that can be looked at: `name`, `seed` (frame 0), a `trajectory` of 81 cameras, truth at some frames."""
+    """A scene that can be looked at: `name`, `first` (frame 0), a `trajectory` of 81 cameras, truth at some frames."""
 
     name: str
-    seed: SeedView
+    first: View
     trajectory: Trajectory
     frames: Sequence[int]
 
@@ -55,8 +55,8 @@ class PaintedScene:
         return fit_intrinsics(intrinsics_from_fov(np.radians(self.fov), *SIZE), SIZE, self.size)
 
     @property
-    def seed(self) -> SeedView:
-        return SeedView(*self.view(np.eye(4)), self.intrinsics)
+    def first(self) -> View:
+        return View.at_origin(*self.view(np.eye(4)), self.intrinsics)
 
     @property
     def trajectory(self) -> Trajectory:
@@ -186,7 +186,7 @@ class RenderedScene:
         self.trajectory = Trajectory.load(folder / "trajectory.npz")
         self.frames = sorted(int(file.stem.split("_")[1]) for file in (folder / "truth").glob("frame_*.png"))
         data = read_arrays(folder / "depth.npz", {"depth": DEPTH, "intrinsics": LENS})
-        self.seed = SeedView(_read(folder / "image.png"), data["depth"], data["intrinsics"])
+        self.first = View.at_origin(_read(folder / "image.png"), data["depth"], data["intrinsics"])
 
     def truth(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
         data = read_arrays(self.folder / "truth" / f"depth_{frame:04d}.npz", {"depth": DEPTH})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, overload
 
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
@@ -12,6 +13,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from lyra.common.arrays_file import ArrayLimit, read_arrays
 from lyra.common.errors import InvalidInputError
 from lyra.common.quoting import one_line, place, value
+from lyra.geometry.camera import Camera
 from lyra.geometry.lens import NARROWEST, WIDEST, check_lens, check_pinhole
 from lyra.geometry.poses import check_poses
 
@@ -82,8 +84,15 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.w2c)
 
-    def __getitem__(self, frames: slice) -> Trajectory:
-        return Trajectory(self.w2c[frames], self.intrinsics[frames], self.height, self.width)
+    @overload
+    def __getitem__(self, frames: int) -> Camera: ...
+
+    @overload
+    def __getitem__(self, frames: slice | Sequence[int] | np.ndarray) -> Trajectory: ...
+
+    def __getitem__(self, frames):
+        kind = Camera if isinstance(frames, int | np.integer) else Trajectory
+        return kind(self.w2c[frames], self.intrinsics[frames], self.height, self.width)
 
     @property
     def c2w(self) -> np.ndarray:

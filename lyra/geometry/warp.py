@@ -28,7 +28,7 @@ GPU_REDUCTION_THREADS = 16384
 
 
 @dataclass(frozen=True)
-class SplatSettings:
+class WarpSettings:
     """`pixel_offset` as in `lyra.geometry.projection` (the published code: 0), for sources and targets alike.
 
     `sharpness`: the exponent of the farthest point. `batch`: how many consecutive targets share the maximum depth
@@ -108,7 +108,7 @@ def splat(
     source: SplatSource,
     target_w2c: Array,
     target_intrinsics: Array,
-    settings: SplatSettings | None = None,
+    settings: WarpSettings | None = None,
     size: tuple[int, int] | None = None,
     out: WarpedViews | None = None,
     farthest: np.ndarray | None = None,
@@ -120,7 +120,7 @@ def splat(
     than half of the time on the CPU, where half a gigabyte of new memory is slow to get. `farthest` (T,) is the depth
     that each target's weights refer to, where it is known from `farthest_depths` of more targets than these.
     """
-    settings = settings or SplatSettings()
+    settings = settings or WarpSettings()
     targets, groups = len(target_w2c), len(source.points_world)
     check_shape("target_w2c", target_w2c, None, 4, 4)
     check_shape("target_intrinsics", target_intrinsics, targets, 3, 3)
@@ -144,13 +144,13 @@ def splat(
 
 
 def farthest_depths(
-    source: SplatSource, target_w2c: Array, settings: SplatSettings | None = None
+    source: SplatSource, target_w2c: Array, settings: WarpSettings | None = None
 ) -> np.ndarray:
     """The greatest z (T,) float32 of the source in each target `target_w2c` (T, 4, 4) or in others of its batch."""
     check_shape("target_w2c", target_w2c, None, 4, 4)
     space = ArraySpace(source.points_world)
     with space.stream():
-        return _Launches(space, source, target_w2c, settings or SplatSettings()).farthest()
+        return _Launches(space, source, target_w2c, settings or WarpSettings()).farthest()
 
 
 def forward_warp(
@@ -162,10 +162,10 @@ def forward_warp(
     target_intrinsics: Array,
     *,
     mask: Array | None = None,
-    settings: SplatSettings | None = None,
+    settings: WarpSettings | None = None,
 ) -> WarpedViews:
     """`splat_source` and `splat` in one call, for sources that are used once."""
-    settings = settings or SplatSettings()
+    settings = settings or WarpSettings()
     source = splat_source(values, depth, w2c, intrinsics, mask=mask, pixel_offset=settings.pixel_offset)
     return splat(source, target_w2c, target_intrinsics, settings)
 
@@ -173,7 +173,7 @@ def forward_warp(
 class _Launches:
     """The kernels of one splat call over its targets: a thread per core on the CPU, large launches on a GPU."""
 
-    def __init__(self, space: ArraySpace, source: SplatSource, w2c: Array, settings: SplatSettings):
+    def __init__(self, space: ArraySpace, source: SplatSource, w2c: Array, settings: WarpSettings):
         self.space, self.settings, self.device = space, settings, space.device
         self.targets, self.source_width = len(w2c), source.width
         self.groups, self.points, channels = source.values.shape

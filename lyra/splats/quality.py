@@ -9,7 +9,7 @@ import numpy as np
 from lyra.common.progress import SILENT, Progress
 from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.views import View
-from lyra.splats.rasterise import Rasteriser
+from lyra.splats.rasterize import SplatRasterizer
 
 # A perfect rendering would have no finite value; 8-bit rounding alone is about 59 dB.
 MAX_PSNR = 60.0
@@ -25,10 +25,10 @@ def psnr_along_path(
     cloud: GaussianCloud, views: Sequence[View], progress: Progress = SILENT, device: str = "cpu"
 ) -> float:
     """Mean PSNR in dB of the cloud's renderings against the frames of `views`, black behind the cloud."""
-    rasteriser = Rasteriser(cloud, device)
+    rasterizer = SplatRasterizer(cloud, device)
     values = []
     for done, view in enumerate(views):
         progress.update("checking splats", done / len(views))
-        rendering = rasteriser.render(view.w2c, view.intrinsics, view.height, view.width)
+        rendering = rasterizer.render(view.w2c, view.intrinsics, view.height, view.width)
         values.append(psnr(rendering.rgb, view.image))
     return float(np.mean(values))

@@ -13,7 +13,7 @@ from lyra.geometry.cameras import Trajectory
 from lyra.synthetic.film import exposure_gain, plain
 from lyra.synthetic.generate import best_shots, build_scene, require_kinds
 from lyra.synthetic.render import Shot, Stage, intrinsics_of
-from lyra.synthetic.scene import Camera
+from lyra.synthetic.scene import Pose
 
 MOTIONS = ("forward", "sideways", "orbit", "rise", "walk", "turn")
 BATCH_PIXELS = 2_000_000
@@ -84,7 +84,7 @@ def flight(
     return Flight(images, depth, normals, trajectory, kind, motion, reach)
 
 
-def _poses(cameras: list[Camera]) -> np.ndarray:
+def _poses(cameras: list[Pose]) -> np.ndarray:
     """World-to-camera (F, 4, 4) in the scene frame."""
     c2w = np.tile(np.eye(4), (len(cameras), 1, 1))
     c2w[:, :3, :3] = [camera.rotation for camera in cameras]
@@ -94,7 +94,7 @@ def _poses(cameras: list[Camera]) -> np.ndarray:
 
 def _free_path(
     stage: Stage, start: Shot, motion: str, frames: int, aspect: float, rng: np.random.Generator
-) -> tuple[list[Camera], float]:
+) -> tuple[list[Pose], float]:
     """Cameras of the largest path that touches nothing, and its size against the full one."""
     depth = stage.probe([start], 12, max(4, round(12 * aspect)))
     size = float(np.clip(np.median(depth), 1.0, 200.0))
@@ -117,7 +117,7 @@ def _free_path(
     return [_camera(start.camera, motion, size, side * strength, s, reach) for s in share], reach
 
 
-def _camera(start: Camera, motion: str, size: float, amount: float, share: float, reach: float) -> Camera:
+def _camera(start: Pose, motion: str, size: float, amount: float, share: float, reach: float) -> Pose:
     """The camera at a share of a motion; `size` is the scene's, `amount` in [-1, 1] its strength and side."""
     axes = start.rotation
     right, forward = axes[:, 0], axes[:, 2]
@@ -143,7 +143,7 @@ def _camera(start: Camera, motion: str, size: float, amount: float, share: float
     if motion == "turn":
         yaw += 0.7 * amount * share
         pitch += 0.1 * amount * math.sin(math.pi * share)
-    return Camera(tuple(eye), yaw, pitch, start.roll)
+    return Pose(tuple(eye), yaw, pitch, start.roll)
 
 
 def _directions() -> np.ndarray:

@@ -11,10 +11,10 @@ import lyra.geometry  # noqa: F401  quietens Warp before its first launch
 from lyra.synthetic import render_kernels as kernels
 from lyra.synthetic import shape_kernels, surface_kernels, terrain_kernels, tracing_kernels
 from lyra.synthetic.noise import noise_table
-from lyra.synthetic.scene import LAMP, MATERIAL, SOLID, Camera, Scene
+from lyra.synthetic.scene import LAMP, MATERIAL, SOLID, Pose, Scene
 
-WORLD = np.dtype(tracing_kernels.World.numpy_dtype())
-VIEW = np.dtype(tracing_kernels.View.numpy_dtype())
+WORLD = np.dtype(tracing_kernels.KernelWorld.numpy_dtype())
+VIEW = np.dtype(tracing_kernels.KernelView.numpy_dtype())
 TILE = 16
 GRID = 160
 
@@ -24,7 +24,7 @@ class Shot:
     """One camera in one of the packed scenes: `scene` is its index, `fov` the horizontal angle in radians."""
 
     scene: int
-    camera: Camera
+    camera: Pose
     fov: float
 
 
@@ -39,7 +39,7 @@ class Stage:
         self._first = np.cumsum([0, *(len(s.solids) for s in scenes)])
         worlds, terrains = self._worlds()
         arrays = tracing_kernels.Arrays()
-        arrays.worlds = self._array(worlds, tracing_kernels.World)
+        arrays.worlds = self._array(worlds, tracing_kernels.KernelWorld)
         arrays.solids = self._array(self._solids(), shape_kernels.Solid)
         arrays.bounds = self._array(np.concatenate([*self._bounds, np.zeros((1, 4), np.float32)]), wp.vec4)
         arrays.materials = self._array(
@@ -100,7 +100,7 @@ class Stage:
             if layer >= 0:
                 world["terrain"]["lowest"] = grids[layer].min()
                 world["terrain"]["highest"] = grids[layer].max()
-        self.arrays.worlds = self._array(worlds, tracing_kernels.World)
+        self.arrays.worlds = self._array(worlds, tracing_kernels.KernelWorld)
 
     def _views(self, shots: list[Shot], height: int, width: int) -> np.ndarray:
         views = np.zeros(len(shots), VIEW)
@@ -116,7 +116,7 @@ class Stage:
     def _aim(self, shots: list[Shot], height: int, width: int) -> None:
         views = self._views(shots, height, width)
         starts, listed = _tile_lists(views, self._bounds, self._first, height, width)
-        self.arrays.views = self._array(views, tracing_kernels.View)
+        self.arrays.views = self._array(views, tracing_kernels.KernelView)
         self.arrays.tile_starts = self._array(starts, wp.int32)
         self.arrays.tile_solids = self._array(listed, wp.int32)
 

@@ -3,13 +3,13 @@
 import warp as wp
 
 from lyra.synthetic.shading_kernels import colour_of
-from lyra.synthetic.tracing_kernels import NOTHING, Arrays, Hit, View, nearest, openness, seen
+from lyra.synthetic.tracing_kernels import NOTHING, Arrays, Hit, KernelView, nearest, openness, seen
 
 wp.set_module_options({"max_unroll": 4, "enable_backward": False, "fast_math": True})
 
 
 @wp.func
-def ray_at(view: View, x: float, y: float):
+def ray_at(view: KernelView, x: float, y: float):
     return view.rotation * wp.vec3((x - view.cx) / view.focal, (y - view.cy) / view.focal, 1.0)
 
 

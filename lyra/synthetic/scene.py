@@ -41,7 +41,7 @@ def turn(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
 
 
 @dataclass
-class Camera:
+class Pose:
     """Where a picture is taken: `eye`, direction as yaw (0 is +y, positive turns left), pitch (up) and roll."""
 
     eye: Vec
@@ -75,7 +75,7 @@ class Scene:
     bounds: list = field(default_factory=list)
     materials: list = field(default_factory=list)
     lamps: list = field(default_factory=list)
-    cameras: list[Camera] = field(default_factory=list)
+    cameras: list[Pose] = field(default_factory=list)
     air: dict = field(default_factory=dict)
     terrain: dict = field(default_factory=dict)
     fov: float = 1.1
@@ -183,4 +183,4 @@ class Scene:
 
     def see_from(self, eye: Vec, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> None:
         """Adds a place to take the picture from."""
-        self.cameras.append(Camera(eye, yaw, pitch, roll))
+        self.cameras.append(Pose(eye, yaw, pitch, roll))

@@ -5,7 +5,16 @@ import warp as wp
 from lyra.synthetic.shape_kernels import ELLIPSOID, FRUSTUM, RING
 from lyra.synthetic.sky_kernels import clear_sky, fog, sky
 from lyra.synthetic.surface_kernels import Look, mix, surface
-from lyra.synthetic.tracing_kernels import GROUND, NOTHING, Arrays, Hit, View, World, in_shadow, nearest
+from lyra.synthetic.tracing_kernels import (
+    GROUND,
+    NOTHING,
+    Arrays,
+    Hit,
+    KernelView,
+    KernelWorld,
+    in_shadow,
+    nearest,
+)
 
 wp.set_module_options({"max_unroll": 4, "enable_backward": False, "fast_math": True})
 
@@ -15,7 +24,7 @@ _RING = wp.constant(RING)
 
 
 @wp.func
-def ground_look(arrays: Arrays, world: World, p: wp.vec3, n: wp.vec3, footprint: float):
+def ground_look(arrays: Arrays, world: KernelWorld, p: wp.vec3, n: wp.vec3, footprint: float):
     """Steep, low and high ground, blended."""
     terrain = world.terrain
     uv = wp.vec2(p[0], p[1])
@@ -38,7 +47,7 @@ def ground_look(arrays: Arrays, world: World, p: wp.vec3, n: wp.vec3, footprint:
 
 
 @wp.func
-def solid_look(arrays: Arrays, world: World, hit: Hit, p: wp.vec3, footprint: float):
+def solid_look(arrays: Arrays, world: KernelWorld, hit: Hit, p: wp.vec3, footprint: float):
     solid = arrays.solids[hit.which]
     local = solid.to_local * (p - solid.centre)
     metric = wp.cw_mul(local, solid.half)
@@ -57,7 +66,7 @@ def solid_look(arrays: Arrays, world: World, hit: Hit, p: wp.vec3, footprint: fl
 
 
 @wp.func
-def look_at(arrays: Arrays, world: World, hit: Hit, p: wp.vec3, footprint: float):
+def look_at(arrays: Arrays, world: KernelWorld, hit: Hit, p: wp.vec3, footprint: float):
     look = Look()
     cover = float(1.0)
     if hit.which == GROUND:
@@ -78,8 +87,8 @@ def look_at(arrays: Arrays, world: World, hit: Hit, p: wp.vec3, footprint: float
 @wp.func
 def lit(
     arrays: Arrays,
-    world: World,
-    view: View,
+    world: KernelWorld,
+    view: KernelView,
     hit: Hit,
     look: Look,
     p: wp.vec3,
@@ -118,7 +127,9 @@ def lit(
 
 
 @wp.func
-def mirrored(arrays: Arrays, world: World, view: View, origin: wp.vec3, ray: wp.vec3, angle: float):
+def mirrored(
+    arrays: Arrays, world: KernelWorld, view: KernelView, origin: wp.vec3, ray: wp.vec3, angle: float
+):
     """Colour along a mirrored ray: surfaces in plain light, without shadows of their own."""
     hit = nearest(arrays, world, origin, ray)
     if hit.which == NOTHING:
@@ -130,7 +141,7 @@ def mirrored(arrays: Arrays, world: World, view: View, origin: wp.vec3, ray: wp.
 
 
 @wp.func
-def colour_of(arrays: Arrays, view: View, hit: Hit, ray: wp.vec3, open: float):
+def colour_of(arrays: Arrays, view: KernelView, hit: Hit, ray: wp.vec3, open: float):
     """Linear colour seen along a camera ray with its first hit."""
     world = arrays.worlds[view.world]
     length = wp.length(ray)

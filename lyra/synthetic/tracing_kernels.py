@@ -24,7 +24,7 @@ class Lamp:
 
 
 @wp.struct
-class World:
+class KernelWorld:
     """One scene: its stretches of the shared solid and lamp arrays, its terrain and air.
 
     Corners within `open_reach` metres get less light from the sky; `shadows` is 0 or 1.
@@ -42,7 +42,7 @@ class World:
 
 
 @wp.struct
-class View:
+class KernelView:
     """A pinhole camera in a world; `rotation` turns OpenCV camera axes into the scene frame."""
 
     world: int
@@ -58,14 +58,14 @@ class View:
 class Arrays:
     """What all views share."""
 
-    worlds: wp.array(dtype=World)
+    worlds: wp.array(dtype=KernelWorld)
     solids: wp.array(dtype=Solid)
     bounds: wp.array(dtype=wp.vec4)
     materials: wp.array(dtype=Material)
     lamps: wp.array(dtype=Lamp)
     grids: wp.array3d(dtype=float)
     noise: wp.array3d(dtype=wp.vec3)
-    views: wp.array(dtype=View)
+    views: wp.array(dtype=KernelView)
     tile_starts: wp.array3d(dtype=int)
     tile_solids: wp.array(dtype=int)
     tile: int
@@ -97,7 +97,7 @@ def nothing():
 
 
 @wp.func
-def meet_ground(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3, hit: Hit, care: wp.vec3):
+def meet_ground(arrays: Arrays, world: KernelWorld, origin: wp.vec3, ray: wp.vec3, hit: Hit, care: wp.vec3):
     if world.terrain.layer >= 0:
         t = hit_terrain(world.terrain, arrays.grids, origin, ray, hit.t, care)
         if t < hit.t:
@@ -121,7 +121,7 @@ def finished(arrays: Arrays, hit: Hit, ray: wp.vec3):
 
 
 @wp.func
-def seen(arrays: Arrays, index: int, view: View, row: int, column: int, ray: wp.vec3):
+def seen(arrays: Arrays, index: int, view: KernelView, row: int, column: int, ray: wp.vec3):
     """First hit of a camera ray through pixel (row, column), among the solids listed for its tile, nearest first."""
     hit = nothing()
     squared = wp.dot(ray, ray)
@@ -138,7 +138,7 @@ def seen(arrays: Arrays, index: int, view: View, row: int, column: int, ray: wp.
 
 
 @wp.func
-def nearest(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3):
+def nearest(arrays: Arrays, world: KernelWorld, origin: wp.vec3, ray: wp.vec3):
     hit = nothing()
     squared = wp.dot(ray, ray)
     for which in range(world.first_solid, world.first_solid + world.solids):
@@ -149,7 +149,7 @@ def nearest(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3):
 
 
 @wp.func
-def in_shadow(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3, lift: float):
+def in_shadow(arrays: Arrays, world: KernelWorld, origin: wp.vec3, ray: wp.vec3, lift: float):
     for which in range(world.first_solid, world.first_solid + world.solids):
         if may_hit(arrays.bounds[which], origin, ray, 1.0):
             found = hit_solid(arrays.solids[which], origin, ray, arrays.noise)
@@ -162,7 +162,7 @@ def in_shadow(arrays: Arrays, world: World, origin: wp.vec3, ray: wp.vec3, lift:
 
 
 @wp.func
-def openness(arrays: Arrays, world: World, hit: Hit, p: wp.vec3, row: int, column: int):
+def openness(arrays: Arrays, world: KernelWorld, hit: Hit, p: wp.vec3, row: int, column: int):
     """How free the half space over a surface is, by one ray at every other pixel; -1 at the rest.
 
     Eight directions take turns in squares of 4 x 4 pixels, spread like cosine-weighted samples.

@@ -1,9 +1,9 @@
-"""The chunks of a world folder, and how the files of a world are read."""
+"""The chunks of a world: frames as an engine makes them, and as they lie in the world folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
@@ -86,6 +86,28 @@ class Chunk:
         pixels = CHUNK_FRAMES * prod(self.size or (MAX_SIDE, MAX_SIDE))
         most = STATE_BYTES + STATE_PER_PIXEL * pixels
         return arrays_file.read_arrays(path, {}, others=ArrayLimit(most, "biuf"), total=most, advice=MEND)
+
+
+@dataclass(frozen=True)
+class ChunkFrames:
+    """What an engine made of 80 cameras: `frames` (80, H, W, 3) uint8 sRGB, `depth` (80, H, W) float32.
+
+    Depth is z-depth rounded to float16 (inf is sky), because that is what the world folder keeps. `state` holds
+    named arrays that `restore` needs beyond frames and depth; they are written beside the chunk. `notes` are lines
+    for the user.
+    """
+
+    frames: np.ndarray
+    depth: np.ndarray
+    state: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def rounded_depth(disparity: np.ndarray) -> np.ndarray:
+    """Depth (..., H, W) float32 as the world folder keeps it: float16 precision, inf where there is sky."""
+    with np.errstate(divide="ignore", over="ignore"):
+        depth = (1 / disparity).astype(np.float16)
+    return np.maximum(depth, np.finfo(np.float16).tiny).astype(np.float32)
 
 
 def read_json(path: Path, optional: bool = False) -> dict | None:

@@ -17,11 +17,11 @@ from lyra.common.files import inside, is_link, require_space, whole_file, whole_
 from lyra.common.locks import only_one
 from lyra.common.progress import SILENT, Progress
 from lyra.common.temporary import sweep
-from lyra.engines.base import ChunkFrames, SeedView
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
+from lyra.geometry.views import View
 from lyra.media import video
 from lyra.world import walkthrough
-from lyra.world.chunks import WATCHABLE, Chunk, read_json, read_shaped
+from lyra.world.chunks import WATCHABLE, Chunk, ChunkFrames, read_json, read_shaped
 from lyra.world.files import (
     CHUNKS,
     FIGURES,
@@ -94,7 +94,7 @@ class World:
 
     @classmethod
     def create(
-        cls, folder: Path, settings: WorldSettings, view: SeedView, source: Path, points: np.ndarray
+        cls, folder: Path, settings: WorldSettings, view: View, source: Path, points: np.ndarray
     ) -> World:
         """Writes a new world of one frame; `points` is the structured array of `seed_points.ply`."""
         require_new_folder(folder)
@@ -231,10 +231,10 @@ class World:
         for name in RESULT_FILES:
             remove_file(self.folder, name)
 
-    def seed_view(self) -> SeedView:
+    def seed_view(self) -> View:
         shapes = {"depth": (self.height, self.width), "intrinsics": (3, 3)}
         data = read_shaped(inside(self.folder, "seed.npz"), shapes)
-        return SeedView(self._first_image(), data["depth"], data["intrinsics"])
+        return View.at_origin(self._first_image(), data["depth"], data["intrinsics"])
 
     def trajectory(self) -> Trajectory:
         """The cameras of all frames, 1 + 80k."""

@@ -22,7 +22,7 @@ from lyra.evaluation.depth_pairs import (
 from lyra.evaluation.depth_quality import (
     FRAME,
     TIMINGS,
-    Limits,
+    QualityLimits,
     evaluate_files,
     evaluate_pairs,
     evaluate_speed,
@@ -188,7 +188,7 @@ def test_what_is_missed_is_told_with_its_limit():
     assert missed(good) == []
     assert len(missed(good | {"speed": {"seconds": 1.6}})) == 1
     assert len(missed(good | {"speed": {"seconds": float("nan")}})) == 1
-    bad = missed(good | {"marked": {"pairs": 0.2}}, Limits(fov_degrees=4))
+    bad = missed(good | {"marked": {"pairs": 0.2}}, QualityLimits(fov_degrees=4))
     assert len(bad) == 2 and "0.200, at most 0.12" in bad[1]
 
 

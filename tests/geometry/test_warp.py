@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from lyra.common.errors import InvalidInputError
-from lyra.geometry.warp import SplatSettings, forward_warp, splat, splat_source
+from lyra.geometry.warp import WarpSettings, forward_warp, splat, splat_source
 from tests.geometry import scenes, twins
 
-PUBLISHED = SplatSettings(pixel_offset=0.0)
+PUBLISHED = WarpSettings(pixel_offset=0.0)
 
 
 def twin_of(values, depth, w2c, k, target_w2c, target_k, **options):
@@ -43,7 +43,7 @@ def group(views, height, width, channels=3):
 def test_agrees_with_its_twin(height, width, views, targets, channels, pixel_offset):
     source = group(views, height, width, channels)
     target = scenes.poses(targets + 1, 0.05)[1:], scenes.intrinsics(targets, height, width)
-    warped = forward_warp(*source, *target, settings=SplatSettings(pixel_offset=pixel_offset))
+    warped = forward_warp(*source, *target, settings=WarpSettings(pixel_offset=pixel_offset))
     assert_same(warped, twin_of(*source, *target, pixel_offset=pixel_offset))
     assert warped.mask.mean() > 0.3
     assert warped.values.shape == (targets, height, width, channels)
@@ -92,7 +92,7 @@ def test_a_camera_that_stands_still_gives_the_image_back(pixel_offset):
     values = scenes.image(30, 44)[None, None]
     depth = np.full((1, 1, 30, 44), 3.0, np.float32)
     w2c, k = np.eye(4, dtype=np.float32)[None], scenes.intrinsics(1, 30, 44)
-    settings = SplatSettings(pixel_offset=pixel_offset)
+    settings = WarpSettings(pixel_offset=pixel_offset)
     warped = forward_warp(values, depth, w2c[None], k[None], w2c, k, settings=settings)
     assert warped.mask.all()
     np.testing.assert_allclose(warped.values[0], values[0, 0], atol=1e-4)
@@ -112,7 +112,7 @@ def test_the_nearer_surface_hides_the_farther_one():
 def test_holes_are_filled_and_values_clamped():
     values, depth, w2c, k = group(1, 24, 40)
     target = scenes.pose(0.5, (0, 0, 0))[None], scenes.intrinsics(1, 24, 40)
-    settings = SplatSettings(fill=7.0, limits=(-0.25, 0.5))
+    settings = WarpSettings(fill=7.0, limits=(-0.25, 0.5))
     warped = forward_warp(values, depth, w2c, k, *target, settings=settings)
     hole = ~warped.mask
     assert hole.any() and warped.mask.any()
@@ -125,7 +125,7 @@ def test_a_group_per_target_goes_to_its_own_target():
     values = np.stack([scenes.image(32, 48, name=f"image{i}") for i in range(3)])[:, None]
     sources = values, depth[:, None], w2c[:, None], k[:, None]
     targets = scenes.poses(4, 0.02)[1:]
-    warped = forward_warp(*sources, targets, k, settings=SplatSettings(batch=1))
+    warped = forward_warp(*sources, targets, k, settings=WarpSettings(batch=1))
     for i in range(3):
         alone = forward_warp(*[x[i : i + 1] for x in sources], targets[i : i + 1], k[i : i + 1])
         np.testing.assert_allclose(warped.values[i], alone.values[0], atol=1e-6)
@@ -137,8 +137,8 @@ def test_the_batch_shares_the_maximum_depth():
     near, far = scenes.pose(0, (0, 0, 0)), scenes.pose(0, (0, 0, 6))
     k = scenes.intrinsics(2, 32, 48)
     targets = np.stack([near, far])
-    together = forward_warp(*source, targets, k, settings=SplatSettings(pixel_offset=0.0, batch=2))
-    apart = forward_warp(*source, targets, k, settings=SplatSettings(pixel_offset=0.0, batch=1))
+    together = forward_warp(*source, targets, k, settings=WarpSettings(pixel_offset=0.0, batch=2))
+    apart = forward_warp(*source, targets, k, settings=WarpSettings(pixel_offset=0.0, batch=1))
     assert_same(together, twin_of(*source, targets, k))
     assert np.abs(together.values[0] - apart.values[0]).max() > 1e-4
     np.testing.assert_allclose(together.values[1], apart.values[1], atol=1e-5)

@@ -9,7 +9,7 @@ import torch
 
 from lyra.geometry.rays import camera_rays
 from lyra.geometry.reliability import reliable_depth_mask
-from lyra.geometry.warp import SplatSettings, forward_warp
+from lyra.geometry.warp import WarpSettings, forward_warp
 from lyra.memory import GeometryCache, GreedyCoverage, MemorySettings
 from tests.parity.base import Check, Folder
 
@@ -32,7 +32,7 @@ def warped(folder: Folder, golden: Golden) -> dict:
         inputs["target_w2c"][:n],
         inputs["target_K"][:n],
         # Published: one maximum for the whole batch.
-        settings=SplatSettings(pixel_offset=0.0, batch=n),
+        settings=WarpSettings(pixel_offset=0.0, batch=n),
     )
     return {"image": views.values.permute(0, 3, 1, 2), "mask": views.mask[:, None], "depth": views.depth}
 

@@ -11,14 +11,15 @@ from torch.nn.functional import avg_pool2d
 
 from lyra.depth.base import WindowDepth
 from lyra.engines.lyra2.components import Lyra2Components
-from lyra.engines.lyra2.conditioning import MASK_CHANNELS, Cameras, Conditioner, Conditioning
+from lyra.engines.lyra2.conditioning import MASK_CHANNELS, Conditioner, Conditioning
 from lyra.engines.lyra2.engine import Lyra2Engine
 from lyra.engines.lyra2.framepack import FramePackLayout
 from lyra.engines.lyra2.history import LATENT_FRAMES, History, encoded_alone
 from lyra.engines.lyra2.noise import SeededNoise
+from lyra.engines.lyra2.retrieval import Retrieval
 from lyra.engines.lyra2.settings import Lyra2Settings
 from lyra.engines.lyra2.vae import StreamingVae
-from lyra.geometry.cameras import CHUNK_FRAMES
+from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.memory import GeometryCache, MemorySettings
 from tests.parity import golden_recipe
 from tests.parity.base import Check, Folder
@@ -72,11 +73,10 @@ def conditioning_of_step(folder: Folder, step: int) -> Conditioning:
         depth = golden_recipe.depth_map(seed, f"cond.depth{frame}", height, width)
         memory.add(frame, depth, w2c[frame], k[frame])
     history = history.remembering(encoded_alone(vae, {i: video[:, :, i] for i in remembered}))
-    cameras = Cameras(w2c.astype(np.float64), k.astype(np.float64))
     end = known + frames_per_step
-    return Conditioner(layout).build(
-        history, memory, Cameras(cameras.w2c[:end], cameras.intrinsics[:end]), vae
-    )
+    path = Trajectory(w2c[:end].astype(np.float64), k[:end].astype(np.float64), height, width)
+    retrieved = Retrieval(len(layout.spatial_slots)).frames(memory, path, known)
+    return Conditioner(layout).build(history, memory, path, retrieved, vae)
 
 
 def conditioning_results(folder: Folder, golden: Mapping[str, np.ndarray], step: int) -> dict:
@@ -168,22 +168,22 @@ def run_loop(folder: Folder, case: str, frames: int, height: int, width: int) ->
     image = smooth_noise(inputs["image"])
     w2c, intrinsics = inputs["w2c"], inputs["intrinsics"]
     first_depth = golden_recipe.depth_map(seed, "loop.depth0", height, width)
-    state = engine.start(image, first_depth, w2c[0], intrinsics[0])
+    path = Trajectory(w2c.astype(np.float64), intrinsics.astype(np.float64), height, width)
+    state = engine.begin_with(image, first_depth, path[0])
     views, latents, made = [image[0, :, None]], [], None
     for n, start in enumerate(range(1, frames, chunk)):
         # The published run leaves out what follows the last chunk.
         if made is not None:
-            engine.take_in(state, made)
-        cameras = slice(start, start + chunk)
-        made = engine.make_chunk(state, w2c[cameras], intrinsics[cameras], str(n), LOOP_SEED + n)
-        views.append(made.frames[0])
-        latents.append(made.latents[0])
+            engine.commit(state, made)
+        made = engine.generate(state, path[start : start + chunk], str(n), LOOP_SEED + n)
+        views.append(made.decoded.frames[0])
+        latents.append(made.decoded.latents[0])
     video = torch.cat(views, 1)
     return {
         f"{case}_frames": video[:, ::FRAME_STEP].numpy(),
         f"{case}_frame_means": video.mean((0, 2, 3)).numpy(),
         f"{case}_history_latents": torch.cat(latents, 1).numpy(),
-        f"{case}_cached_ids": np.array(made.remembered),
+        f"{case}_cached_ids": np.array(state.memory.frame_ids),
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from lyra.geometry.arrays import Array, ArraySpace, to_numpy
 from lyra.geometry.rays import space_to_depth
-from lyra.geometry.warp import SplatSettings, farthest_depths, splat, splat_source
+from lyra.geometry.warp import WarpSettings, farthest_depths, splat, splat_source
 from lyra.memory.cache import GeometryCache
 
 SLOTS = 5
@@ -62,7 +62,7 @@ def warped_correspondences(
     frame_ids: list[int],
     target_w2c: Array,
     target_intrinsics: Array,
-    splat_settings: SplatSettings | None = None,
+    splat_settings: WarpSettings | None = None,
     slots: int = SLOTS,
     like: Array | None = None,
 ) -> Array:
@@ -72,7 +72,7 @@ def warped_correspondences(
     T targets, holes (depth 0) included; blocks without a frame are (-1, -1, -1, 1). The work is done where `like` is
     and the result is of its kind, by default that of the cached depth: a memory on the host serves a GPU.
     """
-    settings = splat_settings or SplatSettings(pixel_offset=cache.settings.pixel_offset)
+    settings = splat_settings or WarpSettings(pixel_offset=cache.settings.pixel_offset)
     height, width = cache.height, cache.width
     kept = slice(LATENT_FRAMES - 1, None, LATENT_FRAMES)
     if like is None:

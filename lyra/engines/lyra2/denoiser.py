@@ -1,71 +1,76 @@
-"""The network as the sampler sees it: a velocity with guidance, everything constant of a chunk computed once."""
+"""The network as the sampler sees it: a velocity, with everything constant of a chunk computed once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
 from lyra.engines.lyra2.conditioning import Conditioning
+from lyra.engines.lyra2.guidance import Guidance
 from lyra.engines.lyra2.memory_modes import DeviceMemory
 
 
-class Denoiser:
-    """Velocities of one chunk.
+@dataclass(frozen=True)
+class Embeddings:
+    """What cross-attention sees: `text` and `negative` (1, L, channels), with and without the prompt, and the tokens
+    `image` (1, 257, 1280) of the newest frame. `negative` is None where guidance is not active.
+    """
 
-    `text` and `negative` (1, L, channels) are the embeddings with and without the prompt, `negative` None where there
-    is no guidance; `image` (1, 257, 1280) are the tokens of the newest frame. `tick` is called before every pass
-    through the network; what it raises ends the sampling.
+    text: torch.Tensor
+    negative: torch.Tensor | None
+    image: torch.Tensor
+
+
+class Denoiser:
+    """Guided velocities of one chunk.
+
+    `tick` is called before every pass through the network; what it raises ends the sampling.
     """
 
     def __init__(
         self,
-        memory: DeviceMemory,
+        models: DeviceMemory,
         conditioning: Conditioning,
-        text: torch.Tensor,
-        negative: torch.Tensor | None,
-        image: torch.Tensor,
-        guidance: float,
+        embeddings: Embeddings,
+        guidance: Guidance,
         tick: Callable[[], None],
     ):
-        self.memory, self.guidance, self.tick = memory, guidance, tick
+        self.models, self.guidance, self.tick = models, guidance, tick
         like = conditioning.history
-        self._texts = [embedding.to(like) for embedding in (text, negative) if embedding is not None]
-        self._image = image.to(like)
+        texts = (embeddings.text, embeddings.negative)
+        self._texts = [embedding.to(like) for embedding in texts if embedding is not None]
+        self._image = embeddings.image.to(like)
         self._contexts: list = []
         self._batched: bool | None = None
-        self.prepared = memory.attempt(lambda: self._prepare(conditioning))
+        self.prepared = models.attempt(lambda: self._prepare(conditioning))
 
     def velocity(self, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        """The velocity (1, 16, T, h, w) float32 at `latents` of that shape and a timestep in [0, 1000].
-
-        Guided as published: v_negative + guidance (v_text - v_negative).
-        """
-        return self.memory.attempt(lambda: self._velocity(latents, timestep))
+        """The velocity (1, 16, T, h, w) float32 at `latents` of that shape and a timestep in [0, 1000]."""
+        return self.models.attempt(lambda: self.guidance.combined(self._branches(latents, timestep)))
 
     def _prepare(self, conditioning: Conditioning):
-        transformer = self.memory.use("transformer")
+        transformer = self.models.use("transformer")
         return transformer.prepare(
             conditioning.history, conditioning.condition, conditioning.rays, conditioning.correspondence
         )
 
-    def _velocity(self, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        transformer = self.memory.use("transformer")
-        if self._batched is not self.memory.placement.batched:
+    def _branches(self, latents: torch.Tensor, timestep: torch.Tensor) -> list[torch.Tensor]:
+        """The velocity for each text, in one pass through the network or one after the other."""
+        transformer = self.models.use("transformer")
+        if self._batched is not self.models.placement.batched:
             self._encode_contexts(transformer)
-        branches = []
+        velocities = []
         for context in self._contexts:
             self.tick()
-            branches.extend(transformer(latents, timestep, self.prepared, context).split(1))
-        if len(branches) == 1:
-            return branches[0]
-        led, negative = branches
-        return negative + self.guidance * (led - negative)
+            velocities.extend(transformer(latents, timestep, self.prepared, context).split(1))
+        return velocities
 
     def _encode_contexts(self, transformer) -> None:
         """Cross-attention's keys and values of the branches, together or one by one."""
         self._contexts = []
-        batched = self.memory.placement.batched
+        batched = self.models.placement.batched
         texts = [torch.cat(self._texts)] if batched else self._texts
         self._contexts = [transformer.encode_context(text, self._image) for text in texts]
         self._batched = batched

@@ -14,10 +14,10 @@ import numpy as np
 from lyra.depth.align import SCALE, SCALE_AND_SHIFT, DepthAligner
 from lyra.depth.base import WindowDepthEstimator
 from lyra.depth.fit import InverseFit
-from lyra.engines.base import rounded_depth
-from lyra.engines.lyra2.conditioning import Cameras
+from lyra.geometry.cameras import Trajectory
 from lyra.geometry.raster import Rasterizer, Surface
 from lyra.memory import GeometryCache
+from lyra.world.chunks import rounded_depth
 
 FRAME_STEP = 8
 MOST_FRAMES = 10
@@ -49,7 +49,7 @@ def estimate_window(
     aligner: DepthAligner | None,
     images: np.ndarray,
     ids: Sequence[int],
-    cameras: Cameras,
+    path: Trajectory,
     memory: GeometryCache,
     previous: InverseFit | None = None,
 ) -> LoopDepth:
@@ -57,15 +57,15 @@ def estimate_window(
 
     Without an `aligner` the depth stays as the estimator scaled it. `previous` is the fit of the last window.
     """
-    w2c, intrinsics = cameras.w2c[list(ids)], cameras.intrinsics[list(ids)]
-    estimated = estimator.estimate_window(images, w2c, intrinsics)
+    cameras = path[list(ids)]
+    estimated = estimator.estimate_window(images, cameras.w2c, cameras.intrinsics)
     if aligner is None:
         return LoopDepth(tuple(ids), estimated.depth, previous)
     alignment = aligner.align(
         memory,
         estimated.depth,
-        w2c,
-        intrinsics,
+        cameras.w2c,
+        cameras.intrinsics,
         estimated.confidence,
         scaled_by_cameras=estimated.scaled_by_cameras,
         previous=previous,
@@ -75,7 +75,7 @@ def estimate_window(
 
 
 def depth_between(
-    known: dict[int, np.ndarray], frames: Sequence[int], cameras: Cameras, device: str
+    known: dict[int, np.ndarray], frames: Sequence[int], path: Trajectory, device: str
 ) -> np.ndarray:
     """Depth (len(frames), H, W) float32 as the world folder keeps it, from that of the frames in `known`.
 
@@ -94,7 +94,7 @@ def depth_between(
             blank = np.zeros((height, width, 3), np.uint8)
             disparity = _disparity(known[frame])
             surfaces[frame] = Surface(
-                blank, disparity, cameras.w2c[frame], cameras.intrinsics[frame], device=device
+                blank, disparity, path.w2c[frame], path.intrinsics[frame], device=device
             )
         return surfaces[frame]
 
@@ -110,7 +110,7 @@ def depth_between(
         # Frames go by in order: older surfaces are not needed again.
         surfaces = {other: kept for other, kept in surfaces.items() if other in around}
         picture = rasterizer.draw(
-            [surface(other) for other in around], cameras.w2c[frame], cameras.intrinsics[frame]
+            [surface(other) for other in around], path.w2c[frame], path.intrinsics[frame]
         )
         result[place] = rounded_depth(np.maximum(rasterizer.close_rest(picture).disparity.numpy(), 0))
     return result

@@ -13,20 +13,30 @@ from lyra.common import quoting
 from lyra.common.errors import InvalidInputError
 from lyra.common.quoting import one_line, value
 from lyra.depth.fit import InverseFit
-from lyra.engines.lyra2.conditioning import Cameras
 from lyra.engines.lyra2.history import LATENT_FRAMES, History
 from lyra.engines.lyra2.vae import LATENT_CHANNELS, PIXELS_PER_LATENT
+from lyra.geometry.cameras import Trajectory
 from lyra.memory import GeometryCache
 
 
 @dataclass
 class Lyra2State:
-    """A world in the making. `memory` holds depth with sky at infinity; `depth_fit` scaled the newest depth."""
+    """A world in the making.
+
+    `memory` holds depth with sky at infinity, `path` the cameras of all frames; `depth_fit` scaled the newest depth.
+    """
 
     history: History
     memory: GeometryCache
-    cameras: Cameras
+    path: Trajectory
     depth_fit: InverseFit | None = None
+
+    def commit_chunk(self, record: ChunkRecord, path: Trajectory, history: History) -> None:
+        """Adds a chunk: its remembered frames, the cameras of all frames up to its end, and the `history` after it."""
+        for frame, depth in zip(record.remembered, record.depth, strict=True):
+            self.memory.add(frame, depth, path.w2c[frame], path.intrinsics[frame])
+        self.history = history.remembering(record.stills)
+        self.path, self.depth_fit = path, record.depth_fit
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from lyra.engines.preview.depth_fill import Gap, Witness, fill_depth, find_gap, hides_seen
 from lyra.engines.preview.layers import Layer
-from lyra.engines.preview.scene import Scene
+from lyra.engines.preview.scene import PreviewScene
 from lyra.engines.preview.seams import blend_seams
 from lyra.engines.preview.texture_fill import Exemplar, fill_texture, place_guide
 from lyra.geometry.raster import NEAR_SIDE, Rasterizer
@@ -46,14 +46,14 @@ class _View(NamedTuple):
 
 
 def complete_view(
-    scene: Scene,
+    scene: PreviewScene,
     rasterizer: Rasterizer,
     w2c: np.ndarray,
     intrinsics: np.ndarray,
     seed: int,
     tick: Callable[[], None],
 ) -> Completed | None:
-    """Fills the holes of a view of the rasteriser's size; None where there are none worth remembering.
+    """Fills the holes of a view of the rasterizer's size; None where there are none worth remembering.
 
     The scene is not changed. `tick` is called several times a second and may raise to stop.
     """
@@ -91,7 +91,7 @@ def negligible(height: int, width: int) -> int:
 
 
 def _with_mirrored(
-    scene: Scene,
+    scene: PreviewScene,
     seen: _View,
     rasterizer: Rasterizer,
     w2c: np.ndarray,
@@ -124,7 +124,7 @@ def _drawn(disparity: np.ndarray, full: np.ndarray, gap: Gap) -> np.ndarray:
     return core | (rim & ~hole & (np.abs(disparity - beside) <= 0.1 * np.maximum(disparity, beside)))
 
 
-def _seed_exemplar(scene: Scene) -> Exemplar:
+def _seed_exemplar(scene: PreviewScene) -> Exemplar:
     view = scene.view
     guide = place_guide(scene.disparity, np.eye(4), view.intrinsics, scene.space.typical, scene.space.ground)
     return Exemplar(view.image.astype(np.float32), scene.disparity, guide)

@@ -12,15 +12,16 @@ import numpy as np
 import warp as wp
 
 from lyra.common.progress import Progress
-from lyra.engines.base import ChunkFrames, SeedView, rounded_depth
 from lyra.engines.preview import depth_kernels, texture_kernels
 from lyra.engines.preview.completion import Completed, complete_view, negligible
 from lyra.engines.preview.kept import checked_state
 from lyra.engines.preview.layers import Layer
-from lyra.engines.preview.scene import Scene
+from lyra.engines.preview.scene import PreviewScene
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.raster import MODULES as RASTER_MODULES
 from lyra.geometry.raster import Rasterizer
+from lyra.geometry.views import View
+from lyra.world.chunks import Chunk, ChunkFrames, rounded_depth
 
 # Every so many frames is looked at first when a chunk is completed.
 KEYFRAME_STEP = 10
@@ -55,33 +56,33 @@ class PreviewEngine:
     def close(self) -> None:
         """Nothing is held beyond the state."""
 
-    def seed(self, view: SeedView) -> Scene:
+    def begin(self, view: View) -> PreviewScene:
         """The world of one frame. Kernels are compiled here, so that no frame waits for the compiler."""
         for module in (*RASTER_MODULES, depth_kernels, texture_kernels):
             wp.load_module(module, device=self.device)
-        return Scene(view, self.device)
+        return PreviewScene(view, self.device)
 
-    def restore(self, world) -> Scene:
-        """The scene after the whole chunks of `world`, as an uninterrupted run would have left it."""
-        scene = self.seed(world.seed_view())
-        for chunk in world.chunks:
+    def restore(self, view: View, chunks: Sequence[Chunk]) -> PreviewScene:
+        """The scene after the first frame and a line of chunks, as an uninterrupted run would have left it."""
+        scene = self.begin(view)
+        for chunk in chunks:
             size = (scene.height, scene.width)
             scene.add_packed(checked_state(chunk.load_state(), chunk.folder / "state.npz", size))
             scene.frames += len(chunk.load_trajectory())
         return scene
 
     def extend(
-        self, state: Scene, trajectory: Trajectory, prompt: str, seed: int, progress: Progress
+        self, state: PreviewScene, cameras: Trajectory, prompt: str, seed: int, progress: Progress
     ) -> ChunkFrames:
         """See lyra.engines.base.Engine; any number of cameras will do."""
         first_witness = len(state.memory)
-        layers = self._complete_world(state, trajectory, seed, progress.part(0, 0.6))
-        frames, depth = self._draw(state, trajectory, progress.part(0.6, 1))
-        state.frames += len(trajectory)
+        layers = self._complete_world(state, cameras, seed, progress.part(0, 0.6))
+        frames, depth = self._draw(state, cameras, progress.part(0.6, 1))
+        state.frames += len(cameras)
         return ChunkFrames(frames, depth, state.packed(layers, first_witness))
 
     def _complete_world(
-        self, scene: Scene, trajectory: Trajectory, seed: int, progress: Progress
+        self, scene: PreviewScene, trajectory: Trajectory, seed: int, progress: Progress
     ) -> list[Layer]:
         """Adds layers until no frame of the path has holes; returns them."""
         margin = round(OVERSCAN * scene.width)
@@ -137,7 +138,7 @@ class PreviewEngine:
 
     def _missing(
         self,
-        scene: Scene,
+        scene: PreviewScene,
         trajectory: Trajectory,
         frames: Sequence[int],
         tick: Callable[[], None] = lambda: None,
@@ -156,7 +157,7 @@ class PreviewEngine:
         return shares
 
     def _draw(
-        self, scene: Scene, trajectory: Trajectory, progress: Progress
+        self, scene: PreviewScene, trajectory: Trajectory, progress: Progress
     ) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(trajectory), scene.height, scene.width)
         frames, depth = np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32)
@@ -174,7 +175,9 @@ class PreviewEngine:
             progress.update(STAGE, (number + 1) / len(trajectory), frames[number])
         return frames, depth
 
-    def _each(self, scene: Scene, frames: Sequence[int], work: Callable[[Rasterizer, int], Any]) -> Iterator:
+    def _each(
+        self, scene: PreviewScene, frames: Sequence[int], work: Callable[[Rasterizer, int], Any]
+    ) -> Iterator:
         """`work` for each frame, in order; on a CPU one frame per core at a time."""
         threads = 1 if self.device != "cpu" else min(os.cpu_count() or 1, MAX_THREADS)
         idle: queue.SimpleQueue[Rasterizer] = queue.SimpleQueue()
@@ -205,7 +208,7 @@ def _mixed(seed: int, frame: int) -> int:
 
 
 def _remember(
-    scene: Scene, completed: Completed, number: int, trajectory: Trajectory, frame: int, border: int
+    scene: PreviewScene, completed: Completed, number: int, trajectory: Trajectory, frame: int, border: int
 ) -> np.ndarray:
     """Keeps a completed view as a witness if it is much of a change; returns its picture (H, W, 3) uint8."""
     inner = np.s_[border : border + scene.height, border : border + scene.width]

@@ -33,7 +33,7 @@ BEND = 0.05
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """How much each term counts."""
 
     direct: float = 0.6
@@ -83,7 +83,7 @@ def terms(
     gravity: torch.Tensor,
     target: Target,
 ) -> dict[str, torch.Tensor]:
-    """Each term, by its name in `Weights`, of a prediction as `DepthNet.forward` returns it."""
+    """Each term, by its name in `LossWeights`, of a prediction as `DepthNet.forward` returns it."""
     error = log_inverse - target.log_inverse
     # Beyond the sky there is nothing: being farther than it is no error.
     error = torch.where(target.sky, error.clamp(min=0), error)
@@ -106,7 +106,7 @@ def terms(
     }
 
 
-def total(parts: dict[str, torch.Tensor], weights: Weights) -> torch.Tensor:
+def total(parts: dict[str, torch.Tensor], weights: LossWeights) -> torch.Tensor:
     """The weighted sum of the terms."""
     return sum(getattr(weights, name) * value for name, value in parts.items())
 

@@ -22,10 +22,10 @@ from lyra.common.json_file import read_object
 from lyra.common.quoting import place, value
 from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.depth.network import EPSILON
-from lyra.evaluation.depth_sheet import shaded
+from lyra.depth.shading import shaded
 from lyra.hub.safetensor_files import read_header
 from lyra.training.depth.data import Shard
-from lyra.training.depth.losses import Weights, target_from, terms, total
+from lyra.training.depth.losses import LossWeights, target_from, terms, total
 from lyra.training.depth.network import DepthNet, export, inputs_from
 from lyra.training.depth.report import draw_sheet
 from lyra.training.depth.together import Together
@@ -113,7 +113,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16):
             prediction = self.model(inputs)
         parts = terms(*prediction, target)
-        loss = total(parts, Weights())
+        loss = total(parts, LossWeights())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.share, self.over = self._agree(share_used, last)

@@ -5,9 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
 
-from lyra.engines.lyra2.conditioning import Cameras, Conditioner  # noqa: E402
+from lyra.engines.lyra2.conditioning import Conditioner  # noqa: E402
 from lyra.engines.lyra2.framepack import PUBLISHED_LAYOUT, FramePackLayout  # noqa: E402
 from lyra.engines.lyra2.history import History, encoded_alone, padded_retrieval  # noqa: E402
+from lyra.engines.lyra2.retrieval import Retrieval  # noqa: E402
 from lyra.engines.lyra2.vae import DECODER_REACH, ENCODER_REACH  # noqa: E402
 from lyra.memory import GeometryCache, MemorySettings  # noqa: E402
 from tests.engines.lyra2.parts import HEIGHT, WIDTH, path, seed_view, tiny_parts, wall_depth  # noqa: E402
@@ -65,10 +66,10 @@ def test_a_chunk_is_conditioned_in_the_type_of_the_network(dtype):
     history = History.begin(parts.vae, image, LAYOUT)
     memory = GeometryCache(HEIGHT, WIDTH, MemorySettings.published())
     memory.add(0, wall_depth(np.eye(4)), np.eye(4), seed_view().intrinsics)
-    cameras = Cameras(path(81).w2c, path(81).intrinsics)
-    made = Conditioner(LAYOUT, dtype=dtype).build(history, memory, cameras, parts.vae)
+    retrieved = Retrieval(5).frames(memory, path(81), 1)
+    made = Conditioner(LAYOUT, dtype=dtype).build(history, memory, path(81), retrieved, parts.vae)
     h, w = HEIGHT // 8, WIDTH // 8
-    assert made.retrieved == (0,)
+    assert retrieved == [0]
     assert made.history.shape == (1, 16, 25, h, w)
     assert made.condition.shape == (1, 20, 45, h, w)
     assert made.rays.shape == (1, 384, 45, h, w)
@@ -88,9 +89,9 @@ def test_several_views_decide_what_is_retrieved():
     memory = GeometryCache(HEIGHT, WIDTH, MemorySettings.published())
     asked = []
     memory.retrieve = lambda w2c, k, slots, strategy: asked.append((w2c, slots)) or []
-    cameras = Cameras(path(81).w2c, path(81).intrinsics)
+    cameras = path(81)
     for views, frames in ((1, [80]), (3, [27, 53, 80])):
-        Conditioner(LAYOUT, retrieval_views=views).retrieve(memory, cameras, 1)
+        Retrieval(5, views).frames(memory, cameras, 1)
         w2c, slots = asked.pop()
         assert slots == 5
         np.testing.assert_array_equal(w2c, cameras.w2c[frames])

@@ -7,9 +7,9 @@ torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]"
 
 from lyra.depth.align import DepthAligner  # noqa: E402
 from lyra.depth.base import WindowDepth  # noqa: E402
-from lyra.engines.lyra2.conditioning import Cameras  # noqa: E402
 from lyra.engines.lyra2.correspondence import with_sky_wall  # noqa: E402
 from lyra.engines.lyra2.depth_loop import depth_between, estimate_window, window  # noqa: E402
+from lyra.geometry.cameras import Trajectory  # noqa: E402
 from lyra.memory import GeometryCache, MemorySettings  # noqa: E402
 from tests.engines.lyra2.parts import SKY_ROWS, path  # noqa: E402
 
@@ -20,7 +20,7 @@ def cameras():
     route = path(81)
     intrinsics = route.intrinsics.copy()
     intrinsics[:, :2] *= HEIGHT / 32
-    return Cameras(route.w2c, intrinsics)
+    return Trajectory(route.w2c, intrinsics, HEIGHT, WIDTH)
 
 
 def wall(frame):

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from lyra.depth.network import EPSILON  # noqa: E402
-from lyra.training.depth.losses import Weights, gravity_field, target_from, terms, total  # noqa: E402
+from lyra.training.depth.losses import LossWeights, gravity_field, target_from, terms, total  # noqa: E402
 
 FOCAL, UP = torch.tensor([0.8, 1.2]), torch.tensor([[0.0, -1.0, 0.0], [0.0, -0.8, -0.6]])
 
@@ -135,6 +135,6 @@ def test_pictures_of_nothing_but_sky_or_without_sky_give_finite_losses():
     target = target_from(depth, torch.ones(2), UP)
     prediction = torch.zeros(2, 16, 16, requires_grad=True)
     parts = terms(prediction, prediction * 2, torch.zeros(2, 2), torch.zeros(2, 3, 1, 1), target)
-    loss = total(parts, Weights())
+    loss = total(parts, LossWeights())
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(prediction.grad).all()
