@@ -151,8 +151,8 @@ def _check_file_options(depth_file: str | Path | None, blend: bool, values: str)
 def _obstacle(choice: str, allow_download: bool, weights: str | Path | None, scene: Scene) -> str | None:
     """Why a model cannot run here, or None."""
     if choice == depth_anything_3.ID:
-        return depth_anything_3.obstacle(weights)
-    return depth_anything.obstacle(allow_download, weights, VARIANTS[choice], scene)
+        return depth_anything_3.missing_requirement(weights)
+    return depth_anything.missing_requirement(allow_download, weights, VARIANTS[choice], scene)
 
 
 def _model(

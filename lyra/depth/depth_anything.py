@@ -18,8 +18,8 @@ from PIL import Image
 from lyra.common.errors import EngineNotReadyError
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.device import torch_device
-from lyra.depth.glance import joined_to_the_upper_edge, seen_lens, seen_sky
-from lyra.depth.obstacles import missing_files
+from lyra.depth.readiness import missing_files
+from lyra.depth.sky_and_lens import seen_lens, seen_sky, touching_upper_edge
 from lyra.hub.catalog import ITEMS
 from lyra.hub.licences import LICENCES
 from lyra.hub.packages import packages_remark
@@ -84,7 +84,7 @@ LARGE = Variant(
 VARIANTS = {variant.id: variant for variant in (SMALL, LARGE)}
 
 
-def obstacle(
+def missing_requirement(
     allow_download: bool, folder: str | Path | None = None, variant: Variant = SMALL, scene: Scene = "auto"
 ) -> str | None:
     """Why the model cannot run here and what to do about it, or None when it can."""
@@ -135,7 +135,7 @@ class DepthAnything:
         `device` is "cpu", "cuda" or None for the best; without a GPU that PyTorch can use it is the CPU.
         Raises EngineNotReadyError when a package or the weights are missing.
         """
-        reason = obstacle(allow_download, folder, variant, scene)
+        reason = missing_requirement(allow_download, folder, variant, scene)
         if reason:
             raise EngineNotReadyError(f"{reason} Or choose the built-in depth.")
         self.id, self.variant, self.scene = variant.id, variant, scene
@@ -176,7 +176,7 @@ class DepthAnything:
     def _kind(self, skies: Sequence[np.ndarray]) -> str:
         if self.scene != "auto":
             return self.scene
-        above = np.mean([joined_to_the_upper_edge(sky).mean() for sky in skies])
+        above = np.mean([touching_upper_edge(sky).mean() for sky in skies])
         return "outdoor" if above > OUTDOOR_SKY else "indoor"
 
     def _source(self, kind: str) -> tuple[str, tuple[str, ...]]:
@@ -259,4 +259,4 @@ def _sky(depth: np.ndarray, shown: np.ndarray, farthest: float, scene: Scene) ->
         return np.zeros_like(shown)
     if shown.any():
         return shown & (depth > SEEN_SKY_FROM * farthest)
-    return joined_to_the_upper_edge((depth > UNSEEN_SKY_FROM * farthest) & (farthest > INDOOR_RANGE))
+    return touching_upper_edge((depth > UNSEEN_SKY_FROM * farthest) & (farthest > INDOOR_RANGE))

@@ -23,10 +23,10 @@ from PIL import Image
 from lyra.common.errors import EngineNotReadyError
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.device import torch_device
-from lyra.depth.glance import seen_lens
 from lyra.depth.layout_prior import LayoutPrior
-from lyra.depth.obstacles import missing_files
+from lyra.depth.readiness import missing_files
 from lyra.depth.similarity import fit_similarity_robustly
+from lyra.depth.sky_and_lens import seen_lens
 from lyra.hub.catalog import DEPTH_ANYTHING_3, ITEMS
 from lyra.hub.licences import LICENCES
 from lyra.hub.packages import packages_remark
@@ -47,7 +47,7 @@ FARTHEST, NEAREST = 1e4, 1e-3
 SEED = 0
 
 
-def obstacle(folder: str | Path | None = None) -> str | None:
+def missing_requirement(folder: str | Path | None = None) -> str | None:
     """Why the model cannot run here and what to do about it, or None when it can."""
     lacking = packages_remark(PACKAGES, "da3", LABEL)
     if lacking:
@@ -82,7 +82,7 @@ class DepthAnything3:
         `notes` are handed to the user with every estimate. Raises EngineNotReadyError when the package or the weights
         are missing.
         """
-        reason = obstacle(folder)
+        reason = missing_requirement(folder)
         if reason:
             raise EngineNotReadyError(f"{reason} Or choose the built-in depth.")
         if folder is None:

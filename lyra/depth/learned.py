@@ -17,8 +17,8 @@ from scipy import ndimage
 
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import filled_from_nearest
+from lyra.depth.edge_upsampling import resized, upsampled_to_edges
 from lyra.depth.network import EPSILON, DepthNetwork, Prediction
-from lyra.depth.network_detail import drawn_to_edges, resized
 
 WEIGHTS = Path(__file__).with_name("weights") / "depth.safetensors"
 # Pixels that the network sees, about 96 x 160, 128 x 224 and 192 x 336; the shortest and longest side it is given.
@@ -118,17 +118,17 @@ def shrunk(network: DepthNetwork, image: np.ndarray, pixels: int) -> np.ndarray:
 def _drawn(seen: Prediction, small: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """log(1/z + EPSILON) (H, W) and the sky (H, W) bool at the size of `image`, drawn to its edges."""
     guide, colors = small.astype(np.float32) / 255, image.astype(np.float32) / 255
-    soft_sky = drawn_to_edges(seen.sky, guide, colors, SKY_STEP)
-    sky = without_specks(without_specks(soft_sky > 0.5), of=False)
+    soft_sky = upsampled_to_edges(seen.sky, guide, colors, SKY_STEP)
+    sky = without_small_regions(without_small_regions(soft_sky > 0.5), of=False)
     # The sky's own value must not bleed over its rim into what stands before it.
     solid = seen.sky < 0.5
     values = filled_from_nearest(seen.log_inverse, solid) if solid.any() else seen.log_inverse
     # The unit is the median depth of what is no sky; the network meets it nearly, this makes it so.
     values = values - (np.median(seen.log_inverse[solid] if solid.any() else values) - np.log(1 + EPSILON))
-    return drawn_to_edges(values, guide, colors, EDGE_STEP), sky
+    return upsampled_to_edges(values, guide, colors, EDGE_STEP), sky
 
 
-def without_specks(mask: np.ndarray, of: bool = True) -> np.ndarray:
+def without_small_regions(mask: np.ndarray, of: bool = True) -> np.ndarray:
     """`mask` (H, W) bool; connected regions of the value `of` that are too small to be anything are turned over."""
     regions, _ = ndimage.label(mask == of)
     small = np.bincount(regions.ravel()) < SPECK * mask.size

@@ -18,8 +18,8 @@ from lyra.depth.network_layers import (
     layer_norm,
     linear,
     pixel_shuffle,
-    raised,
     relu,
+    upsampled,
 )
 
 # What is EPSILON of the median's inverse depth away counts as far as the sky: log(1/z + EPSILON) is what is learned,
@@ -50,11 +50,11 @@ def network_input(image: np.ndarray) -> np.ndarray:
     result = np.empty((height, width, 5), np.float32)
     np.divide(image, 63.75, out=result[..., :3], casting="unsafe")
     result[..., :3] -= 2
-    result[..., 3], result[..., 4] = places(height, width)
+    result[..., 3], result[..., 4] = pixel_coordinates(height, width)
     return result
 
 
-def places(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def pixel_coordinates(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """x (width,) and y (height, 1) of the pixels' middles from the picture's, in halves of the longer side."""
     half = max(height, width) / 2
     across = (np.arange(width) + 0.5 - width / 2) / half
@@ -66,7 +66,7 @@ def _pooled(x: np.ndarray) -> np.ndarray:
 
     A lens shows in how fast directions change across the picture.
     """
-    across, down = places(*x.shape[:2])
+    across, down = pixel_coordinates(*x.shape[:2])
     moments = [x.mean((0, 1)), across @ x.mean(0) / x.shape[1], down[:, 0] @ x.mean(1) / x.shape[0]]
     return np.concatenate(moments).astype(np.float32)
 
@@ -97,7 +97,7 @@ class DepthNetwork:
             x = self._token_block(f"tokens.{index}", x)
         camera = self._linear("camera2", relu(self._linear("camera1", _pooled(x))))
         for level in reversed(range(len(kept))):
-            x = raised(self._conv(f"up.{level}", x))
+            x = upsampled(self._conv(f"up.{level}", x))
             x += self._conv(f"skip.{level}", kept[level])
             x = self._residuals(f"decoder.{level}", self.shape.decoder_blocks[level], relu(x))
         maps = pixel_shuffle(self._conv("maps", relu(self._conv("head", x))))

@@ -75,7 +75,7 @@ def attention(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarr
     return scores @ value
 
 
-def raised(x: np.ndarray) -> np.ndarray:
+def upsampled(x: np.ndarray) -> np.ndarray:
     """Every pixel of x (H, W, C) as a block of four."""
     return x.repeat(2, 0).repeat(2, 1)
 

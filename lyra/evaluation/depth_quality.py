@@ -154,7 +154,7 @@ def evaluate_depth(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Limited:
     """A figure that has a limit: where it stands in the figures, and the option without which it is not measured."""
 
     label: str
@@ -164,12 +164,12 @@ class _Asked:
     option: str = ""
 
 
-_ASKED = (
-    _Asked("absolute relative error on held-out worlds", "synthetic", "abs_rel", "synthetic_abs_rel"),
-    _Asked("field of view error in degrees", "synthetic", "fov", "fov_degrees"),
-    _Asked("seconds for a picture of 832x480", "speed", "seconds", "seconds"),
-    _Asked("ordinal error on marked pairs", "marked", "pairs", "pairs", "--images DIR"),
-    _Asked(
+_LIMITED = (
+    _Limited("absolute relative error on held-out worlds", "synthetic", "abs_rel", "synthetic_abs_rel"),
+    _Limited("field of view error in degrees", "synthetic", "fov", "fov_degrees"),
+    _Limited("seconds for a picture of 832x480", "speed", "seconds", "seconds"),
+    _Limited("ordinal error on marked pairs", "marked", "pairs", "pairs", "--images DIR"),
+    _Limited(
         "absolute relative error on rendered worlds",
         "rendered",
         "abs_rel",
@@ -183,9 +183,9 @@ def missed(figures: dict[str, dict[str, float]], limits: Limits | None = None) -
     """What is above its limit, a sentence each; empty when all that was measured is well."""
     limits = limits or Limits()
     found = [
-        (asked.label, figures[asked.part][asked.name], getattr(limits, asked.limit))
-        for asked in _ASKED
-        if asked.part in figures
+        (figure.label, figures[figure.part][figure.name], getattr(limits, figure.limit))
+        for figure in _LIMITED
+        if figure.part in figures
     ]
     return [
         f"{label}: {value:.3f}, at most {limit:g} is wanted"
@@ -197,5 +197,7 @@ def missed(figures: dict[str, dict[str, float]], limits: Limits | None = None) -
 def not_measured(figures: dict[str, dict[str, float]]) -> list[str]:
     """What has a limit and was left out, a sentence each, with the option that measures it."""
     return [
-        f"not measured: {asked.label}, give {asked.option}" for asked in _ASKED if asked.part not in figures
+        f"not measured: {figure.label}, give {figure.option}"
+        for figure in _LIMITED
+        if figure.part not in figures
     ]

@@ -33,7 +33,7 @@ def shaded(inverse: np.ndarray, sky: np.ndarray | None = None) -> np.ndarray:
     return colors.astype(np.uint8)
 
 
-def seen_from_aside(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:
+def side_view(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:
     """The points of `image` (H, W, 3) at their estimated depth, from an eye led round their middle; (H, W, 3) uint8.
 
     Every point is one pixel: gaps show how surfaces are stretched and what floats between them.
@@ -79,7 +79,7 @@ def draw_depth_sheet(estimator: DepthEstimator, folder: Path, picture: Path) -> 
         image = fit(loaded, SIZE[::-1] if upright else SIZE).image
         estimate = estimator.estimate(image)
         depth = shaded(1 / estimate.depth, np.isinf(estimate.depth))
-        rows.append(np.concatenate([image, depth, seen_from_aside(image, estimate)], 1))
+        rows.append(np.concatenate([image, depth, side_view(image, estimate)], 1))
         estimates.append(estimate)
     Image.fromarray(stacked(rows)).save(picture)
     return estimates

@@ -15,10 +15,10 @@ from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.allocate import SurfaceSamples, allocate, choose_contraction
 from lyra.mesh.contraction import Contraction
-from lyra.mesh.eyes import SurfaceMaps, make_eye
 from lyra.mesh.grid import BrickGrid
+from lyra.mesh.kernel_cameras import SurfaceMaps, kernel_camera
 from lyra.mesh.marching import extract_surface
-from lyra.mesh.surface import simplified, vertex_colors, without_small_parts, without_twins
+from lyra.mesh.surface import simplified, vertex_colors, without_duplicate_faces, without_small_parts
 
 
 class NoSurfaceError(InvalidInputError):
@@ -94,7 +94,7 @@ def fuse(
     fine = colored(progress.part(0.75, 0.85))
     vertices, faces = simplified(vertices, faces, fine, settings.target_faces, grid.voxel_size)
     # Where thin things collapse, both sides may end in the same triangle.
-    faces = without_twins(faces)
+    faces = without_duplicate_faces(faces)
     colors = colored(progress.part(0.9, 1.0))
     return Mesh(
         contraction.expand(vertices).astype(np.float32),
@@ -121,7 +121,7 @@ def _integrate(
             kernels.integrate,
             grid.distances.size,
             inputs=[
-                make_eye(view, contraction),
+                kernel_camera(view, contraction),
                 bricks,
                 grid.voxel_size,
                 settings.truncation * grid.voxel_size,

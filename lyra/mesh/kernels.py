@@ -18,7 +18,7 @@ MIN_DEPTH = wp.constant(wp.float32(1e-4))
 
 
 @wp.struct
-class Eye:
+class KernelCamera:
     """A pinhole camera with the contraction's centre as the world's origin."""
 
     rotation: wp.mat33
@@ -32,7 +32,7 @@ class Eye:
 
 @wp.func
 def plane_at(
-    eye: Eye,
+    camera: KernelCamera,
     row: wp.int32,
     column: wp.int32,
     inverse_depth: wp.array2d(dtype=wp.float32),
@@ -45,15 +45,15 @@ def plane_at(
     half = wp.float32(0.5)
     at_axis = (
         inverse_depth[row, column]
-        - a * (wp.float32(column) + half - eye.cx)
-        - b * (wp.float32(row) + half - eye.cy)
+        - a * (wp.float32(column) + half - camera.cx)
+        - b * (wp.float32(row) + half - camera.cy)
     )
-    return wp.vec3(a * eye.fx, b * eye.fy, at_axis)
+    return wp.vec3(a * camera.fx, b * camera.fy, at_axis)
 
 
 @wp.func
 def sees(
-    eye: Eye,
+    camera: KernelCamera,
     point: wp.vec3,
     inverse_depth: wp.array2d(dtype=wp.float32),
     confidence: wp.array2d(dtype=wp.float32),
@@ -61,8 +61,8 @@ def sees(
     """Whether a point in camera axes lies on the surface of the pixel that it falls on."""
     if point[2] <= MIN_DEPTH:
         return False
-    column = wp.int32(wp.floor(eye.fx * point[0] / point[2] + eye.cx))
-    row = wp.int32(wp.floor(eye.fy * point[1] / point[2] + eye.cy))
+    column = wp.int32(wp.floor(camera.fx * point[0] / point[2] + camera.cx))
+    row = wp.int32(wp.floor(camera.fy * point[1] / point[2] + camera.cy))
     if row < 0 or row >= confidence.shape[0] or column < 0 or column >= confidence.shape[1]:
         return False
     agreement = wp.abs(inverse_depth[row, column] * point[2] - wp.float32(1.0))
@@ -71,7 +71,7 @@ def sees(
 
 @wp.kernel(enable_backward=False)
 def integrate(
-    eye: Eye,
+    camera: KernelCamera,
     bricks: wp.array(dtype=wp.vec3i),
     voxel_size: wp.float32,
     truncation: wp.float32,
@@ -91,20 +91,20 @@ def integrate(
     q = voxel_size * wp.vec3(
         wp.float32(brick[0] * BRICK + i), wp.float32(brick[1] * BRICK + j), wp.float32(brick[2] * BRICK + k)
     )
-    world = expanded(q, eye.radius)
-    point = eye.rotation * world + eye.translation
+    world = expanded(q, camera.radius)
+    point = camera.rotation * world + camera.translation
     if point[2] <= MIN_DEPTH:
         return
-    column = wp.int32(wp.floor(eye.fx * point[0] / point[2] + eye.cx))
-    row = wp.int32(wp.floor(eye.fy * point[1] / point[2] + eye.cy))
+    column = wp.int32(wp.floor(camera.fx * point[0] / point[2] + camera.cx))
+    row = wp.int32(wp.floor(camera.fy * point[1] / point[2] + camera.cy))
     if row < 0 or row >= confidence.shape[0] or column < 0 or column >= confidence.shape[1]:
         return
     if confidence[row, column] == wp.float32(0.0):
         return
-    plane = plane_at(eye, row, column, inverse_depth, slope_u, slope_v)
+    plane = plane_at(camera, row, column, inverse_depth, slope_u, slope_v)
     steepness = wp.length(plane)
-    normal_world = wp.transpose(eye.rotation) * (plane / steepness)
-    scale = normal_stretch(world, normal_world, eye.radius) / truncation
+    normal_world = wp.transpose(camera.rotation) * (plane / steepness)
+    scale = normal_stretch(world, normal_world, camera.radius) / truncation
     distance = (wp.float32(1.0) - wp.dot(plane, point)) / steepness * scale
     # Along the ray: the plane is met where plane · (t point) = 1.
     ray = wp.length(point)
@@ -115,12 +115,16 @@ def integrate(
         return
     if along <= -MAX_BEHIND:
         foot = point + plane * ((wp.float32(1.0) - wp.dot(plane, point)) / (steepness * steepness))
-        if not sees(eye, foot, inverse_depth, confidence):
+        if not sees(camera, foot, inverse_depth, confidence):
             return
     facing = wp.dot(plane, point) / (ray * steepness)
     # Near and head-on views know the surface best.
     weight = (
-        confidence[row, column] * wp.max(facing, wp.float32(0.05)) * eye.radius * eye.radius / (ray * ray)
+        confidence[row, column]
+        * wp.max(facing, wp.float32(0.05))
+        * camera.radius
+        * camera.radius
+        / (ray * ray)
     )
     known = weights[voxel]
     distances[voxel] = (distances[voxel] * known + wp.min(distance, wp.float32(1.0)) * weight) / (
@@ -131,7 +135,7 @@ def integrate(
 
 @wp.kernel(enable_backward=False)
 def color_vertices(
-    eye: Eye,
+    camera: KernelCamera,
     vertices: wp.array(dtype=wp.vec3),
     normals: wp.array(dtype=wp.vec3),
     image: wp.array2d(dtype=wp.vec3),
@@ -141,13 +145,13 @@ def color_vertices(
 ):
     """Adds (weighted colour, weight) of a view to each vertex it sees; bilinear."""
     g = wp.tid()
-    point = eye.rotation * vertices[g] + eye.translation
+    point = camera.rotation * vertices[g] + camera.translation
     if point[2] <= MIN_DEPTH:
         return
-    if not sees(eye, point, inverse_depth, confidence):
+    if not sees(camera, point, inverse_depth, confidence):
         return
-    u = eye.fx * point[0] / point[2] + eye.cx
-    v = eye.fy * point[1] / point[2] + eye.cy
+    u = camera.fx * point[0] / point[2] + camera.cx
+    v = camera.fy * point[1] / point[2] + camera.cy
     trust = confidence[wp.int32(v), wp.int32(u)]
     u -= wp.float32(0.5)
     v -= wp.float32(0.5)
@@ -161,8 +165,8 @@ def color_vertices(
     color = (one - dv) * ((one - du) * image[row, column] + du * image[row, column + 1])
     color += dv * ((one - du) * image[row + 1, column] + du * image[row + 1, column + 1])
     ray = wp.length(point)
-    facing = wp.max(-wp.dot(eye.rotation * normals[g], point) / ray, wp.float32(0.05))
+    facing = wp.max(-wp.dot(camera.rotation * normals[g], point) / ray, wp.float32(0.05))
     # The square lets the best view prevail where views disagree.
-    weight = facing * eye.radius / ray
+    weight = facing * camera.radius / ray
     weight = weight * weight * trust
     sums[g] += weight * wp.vec4(color[0], color[1], color[2], one)

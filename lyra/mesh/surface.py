@@ -16,14 +16,14 @@ from lyra.geometry.meshes import vertex_normals
 from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.contraction import Contraction
-from lyra.mesh.eyes import SurfaceMaps, make_eye
+from lyra.mesh.kernel_cameras import SurfaceMaps, kernel_camera
 
 # Luma of sRGB (Rec. 601), and how far, in voxels, a step from black to white is raised during simplification.
 _LUMA = np.array([0.299, 0.587, 0.114])
 _EMBOSS = 2.0
 
 
-def without_twins(faces: np.ndarray) -> np.ndarray:
+def without_duplicate_faces(faces: np.ndarray) -> np.ndarray:
     """The faces without those that join the same three vertices as an earlier one, in the same order."""
     _, first = np.unique(np.sort(faces, 1), axis=0, return_index=True)
     return faces[np.sort(first)]
@@ -73,7 +73,14 @@ def vertex_colors(
         wp.launch(
             kernels.color_vertices,
             len(vertices),
-            inputs=[make_eye(view, contraction), points, normals, image, maps.inverse_depth, maps.confidence],
+            inputs=[
+                kernel_camera(view, contraction),
+                points,
+                normals,
+                image,
+                maps.inverse_depth,
+                maps.confidence,
+            ],
             outputs=[sums],
             device=device,
         )

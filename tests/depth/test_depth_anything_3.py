@@ -4,7 +4,7 @@ import pytest
 from lyra.common.errors import EngineNotReadyError
 from lyra.depth import depth_anything_3
 from lyra.depth.checks import sanitise
-from lyra.depth.depth_anything_3 import DepthAnything3, obstacle
+from lyra.depth.depth_anything_3 import DepthAnything3, missing_requirement
 
 from . import package_3
 from .views import INTRINSICS, SIZE, camera
@@ -122,9 +122,11 @@ def test_release_leaves_the_device(estimator):
 
 
 def test_what_is_missing_is_said(monkeypatch, tmp_path, folder):
-    assert "depth_anything_3" in obstacle(folder) and "lyra-worlds[da3]" in obstacle(folder)
+    assert "depth_anything_3" in missing_requirement(folder) and "lyra-worlds[da3]" in missing_requirement(
+        folder
+    )
     package_3.install(monkeypatch)
-    assert obstacle(folder) is None
+    assert missing_requirement(folder) is None
     monkeypatch.setenv("LYRA_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr(depth_anything_3, "_cached", lambda: False)
     with pytest.raises(EngineNotReadyError, match=r"non-commercial.*lyra models download depth-anything-3"):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from lyra.depth.network import EPSILON, places
+from lyra.depth.network import EPSILON, pixel_coordinates
 
 SKY_LOG = math.log(EPSILON)
 SCALES = 4
@@ -215,7 +215,7 @@ def _along(
 
 def gravity_field(target: Target, height: int, width: int) -> torch.Tensor:
     """(N, 3, height, width): sine of a ray's angle over the horizon; x and y of where up is there in the picture."""
-    across, down = (torch.as_tensor(p, dtype=torch.float32) for p in places(height, width))
+    across, down = (torch.as_tensor(p, dtype=torch.float32) for p in pixel_coordinates(height, width))
     double = 2 * target.camera[:, 0].exp()[:, None, None]
     x, y = across.to(double) / double, down.to(double) / double
     x, y = torch.broadcast_tensors(x, y)

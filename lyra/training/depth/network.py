@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lyra.depth.network import places
+from lyra.depth.network import pixel_coordinates
 from lyra.depth.network_file import NetworkShape, save_weights
 
 
@@ -148,7 +148,9 @@ class DepthNet(nn.Module):
 
 def _pooled(x: torch.Tensor) -> torch.Tensor:
     """(N, 3 C) of x (N, C, H, W): the mean, and how it changes from left to right and from top to bottom."""
-    across, down = (torch.as_tensor(p, dtype=x.dtype, device=x.device) for p in places(*x.shape[2:]))
+    across, down = (
+        torch.as_tensor(p, dtype=x.dtype, device=x.device) for p in pixel_coordinates(*x.shape[2:])
+    )
     return torch.cat([x.mean((2, 3)), (x * across).mean((2, 3)), (x * down).mean((2, 3))], 1)
 
 
@@ -156,7 +158,8 @@ def inputs_from(images: torch.Tensor) -> torch.Tensor:
     """What the network takes, (N, 5, H, W), of `images` (N, H, W, 3) in 0 ... 255, as `network_input` has it."""
     count, height, width, _ = images.shape
     across, down = (
-        torch.as_tensor(p, dtype=torch.float32, device=images.device) for p in places(height, width)
+        torch.as_tensor(p, dtype=torch.float32, device=images.device)
+        for p in pixel_coordinates(height, width)
     )
     where = [p.expand(count, height, width)[..., None] for p in (across, down)]
     # Channels last in memory as well.

@@ -21,10 +21,10 @@ import torch
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
 from lyra.evaluation.depth_quality import HELD_OUT_SEED
+from lyra.training.depth.all_reduce import AllReduce
 from lyra.training.depth.data import Pool, Shard, load_pictures, make_shard, start_generators
 from lyra.training.depth.network import DepthNet
 from lyra.training.depth.report import append_row, draw_curve
-from lyra.training.depth.together import Together
 from lyra.training.depth.trainer import Settings, Trainer
 
 
@@ -67,11 +67,11 @@ def train(
         raise InvalidInputError(f"{out} holds a run already; go on with --resume or choose another folder.")
     rendered = load_pictures(extra) if extra else None
     out.mkdir(parents=True, exist_ok=True)
-    together = None
+    all_reduce = None
     if settings.processes > 1:
-        together = Together(settings.processes, _numbers())
+        all_reduce = AllReduce(settings.processes, _all_reduce_length())
         _share_cores(settings.processes)
-    trainer = Trainer(out, settings, device, seed, together=together)
+    trainer = Trainer(out, settings, device, seed, all_reduce=all_reduce)
     if resume:
         trainer.load()
     # Every start makes new pictures: the seeds go on where no earlier part of the run has been.
@@ -82,10 +82,10 @@ def train(
         )
         until_the_end.callback(_end, generators)
         arguments = [
-            (out, settings, rank, together, seed, resume, rendered) for rank in range(1, settings.processes)
+            (out, settings, rank, all_reduce, seed, resume, rendered) for rank in range(1, settings.processes)
         ]
         context = multiprocessing.get_context("spawn")
-        others = [context.Process(target=_accompany, args=each, daemon=True) for each in arguments]
+        others = [context.Process(target=_run_follower, args=each, daemon=True) for each in arguments]
         until_the_end.callback(_end, others)
         for process in others:
             process.start()
@@ -101,7 +101,7 @@ def _end(processes: list[BaseProcess]) -> None:
             process.join()
 
 
-def _numbers() -> int:
+def _all_reduce_length() -> int:
     """How many numbers processes exchange: a gradient for every weight, and two about the run."""
     return sum(parameter.numel() for parameter in DepthNet().parameters()) + 2
 
@@ -110,11 +110,11 @@ def _share_cores(processes: int) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
 
 
-def _accompany(
+def _run_follower(
     out: Path,
     settings: Settings,
     rank: int,
-    together: Together,
+    all_reduce: AllReduce,
     seed: int,
     resume: bool,
     rendered: list[Shard] | None,
@@ -122,7 +122,7 @@ def _accompany(
     """Learns beside the first process until that says that the run is over."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _share_cores(settings.processes)
-    trainer = Trainer(out, settings, "cpu", seed, rank, together)
+    trainer = Trainer(out, settings, "cpu", seed, rank, all_reduce)
     if resume:
         trainer.load()
     rng = np.random.default_rng((seed + trainer.step, rank))
@@ -157,7 +157,7 @@ def _run(trainer: Trainer, pool: Pool, budget: Budget, progress: Progress) -> di
         last = progress.cancelled() or budget.used(trainer.step + 1 - first, time.monotonic() - started) >= 1
         parts = trainer.learn(pool.draw(rng, settings.pixels, share), rng, share, last)
         # A step that was left out says nothing of the curve.
-        if not trainer.lost or not recent:
+        if not trainer.skipped or not recent:
             recent.append(parts)
         share = min(1.0, budget.used(trainer.step - first, time.monotonic() - started))
         progress.listener(f"step {trainer.step}", share, None)

@@ -21,18 +21,18 @@ from lyra.common.errors import InvalidInputError
 from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.depth.network import EPSILON
 from lyra.evaluation.depth_sheet import shaded
+from lyra.training.depth.all_reduce import AllReduce
 from lyra.training.depth.data import Shard
 from lyra.training.depth.losses import Weights, target_from, terms, total
 from lyra.training.depth.network import DepthNet, export, inputs_from
 from lyra.training.depth.report import draw_sheet
-from lyra.training.depth.together import Together
 from lyra.training.depth.variation import recoloured
 
 # (height, width): mostly small, for many pictures in a short time, and as the network reads the whole of a picture; a
 # few larger ones, as it reads the detail. It is evaluated on the first.
 SIZES = 5 * ((96, 160),) + 4 * ((80, 128),) + 2 * ((112, 144),) + 2 * ((128, 96),) + ((128, 224), (160, 272))
 # So many steps in a row without a finite gradient are no accident.
-MOST_LOST = 20
+MAX_SKIPPED = 20
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Trainer:
         device: str = "cpu",
         seed: int = 0,
         rank: int = 0,
-        together: Together | None = None,
+        all_reduce: AllReduce | None = None,
     ):
-        """`rank` of the processes that meet in `together`; the first is the one that decides and reports."""
+        """`rank` of the processes that meet in `all_reduce`; the first is the one that decides and reports."""
         torch.manual_seed(seed)
-        self.rank, self.together, self.seed = rank, together, seed
-        self.over, self.share, self.lost = False, 0.0, 0
+        self.rank, self.all_reduce, self.seed = rank, all_reduce, seed
+        self.over, self.share, self.skipped = False, 0.0, 0
         self.folder, self.settings, self.device = folder, settings, torch.device(device)
         self.model = DepthNet().to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.model).requires_grad_(False).eval()
@@ -98,7 +98,7 @@ class Trainer:
         """One step on a batch, the `last` or not; the terms of its loss.
 
         Of several processes the first says how far the run is; `over` is set in all of them after its last step.
-        Raises FloatingPointError when gradients have not been finite for MOST_LOST steps.
+        Raises FloatingPointError when gradients have not been finite for MAX_SKIPPED steps.
         """
         images, depth, focal, up = (
             torch.from_numpy(values).to(self.device)
@@ -113,18 +113,18 @@ class Trainer:
         loss = total(parts, Weights())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.share, self.over = self._agree(share_used, last)
+        self.share, self.over = self._synchronise(share_used, last)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate(self.share) * group["share"]
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)):
             self.optimiser.step()
-            self._follow()
-            self.lost = 0
+            self._update_mean()
+            self.skipped = 0
         else:
-            self.lost += 1
-        if self.lost >= MOST_LOST:
+            self.skipped += 1
+        if self.skipped >= MAX_SKIPPED:
             raise FloatingPointError(
-                f"The gradients are not finite since step {self.step - self.lost + 1}; "
+                f"The gradients are not finite since step {self.step - self.skipped + 1}; "
                 "go on from the last checkpoint with --resume and another --seed."
             )
         self.step += 1
@@ -132,13 +132,13 @@ class Trainer:
         # Read at once: each reading waits for the device.
         return dict(zip(("loss", *parts), torch.stack([loss, *parts.values()]).tolist(), strict=True))
 
-    def _agree(self, share_used: float, last: bool) -> tuple[float, bool]:
+    def _synchronise(self, share_used: float, last: bool) -> tuple[float, bool]:
         """Gives every process the mean gradient, and what the first of them says of the run."""
-        if self.together is None:
+        if self.all_reduce is None:
             return share_used, last
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.model.parameters()]
         said = torch.tensor([share_used, float(last)] if self.rank == 0 else [0.0, 0.0])
-        mean = self.together.mean(self.rank, torch.cat([*(g.flatten() for g in gradients), said]))
+        mean = self.all_reduce.mean(self.rank, torch.cat([*(g.flatten() for g in gradients), said]))
         for parameter, part in zip(
             self.model.parameters(), mean[:-2].split([g.numel() for g in gradients]), strict=True
         ):
@@ -155,7 +155,7 @@ class Trainer:
         return settings.rate * warm * slow * max(cool, 0.01)
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _update_mean(self) -> None:
         """The mean of the weights takes a step toward them, a larger one in the beginning."""
         share = max(1 / self.settings.mean_over, 1 / (self.step / 4 + 1))
         values = [

@@ -17,12 +17,12 @@ from lyra.cli.train import add_parser, run  # noqa: E402
 from lyra.common.errors import EngineNotReadyError, InvalidInputError  # noqa: E402
 from lyra.common.progress import Progress  # noqa: E402
 from lyra.depth.network import DepthNetwork  # noqa: E402
+from lyra.training.depth.all_reduce import AllReduce  # noqa: E402
 from lyra.training.depth.data import Shard  # noqa: E402
 from lyra.training.depth.network import DepthNet  # noqa: E402
 from lyra.training.depth.report import CURVES, append_row, draw_curve  # noqa: E402
-from lyra.training.depth.together import Together  # noqa: E402
 from lyra.training.depth.train import Budget, train  # noqa: E402
-from lyra.training.depth.trainer import MOST_LOST, Settings, Trainer  # noqa: E402
+from lyra.training.depth.trainer import MAX_SKIPPED, Settings, Trainer  # noqa: E402
 
 SETTINGS = Settings(pixels=4 * 32 * 48, sizes=((32, 48),), report_every=3, held_out=2, warmup=2, shards=2)
 
@@ -91,7 +91,7 @@ def test_steps_without_a_finite_gradient_change_nothing_and_end_the_run(tmp_path
     assert all(value.equal(before[name]) for name, value in trainer.mean.state_dict().items())
     assert np.isfinite(trainer.learn(slopes, rng, 0.0)["loss"]) and trainer.step == 3
     with pytest.raises(FloatingPointError, match="not finite since step 3"):
-        for _ in range(MOST_LOST):
+        for _ in range(MAX_SKIPPED):
             trainer.learn(broken, rng, 0.0)
 
 
@@ -122,9 +122,9 @@ def test_two_processes_learn_as_one(tmp_path):
 def test_processes_that_learn_together_take_the_step_of_the_mean(tmp_path, slopes):
     """Two trainers, each in a thread, end with the same weights: those of one that saw both gradients."""
     settings = dataclasses.replace(SETTINGS, processes=2)
-    together = Together(2, sum(p.numel() for p in DepthNet().parameters()) + 2)
+    all_reduce = AllReduce(2, sum(p.numel() for p in DepthNet().parameters()) + 2)
     # As every process has its own copy, with the same memory behind it.
-    trainers = [Trainer(tmp_path, settings, rank=rank, together=copy.copy(together)) for rank in range(2)]
+    trainers = [Trainer(tmp_path, settings, rank=rank, all_reduce=copy.copy(all_reduce)) for rank in range(2)]
     halves = [
         dataclasses.replace(
             slopes, **{n: getattr(slopes, n)[k::2] for n in ("images", "depth", "focal", "up")}

@@ -41,7 +41,7 @@ def resized(values: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     return np.asarray(image.resize(size_hw[::-1], Image.Resampling.BILINEAR))
 
 
-def drawn_to_edges(values: np.ndarray, small: np.ndarray, image: np.ndarray, step: float) -> np.ndarray:
+def upsampled_to_edges(values: np.ndarray, small: np.ndarray, image: np.ndarray, step: float) -> np.ndarray:
     """`values` (h, w) at the size of `image` (H, W, 3), in which `small` (h, w, 3) is the same shrunk; float32.
 
     Colours are 0 ... 1. Where neighbouring values are apart by `step` to twice of it, edges begin to be drawn.

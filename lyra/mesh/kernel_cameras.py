@@ -16,16 +16,16 @@ from lyra.mesh.contraction import Contraction
 EDGE_CONFIDENCE = 0.1
 
 
-def make_eye(view: View, contraction: Contraction) -> kernels.Eye:
+def kernel_camera(view: View, contraction: Contraction) -> kernels.KernelCamera:
     """The view's camera for points relative to the contraction's centre."""
-    eye = kernels.Eye()
+    camera = kernels.KernelCamera()
     rotation = view.w2c[:3, :3]
-    eye.rotation = wp.mat33(*rotation.astype(np.float32).ravel())
-    eye.translation = wp.vec3(*(view.w2c[:3, 3] + rotation @ contraction.center).astype(np.float32))
-    eye.fx, eye.fy = float(view.intrinsics[0, 0]), float(view.intrinsics[1, 1])
-    eye.cx, eye.cy = float(view.intrinsics[0, 2]), float(view.intrinsics[1, 2])
-    eye.radius = float(contraction.radius)
-    return eye
+    camera.rotation = wp.mat33(*rotation.astype(np.float32).ravel())
+    camera.translation = wp.vec3(*(view.w2c[:3, 3] + rotation @ contraction.center).astype(np.float32))
+    camera.fx, camera.fy = float(view.intrinsics[0, 0]), float(view.intrinsics[1, 1])
+    camera.cx, camera.cy = float(view.intrinsics[0, 2]), float(view.intrinsics[1, 2])
+    camera.radius = float(contraction.radius)
+    return camera
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 PATIENCE_S = 600
 
 
-class Together:
+class AllReduce:
     """The place where `count` processes meet with `length` numbers each. Passed to them at their start."""
 
     def __init__(self, count: int, length: int):

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 from scipy import ndimage
 
+from lyra.depth.edge_upsampling import upsampled_to_edges
 from lyra.depth.learned import (
     SKY_STEP,
     WEIGHTS,
@@ -18,10 +19,9 @@ from lyra.depth.learned import (
     estimated_intrinsics,
     readings,
     shrunk,
-    without_specks,
+    without_small_regions,
 )
 from lyra.depth.network import DepthNetwork
-from lyra.depth.network_detail import drawn_to_edges
 
 
 @functools.cache
@@ -35,8 +35,8 @@ def seen_sky(image: np.ndarray) -> np.ndarray:
     small = shrunk(network, image, WHOLE_PIXELS[-1])
     soft = network.predict(small).sky
     guide, colors = small.astype(np.float32) / 255, image.astype(np.float32) / 255
-    mask = drawn_to_edges(soft, guide, colors, SKY_STEP) > 0.5
-    return without_specks(without_specks(mask), of=False)
+    mask = upsampled_to_edges(soft, guide, colors, SKY_STEP) > 0.5
+    return without_small_regions(without_small_regions(mask), of=False)
 
 
 def seen_lens(image: np.ndarray) -> tuple[np.ndarray, str]:
@@ -46,7 +46,7 @@ def seen_lens(image: np.ndarray) -> tuple[np.ndarray, str]:
     return estimated_intrinsics(focal, image.shape[:2])
 
 
-def joined_to_the_upper_edge(mask: np.ndarray) -> np.ndarray:
+def touching_upper_edge(mask: np.ndarray) -> np.ndarray:
     """The regions of `mask` (H, W) bool that touch the picture's upper edge."""
     regions, _ = ndimage.label(mask)
     return mask & np.isin(regions, np.setdiff1d(regions[0], [0]))
