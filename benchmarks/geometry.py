@@ -18,6 +18,7 @@ import torch
 from lyra.geometry.warp import SplatSettings, splat, splat_source
 from lyra.memory import GeometryCache, GreedyCoverage, MemorySettings
 from tests.geometry import twins
+from tests.geometry.warping import remembered_points
 
 HEIGHT, WIDTH = 480, 832
 TARGETS, BATCH, SOURCES = 80, 16, 6
@@ -119,7 +120,7 @@ def benchmark_retrieval(repeats: int) -> None:
     for i in range(REMEMBERED):
         cache.add(FRAME_STRIDE * i, depth, poses[i], INTRINSICS)
     view, k = poses[-1:], INTRINSICS[None]
-    points = torch.from_numpy(np.stack([cache.points_of(i).reshape(-1, 3) for i in cache.frame_ids]))
+    points = torch.from_numpy(remembered_points(cache))
     grid_k = torch.from_numpy(k).float()
     grid_k[:, :2] /= cache.settings.stride
     as_twin = (points, cache.frame_ids, torch.from_numpy(view).float(), grid_k, cache.grid_hw, SLOTS)

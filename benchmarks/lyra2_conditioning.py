@@ -22,6 +22,7 @@ from lyra.engines.lyra2.framepack import PUBLISHED_LAYOUT, FramePackLayout
 from lyra.engines.lyra2.history import History
 from lyra.memory import GeometryCache, MemorySettings
 from tests.geometry import twins
+from tests.geometry.warping import remembered_points
 
 TARGETS, FRAME_STEP, REMEMBERED, SLOTS = 80, 8, 40, 5
 KNOWN = FRAME_STEP * REMEMBERED + 1
@@ -76,7 +77,7 @@ def twin_warp(memory: GeometryCache, cameras: Cameras, frame: int, image: torch.
 
 
 def twin_retrieval(memory: GeometryCache, cameras: Cameras) -> list[int]:
-    points = torch.from_numpy(np.stack([memory.points_of(i).reshape(-1, 3) for i in memory.frame_ids]))
+    points = torch.from_numpy(remembered_points(memory))
     k = torch.from_numpy(cameras.intrinsics[-1:]).float()
     k[:, :2] /= memory.settings.stride
     w2c = torch.from_numpy(cameras.w2c[-1:]).float()

@@ -80,11 +80,6 @@ def ordinal_errors(depth: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return ~(near < far)
 
 
-def ordinal_error(depth: np.ndarray, pairs: np.ndarray) -> float:
-    """Share of pairs (P, 4) with the wrong order in z-depth (H, W)."""
-    return float(ordinal_errors(depth, pairs).mean())
-
-
 def _depth_at(depth: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Median depth about points (P, 2) given as shares of width and height."""
     height, width = depth.shape

@@ -153,23 +153,6 @@ def farthest_depths(
         return _Launches(space, source, target_w2c, settings or SplatSettings()).farthest()
 
 
-def forward_warp(
-    values: Array,
-    depth: Array,
-    w2c: Array,
-    intrinsics: Array,
-    target_w2c: Array,
-    target_intrinsics: Array,
-    *,
-    mask: Array | None = None,
-    settings: SplatSettings | None = None,
-) -> WarpedViews:
-    """`splat_source` and `splat` in one call, for sources that are used once."""
-    settings = settings or SplatSettings()
-    source = splat_source(values, depth, w2c, intrinsics, mask=mask, pixel_offset=settings.pixel_offset)
-    return splat(source, target_w2c, target_intrinsics, settings)
-
-
 class _Launches:
     """The kernels of one splat call over its targets: a thread per core on the CPU, large launches on a GPU."""
 

@@ -93,10 +93,6 @@ class GeometryCache:
         """Lowest and highest corner (len(self), 2, 3) of each frame's points; NaN for a frame without any."""
         return self._bounds[: len(self)]
 
-    def points_of(self, frame_id: int) -> np.ndarray:
-        """A copy of a frame's points (ceil(H/stride), ceil(W/stride), 3) float32; NaN where it has none."""
-        return self._points[self._row[frame_id]].numpy().reshape(*self.grid_hw, 3).copy()
-
     def add(self, frame_id: int, depth: Array, w2c: Array, intrinsics: Array) -> None:
         """Remembers a frame. Raises InvalidInputError for another image size or an id that is there already."""
         if tuple(depth.shape) != (self.height, self.width):
@@ -105,7 +101,9 @@ class GeometryCache:
                 f"this memory holds frames of ({self.height}, {self.width})."
             )
         if frame_id in self:
-            raise InvalidInputError(f"Frame {frame_id} is remembered already; revert to before it first.")
+            raise InvalidInputError(
+                f"Frame {frame_id} is remembered already; a memory holds each frame once."
+            )
         entry = CacheEntry(int(frame_id), depth, to_numpy(w2c), to_numpy(intrinsics))
         row = len(self)
         self._reserve(row + 1)
@@ -114,16 +112,6 @@ class GeometryCache:
         self._bounds[row] = _bounds(points.reshape(-1, 3))
         self.entries.append(entry)
         self._row[entry.frame_id] = row
-
-    def revert(self, frames: int) -> None:
-        """Forgets every frame whose id is `frames` or more, so that the memory knows the first `frames` frames."""
-        kept = [row for row, entry in enumerate(self.entries) if entry.frame_id < frames]
-        for new, old in enumerate(kept):
-            if new != old:
-                wp.copy(self._points[new], self._points[old])
-                self._bounds[new] = self._bounds[old]
-        self.entries = [self.entries[row] for row in kept]
-        self._row = {entry.frame_id: row for row, entry in enumerate(self.entries)}
 
     def retrieve(self, w2c: Array, intrinsics: Array, slots: int, strategy: RetrievalStrategy) -> list[int]:
         """Ids of at most `slots` frames for target views `w2c` (V, 4, 4), `intrinsics` (V, 3, 3); the best is last."""
