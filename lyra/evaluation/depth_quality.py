@@ -15,8 +15,6 @@ from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sample
 from lyra.evaluation.depth_pairs import cropped_pairs, found_images, ordinal_errors
 from lyra.media.images import fit, load_image
 
-# Training begins far below and never comes here.
-HELD_OUT_SEED = 2_000_000_000
 # Of a world's usual picture, for which the limit in seconds is meant, and how often it is timed after a first run.
 FRAME = (480, 832)
 TIMINGS = 3
@@ -57,7 +55,7 @@ def evaluate_speed(
     estimator: DepthEstimator, size: tuple[int, int] = FRAME, device: str = "cpu"
 ) -> dict[str, float]:
     """ "seconds", the median time of one picture of `size` (height, width) once everything is loaded."""
-    from lyra.synthetic import generate
+    from lyra.synthetic.generate import HELD_OUT_SEED, generate
 
     image = generate(HELD_OUT_SEED, 1, *size, device=device).images[0]
     estimator.estimate(image)
@@ -73,7 +71,7 @@ def evaluate_synthetic(
     estimator: DepthEstimator, count: int = 32, size: tuple[int, int] = (240, 416), device: str = "cpu"
 ) -> dict[str, float]:
     """Figures on `count` held-out worlds, pictures of `size` (height, width), as `_summary` names them."""
-    from lyra.synthetic import generate
+    from lyra.synthetic.generate import HELD_OUT_SEED, generate
 
     samples = generate(HELD_OUT_SEED, count, *size, device=device)
     pictures = zip(samples.images, samples.depth, samples.intrinsics, strict=True)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate, DepthEstimator
+from lyra.depth.colormap import shaded
 from lyra.evaluation.depth_pairs import PICTURES
 from lyra.media.images import PORTRAIT_SIZE, fit, load_image, model_size
 
@@ -20,17 +21,6 @@ BACKDROP = 12.0
 # Of a picture that is wider than high; others lie on their side of it.
 SIZE = (288, 512)
 BEHIND = (28, 30, 36)
-
-
-def shaded(inverse: np.ndarray, sky: np.ndarray | None = None) -> np.ndarray:
-    """Inverse depth (H, W) as a picture (H, W, 3) uint8, near bright, the sky dark blue; ranks, not values."""
-    ranks = np.searchsorted(np.sort(inverse, None), inverse) / inverse.size
-    stops = np.array([[10, 5, 40], [110, 20, 110], [220, 70, 60], [250, 160, 40], [255, 250, 190]], float)
-    position = ranks * (len(stops) - 1)
-    colors = np.stack([np.interp(position, np.arange(len(stops)), stops[:, c]) for c in range(3)], -1)
-    if sky is not None:
-        colors[sky] = (60, 90, 140)
-    return colors.astype(np.uint8)
 
 
 def side_view(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
+from lyra.common.psnr import psnr_of_error
 from lyra.depth.base import DepthEstimator
 from lyra.depth.checks import sanitise
 from lyra.engines.base import SeedView
@@ -21,6 +22,8 @@ from lyra.geometry.cameras import Trajectory
 SEEN_TOLERANCE = 0.01
 # Where sky is taken to be, in depths of the scene, to find it again in the source image.
 SKY_DEPTH = 1e6
+# Reported for identical images.
+MAX_PSNR = 99
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def psnr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Peak signal-to-noise ratio in dB of two uint8 images (H, W, 3), over `mask` (H, W); at most 99."""
     squares = (a.astype(np.float64) - b) ** 2
     error = squares.mean() if mask is None else squares[mask].mean()
-    return float(10 * np.log10(255**2 / max(error, 255**2 / 10**9.9)))
+    return psnr_of_error(error, peak=255, limit=MAX_PSNR)
 
 
 def seen_by_source(seed: SeedView, depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ The published camera encoding is often called Plücker, but it is origin and dir
 
 from __future__ import annotations
 
+import numpy as np
 import warp as wp
 
 from lyra.common.errors import InvalidInputError
@@ -63,6 +64,14 @@ def camera_rays(
             outputs=[space.wrap(rays)],
             device=space.device,
         )
+    return rays
+
+
+def pixel_rays(intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Camera-frame rays (H, W, 3) float64 through the pixel centres, with z = 1, for `intrinsics` (3, 3) in pixels."""
+    rays = np.ones((height, width, 3))
+    rays[..., 0] = (np.arange(width) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
+    rays[..., 1] = ((np.arange(height) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1])[:, None]
     return rays
 
 

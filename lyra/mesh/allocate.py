@@ -9,6 +9,7 @@ import numpy as np
 
 from lyra.common.progress import Progress
 from lyra.geometry.planes import fit_planes
+from lyra.geometry.rays import pixel_rays
 from lyra.geometry.views import View
 from lyra.mesh.contraction import Contraction
 from lyra.mesh.grid import BRICK_VOXELS, BrickGrid, bricks_near
@@ -43,12 +44,9 @@ class SurfaceSamples:
         rows, columns = slice(_STEP // 2, None, _STEP), slice(_STEP // 2, None, _STEP)
         used, edge = planes.supported[rows, columns], planes.edge[rows, columns]
         z = np.where(used, 1 / np.where(used, planes.inverse_depth[rows, columns], 1), 1)
-        k, c2w = view.intrinsics, np.linalg.inv(view.w2c)
-        u = np.arange(view.width)[columns] + 0.5
-        v = np.arange(view.height)[rows] + 0.5
-        x = (u - k[0, 2]) / k[0, 0] * z
-        y = (v[:, None] - k[1, 2]) / k[1, 1] * z
-        points = np.stack([x, y, z], -1) @ c2w[:3, :3].T + c2w[:3, 3]
+        c2w = np.linalg.inv(view.w2c)
+        rays = pixel_rays(view.intrinsics, view.height, view.width)[rows, columns]
+        points = rays * z[..., None] @ c2w[:3, :3].T + c2w[:3, 3]
         return cls(points.astype(np.float32), used, edge)
 
     def contracted(self, contraction: Contraction, spacing: float) -> np.ndarray:

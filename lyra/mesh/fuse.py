@@ -11,7 +11,7 @@ import warp as wp
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
 from lyra.geometry.meshes import Mesh
-from lyra.geometry.views import View
+from lyra.geometry.views import View, evenly_spaced
 from lyra.mesh import kernels
 from lyra.mesh.allocate import SurfaceSamples, allocate, choose_contraction
 from lyra.mesh.contraction import Contraction
@@ -60,9 +60,9 @@ def fuse(
         raise InvalidInputError("There are 0 views; a mesh needs at least one frame. Generate a chunk first.")
     count = min(settings.max_views, 1 + -(-(len(views) - 1) // settings.view_step))
     chosen = []
-    for index in np.unique(np.linspace(0, len(views) - 1, count).round().astype(int)):
+    for index in evenly_spaced(len(views), count):
         progress.update("mesh", 0.1 * len(chosen) / count)
-        chosen.append(views[int(index)])
+        chosen.append(views[index])
     samples = [SurfaceSamples.of(view, device) for view in chosen]
     if not any(sample.used.any() for sample in samples):
         raise NoSurfaceError(

@@ -12,7 +12,7 @@ from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
 from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.planes import fit_planes
-from lyra.geometry.views import View
+from lyra.geometry.views import View, evenly_spaced
 from lyra.splats.rasterise import Rasteriser, Rendering
 from lyra.splats.refine import refine_colors
 from lyra.splats.seeding import SkyShell, joined, seed_gaussians
@@ -82,15 +82,14 @@ def reconstruct_splats(
             f"Some splats stand for {coarsest:.1f} x {coarsest:.1f} pixels instead of one: at most "
             f"{settings.max_splats:,} are made. Smaller frames or a shorter path give finer ones."
         )
-    spread = np.linspace(0, len(keyframes) - 1, min(len(keyframes), settings.max_refine_views))
-    chosen = [keyframes[i] for i in np.unique(spread.round().astype(int))]
+    chosen = [keyframes[i] for i in evenly_spaced(len(keyframes), settings.max_refine_views)]
     return refine_colors(cloud, chosen, settings.refine_passes, progress.part(0.6, 1.0), device)
 
 
 def keyframe_indices(count: int, settings: SplatSettings) -> list[int]:
     """Evenly spread frame numbers with the first and the last one."""
     wanted = min(settings.max_keyframes, 1 + -(-(count - 1) // settings.keyframe_step))
-    return np.unique(np.linspace(0, count - 1, max(wanted, 1)).round().astype(int)).tolist()
+    return evenly_spaced(count, max(wanted, 1))
 
 
 def sky_shell(views: Sequence[View]) -> SkyShell:

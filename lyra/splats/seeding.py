@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from lyra.geometry.gaussians import SH_C0, GaussianCloud
 from lyra.geometry.planes import SurfacePlanes
+from lyra.geometry.rays import pixel_rays
 from lyra.geometry.views import View
 
 # Standard deviation in pixels of the view that a Gaussian comes from: neighbours one pixel apart cover the surface
@@ -32,23 +33,13 @@ class SkyShell:
 
     def depth(self, view: View) -> np.ndarray:
         """z-depth (H, W) float32 at which each pixel's ray meets the shell; the camera is inside it."""
-        rays = pixel_rays(view)
+        rays = pixel_rays(view.intrinsics, view.height, view.width)
         c2w = np.linalg.inv(view.w2c)
         offset = (c2w[:3, 3] - self.center) @ c2w[:3, :3]
         squared = (rays**2).sum(-1)
         along = rays @ offset
         reach = np.sqrt(along**2 + squared * (self.radius**2 - offset @ offset))
         return ((reach - along) / squared).astype(np.float32)
-
-
-def pixel_rays(view: View) -> np.ndarray:
-    """Camera-frame rays (H, W, 3) through the pixel centres, with z = 1."""
-    k = view.intrinsics
-    u = (np.arange(view.width) + 0.5 - k[0, 2]) / k[0, 0]
-    v = (np.arange(view.height) + 0.5 - k[1, 2]) / k[1, 1]
-    rays = np.ones((view.height, view.width, 3))
-    rays[..., 0], rays[..., 1] = u, v[:, None]
-    return rays
 
 
 def settled_inverse_depth(planes: SurfacePlanes) -> np.ndarray:
@@ -80,7 +71,7 @@ def seed_gaussians(
     inverse = settled_inverse_depth(planes)
     sky = inverse <= 0
     rows, columns = np.nonzero(wanted)
-    ray = pixel_rays(view)[rows, columns]
+    ray = pixel_rays(view.intrinsics, view.height, view.width)[rows, columns]
     on_sky = sky[rows, columns]
     z = np.where(on_sky, shell.depth(view)[rows, columns], 1 / np.maximum(inverse[rows, columns], 1e-9))
     fx, fy = view.intrinsics[0, 0], view.intrinsics[1, 1]

@@ -1,0 +1,16 @@
+"""Depth maps as colour images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def shaded(inverse: np.ndarray, sky: np.ndarray | None = None) -> np.ndarray:
+    """Inverse depth (H, W) as a picture (H, W, 3) uint8, near bright, the sky dark blue; ranks, not values."""
+    ranks = np.searchsorted(np.sort(inverse, None), inverse) / inverse.size
+    stops = np.array([[10, 5, 40], [110, 20, 110], [220, 70, 60], [250, 160, 40], [255, 250, 190]], float)
+    position = ranks * (len(stops) - 1)
+    colors = np.stack([np.interp(position, np.arange(len(stops)), stops[:, c]) for c in range(3)], -1)
+    if sky is not None:
+        colors[sky] = (60, 90, 140)
+    return colors.astype(np.uint8)
