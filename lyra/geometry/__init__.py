@@ -1,6 +1,6 @@
-"""Cameras, projection, splatting and rays. Axes, pixels and units are those of docs/conventions.md."""
+"""Cameras, views, projection, rays, forward warping and rasterization; conventions in docs/conventions.md."""
 
 import warp as wp
 
-# Warp otherwise greets on the first launch and names every module it compiles.
+# Warp otherwise prints a banner on the first launch and a line for every module it compiles.
 wp.config.log_level = wp.LOG_WARNING

@@ -1,7 +1,7 @@
-"""Depth maps to world points and world points to pixels.
+"""Un-projection of depth maps to world points, and the pinhole projection used in kernels.
 
-Pixel (i, j) stands at (i + pixel_offset, j + pixel_offset) of the image plane: 0.5 is its centre, as everywhere
-in this project; the published Lyra 2.0 puts the ray through the integer index, 0.0.
+The ray of pixel (i, j) passes through (i + pixel_offset, j + pixel_offset) of the image plane: 0.5, the pixel
+centre, everywhere in this project; 0.0, the integer index, in the published Lyra 2.0.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from lyra.geometry.arrays import Array, ArraySpace, check_shape, inverse
 
 PIXEL_CENTER = 0.5
 MAX_DEPTH = wp.constant(wp.float32(1e4))
-# The published code guards its divisions by z with this.
+# Added to z before dividing, as in the published code.
 Z_EPSILON = wp.constant(wp.float32(1e-7))
 
 
 @wp.func
 def clean_depth(depth: wp.float32) -> wp.float32:
-    """Depth as the published code takes it: NaN is far, the rest is clamped to [0, 1e4]."""
+    """Depth clamped to [0, 1e4], NaN as 1e4, as in the published code."""
     far = MAX_DEPTH
     if wp.isnan(depth):
         return far

@@ -1,4 +1,4 @@
-"""What one camera of a world saw."""
+"""Views: frames with their camera and depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views as the mesh kernels take them."""
+"""Cameras and surface maps of views as arguments of the mesh kernels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.contraction import Contraction
 
-# Along depth edges depth and colour may be a blend of both sides; any other view of the place prevails.
+# At depth edges depth and colour may blend both sides; any other view of the surface takes precedence.
 EDGE_CONFIDENCE = 0.1
 
 
 def kernel_camera(view: View, contraction: Contraction) -> kernels.KernelCamera:
-    """The view's camera for points relative to the contraction's centre."""
+    """The view's camera, for points relative to the contraction's centre."""
     camera = kernels.KernelCamera()
     rotation = view.w2c[:3, :3]
     camera.rotation = wp.mat33(*rotation.astype(np.float32).ravel())

@@ -1,4 +1,4 @@
-"""How well a cloud shows the frames it was made from."""
+"""Reconstruction quality: PSNR of a cloud against the frames it was made from."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.views import View
 from lyra.splats.rasterise import Rasteriser
 
-# A perfect rendering would have no finite value; 8-bit rounding alone is about 59 dB.
+# Finite for a perfect rendering; rounding to 8 bits alone gives about 59 dB.
 MAX_PSNR = 60.0
 
 
 def psnr_along_path(
     cloud: GaussianCloud, views: Sequence[View], progress: Progress = SILENT, device: str = "cpu"
 ) -> float:
-    """Mean PSNR in dB of the cloud's renderings against the frames of `views`, black behind the cloud."""
+    """Mean PSNR in dB of the cloud's renderings against the frames of `views`, on black."""
     rasteriser = Rasteriser(cloud, device)
     values = []
     for done, view in enumerate(views):
