@@ -1,7 +1,7 @@
-"""Sky and lens of a picture, as the built-in network sees them: for depth that comes without one or the other.
+"""Sky mask and intrinsics by the built-in network, for depth sources that lack them.
 
-Depth Anything V2 says neither, a depth file no lens. For the sky one reading is enough, which takes less than a
-tenth of a second, so that every frame can have it; the lens is that of the whole estimate.
+Depth Anything V2 predicts neither, depth files have no intrinsics. The sky takes one pass of the network, less than a
+tenth of a second, so it can be computed for every frame; the intrinsics are those of the full estimate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _network() -> DepthNetwork:
 
 
 def seen_sky(image: np.ndarray) -> np.ndarray:
-    """Where `image` (H, W, 3) uint8 sRGB shows sky, bool (H, W), its rim on the picture's own edges."""
+    """Sky mask (H, W) bool of `image` (H, W, 3) uint8 sRGB, refined to the image's edges."""
     network = _network()
     small = shrunk(network, image, WHOLE_PIXELS[-1])
     soft = network.predict(small).sky
@@ -40,13 +40,13 @@ def seen_sky(image: np.ndarray) -> np.ndarray:
 
 
 def seen_lens(image: np.ndarray) -> tuple[np.ndarray, str]:
-    """Intrinsics (3, 3) in pixels of `image` (H, W, 3) uint8 sRGB, and the remark that they are estimated."""
+    """Intrinsics (3, 3) in pixels of `image` (H, W, 3) uint8 sRGB, and the note that they are estimated."""
     seen = [reading for pixels in WHOLE_PIXELS for reading in readings(_network(), image, pixels)[0]]
     focal = float(np.exp(np.mean([np.log(reading.focal) for reading in seen])))
     return estimated_intrinsics(focal, image.shape[:2])
 
 
 def touching_upper_edge(mask: np.ndarray) -> np.ndarray:
-    """The regions of `mask` (H, W) bool that touch the picture's upper edge."""
+    """The regions of `mask` (H, W) bool that touch the upper edge."""
     regions, _ = ndimage.label(mask)
     return mask & np.isin(regions, np.setdiff1d(regions[0], [0]))

@@ -80,7 +80,7 @@ def reconstruct_splats(
     if notes is not None and coarsest > COARSE:
         notes.append(
             f"Some splats cover {coarsest:.1f} x {coarsest:.1f} pixels instead of one: at most "
-            f"{settings.max_splats:,} splats are made. Smaller frames or a shorter path give finer ones."
+            f"{settings.max_splats:,} are made. Smaller frames or a shorter path give finer ones."
         )
     chosen = [keyframes[i] for i in evenly_spaced(len(keyframes), settings.max_refine_views)]
     return refine_colors(cloud, chosen, settings.refine_passes, progress.part(0.6, 1.0), device)
