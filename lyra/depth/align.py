@@ -219,7 +219,7 @@ def _checked_frames(cache, depth, w2c, intrinsics, confidence) -> tuple[int, int
         check_shape("confidence", confidence, count, cache.height, cache.width)
     if not (depth > 0).all():
         raise InvalidInputError(
-            f"{int((~(depth > 0)).sum())} depth values are 0, negative or not a number; "
+            f"{int((~(depth > 0)).sum())} depths are 0, negative or not a number; "
             "pass the estimate through lyra.depth.sanitise first."
         )
     return depth.shape

@@ -1,7 +1,4 @@
-"""Processes on one machine that learn as one: each takes its own pictures, all take the step of the mean gradient.
-
-What they exchange lies in shared memory; nothing goes over a network.
-"""
+"""Data-parallel training on one machine: gradients are averaged over processes in shared memory."""
 
 from __future__ import annotations
 
@@ -9,23 +6,23 @@ from multiprocessing import get_context
 
 import torch
 
-# Longer than a report takes; who waits longer than this waits for a process that has ended.
+# Longer than a report takes; after this the other process has ended.
 PATIENCE_S = 600
 
 
 class AllReduce:
-    """The place where `count` processes meet with `length` numbers each. Passed to them at their start."""
+    """Averages vectors of `length` numbers over `count` processes, to which it is passed when they start."""
 
     def __init__(self, count: int, length: int):
-        # Two sets of rows, in turn, so that nobody writes what another still reads.
+        # Double-buffered, so that no process overwrites what another still reads.
         self._rows = torch.zeros(2, count, length).share_memory_()
         self._barrier = get_context("spawn").Barrier(count)
         self._turn = 0
 
     def mean(self, rank: int, values: torch.Tensor) -> torch.Tensor:
-        """The mean (length,) of what all processes bring; each waits for the others.
+        """The mean (length,) of the `values` of all processes; blocks until all have called it.
 
-        Raises threading.BrokenBarrierError when one of them has ended.
+        Raises threading.BrokenBarrierError if one of them has ended.
         """
         rows = self._rows[self._turn]
         self._turn = 1 - self._turn
