@@ -1,4 +1,4 @@
-"""The built-in depth network as an estimator: its contract on any picture, and that it tells near from far."""
+"""The built-in depth estimator: its contract on any image, and the order of near and far."""
 
 import numpy as np
 import pytest

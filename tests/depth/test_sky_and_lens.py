@@ -1,4 +1,4 @@
-"""Sky and lens at a glance, as the built-in network sees them."""
+"""Sky mask and intrinsics by the built-in network."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Marked pairs and the figures of depth: what counts as wrong, and what is left open."""
+"""Marked pairs and depth metrics: what counts as an error and what does not."""
 
 import hashlib
 import json

@@ -64,9 +64,7 @@ def train(
     if device != "cpu":
         settings = replace(settings, processes=1)
     if not resume and (out / "state.json").exists():
-        raise InvalidInputError(
-            f"{out} already holds a run; continue it with --resume or choose another folder."
-        )
+        raise InvalidInputError(f"{out} already holds a run; go on with --resume or choose another folder.")
     rendered = load_pictures(extra) if extra else None
     out.mkdir(parents=True, exist_ok=True)
     all_reduce = None

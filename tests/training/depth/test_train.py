@@ -1,4 +1,4 @@
-"""Training the depth network: rate, checkpoint, and that it learns."""
+"""Training of the depth network: learning rate, checkpoint, convergence."""
 
 import argparse
 import copy
@@ -53,7 +53,7 @@ def test_the_rate_warms_up_falls_slowly_and_cools_down(tmp_path):
     for trainer.step, used in [(0, 0.0), (300, 0.1), (4000, 0.2), (16000, 0.5), (16000, 0.99)]:
         rates.append(trainer.rate(used) / trainer.settings.rate)
     assert rates == pytest.approx([1 / 300, 1, 1, 0.5, 0.5 * 0.01 / 0.15])
-    # A run that goes on takes up the rate that its step calls for, whatever the first part cooled down to.
+    # A resumed run continues at its step's rate, regardless of the first part's cooldown.
     assert trainer.rate(0.0) / trainer.settings.rate == pytest.approx(0.5)
 
 
