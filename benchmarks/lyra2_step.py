@@ -291,7 +291,7 @@ def measure(options: argparse.Namespace) -> None:
     for engine in engines.values():
         clock.watch(engine.conditioner, "build", "conditioning")
 
-    view, path = scene.seed, scene.trajectory
+    view, path = scene.first, scene.trajectory
     there, back = path[1:], path[79::-1]
     image = torch.from_numpy(view.image).permute(2, 0, 1)[None] / 127.5 - 1
     state = engines["lyra2"].start(image.to(machine.network), view.depth, np.eye(4), view.intrinsics)

@@ -27,7 +27,7 @@ def main() -> None:
         engine = PreviewEngine(options.device)
         track = scene.trajectory[1:]
         # Warm-up: compiles the kernels.
-        engine.extend(engine.seed(scene.seed), track[:2], "", 0, Progress())
+        engine.extend(engine.begin(scene.first), track[:2], "", 0, Progress())
         times = [time.perf_counter()]
         marks = []
 
@@ -36,7 +36,7 @@ def main() -> None:
             if fraction > 0.6 and not marks:
                 marks.append(times[-2])
 
-        state = engine.seed(scene.seed)
+        state = engine.begin(scene.first)
         start = times[0] = time.perf_counter()
         engine.extend(state, track, "", 0, Progress(listener=listen))
         end = time.perf_counter()

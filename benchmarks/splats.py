@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from lyra.mesh import fuse
-from lyra.splats import Rasteriser, psnr_along_path, reconstruct_splats
+from lyra.splats import SplatRasterizer, psnr_along_path, reconstruct_splats
 from tests.splats.scenes import make_views, surface_distance
 
 FRAMES = 81
@@ -32,11 +32,11 @@ def main() -> None:
     print(f"{FRAMES} frames {width}x{height}, ray-cast in {seconds:.1f} s")
     cloud, seconds = timed(reconstruct_splats, views)
     print(f"{'reconstruct splats':<24}{seconds:>8.2f} s   {len(cloud):,} splats")
-    rasteriser, view = Rasteriser(cloud), views[FRAMES // 2]
+    rasterizer, view = SplatRasterizer(cloud), views[FRAMES // 2]
     best = min(
-        timed(rasteriser.render, view.w2c, view.intrinsics, height, width)[1] for _ in range(RENDERINGS)
+        timed(rasterizer.render, view.w2c, view.intrinsics, height, width)[1] for _ in range(RENDERINGS)
     )
-    print(f"{'rasterise one view':<24}{best:>8.2f} s   best of {RENDERINGS}")
+    print(f"{'rasterize one view':<24}{best:>8.2f} s   best of {RENDERINGS}")
     print(f"{'psnr along the path':<24}{psnr_along_path(cloud, views[::5]):>8.2f} dB  every fifth frame")
     mesh, seconds = timed(fuse, views)
     print(f"{'fuse mesh':<24}{seconds:>8.2f} s   {len(mesh.faces):,} triangles")

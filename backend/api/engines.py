@@ -7,30 +7,26 @@ from dataclasses import asdict
 from backend.errors import NotFoundError
 from lyra.common.errors import InvalidInputError
 
-SETTINGS = ("steps", "guidance", "styles")
-
 
 def engine_resources(device: str | None) -> list[dict]:
     """Every engine, the default one first. Raises InvalidInputError for a damaged settings file of the user."""
     # Imported here: asking Warp for GPUs takes a second, and the port should answer before.
     from lyra.engines import available_engines
-    from lyra.engines.ranges import RANGES
+    from lyra.world.options import ranges_of
 
     return [
         {
             **asdict(info),
             "state": _state(info.id, device),
-            "options": {
-                name: asdict(found) if (found := RANGES.get(info.id, {}).get(name)) else None
-                for name in SETTINGS
-            },
+            "options": {name: found and asdict(found) for name, found in ranges_of(info.id).items()},
         }
         for info in available_engines(device)
     ]
 
 
 def _state(engine_id: str, device: str | None) -> dict:
-    from lyra.hub import ENGINES, engine_state
+    from lyra.engines.readiness import engine_state
+    from lyra.hub import ENGINES
 
     if engine_id not in ENGINES:
         return {"status": "ready", "text": "Ready.", "download_bytes": 0, "licences": []}

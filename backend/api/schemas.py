@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from lyra.world.options import OPTIONS, MemoryMode
 
 JobKind = Literal["seed", "extend", "reconstruct", "export", "download"]
 JobState = Literal["queued", "running", "cancelling", "cancelled", "failed", "interrupted", "done"]
@@ -43,13 +45,19 @@ class TrajectoryBody(Body):
     image_width: int
 
 
+def _number(name: str, **more: bool) -> Any:
+    """The field of an engine option that is a number, with the limits that it has everywhere."""
+    option = OPTIONS[name]
+    return Field(None, ge=option.min, le=option.max, description=option.help, **more)
+
+
 class Options(Body):
     """Left out or null: what the engine does by itself."""
 
-    steps: int | None = Field(None, ge=1, le=200)
-    guidance: float | None = Field(None, ge=1, le=30, allow_inf_nan=False)
-    styles: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    memory_mode: Literal["resident", "fp8", "offload"] | None = None
+    steps: int | None = _number("steps")
+    guidance: float | None = _number("guidance", allow_inf_nan=False)
+    styles: float | None = _number("styles", allow_inf_nan=False)
+    memory_mode: MemoryMode | None = Field(None, description=OPTIONS["memory_mode"].help)
 
 
 class ExtendSettings(Body):

@@ -7,6 +7,7 @@ from lyra.common.errors import InvalidInputError
 from lyra.geometry.cameras import Trajectory
 from lyra.world.captions import check_captions as read_captions
 from lyra.world.folder import World
+from lyra.world.options import EngineOptions
 
 SHOWN_CHARACTERS = 80
 
@@ -31,10 +32,7 @@ def require_engine(engine: str, device: str | None) -> None:
 
 def check_options(engine: str, options: Options) -> None:
     """Raises InvalidInputError for a setting that the engine does not have."""
-    from lyra import engines
-    from lyra.engines.base import EngineOptions
-
-    engines.check_options(engine, EngineOptions(**options.model_dump()))
+    EngineOptions(**options.model_dump()).checked_for(engine)
 
 
 def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:

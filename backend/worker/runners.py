@@ -12,7 +12,6 @@ from lyra import hub
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import patiently
 from lyra.common.progress import Progress
-from lyra.engines.base import EngineOptions
 from lyra.engines.readiness import wanted_items
 from lyra.geometry.cameras import Trajectory
 from lyra.hub.catalog import needs
@@ -20,6 +19,7 @@ from lyra.hub.packages import require_packages
 from lyra.pipeline import create as builder
 from lyra.pipeline import reconstruct as results
 from lyra.world.folder import World
+from lyra.world.options import EngineOptions
 
 # Share of an extend job's bar that its frames take when splats and mesh follow.
 FRAMES_SHARE = 0.7

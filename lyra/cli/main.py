@@ -15,6 +15,7 @@ from lyra.cli import worlds as commands
 from lyra.common.errors import CancelledError, LyraError
 from lyra.common.files import refusal
 from lyra.version import VERSION
+from lyra.world.options import OPTIONS
 
 EXAMPLES = """\
 examples:
@@ -246,19 +247,14 @@ def add_path(parser: argparse.ArgumentParser) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What of EngineOptions a user may set; the engine has its own defaults."""
+    """The options of the engines; what is left out is the engine's to choose."""
     group = parser.add_argument_group("engines lyra2 and lyra2-fast")
-    group.add_argument("--steps", type=int, metavar="N", help="denoising steps of lyra2 (35)")
-    group.add_argument("--guidance", type=float, metavar="G", help="how strongly lyra2 follows the text (5)")
-    group.add_argument(
-        "--styles", type=float, metavar="S", help="strength of the published style LoRAs, 0 to 1 (0)"
-    )
-    group.add_argument(
-        "--memory-mode",
-        metavar="MODE",
-        help="resident, fp8 or offload; by default the first that fits the GPU's memory",
-    )
-    group.add_argument("--compile", action="store_true", help="compile the network first; takes minutes")
+    for name, option in OPTIONS.items():
+        flag = f"--{name.replace('_', '-')}"
+        if option.kind is bool:
+            group.add_argument(flag, action="store_true", help=option.described)
+        else:
+            group.add_argument(flag, type=option.kind, metavar=option.unit, help=option.described)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

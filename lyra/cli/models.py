@@ -151,7 +151,8 @@ def run_list(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     from lyra.engines import require_device
-    from lyra.hub import DEPTH_MODELS, ENGINES, Weights, plan, plan_depth
+    from lyra.engines.planning import plan, plan_depth
+    from lyra.hub import DEPTH_MODELS, ENGINES, Weights
 
     require_device(options.device)
     planned = dict.fromkeys(ENGINES, plan) | dict.fromkeys(DEPTH_MODELS, plan_depth)
@@ -216,7 +217,8 @@ def run_convert(options: argparse.Namespace) -> int:
 
 def run_verify(options: argparse.Namespace) -> int:
     from lyra.cli.terminal import progress_bar
-    from lyra.hub import Weights, verify
+    from lyra.engines.lyra2.verification import verify_weights
+    from lyra.hub import Weights
     from lyra.hub.verification import present
 
     weights = Weights(options.weights)
@@ -226,7 +228,7 @@ def run_verify(options: argparse.Namespace) -> int:
             f"There are no weights in {weights.root}; get some with: lyra models download NAME"
         )
     with progress_bar() as progress:
-        findings = verify(weights, chosen, options.quick, progress)
+        findings = verify_weights(weights, chosen, options.quick, progress)
     wrong = {finding.id for finding in findings}
     for name in chosen:
         print(f"{name:<32} {'NOT GOOD' if name in wrong else 'good'}")

@@ -14,9 +14,9 @@ from lyra.common.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from lyra.common.progress import Progress
-    from lyra.engines.base import EngineOptions
     from lyra.geometry.cameras import Trajectory
     from lyra.world.folder import World
+    from lyra.world.options import EngineOptions
 
 
 def run_generate(options: argparse.Namespace) -> None:
@@ -117,13 +117,9 @@ def make_results(world: World, options: argparse.Namespace, progress: Progress) 
 
 def engine_options(engine_id: str, options: argparse.Namespace) -> EngineOptions:
     """What the user chose of the engine. Raises InvalidInputError for what it does not have."""
-    from lyra.engines import check_options
-    from lyra.engines.base import EngineOptions
+    from lyra.world.options import OPTIONS, EngineOptions
 
-    chosen = EngineOptions(
-        options.steps, options.guidance, options.styles, options.memory_mode, options.compile
-    )
-    return check_options(engine_id, chosen)
+    return EngineOptions(**{name: getattr(options, name) for name in OPTIONS}).checked_for(engine_id)
 
 
 def run_extend(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Who says how far everything is: a given file, a model of others, our own network, or a plain layout prior."""
+"""Depth estimators: file, Depth Anything, built-in network, layout prior."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lyra.depth import depth_anything, depth_anything_3
 from lyra.depth.base import DepthEstimate, DepthEstimator, WindowDepth, WindowDepthEstimator
 from lyra.depth.blend import BlendedDepth, join_depth
 from lyra.depth.checks import sanitise
+from lyra.depth.choice import missing_requirement, window_model
 from lyra.depth.depth_anything import VARIANTS, DepthAnything, Scene
 from lyra.depth.depth_anything_3 import DepthAnything3
 from lyra.depth.device import estimate_with_room
@@ -19,7 +20,7 @@ from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.learned import LearnedDepth
 from lyra.depth.picture import picture_notes
 from lyra.depth.relative import RelativeDepthFile
-from lyra.engines.readiness import has_room
+from lyra.hub.catalog import DEPTH_MODELS
 from lyra.hub.machine import Machine
 
 CHOICES = ("auto", "builtin", "layout", *VARIANTS, depth_anything_3.ID)
@@ -28,8 +29,6 @@ SCENES = ("auto", "outdoor", "indoor")
 Values = Literal["metres", "inverse"]
 VALUES = ("metres", "inverse")
 ONLY_VERSION_2 = "only Depth Anything V2 has weights of its own for outdoor and indoor"
-# For windows of generated frames the best that is on the machine.
-WINDOW_ORDER = (depth_anything_3.ID, depth_anything.LARGE.id, depth_anything.SMALL.id)
 
 __all__ = [
     "CHOICES",
@@ -110,37 +109,31 @@ def create_window_estimator(
     """
     _check_choice(choice, scene)
     if choice == "auto":
-        reasons = {name: _obstacle(name, False, weights, scene) for name in WINDOW_ORDER}
-        ready = [
-            name
-            for name, reason in reasons.items()
-            if reason is None and (machine is None or has_room(name, machine))
-        ]
-        if not ready:
-            raise EngineNotReadyError(
-                f"No depth model for generated frames can run here. {reasons[WINDOW_ORDER[-1]]}"
-            )
-        choice = ready[0]
+        found = window_model(machine=machine, folder=weights, scene=scene)
+        if found is None:
+            smallest = missing_requirement([*DEPTH_MODELS][-1], folder=weights, scene=scene)
+            raise EngineNotReadyError(f"No depth model for generated frames can run here. {smallest}")
+        choice = found
     model = _model(choice, False, device, weights, scene)
     return model if hasattr(model, "estimate_window") else FrameByFrame(model)
 
 
 def _check_choice(choice: str, scene: str) -> None:
     if choice not in CHOICES:
-        raise InvalidInputError(
-            f"There is no depth estimator {choice!r}; choose one of {', '.join(CHOICES)}."
-        )
+        raise InvalidInputError(f"Unknown depth estimator {choice!r}; choose one of {', '.join(CHOICES)}.")
     if scene not in SCENES:
-        raise InvalidInputError(f"There is no kind of scene {scene!r}; choose one of {', '.join(SCENES)}.")
+        raise InvalidInputError(f"Unknown kind of scene {scene!r}; choose one of {', '.join(SCENES)}.")
 
 
 def _check_file_options(depth_file: str | Path | None, blend: bool, values: str) -> None:
     if values not in VALUES:
-        raise InvalidInputError(f"There are no depth values {values!r}; choose one of {', '.join(VALUES)}.")
+        raise InvalidInputError(
+            f"Unknown kind of depth values {values!r}; choose one of {', '.join(VALUES)}."
+        )
     if blend and depth_file is None:
-        raise InvalidInputError("There is no depth file to be filled in; give one, or leave blending off.")
+        raise InvalidInputError("Blending needs a depth file; give one, or leave blending off.")
     if values == "inverse" and depth_file is None:
-        raise InvalidInputError("There is no depth file to be read as relative depth; give one.")
+        raise InvalidInputError("Inverse depth values need a depth file; give one.")
     if blend and values == "inverse":
         raise InvalidInputError(
             "A depth file with inverse values gets its scale from the estimate, so it cannot be blended with it; leave "
@@ -148,19 +141,14 @@ def _check_file_options(depth_file: str | Path | None, blend: bool, values: str)
         )
 
 
-def _obstacle(choice: str, allow_download: bool, weights: str | Path | None, scene: Scene) -> str | None:
-    """Why a model cannot run here, or None."""
-    if choice == depth_anything_3.ID:
-        return depth_anything_3.missing_requirement(weights)
-    return depth_anything.missing_requirement(allow_download, weights, VARIANTS[choice], scene)
-
-
 def _model(
     choice: str, allow_download: bool, device: str | None, weights: str | Path | None, scene: Scene
 ) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3:
     unused = () if scene == "auto" else (f"The scene ({scene}) was not used: {ONLY_VERSION_2}.",)
     if choice == "auto":
-        reason = _obstacle(depth_anything.SMALL.id, allow_download, weights, scene)
+        reason = missing_requirement(
+            depth_anything.SMALL.id, allow_download=allow_download, folder=weights, scene=scene
+        )
         if reason:
             return LearnedDepth((reason, *unused))
         choice = depth_anything.SMALL.id

@@ -85,7 +85,11 @@ VARIANTS = {variant.id: variant for variant in (SMALL, LARGE)}
 
 
 def missing_requirement(
-    allow_download: bool, folder: str | Path | None = None, variant: Variant = SMALL, scene: Scene = "auto"
+    allow_download: bool,
+    folder: str | Path | None = None,
+    variant: Variant = SMALL,
+    scene: Scene = "auto",
+    weights: Weights | None = None,
 ) -> str | None:
     """Why the model cannot run here and what to do about it; None if it can."""
     lacking = packages_remark(PACKAGES, "depth", variant.label)
@@ -94,7 +98,9 @@ def missing_requirement(
     if folder is not None:
         return missing_files(variant.label, folder, FILES)
     scenes = ("outdoor", "indoor") if scene == "auto" else (scene,)
-    if any(_present(variant, kind) for kind in scenes) or (allow_download and variant.may_be_fetched):
+    if any(_present(variant, kind, weights) for kind in scenes) or (
+        allow_download and variant.may_be_fetched
+    ):
         return None
     first = "allow their download, or" if variant.may_be_fetched else ""
     return (
@@ -110,8 +116,8 @@ def _cached(repository: str) -> bool:
     return all(isinstance(try_to_load_from_cache(repository, file), str) for file in FILES)
 
 
-def _present(variant: Variant, scene: str) -> bool:
-    return Weights().has(variant.item(scene)) or _cached(variant.repository(scene))
+def _present(variant: Variant, scene: str, weights: Weights | None = None) -> bool:
+    return (weights or Weights()).has(variant.item(scene)) or _cached(variant.repository(scene))
 
 
 class DepthAnything:

@@ -46,14 +46,14 @@ FARTHEST, NEAREST = 1e4, 1e-3
 SEED = 0
 
 
-def missing_requirement(folder: str | Path | None = None) -> str | None:
+def missing_requirement(folder: str | Path | None = None, weights: Weights | None = None) -> str | None:
     """Why the model cannot run here and what to do about it; None if it can."""
     lacking = packages_remark(PACKAGES, "da3", LABEL)
     if lacking:
         return lacking
     if folder is not None:
         return missing_files(LABEL, folder, FILES)
-    if Weights().has(ID) or _cached():
+    if (weights or Weights()).has(ID) or _cached():
         return None
     return (
         f"The weights of {LABEL} (CC BY-NC 4.0, non-commercial, about 6.8 GB) are not on this machine; "

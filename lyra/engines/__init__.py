@@ -1,14 +1,14 @@
-"""Which engines there are, whether they can run here, and how to get one."""
+"""The engines: which there are, whether they can run here, and how to make one."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import warp as wp
 
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
-from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions
-from lyra.engines.ranges import RANGES
+from lyra.engines.base import Engine
+from lyra.world.options import DEFAULT_OPTIONS, EngineOptions
 
 FREE_LICENSE = "Made by geometry from your own image; no model licence applies."
 
@@ -39,8 +39,9 @@ def available_engines(device: str | None = None) -> list[EngineInfo]:
 
 
 def _lyra2_info(engine_id: str, label: str, steps: str, device: str | None) -> EngineInfo:
-    from lyra.hub import LICENCES, engine_state
+    from lyra.engines.readiness import engine_state
     from lyra.hub.catalog import needs
+    from lyra.hub.licences import LICENCES
 
     takes = (
         "a CUDA GPU from 16 GB (better 24 to 80), about 130 GB of disk and the Lyra 2.0 weights "
@@ -72,25 +73,11 @@ def engine_info(engine_id: str, device: str | None = None) -> EngineInfo:
     """Raises InvalidInputError for an unknown engine, EngineNotReadyError for one that cannot run here."""
     engines = {info.id: info for info in available_engines(device)}
     if engine_id not in engines:
-        raise InvalidInputError(f"There is no engine {engine_id!r}; choose one of {', '.join(engines)}.")
+        raise InvalidInputError(f"Unknown engine {engine_id!r}; choose one of {', '.join(engines)}.")
     info = engines[engine_id]
     if not info.ready:
         raise EngineNotReadyError(info.reason)
     return info
-
-
-def check_options(engine_id: str, options: EngineOptions) -> EngineOptions:
-    """The options. Raises InvalidInputError for a value out of range, or for one that this engine does not have."""
-    options.checked()
-    chosen = set(RANGES.get(engine_id, {})) | (
-        set() if engine_id == "preview" else {"memory_mode", "compile"}
-    )
-    for name, value in asdict(options).items():
-        if value not in (None, False) and name not in chosen:
-            raise InvalidInputError(
-                f"{name} is {value}, but the engine {engine_id!r} has none to choose; leave it out, or use 'lyra2'."
-            )
-    return options
 
 
 def create_engine(
@@ -102,7 +89,7 @@ def create_engine(
     cannot run here.
     """
     engine_info(engine_id, device)
-    check_options(engine_id, options)
+    options.checked_for(engine_id)
     device = device or default_device()
     if engine_id == "preview":
         from lyra.engines.preview import PreviewEngine

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lyra.engines.lyra2.network_check import NetworkConfig
-from lyra.engines.readiness import depth_model, network_config, wanted_items
+from lyra.engines.readiness import depth_model, network_config
 from lyra.hub.catalog import CACHE_BYTES_PER_PIXEL, DECODING_BYTES_PER_PIXEL, FRAME_HW, item, needs
 from lyra.hub.licences import LICENCES
 from lyra.hub.machine import Machine, matmul_rate, this_machine
@@ -145,9 +145,10 @@ def plan(
     weights = weights or Weights()
     machine = machine or this_machine(device)
     wanted = needs(engine_id)
-    depth = depth_model(weights, machine)
+    depth, depth_missing = depth_model(weights, machine)
     config = network_config(weights)
-    download = sum(weights.missing_bytes(i) for i in wanted_items(engine_id, weights, depth))
+    missing = dict.fromkeys((*weights.missing(engine_id), *depth_missing))
+    download = sum(weights.missing_bytes(i) for i in missing)
     converted = weights.usable_conversion(engine_id)
     conversion = 0 if converted else config.bytes_as(wanted.conversions[0])
     disk_free = shutil.disk_usage(_existing(weights.root)).free

@@ -1,14 +1,15 @@
-"""Whether an engine can run here, and if not, what is next."""
+"""Readiness of an engine: whether it can run here, and if not, the next step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from lyra.depth.choice import window_model
 from lyra.engines.lyra2.network_check import CONFIG, NetworkConfig
-from lyra.hub.catalog import CHECKPOINT, DEPTH_MODELS, ENGINES, item, needs
+from lyra.hub.catalog import CHECKPOINT, ENGINES, item, needs
 from lyra.hub.licences import AcceptedLicences
-from lyra.hub.machine import PLANNED_SHARE, Machine, this_machine
+from lyra.hub.machine import Machine, this_machine
 from lyra.hub.packages import missing_packages
 from lyra.hub.units import bytes_text
 from lyra.hub.weights import Weights
@@ -54,31 +55,20 @@ def network_config(weights: Weights) -> NetworkConfig:
     return NetworkConfig.beside(place) if place.is_dir() else NetworkConfig()
 
 
-def has_room(depth: str, machine: Machine) -> bool:
-    """Whether the GPU's memory is large enough for a depth model at work; a CPU is never too small.
-
-    Of what the GPU has, not of what is free: another model gives other depth, so that a world could not be resumed.
-    """
-    memory = max(item(i).memory for i in needs(depth).items)
-    return machine.device != "cuda" or memory <= PLANNED_SHARE * machine.memory
-
-
-def depth_model(weights: Weights, machine: Machine | None = None) -> str:
-    """The best depth model that is whole, has its package and has room on `machine`, else the one to fetch."""
-    machine = machine or this_machine()
-    usable = (
-        n.id
-        for n in DEPTH_MODELS.values()
-        if not weights.missing(n.id) and not missing_packages(n.packages) and has_room(n.id, machine)
-    )
-    return next(usable, DEFAULT_DEPTH)
+def depth_model(weights: Weights, machine: Machine | None = None) -> tuple[str, tuple[str, ...]]:
+    """The depth model that an engine takes on `machine`, and the items that it lacks: none, or all of the default."""
+    found = window_model(weights, machine or this_machine())
+    return (found, ()) if found else (DEFAULT_DEPTH, weights.missing(DEFAULT_DEPTH))
 
 
 def wanted_items(name: str, weights: Weights, depth: str | None = None) -> tuple[str, ...]:
-    """Items of an engine with its depth model, or of a depth model or add-on by itself, that are missing."""
+    """Items of an engine with its depth model, or of a depth model or add-on by itself, that are missing.
+
+    `depth` is the user's choice of the depth model, by default the one that the engine takes.
+    """
     missing = weights.missing(name)
     if name in ENGINES:
-        missing += weights.missing(depth or depth_model(weights))
+        missing += weights.missing(depth) if depth else depth_model(weights)[1]
     return tuple(dict.fromkeys(missing))
 
 
@@ -97,8 +87,8 @@ def engine_state(
     weights, licences = weights or Weights(), licences or AcceptedLicences()
     machine = machine or this_machine(device)
     wanted = needs(engine_id)
-    depth = depth_model(weights, machine)
-    missing = wanted_items(engine_id, weights, depth)
+    depth, depth_missing = depth_model(weights, machine)
+    missing = tuple(dict.fromkeys((*weights.missing(engine_id), *depth_missing)))
     size = sum(weights.missing_bytes(i) for i in missing)
     unaccepted = licences.missing((*wanted.licences, *needs(depth).licences))
     packages = missing_packages(dict.fromkeys((*wanted.packages, *needs(depth).packages)))

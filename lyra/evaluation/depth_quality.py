@@ -55,7 +55,7 @@ def evaluate_speed(
     estimator: DepthEstimator, size: tuple[int, int] = FRAME, device: str = "cpu"
 ) -> dict[str, float]:
     """Median time "seconds" for an image of `size` (height, width), after a warm-up."""
-    from lyra.synthetic.generate import HELD_OUT_SEED, generate
+    from lyra.synthetic import HELD_OUT_SEED, generate
 
     image = generate(HELD_OUT_SEED, 1, *size, device=device).images[0]
     estimator.estimate(image)
@@ -71,7 +71,7 @@ def evaluate_synthetic(
     estimator: DepthEstimator, count: int = 32, size: tuple[int, int] = (240, 416), device: str = "cpu"
 ) -> dict[str, float]:
     """Metrics, as in `_summary`, on `count` held-out worlds with images of `size` (height, width)."""
-    from lyra.synthetic.generate import HELD_OUT_SEED, generate
+    from lyra.synthetic import HELD_OUT_SEED, generate
 
     samples = generate(HELD_OUT_SEED, count, *size, device=device)
     pictures = zip(samples.images, samples.depth, samples.intrinsics, strict=True)

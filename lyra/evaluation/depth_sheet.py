@@ -10,7 +10,7 @@ from PIL import Image
 
 from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate, DepthEstimator
-from lyra.depth.colormap import shaded
+from lyra.depth.shading import shaded
 from lyra.evaluation.depth_pairs import PICTURES
 from lyra.media.images import PORTRAIT_SIZE, fit, load_image, model_size
 

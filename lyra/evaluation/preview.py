@@ -13,10 +13,10 @@ from lyra.common.progress import SILENT, Progress
 from lyra.common.psnr import psnr_of_error
 from lyra.depth.base import DepthEstimator
 from lyra.depth.checks import sanitise
-from lyra.engines.base import SeedView
 from lyra.engines.preview import PreviewEngine
 from lyra.evaluation.scenes import TrueScene
 from lyra.geometry.cameras import Trajectory
+from lyra.geometry.views import View
 
 # A pixel is visible in the source image if its depth there agrees within this share.
 SEEN_TOLERANCE = 0.01
@@ -52,37 +52,37 @@ def psnr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
     return psnr_of_error(error, peak=255, limit=MAX_PSNR)
 
 
-def seen_by_source(seed: SeedView, depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+def seen_by_source(source: View, depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Mask (H, W) of the pixels of a view with true `depth` that are visible in the source image."""
     height, width = depth.shape
     y, x = np.mgrid[:height, :width] + 0.5
     z = np.where(np.isfinite(depth), depth, SKY_DEPTH)
     rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(intrinsics).T
     points = np.concatenate([rays * z[..., None], np.ones((height, width, 1))], -1) @ np.linalg.inv(w2c).T
-    projected = points[..., :3] @ seed.intrinsics.T
+    projected = points[..., :3] @ source.intrinsics.T
     front = projected[..., 2] > 0
     uv = np.floor(projected[..., :2] / np.where(front, projected[..., 2], 1)[..., None])
-    rows, columns = seed.depth.shape
+    rows, columns = source.depth.shape
     inside = front & (uv >= 0).all(-1) & (uv[..., 0] < columns) & (uv[..., 1] < rows)
     u, v = np.where(inside[..., None], uv, 0).astype(int).transpose(2, 0, 1)
-    there = np.where(np.isfinite(seed.depth), seed.depth, SKY_DEPTH)[v, u]
+    there = np.where(np.isfinite(source.depth), source.depth, SKY_DEPTH)[v, u]
     return inside & (np.abs(there - projected[..., 2]) <= SEEN_TOLERANCE * projected[..., 2])
 
 
-def estimated_seed(seed: SeedView, estimator: DepthEstimator) -> SeedView:
+def estimated_view(source: View, estimator: DepthEstimator) -> View:
     """The view with estimated depth, scaled to the truth so that paths mean the same in both.
 
     The scale is the median of true over estimated depth where neither is sky; the intrinsics are the true ones. Raises
     InvalidInputError if there is no such pixel.
     """
-    depth = sanitise(estimator.estimate(seed.image, seed.intrinsics)).depth
-    both = np.isfinite(depth) & np.isfinite(seed.depth)
+    depth = sanitise(estimator.estimate(source.image, source.intrinsics)).depth
+    both = np.isfinite(depth) & np.isfinite(source.depth)
     if not both.any():
         raise InvalidInputError(
             f"{estimator.id} takes all surfaces for sky; its depth has no scale. Choose another depth model."
         )
-    scale = np.median(seed.depth[both] / depth[both])
-    return SeedView(seed.image, (depth * scale).astype(np.float32), seed.intrinsics)
+    scale = np.median(source.depth[both] / depth[both])
+    return View.at_origin(source.image, (depth * scale).astype(np.float32), source.intrinsics)
 
 
 def evaluate_scene(
@@ -93,8 +93,8 @@ def evaluate_scene(
 ) -> PreviewRow:
     """Follows a scene's path out and back, a chunk each; uses frame 0's true depth or that of an `estimator`."""
     engine = PreviewEngine(device)
-    seed, path = scene.seed, scene.trajectory
-    state = engine.seed(seed if estimator is None else estimated_seed(seed, estimator))
+    source, path = scene.first, scene.trajectory
+    state = engine.begin(source if estimator is None else estimated_view(source, estimator))
     started = time.perf_counter()
     there = engine.extend(state, path[1:], "", 0, progress.part(0, 0.5))
     seconds = (time.perf_counter() - started) * 80 / len(there.frames)
@@ -103,7 +103,7 @@ def evaluate_scene(
     seen, whole = [], []
     for frame in scene.frames:
         image, depth = scene.truth(frame)
-        mask = seen_by_source(seed, depth, path.w2c[frame], path.intrinsics[frame])
+        mask = seen_by_source(source, depth, path.w2c[frame], path.intrinsics[frame])
         seen.append(psnr(there.frames[frame - 1], image, mask))
         whole.append(psnr(there.frames[frame - 1], image))
     depth = np.concatenate([there.depth, back.depth])
@@ -114,7 +114,7 @@ def evaluate_scene(
         float(np.mean(seen)),
         float(np.mean(whole)),
         float(np.mean(~(depth > np.finfo(np.float16).tiny))),
-        psnr(back.frames[-1], seed.image),
+        psnr(back.frames[-1], source.image),
         min(psnr(first, again) for first, again in revisits),
         seconds,
     )

@@ -14,7 +14,7 @@ from lyra.common.progress import SILENT, Progress
 from lyra.depth.base import DepthEstimator
 from lyra.engines.preview import PreviewEngine
 from lyra.evaluation.depth_sheet import BEHIND, stacked
-from lyra.evaluation.preview import estimated_seed
+from lyra.evaluation.preview import estimated_view
 from lyra.evaluation.scenes import EXAMPLES, RenderedScene, TrueScene
 
 SHOWN = (0, 27, 54, 80)
@@ -41,19 +41,19 @@ def draw_preview_sheet(
 ) -> None:
     """Writes `picture` atomically: the frames SHOWN of the scene's walkthrough in a captioned row.
 
-    One row for each of `estimators`, at the true scale (`estimated_seed`), and one for the true depth.
+    One row for each of `estimators`, at the true scale (`estimated_view`), and one for the true depth.
     """
     rows = []
     origins = [*estimators, None]
     for number, estimator in enumerate(origins):
         share = progress.part(number / len(origins), (number + 1) / len(origins))
-        seed = scene.seed if estimator is None else estimated_seed(scene.seed, estimator)
+        source = scene.first if estimator is None else estimated_view(scene.first, estimator)
         engine = PreviewEngine(device)
-        chunk = engine.extend(engine.seed(seed), scene.trajectory[1 : max(SHOWN) + 1], "", 0, share)
-        frames = [seed.image if frame == 0 else chunk.frames[frame - 1] for frame in SHOWN]
+        chunk = engine.extend(engine.begin(source), scene.trajectory[1 : max(SHOWN) + 1], "", 0, share)
+        frames = [source.image if frame == 0 else chunk.frames[frame - 1] for frame in SHOWN]
         origin = "true depth" if estimator is None else f"depth by {estimator.id}"
         row = np.concatenate(frames, 1)
-        rows += [_caption(f"{scene.name}, {origin}", row.shape[1], seed.image.shape[0]), row]
+        rows += [_caption(f"{scene.name}, {origin}", row.shape[1], source.image.shape[0]), row]
     with whole_file(picture) as temporary:
         Image.fromarray(stacked(rows)).save(temporary)
 

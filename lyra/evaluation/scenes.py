@@ -13,9 +13,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 import lyra.geometry  # noqa: F401  silences Warp before its first launch
-from lyra.engines.base import SeedView
 from lyra.evaluation import scene_kernels as kernels
 from lyra.geometry.cameras import Trajectory, fit_intrinsics, intrinsics_from_fov
+from lyra.geometry.views import View
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SIZE = (480, 832)
@@ -23,10 +23,10 @@ SAMPLES = 3
 
 
 class TrueScene(Protocol):
-    """A scene for evaluation: `name`, `seed` (the view of frame 0), a `trajectory` of 81 cameras, truth at `frames`."""
+    """A scene for evaluation: `name`, `first` (view of frame 0), a `trajectory` of 81 cameras, truth at `frames`."""
 
     name: str
-    seed: SeedView
+    first: View
     trajectory: Trajectory
     frames: Sequence[int]
 
@@ -54,8 +54,8 @@ class PaintedScene:
         return fit_intrinsics(intrinsics_from_fov(np.radians(self.fov), *SIZE), SIZE, self.size)
 
     @property
-    def seed(self) -> SeedView:
-        return SeedView(*self.view(np.eye(4)), self.intrinsics)
+    def first(self) -> View:
+        return View.at_origin(*self.view(np.eye(4)), self.intrinsics)
 
     @property
     def trajectory(self) -> Trajectory:
@@ -181,7 +181,7 @@ class RenderedScene:
         self.trajectory = Trajectory.load(folder / "trajectory.npz")
         self.frames = sorted(int(file.stem.split("_")[1]) for file in (folder / "truth").glob("frame_*.png"))
         with np.load(folder / "depth.npz") as data:
-            self.seed = SeedView(_read(folder / "image.png"), data["depth"], data["intrinsics"])
+            self.first = View.at_origin(_read(folder / "image.png"), data["depth"], data["intrinsics"])
 
     def truth(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
         with np.load(self.folder / "truth" / f"depth_{frame:04d}.npz") as data:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, overload
 
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import require_small_arrays
+from lyra.geometry.camera import Camera
 
 CHUNK_FRAMES = 80
 MAX_FRAMES = 1 + 100 * CHUNK_FRAMES
@@ -65,8 +67,15 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.w2c)
 
-    def __getitem__(self, frames: slice) -> Trajectory:
-        return Trajectory(self.w2c[frames], self.intrinsics[frames], self.height, self.width)
+    @overload
+    def __getitem__(self, frames: int) -> Camera: ...
+
+    @overload
+    def __getitem__(self, frames: slice | Sequence[int] | np.ndarray) -> Trajectory: ...
+
+    def __getitem__(self, frames):
+        kind = Camera if isinstance(frames, int | np.integer) else Trajectory
+        return kind(self.w2c[frames], self.intrinsics[frames], self.height, self.width)
 
     @property
     def c2w(self) -> np.ndarray:

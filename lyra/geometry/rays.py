@@ -1,11 +1,10 @@
-"""Rays through pixels, per-pixel ray maps, and space-to-depth, the network's input layout.
+"""Per-pixel ray maps, and space-to-depth, the network's input layout.
 
 The published camera encoding is called Plücker, but consists of origin and direction, not of direction and moment.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import warp as wp
 
 from lyra.common.errors import InvalidInputError
@@ -64,14 +63,6 @@ def camera_rays(
             outputs=[space.wrap(rays)],
             device=space.device,
         )
-    return rays
-
-
-def pixel_rays(intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Camera-frame rays (H, W, 3) float64 through the pixel centres, with z = 1, for `intrinsics` (3, 3) in pixels."""
-    rays = np.ones((height, width, 3))
-    rays[..., 0] = (np.arange(width) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
-    rays[..., 1] = ((np.arange(height) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1])[:, None]
     return rays
 
 

@@ -6,21 +6,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lyra.geometry.camera import Camera
+
 
 @dataclass(frozen=True)
 class View:
-    """One frame with its camera and geometry.
-
-    `index` is the frame's number in the world; `image` (H, W, 3) uint8 sRGB; `depth` (H, W) float32 z-depth
-    in world units, inf where there is sky; `w2c` (4, 4) float64 world-to-camera in OpenCV axes; `intrinsics`
-    (3, 3) float64 in pixels.
+    """One frame of a world: `image` (H, W, 3) uint8 sRGB, `depth` (H, W) float32 z-depth in world units (inf where
+    there is sky), its `camera`, and `index`, the frame's number in the world.
     """
 
-    index: int
     image: np.ndarray
     depth: np.ndarray
-    w2c: np.ndarray
-    intrinsics: np.ndarray
+    camera: Camera
+    index: int = 0
+
+    @classmethod
+    def at_origin(cls, image: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray) -> View:
+        """Frame 0 of a world, whose camera is the world's origin; `intrinsics` (3, 3) in pixels."""
+        return cls(image, depth, Camera(np.eye(4), intrinsics, *depth.shape))
+
+    @property
+    def w2c(self) -> np.ndarray:
+        """World-to-camera (4, 4) of its camera."""
+        return self.camera.w2c
+
+    @property
+    def intrinsics(self) -> np.ndarray:
+        """Intrinsics (3, 3) of its camera."""
+        return self.camera.intrinsics
 
     @property
     def height(self) -> int:

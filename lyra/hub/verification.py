@@ -1,24 +1,21 @@
-"""Says of weights on disk whether they are what they should be, file by file, without using them."""
+"""Verification of weights on disk, file by file, without using them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
-from lyra.engines.lyra2.network_check import CONFIG, NetworkConfig
-from lyra.engines.readiness import network_config
-from lyra.hub.catalog import CHECKPOINT, CONVERSIONS, ITEMS, LYRA2, item, needs
+from lyra.hub.catalog import CONVERSIONS, ITEMS, item
 from lyra.hub.manifest import Manifest
-from lyra.hub.packages import require_packages
-from lyra.hub.safetensor_files import read_header, read_sharded_headers
+from lyra.hub.safetensor_files import read_header
 from lyra.hub.weights import CONVERSION_MANIFEST, Weights, shards
 
-NEGATIVE = "lyra2-negative-prompt"
-LORA_FOLDER = "checkpoints/lora/"
+# Looks into the whole files of an item or a conversion; raises InvalidInputError for what they must not hold.
+ContentCheck = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -36,20 +33,23 @@ def present(weights: Weights) -> list[str]:
 
 
 def verify(
-    weights: Weights, ids: Iterable[str] | None = None, quick: bool = False, progress: Progress = SILENT
+    weights: Weights,
+    ids: Iterable[str] | None = None,
+    quick: bool = False,
+    progress: Progress = SILENT,
+    checks: Mapping[str, ContentCheck] | None = None,
 ) -> list[Finding]:
     """All that is wrong with items and conversions, by default with all that are there; empty when all is well.
 
-    Every file must be there in its size and with its digest, safetensors files and indices whole, the network's keys
-    and shapes complete, and what is no safetensors file must hold tensors only. `quick` leaves the digests out, which
-    need all data to be read. Needs torch for what belongs to the network.
+    Every file must be there in its size and with its digest, safetensors files and indices whole. `quick` leaves the
+    digests out, which need all data to be read. `checks` look further into items and conversions, by their ids, whose
+    files are good as far as that goes; an engine hands in those of its networks.
     """
     chosen = list(dict.fromkeys(present(weights) if ids is None else ids))
     for name in chosen:
         if name not in CONVERSIONS:
             item(name)
-    if any(name in CONVERSIONS or ITEMS[name].repository == LYRA2 for name in chosen):
-        require_packages(needs("lyra2").packages, "lyra2", "Checking the network's weights")
+    checks = checks or {}
     total = max(sum(_size(weights, i) for i in chosen), 1)
     done = 0
 
@@ -61,8 +61,9 @@ def verify(
     findings = []
     for chosen_id in chosen:
         progress.update("verify", min(done / total, 1.0))
-        check = _conversion_problems if chosen_id in CONVERSIONS else _item_problems
-        findings += [Finding(chosen_id, problem) for problem in check(weights, chosen_id, quick, count)]
+        look = _conversion_problems if chosen_id in CONVERSIONS else _item_problems
+        problems = look(weights, chosen_id, quick, count, checks.get(chosen_id))
+        findings += [Finding(chosen_id, problem) for problem in problems]
     return findings
 
 
@@ -74,7 +75,9 @@ def _size(weights: Weights, chosen_id: str) -> int:
     return manifest.size if manifest else 0
 
 
-def _item_problems(weights: Weights, item_id: str, quick: bool, count) -> Iterator[str]:
+def _item_problems(
+    weights: Weights, item_id: str, quick: bool, count, check: ContentCheck | None
+) -> Iterator[str]:
     entry, manifest = item(item_id), weights.manifest(item_id)
     folder = weights.repository(entry.repository)
     again = f"Delete it and run: lyra models download {item_id}"
@@ -91,15 +94,13 @@ def _item_problems(weights: Weights, item_id: str, quick: bool, count) -> Iterat
         # One complaint a file: a file of the wrong size has no readable header either.
         if file not in damaged:
             yield from _told(lambda file=file: _check_file(folder / file))
-    if item_id == CHECKPOINT and files and not damaged:
-        yield from _told(lambda: _check_network(weights.place(entry)))
-    if entry.path.startswith(LORA_FOLDER) and files and not damaged and not quick:
-        yield from _told(lambda: _check_lora(weights, weights.place(entry)))
-    if item_id == NEGATIVE and files and not damaged:
-        yield from _told(lambda: _check_negative(weights))
+    if check and files and not damaged:
+        yield from _told(check)
 
 
-def _conversion_problems(weights: Weights, conversion_id: str, quick: bool, count) -> Iterator[str]:
+def _conversion_problems(
+    weights: Weights, conversion_id: str, quick: bool, count, check: ContentCheck | None
+) -> Iterator[str]:
     folder = weights.conversion(conversion_id)
     again = f"Delete the folder and run: lyra models convert --dtype {conversion_id.removeprefix('lyra2-')}"
     if not (folder / CONVERSION_MANIFEST).is_file():
@@ -111,11 +112,11 @@ def _conversion_problems(weights: Weights, conversion_id: str, quick: bool, coun
         if (complaint := entry.complaint(folder / entry.path, None if quick else count))
     ]
     yield from (f"{complaint}. {again}" for complaint in complaints)
-    if not complaints:
-        yield from _told(lambda: _check_converted(folder, conversion_id))
+    if check and not complaints:
+        yield from _told(check)
 
 
-def _told(check) -> Iterator[str]:
+def _told(check: ContentCheck) -> Iterator[str]:
     """The message of what `check` refuses, if it does."""
     try:
         check()
@@ -135,49 +136,3 @@ def _check_file(file: Path) -> None:
             json.loads(file.read_text("utf-8"))
         except ValueError as error:
             raise InvalidInputError(f"{file} is damaged ({error}); download it again.") from error
-
-
-def _check_network(checkpoint: Path) -> None:
-    """Keys and shapes of the published checkpoint, from its metadata."""
-    from lyra.engines.lyra2.conversion import match_keys, network_shapes
-    from lyra.engines.lyra2.metadata import read_metadata
-
-    found = {key: stored.shape for key, stored in read_metadata(checkpoint).items()}
-    match_keys(checkpoint, found, network_shapes(NetworkConfig.beside(checkpoint)))
-
-
-def _check_lora(weights: Weights, file: Path) -> None:
-    """That it fits the network, layer by layer."""
-    from lyra.engines.lyra2.conversion import network_shapes
-    from lyra.engines.lyra2.lora import check_fits, read_lora
-
-    check_fits(file, read_lora(file), network_shapes(network_config(weights)))
-
-
-def _check_negative(weights: Weights) -> None:
-    from lyra.engines.lyra2.pretrained import REPAIR
-    from lyra.engines.lyra2.text import load_negative_embedding
-
-    try:
-        load_negative_embedding(weights.place(item(NEGATIVE)), network_config(weights).text_dim)
-    except InvalidInputError as error:
-        # Its advice is to run what is running.
-        raise InvalidInputError(
-            str(error).replace(REPAIR, f"delete it and run: lyra models download {NEGATIVE}")
-        ) from error
-
-
-def _check_converted(folder: Path, conversion_id: str) -> None:
-    """Keys, shapes and types of a conversion, from its headers."""
-    from lyra.engines.lyra2.conversion import SAFETENSORS_TYPES, expected_types, network_shapes
-
-    found = read_sharded_headers(folder)
-    shapes = network_shapes(NetworkConfig.read(folder / CONFIG))
-    types = expected_types(shapes, conversion_id)
-    expected = {key: (SAFETENSORS_TYPES[types[key]], shape) for key, shape in shapes.items()}
-    for key in sorted(expected.keys() | found.keys()):
-        if found.get(key) != expected.get(key):
-            raise InvalidInputError(
-                f"{folder}: {key!r} is {found.get(key, 'missing')} and should be {expected.get(key, 'absent')}; delete "
-                "the folder and convert again."
-            )

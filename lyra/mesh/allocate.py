@@ -9,7 +9,6 @@ import numpy as np
 
 from lyra.common.progress import Progress
 from lyra.geometry.planes import fit_planes
-from lyra.geometry.rays import pixel_rays
 from lyra.geometry.views import View
 from lyra.mesh.contraction import Contraction
 from lyra.mesh.grid import BRICK_VOXELS, BrickGrid, bricks_near
@@ -45,7 +44,7 @@ class SurfaceSamples:
         used, edge = planes.supported[rows, columns], planes.edge[rows, columns]
         z = np.where(used, 1 / np.where(used, planes.inverse_depth[rows, columns], 1), 1)
         c2w = np.linalg.inv(view.w2c)
-        rays = pixel_rays(view.intrinsics, view.height, view.width)[rows, columns]
+        rays = view.camera.rays()[rows, columns]
         points = rays * z[..., None] @ c2w[:3, :3].T + c2w[:3, 3]
         return cls(points.astype(np.float32), used, edge)
 

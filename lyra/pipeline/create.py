@@ -14,13 +14,15 @@ from lyra import depth as depth_estimators
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import require_place, require_space
 from lyra.common.progress import SILENT, Progress
-from lyra.engines import FREE_LICENSE, check_options, create_engine, engine_info
-from lyra.engines.base import DEFAULT_OPTIONS, Engine, EngineOptions, SeedView
+from lyra.engines import FREE_LICENSE, create_engine, engine_info
+from lyra.engines.base import Engine
 from lyra.geometry.cameras import CHUNK_FRAMES, MAX_FRAMES, Trajectory
+from lyra.geometry.views import View
 from lyra.hub.licences import LICENCES
 from lyra.media.images import fit, load_image
 from lyra.world.captions import caption_for
 from lyra.world.folder import BYTES_PER_PIXEL, World, require_new_folder
+from lyra.world.options import DEFAULT_OPTIONS, EngineOptions
 from lyra.world.plan import Plan
 from lyra.world.settings import WorldSettings, new_id, now
 
@@ -87,7 +89,7 @@ def create_world(
     progress.update("depth", 0.9)
     guessed = not isinstance(estimator, depth_estimators.DepthFile)
     remarks = depth_estimators.picture_notes(fitted.image) if guessed else ()
-    view = SeedView(fitted.image, estimate.depth, estimate.intrinsics if known is None else known)
+    view = View.at_origin(fitted.image, estimate.depth, estimate.intrinsics if known is None else known)
     name = name or image.stem
     settings = WorldSettings(
         id=world_id or new_id(name),
@@ -115,7 +117,7 @@ def _license_of_outputs(of_engine: str, depth_notes: Sequence[str]) -> str:
     return " ".join([*said, *(notice for notice in notices if notice not in of_engine)])
 
 
-def seed_points(view: SeedView) -> np.ndarray:
+def seed_points(view: View) -> np.ndarray:
     """Coloured points of a view as a structured array (x y z float32, red green blue uint8); no sky."""
     ys, xs = np.nonzero(np.isfinite(view.depth))
     step = -(-len(xs) // MAX_SEED_POINTS) if len(xs) else 1
@@ -211,7 +213,7 @@ def _extend(
 ) -> list[str]:
     path, notes = prepare_path(world, trajectory, pose_scale)
     seed = world.settings.seed if seed is None else seed
-    plan = Plan(path, len(world.chunks), captions, seed, check_options(world.engine, options))
+    plan = Plan(path, len(world.chunks), captions, seed, options.checked_for(world.engine))
     # Before the space is asked for: what does not fit now can be resumed when there is room.
     world.save_plan(plan)
     require_space(world.folder, path.chunks * CHUNK_FRAMES * world.height * world.width * BYTES_PER_PIXEL)
@@ -249,7 +251,7 @@ def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) 
 
 def _add_chunks(world: World, plan: Plan, engine: Engine, numbers: range, progress: Progress) -> list[str]:
     """Makes the plan's chunks `numbers`. The engine's state ends with this call, before the engine is closed."""
-    state = engine.restore(world)
+    state = engine.restore(world.seed_view(), world.chunks)
     notes: list[str] = []
     for number in numbers:
         total = plan.trajectory.chunks

@@ -1,7 +1,14 @@
-"""Gaussian splats: reconstruct, rasterise, measure."""
+"""Gaussian splats: reconstruct, rasterize, measure."""
 
 from lyra.splats.quality import psnr_along_path
-from lyra.splats.rasterise import Rasteriser, Rendering, rasterise
+from lyra.splats.rasterize import Rendering, SplatRasterizer, rasterize
 from lyra.splats.reconstruct import SplatSettings, reconstruct_splats
 
-__all__ = ["Rasteriser", "Rendering", "SplatSettings", "psnr_along_path", "rasterise", "reconstruct_splats"]
+__all__ = [
+    "Rendering",
+    "SplatRasterizer",
+    "SplatSettings",
+    "psnr_along_path",
+    "rasterize",
+    "reconstruct_splats",
+]

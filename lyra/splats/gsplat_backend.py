@@ -1,4 +1,4 @@
-"""The CUDA rasteriser of gsplat returning the same sums as the Warp one. Needs torch and gsplat (extra `gpu`)."""
+"""The CUDA rasterizer of gsplat returning the same sums as the Warp one. Needs torch and gsplat (extra `gpu`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Warp kernels of the tile rasteriser: project, bin, composite, and gather residuals per Gaussian.
+"""Warp kernels of the tile rasterizer: project, bin, composite, and gather residuals per Gaussian.
 
 Elliptical weighted average splatting as in 3D Gaussian Splatting (Kerbl et al. 2023, section 6): each Gaussian is
 projected with the Jacobian of the pinhole at its mean, widened by a low-pass of 0.3 px² and composited front to

@@ -13,7 +13,7 @@ from lyra.common.progress import SILENT, Progress
 from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.planes import fit_planes
 from lyra.geometry.views import View, evenly_spaced
-from lyra.splats.rasterise import Rasteriser, Rendering
+from lyra.splats.rasterize import Rendering, SplatRasterizer
 from lyra.splats.refine import refine_colors
 from lyra.splats.seeding import SkyShell, joined, seed_gaussians
 
@@ -135,7 +135,9 @@ def _grow(
         planes = fit_planes(view.depth, device)
         wanted = np.ones(view.depth.shape, bool)
         if cloud is not None:
-            rendering = Rasteriser(cloud, device).render(view.w2c, view.intrinsics, view.height, view.width)
+            rendering = SplatRasterizer(cloud, device).render(
+                view.w2c, view.intrinsics, view.height, view.width
+            )
             wanted = ~explained(view, rendering, shell, settings)
         remaining = len(keyframes) - done
         if cloud is None:

@@ -9,7 +9,6 @@ from scipy.spatial.transform import Rotation
 
 from lyra.geometry.gaussians import SH_C0, GaussianCloud
 from lyra.geometry.planes import SurfacePlanes
-from lyra.geometry.rays import pixel_rays
 from lyra.geometry.views import View
 
 # Standard deviation in pixels of the Gaussian's own view: neighbours one pixel apart cover the surface without gaps,
@@ -33,7 +32,7 @@ class SkyShell:
 
     def depth(self, view: View) -> np.ndarray:
         """z-depth (H, W) float32 at which each pixel's ray meets the shell from inside."""
-        rays = pixel_rays(view.intrinsics, view.height, view.width)
+        rays = view.camera.rays()
         c2w = np.linalg.inv(view.w2c)
         offset = (c2w[:3, 3] - self.center) @ c2w[:3, :3]
         squared = (rays**2).sum(-1)
@@ -71,7 +70,7 @@ def seed_gaussians(
     inverse = settled_inverse_depth(planes)
     sky = inverse <= 0
     rows, columns = np.nonzero(wanted)
-    ray = pixel_rays(view.intrinsics, view.height, view.width)[rows, columns]
+    ray = view.camera.rays()[rows, columns]
     on_sky = sky[rows, columns]
     z = np.where(on_sky, shell.depth(view)[rows, columns], 1 / np.maximum(inverse[rows, columns], 1e-9))
     fx, fy = view.intrinsics[0, 0], view.intrinsics[1, 1]

@@ -1,11 +1,11 @@
-"""The chunks of a world folder, and how the files of a world are read."""
+"""The chunks of a world: frames as an engine makes them, and as they lie in the world folder."""
 
 from __future__ import annotations
 
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,28 @@ class Chunk:
         """What the engine left for `restore`; empty when it left nothing."""
         path = self.folder / "state.npz"
         return read_arrays(path) if path.exists() else {}
+
+
+@dataclass(frozen=True)
+class ChunkFrames:
+    """What an engine made of 80 cameras: `frames` (80, H, W, 3) uint8 sRGB, `depth` (80, H, W) float32.
+
+    Depth is z-depth rounded to float16 (inf is sky), because that is what the world folder keeps. `state` holds
+    named arrays that `restore` needs beyond frames and depth; they are written beside the chunk. `notes` are lines
+    for the user.
+    """
+
+    frames: np.ndarray
+    depth: np.ndarray
+    state: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def rounded_depth(disparity: np.ndarray) -> np.ndarray:
+    """Depth (..., H, W) float32 as the world folder keeps it: float16 precision, inf where there is sky."""
+    with np.errstate(divide="ignore", over="ignore"):
+        depth = (1 / disparity).astype(np.float16)
+    return np.maximum(depth, np.finfo(np.float16).tiny).astype(np.float32)
 
 
 def read_json(path: Path, optional: bool = False) -> dict | None:

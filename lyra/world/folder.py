@@ -25,11 +25,11 @@ from lyra.common.files import (
 )
 from lyra.common.locks import only_one
 from lyra.common.progress import SILENT, Progress
-from lyra.engines.base import ChunkFrames, SeedView
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
+from lyra.geometry.views import View
 from lyra.media import video
 from lyra.world import walkthrough
-from lyra.world.chunks import WATCHABLE, Chunk, read_arrays, read_json
+from lyra.world.chunks import WATCHABLE, Chunk, ChunkFrames, read_arrays, read_json
 from lyra.world.plan import Plan
 from lyra.world.settings import MAX_SCALE, WorldSettings, now
 from lyra.world.views import WorldViews
@@ -73,7 +73,7 @@ class World:
 
     @classmethod
     def create(
-        cls, folder: Path, settings: WorldSettings, view: SeedView, source: Path, points: np.ndarray
+        cls, folder: Path, settings: WorldSettings, view: View, source: Path, points: np.ndarray
     ) -> World:
         """Writes a new world of one frame; `points` is the structured array of `seed_points.ply`."""
         require_new_folder(folder)
@@ -198,9 +198,9 @@ class World:
             if stale.is_file() or stale.is_symlink():
                 patiently(stale.unlink)
 
-    def seed_view(self) -> SeedView:
+    def seed_view(self) -> View:
         data = read_arrays(self.folder / "seed.npz", "depth", "intrinsics")
-        return SeedView(self._first_image(), data["depth"], data["intrinsics"])
+        return View.at_origin(self._first_image(), data["depth"], data["intrinsics"])
 
     def trajectory(self) -> Trajectory:
         """The cameras of all frames, 1 + 80k."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import whole_file
-from lyra.engines.base import DEFAULT_OPTIONS, EngineOptions
 from lyra.geometry.cameras import Trajectory
 from lyra.world.chunks import read_json
+from lyra.world.options import DEFAULT_OPTIONS, EngineOptions
 
 FACTS, CAMERAS = "pending.json", "pending.npz"
 

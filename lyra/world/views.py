@@ -19,7 +19,7 @@ class WorldViews(Sequence[View]):
 
     def __init__(self, world: World):
         self._world = world
-        self._seed = world.seed_view()
+        self._first = world.seed_view()
         self._loaded: tuple[int, np.ndarray, np.ndarray, Trajectory] | None = None
 
     def __len__(self) -> int:
@@ -29,17 +29,11 @@ class WorldViews(Sequence[View]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         if index == 0:
-            return View(0, self._seed.image, self._seed.depth, np.eye(4), self._seed.intrinsics)
+            return self._first
         number, offset = divmod(index - 1, CHUNK_FRAMES)
         if self._loaded is None or self._loaded[0] != number:
             chunk = self._world.chunks[number]
             self._loaded = (number, chunk.load_frames(), chunk.load_depth(), chunk.load_trajectory())
         _, frames, depth, trajectory = self._loaded
         # Copies: whoever keeps a view would keep the whole chunk otherwise.
-        return View(
-            index,
-            frames[offset].copy(),
-            depth[offset].copy(),
-            trajectory.w2c[offset],
-            trajectory.intrinsics[offset],
-        )
+        return View(frames[offset].copy(), depth[offset].copy(), trajectory[offset], index)

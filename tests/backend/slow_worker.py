@@ -10,8 +10,8 @@ from PIL import Image
 from backend.worker.main import main
 from backend.worker.task import Task
 from lyra.common.errors import InvalidInputError
-from lyra.engines.base import SeedView
 from lyra.geometry.cameras import intrinsics_from_fov
+from lyra.geometry.views import View
 from lyra.world.folder import World
 from lyra.world.settings import WorldSettings, now
 
@@ -22,7 +22,9 @@ def seed(task: Task) -> None:
     height, width = request["height"], request["width"]
     source = task.folder / request["image"]
     image = np.asarray(Image.open(source).convert("RGB").resize((width, height)))
-    view = SeedView(image, np.ones((height, width), np.float32), intrinsics_from_fov(1.0, height, width))
+    view = View.at_origin(
+        image, np.ones((height, width), np.float32), intrinsics_from_fov(1.0, height, width)
+    )
     task.progress.update("depth", 0.5, image)
     settings = WorldSettings(
         task.world_folder.name, request["name"], request["engine"], height, width, 0, "ones", "", now()

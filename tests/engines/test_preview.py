@@ -7,13 +7,14 @@ import pytest
 
 from lyra.common.errors import CancelledError
 from lyra.common.progress import SILENT, Progress
-from lyra.engines.base import ChunkFrames, SeedView
 from lyra.engines.preview import PreviewEngine
 from lyra.engines.preview.ground import find_ground
 from lyra.engines.preview.sharpen import sharpened
 from lyra.evaluation.preview import psnr
 from lyra.evaluation.scenes import hall, path, street
 from lyra.geometry.cameras import Trajectory
+from lyra.geometry.views import View
+from lyra.world.chunks import ChunkFrames
 
 SIZE = (96, 160)
 FRAMES = 8
@@ -25,20 +26,20 @@ def scene():
 
 
 @pytest.fixture(scope="module")
-def view(scene) -> SeedView:
-    return scene.seed
+def view(scene) -> View:
+    return scene.first
 
 
-def cameras(view: SeedView, start, end, frames: int = FRAMES) -> Trajectory:
+def cameras(view: View, start, end, frames: int = FRAMES) -> Trajectory:
     """`frames` cameras from motion `start` (left out) to `end`: x, y, z, yaw, pitch."""
     shares = np.arange(1, frames + 1) / frames
     motions = [(1 - s) * np.array(start, float) + s * np.array(end, float) for s in shares]
     return path(motions, view.intrinsics, view.depth.shape)
 
 
-def run(view: SeedView, *paths: Trajectory, seed: int = 0) -> list[ChunkFrames]:
+def run(view: View, *paths: Trajectory, seed: int = 0) -> list[ChunkFrames]:
     engine = PreviewEngine()
-    state = engine.seed(view)
+    state = engine.begin(view)
     return [engine.extend(state, part, "", seed, SILENT) for part in paths]
 
 
@@ -52,17 +53,6 @@ class StoredChunk:
 
     def load_trajectory(self):
         return self.trajectory
-
-
-class StoredWorld:
-    """What `restore` needs of lyra.world.folder.World."""
-
-    def __init__(self, view, chunks):
-        self.chunks = chunks
-        self.view = view
-
-    def seed_view(self):
-        return self.view
 
 
 REST = (0, 0, 0, 0, 0)
@@ -103,7 +93,7 @@ def test_a_restored_world_goes_on_as_if_never_interrupted(view):
     tracks = [cameras(view, REST, ASIDE, 4), cameras(view, ASIDE, (-2.5, 0, -1, -30, 5), 4)]
     first, second = run(view, *tracks, seed=5)
     engine = PreviewEngine()
-    state = engine.restore(StoredWorld(view, [StoredChunk(first, tracks[0])]))
+    state = engine.restore(view, [StoredChunk(first, tracks[0])])
     resumed = engine.extend(state, tracks[1], "", 5, SILENT)
     np.testing.assert_array_equal(resumed.frames, second.frames)
     np.testing.assert_array_equal(resumed.depth, second.depth)
@@ -125,7 +115,7 @@ def test_wild_paths_leave_no_pixel_unfilled(view, end):
 
 @pytest.mark.parametrize("depth", [np.inf, 2.0])
 def test_a_world_of_one_depth(view, depth):
-    flat = SeedView(view.image, np.full(SIZE, depth, np.float32), view.intrinsics)
+    flat = View.at_origin(view.image, np.full(SIZE, depth, np.float32), view.intrinsics)
     (chunk,) = run(flat, cameras(flat, REST, (0.2, 0, -0.5, 40, 0), 3))
     assert (chunk.depth > 0).all()
 
@@ -144,14 +134,18 @@ def test_cancel_stops_and_progress_grows(view):
     told = []
     progress = Progress(listener=lambda stage, fraction, frame: told.append((stage, fraction, frame is None)))
     engine = PreviewEngine()
-    engine.extend(engine.seed(view), cameras(view, REST, ASIDE, 3), "", 0, progress)
+    engine.extend(engine.begin(view), cameras(view, REST, ASIDE, 3), "", 0, progress)
     fractions = [fraction for _, fraction, _ in told]
     assert fractions == sorted(fractions) and fractions[-1] == 1
     assert {stage for stage, _, _ in told} == {"frames"}
     assert not any(bare for *_, bare in told)
     with pytest.raises(CancelledError):
         engine.extend(
-            engine.seed(view), cameras(view, REST, ASIDE, 3), "", 0, Progress(cancelled=lambda: len(told) > 0)
+            engine.begin(view),
+            cameras(view, REST, ASIDE, 3),
+            "",
+            0,
+            Progress(cancelled=lambda: len(told) > 0),
         )
 
 
@@ -159,7 +153,7 @@ def test_the_ground_is_found(view):
     ground = find_ground(view)
     assert abs(ground.height - 1.6) < 0.05
     assert ground.normal[1] > 0.999
-    assert find_ground(SeedView(view.image, np.full(SIZE, np.inf, np.float32), view.intrinsics)) is None
+    assert find_ground(View.at_origin(view.image, np.full(SIZE, np.inf, np.float32), view.intrinsics)) is None
 
 
 def test_blurred_edges_become_crisp_and_crisp_ones_stay():
@@ -178,7 +172,7 @@ def test_blurred_edges_become_crisp_and_crisp_ones_stay():
 def test_hall_quality_at_small_size():
     scene = hall(SIZE)
     track = scene.trajectory[slice(10, 81, 10)]
-    (chunk,) = run(scene.seed, track)
+    (chunk,) = run(scene.first, track)
     for number in (3, 7):
         image, _ = scene.view(track.w2c[number])
         assert psnr(chunk.frames[number], image) > 22

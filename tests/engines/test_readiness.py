@@ -7,8 +7,9 @@ import pytest
 from lyra.common.errors import InvalidInputError
 from lyra.engines import readiness as module
 from lyra.engines.lyra2.network_check import NetworkConfig
-from lyra.engines.planning import model_bytes, pinned_bytes
-from lyra.hub import DEPTH_MODELS, ITEMS, AcceptedLicences, Weights, engine_state, plan, plan_depth
+from lyra.engines.planning import model_bytes, pinned_bytes, plan, plan_depth
+from lyra.engines.readiness import engine_state
+from lyra.hub import DEPTH_MODELS, ITEMS, AcceptedLicences, Weights, packages
 from lyra.hub.machine import Machine, matmul_rate, this_machine
 from lyra.hub.units import bytes_text, seconds_text
 
@@ -24,7 +25,8 @@ def empty(tmp_path) -> Weights:
 
 @pytest.fixture
 def with_packages(monkeypatch):
-    monkeypatch.setattr(module, "missing_packages", lambda modules: ())
+    for place in (module, packages):
+        monkeypatch.setattr(place, "missing_packages", lambda modules: ())
 
 
 def test_the_way_to_a_ready_engine(empty, weights, tmp_path, with_packages):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate
-from lyra.depth.colormap import shaded
+from lyra.depth.shading import shaded
 from lyra.evaluation.depth_sheet import draw_depth_sheet, side_view
 
 LENS = np.array([[100.0, 0, 80], [0, 100, 48], [0, 0, 1]])

@@ -11,7 +11,7 @@ from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate
 from lyra.evaluation.preview import (
     PreviewRow,
-    estimated_seed,
+    estimated_view,
     evaluate,
     evaluate_scene,
     psnr,
@@ -40,7 +40,7 @@ def test_psnr():
 
 def test_truth_is_exact_in_depth(scene):
     """The street's ground is the plane y = 1.6."""
-    depth = scene.seed.depth
+    depth = scene.first.depth
     y = (SIZE[0] - 0.5 - scene.intrinsics[1, 2]) / scene.intrinsics[1, 1]
     # The bottom row is ground except where houses stand.
     assert np.median(depth[-1]) == pytest.approx(1.6 / y, rel=1e-4)
@@ -48,7 +48,7 @@ def test_truth_is_exact_in_depth(scene):
 
 
 def test_the_source_saw_itself_and_not_what_it_hid(scene):
-    seed = scene.seed
+    seed = scene.first
     assert seen_by_source(seed, seed.depth, np.eye(4), seed.intrinsics).all()
     _, depth = scene.truth(80)
     share = seen_by_source(seed, depth, scene.trajectory.w2c[80], seed.intrinsics).mean()
@@ -57,7 +57,7 @@ def test_the_source_saw_itself_and_not_what_it_hid(scene):
 
 def test_every_path_is_a_walk_of_ten_to_twenty_percent_of_the_mean_depth():
     for scene in (hall(SIZE), street(SIZE)):
-        depth = scene.seed.depth
+        depth = scene.first.depth
         share = np.linalg.norm(scene.trajectory.centers[-1]) / depth[np.isfinite(depth)].mean()
         assert 0.095 < share < 0.2
         assert len(scene.trajectory) == 81
@@ -87,26 +87,26 @@ class Tilted:
 
 
 def test_an_estimate_takes_the_place_of_the_truth_at_its_scale(scene):
-    seed = scene.seed
-    thrice = estimated_seed(seed, Tilted(3 * seed.depth))
+    seed = scene.first
+    thrice = estimated_view(seed, Tilted(3 * seed.depth))
     np.testing.assert_allclose(thrice.depth, seed.depth, rtol=1e-5)
     assert thrice.intrinsics is seed.intrinsics and thrice.image is seed.image
-    wall = estimated_seed(seed, Tilted(np.full_like(seed.depth, 0.3)))
+    wall = estimated_view(seed, Tilted(np.full_like(seed.depth, 0.3)))
     assert wall.depth[0, 0] == pytest.approx(np.median(seed.depth[np.isfinite(seed.depth)]))
     with pytest.raises(InvalidInputError, match="tilted takes for sky"):
-        estimated_seed(seed, Tilted(np.full_like(seed.depth, np.inf)))
+        estimated_view(seed, Tilted(np.full_like(seed.depth, np.inf)))
 
 
 def test_figures_of_an_estimate_are_against_the_truth(scene):
     """A wall in place of the street: what the source saw is still known from true depth, and is missed."""
-    wall = Tilted(np.full_like(scene.seed.depth, 0.3))
+    wall = Tilted(np.full_like(scene.first.depth, 0.3))
     (row,) = evaluate([replace(scene, frames=(80,))], estimator=wall)
     assert row.psnr_seen < 24  # above 28 with true depth
     assert "goal" not in table([row], goals=False) and "goal" in table([row])
 
 
 def test_the_sheet_has_a_captioned_row_for_every_depth(scene, tmp_path):
-    seed = scene.seed
+    seed = scene.first
     wall = Tilted(np.full_like(seed.depth, 0.3))
     draw_preview_sheet(scene, [wall], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as opened:

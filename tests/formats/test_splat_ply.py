@@ -5,7 +5,7 @@ from plyfile import PlyData, PlyElement
 
 from lyra.common.errors import InvalidInputError
 from lyra.formats.splat_ply import read_ply, write_ply
-from tests.splats.test_rasterise import random_cloud
+from tests.splats.test_rasterize import random_cloud
 
 
 @pytest.mark.parametrize("coefficients", [1, 4, 9, 16])

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from lyra.common.errors import InvalidInputError
-from lyra.hub import Weights, verify
+from lyra.hub import Weights
 from lyra.hub.catalog import CHECKPOINT
 from lyra.hub.safetensor_files import read_header
 from lyra.hub.verification import present
@@ -16,13 +16,14 @@ torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]"
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from lyra.engines.lyra2.conversion import convert  # noqa: E402
+from lyra.engines.lyra2.verification import verify_weights  # noqa: E402
 
 NEGATIVE = "lyra2-negative-prompt"
 
 
 def problem(weights: Weights, item_id: str, **options) -> str:
     """The one thing that is wrong with an item."""
-    findings = verify(weights, [item_id], **options)
+    findings = verify_weights(weights, [item_id], **options)
     assert [finding.id for finding in findings] == [item_id], findings
     return findings[0].problem
 
@@ -31,7 +32,7 @@ def test_all_is_well(weights):
     convert(weights)
     convert(weights, "lyra2-fp8")
     assert len(present(weights)) == 11
-    assert verify(weights) == []
+    assert verify_weights(weights) == []
 
 
 def test_an_empty_folder_has_nothing_to_check(tmp_path):
@@ -46,7 +47,7 @@ def test_a_missing_file_a_short_file_and_a_changed_file(weights):
     data[-10] ^= 1
     file.write_bytes(data)
     assert "has SHA-256" in problem(weights, "wan-vae")
-    assert verify(weights, ["wan-vae"], quick=True) == []
+    assert verify_weights(weights, ["wan-vae"], quick=True) == []
     file.unlink()
     assert f"{file} is missing" in problem(weights, "wan-vae", quick=True)
 
@@ -54,7 +55,7 @@ def test_a_missing_file_a_short_file_and_a_changed_file(weights):
 def test_files_without_a_manifest_are_checked_by_their_headers(weights):
     weights.manifest_file("wan-vae").unlink()
     file = weights.path("wan-vae") / "diffusion_pytorch_model.safetensors"
-    assert verify(weights, ["wan-vae"]) == []
+    assert verify_weights(weights, ["wan-vae"]) == []
     file.write_bytes(file.read_bytes()[:-10])
     assert "it was cut off" in problem(weights, "wan-vae")
     file.write_bytes(b"\0")
@@ -152,7 +153,7 @@ def test_a_lora_of_another_model(weights):
     assert "'diffusion_model.blocks.0.attention.k' is no layer" in problem(weights, "lyra2-distillation")
     save_file({key: torch.cat([value, value], 1) for key, value in good.items()}, file)
     assert "dmd_distillation.safetensors" in problem(weights, "lyra2-distillation")
-    assert verify(weights, ["lyra2-distillation"], quick=True) == []
+    assert verify_weights(weights, ["lyra2-distillation"], quick=True) == []
 
 
 def test_a_checkpoint_of_another_network(weights):
@@ -163,4 +164,4 @@ def test_a_checkpoint_of_another_network(weights):
 
 def test_unknown_names(weights):
     with pytest.raises(InvalidInputError, match="'unet'"):
-        verify(weights, ["unet"])
+        verify_weights(weights, ["unet"])

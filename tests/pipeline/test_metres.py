@@ -12,12 +12,12 @@ import trimesh
 from plyfile import PlyData
 
 from lyra.common.errors import InvalidInputError
-from lyra.engines.base import SeedView
 from lyra.formats.mesh_files import save_glb, save_ply
 from lyra.formats.splat_ply import read_ply, write_ply
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.meshes import Mesh
+from lyra.geometry.views import View
 from lyra.pipeline import metres
 from lyra.pipeline.create import seed_points
 from lyra.pipeline.metres import copy_in_metres
@@ -38,7 +38,9 @@ def world(tmp_path, monkeypatch) -> World:
     monkeypatch.setattr(metres, "BLOCK", 7)
     monkeypatch.setattr(metres, "COPIED", 50)
     rng = np.random.default_rng(0)
-    view = SeedView(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32), np.diag([50.0, 50, 1]))
+    view = View.at_origin(
+        np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32), np.diag([50.0, 50, 1])
+    )
     (tmp_path / "image.png").write_bytes(b"as it was given")
     settings = WorldSettings("world-1", "World", "preview", 64, 64, 0, "a file", "", "now")
     world = World.create(tmp_path / "world", settings, view, tmp_path / "image.png", seed_points(view))

@@ -78,6 +78,6 @@ def path(frames: int, height: int, width: int) -> Trajectory:
 def make_views(frames: int, height: int, width: int) -> list[View]:
     trajectory = path(frames, height, width)
     return [
-        View(i, *cast(w2c, k, height, width), w2c, k)
-        for i, (w2c, k) in enumerate(zip(trajectory.w2c, trajectory.intrinsics, strict=True))
+        View(*cast(camera.w2c, camera.intrinsics, height, width), camera, index)
+        for index, camera in enumerate(trajectory)
     ]

@@ -5,7 +5,7 @@ import pytest
 
 from lyra.common.errors import CancelledError, InvalidInputError
 from lyra.common.progress import Progress
-from lyra.splats import SplatSettings, psnr_along_path, rasterise, reconstruct_splats
+from lyra.splats import SplatSettings, psnr_along_path, rasterize, reconstruct_splats
 from lyra.splats.reconstruct import keyframe_indices, sky_shell
 from tests.splats.scenes import cast, make_views, surface_distance
 
@@ -48,7 +48,7 @@ def test_between_and_beside_the_frames(cloud, views):
     w2c = views[12].w2c.copy()
     w2c[:3, 3] += [0.05, 0.05, 0]
     image, depth = cast(w2c, views[12].intrinsics, HEIGHT, WIDTH)
-    rendering = rasterise(cloud, w2c, views[12].intrinsics, HEIGHT, WIDTH)
+    rendering = rasterize(cloud, w2c, views[12].intrinsics, HEIGHT, WIDTH)
     error = (rendering.rgb - image / 255)[4:-4, 4:-4]
     assert -10 * np.log10((error**2).mean()) > 25
     close = np.isfinite(depth) & (rendering.alpha > 0.9)

@@ -1,4 +1,4 @@
-"""Plain torch twin of the rasteriser: every splat against every pixel, nothing binned."""
+"""Plain torch twin of the rasterizer: every splat against every pixel, nothing binned."""
 
 from __future__ import annotations
 

@@ -16,11 +16,12 @@ from PIL import Image
 from lyra.common import files
 from lyra.common.errors import DiskFullError, InUseError, InvalidInputError
 from lyra.common.progress import Progress
-from lyra.engines.base import ChunkFrames, SeedView
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
+from lyra.geometry.views import View
 from lyra.media import video
 from lyra.pipeline.create import extend_world, resume_world
 from lyra.pipeline.reconstruct import reconstruct_world
+from lyra.world.chunks import ChunkFrames
 from lyra.world.folder import World
 from lyra.world.plan import Plan
 from lyra.world.settings import ID_PATTERN, WorldSettings, new_id
@@ -50,7 +51,7 @@ def make_world(folder, name="Test World"):
         created="2026-01-01T00:00:00+00:00",
     )
     return World.create(
-        folder, settings, SeedView(image, depth, intrinsics_from_fov(1, HEIGHT, WIDTH)), source, points
+        folder, settings, View.at_origin(image, depth, intrinsics_from_fov(1, HEIGHT, WIDTH)), source, points
     )
 
 

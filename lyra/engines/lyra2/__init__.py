@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from lyra.engines.base import EngineOptions
+from lyra.world.options import EngineOptions
 
 if TYPE_CHECKING:
     from lyra.engines.lyra2.engine import Lyra2Engine

@@ -14,10 +14,10 @@ import numpy as np
 from lyra.depth.align import SCALE, SCALE_AND_SHIFT, DepthAligner
 from lyra.depth.base import WindowDepthEstimator
 from lyra.depth.fit import InverseFit
-from lyra.engines.base import rounded_depth
 from lyra.engines.lyra2.conditioning import Cameras
 from lyra.geometry.raster import Rasterizer, Surface
 from lyra.memory import GeometryCache
+from lyra.world.chunks import rounded_depth
 
 FRAME_STEP = 8
 MOST_FRAMES = 10

@@ -12,7 +12,6 @@ import torch
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
 from lyra.depth.align import DepthAligner
-from lyra.engines.base import ChunkFrames, SeedView
 from lyra.engines.lyra2.allocation import out_of_memory
 from lyra.engines.lyra2.components import Lyra2Components
 from lyra.engines.lyra2.conditioning import Cameras, Conditioner, Conditioning
@@ -23,7 +22,9 @@ from lyra.engines.lyra2.memory_modes import DeviceMemory
 from lyra.engines.lyra2.settings import Lyra2Settings
 from lyra.engines.lyra2.state import ChunkRecord, Lyra2State
 from lyra.geometry.cameras import Trajectory
+from lyra.geometry.views import View
 from lyra.memory import GeometryCache, MemorySettings
+from lyra.world.chunks import ChunkFrames
 
 STAGE = "frames"
 PREVIEW_SECONDS = 1.0
@@ -171,7 +172,7 @@ class Lyra2Engine:
         del self.parts, self.conditioner
         self.models.close()
 
-    def seed(self, view: SeedView) -> Lyra2State:
+    def seed(self, view: View) -> Lyra2State:
         """The state of a world that knows only its first frame."""
         image = torch.tensor(view.image).permute(2, 0, 1)[None]
         # Published: the picture, too, has the type that frames are decoded in.

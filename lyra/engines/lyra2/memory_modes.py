@@ -17,9 +17,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from lyra.common.errors import EngineNotReadyError
-from lyra.engines.base import MEMORY_MODES
 from lyra.engines.lyra2.allocation import give_back, give_back_device, out_of_memory, pin, unpin
 from lyra.hub.machine import PLANNED_SHARE
+from lyra.world.options import MEMORY_MODES
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)

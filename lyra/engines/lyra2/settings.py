@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
-from lyra.engines.base import EngineOptions
 from lyra.engines.lyra2.samplers import DistilledSampler, Sampler, UniPCSampler
+from lyra.world.options import EngineOptions, MemoryMode, default_of
 
 FAST_ENGINE = "lyra2-fast"
 
@@ -24,31 +24,20 @@ class Lyra2Settings:
     """
 
     sampler: Literal["unipc", "dmd"] = "unipc"
-    steps: int = 35
+    steps: int = default_of("lyra2", "steps")
     shift: float = 5.0
-    guidance: float = 5.0
-    styles: float = 0.0
+    guidance: float = default_of("lyra2", "guidance")
+    styles: float = default_of("lyra2", "styles")
     retrieval_views: int = 1
     depth_alignment: Literal["memory", "cameras"] = "memory"
-    memory_mode: str | None = None
+    memory_mode: MemoryMode | None = None
     compile: bool = False
 
     @classmethod
     def of(cls, engine_id: str, options: EngineOptions) -> Lyra2Settings:
         """Settings of "lyra2" or "lyra2-fast" as the user wants them; the options are those of that engine."""
-        common = {
-            "styles": options.styles or 0.0,
-            "memory_mode": options.memory_mode,
-            "compile": options.compile,
-        }
-        if engine_id == FAST_ENGINE:
-            return cls(sampler="dmd", **common)
-        defaults = cls()
-        return cls(
-            steps=defaults.steps if options.steps is None else options.steps,
-            guidance=defaults.guidance if options.guidance is None else options.guidance,
-            **common,
-        )
+        chosen = {name: value for name, value in asdict(options).items() if value is not None}
+        return cls(sampler="dmd" if engine_id == FAST_ENGINE else "unipc", **chosen)
 
     def make_sampler(self) -> Sampler:
         return UniPCSampler(self.steps, self.shift) if self.sampler == "unipc" else DistilledSampler()

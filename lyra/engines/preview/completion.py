@@ -53,7 +53,7 @@ def complete_view(
     seed: int,
     tick: Callable[[], None],
 ) -> Completed | None:
-    """Fills the holes of a view of the rasteriser's size; None if none is worth a layer.
+    """Fills the holes of a view of the rasterizer's size; None if none is worth a layer.
 
     The scene is not changed. `tick` is called several times a second and may raise to stop.
     """

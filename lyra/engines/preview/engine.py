@@ -12,7 +12,6 @@ import numpy as np
 import warp as wp
 
 from lyra.common.progress import Progress
-from lyra.engines.base import ChunkFrames, SeedView, rounded_depth
 from lyra.engines.preview import depth_kernels, texture_kernels
 from lyra.engines.preview.completion import Completed, complete_view, negligible
 from lyra.engines.preview.layers import Layer
@@ -20,6 +19,8 @@ from lyra.engines.preview.scene import Scene
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.raster import MODULES as RASTER_MODULES
 from lyra.geometry.raster import Rasterizer
+from lyra.geometry.views import View
+from lyra.world.chunks import Chunk, ChunkFrames, rounded_depth
 
 # Spacing of the keyframes that are considered first when a chunk is completed.
 KEYFRAME_STEP = 10
@@ -54,28 +55,28 @@ class PreviewEngine:
     def close(self) -> None:
         """Does nothing: the engine holds no resources beyond the state."""
 
-    def seed(self, view: SeedView) -> Scene:
+    def begin(self, view: View) -> Scene:
         """The world of one frame. Kernels are compiled here, so that no frame waits for the compiler."""
         for module in (*RASTER_MODULES, depth_kernels, texture_kernels):
             wp.load_module(module, device=self.device)
         return Scene(view, self.device)
 
-    def restore(self, world) -> Scene:
-        """The scene after the whole chunks of `world`, as an uninterrupted run would have left it."""
-        scene = self.seed(world.seed_view())
-        for chunk in world.chunks:
+    def restore(self, view: View, chunks: Sequence[Chunk]) -> Scene:
+        """The scene after the first frame and a line of chunks, as an uninterrupted run would have left it."""
+        scene = self.begin(view)
+        for chunk in chunks:
             scene.add_packed(chunk.load_state())
             scene.frames += len(chunk.load_trajectory())
         return scene
 
     def extend(
-        self, state: Scene, trajectory: Trajectory, prompt: str, seed: int, progress: Progress
+        self, state: Scene, cameras: Trajectory, prompt: str, seed: int, progress: Progress
     ) -> ChunkFrames:
         """See lyra.engines.base.Engine; takes any number of cameras."""
         first_witness = len(state.memory)
-        layers = self._complete_world(state, trajectory, seed, progress.part(0, 0.6))
-        frames, depth = self._draw(state, trajectory, progress.part(0.6, 1))
-        state.frames += len(trajectory)
+        layers = self._complete_world(state, cameras, seed, progress.part(0, 0.6))
+        frames, depth = self._draw(state, cameras, progress.part(0.6, 1))
+        state.frames += len(cameras)
         return ChunkFrames(frames, depth, state.packed(layers, first_witness))
 
     def _complete_world(

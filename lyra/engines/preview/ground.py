@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lyra.engines.base import SeedView
 from lyra.geometry.raster_cameras import inverse3, inverse_camera
+from lyra.geometry.views import View
 
 SAMPLES = 4000
 TRIALS = 300
@@ -44,7 +44,7 @@ def over_pixels(linear: np.ndarray, height: int, width: int) -> np.ndarray:
     return (rows[:, None] + columns).astype(np.float32)
 
 
-def find_ground(view: SeedView) -> Ground | None:
+def find_ground(view: View) -> Ground | None:
     """The largest nearly horizontal plane below the camera, by RANSAC; None if there is none.
 
     Assumes that the source camera is upright within 25 degrees.

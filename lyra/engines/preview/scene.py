@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lyra.engines.base import SeedView
-from lyra.engines.preview.beyond import mirror_surfaces
 from lyra.engines.preview.depth_fill import Witness
 from lyra.engines.preview.ground import Ground, find_ground
 from lyra.engines.preview.layers import Layer, PlacedLayer, pack, unpack
+from lyra.engines.preview.mirror_extension import mirror_surfaces
 from lyra.engines.preview.sharpen import sharpened
 from lyra.geometry.raster import Surface
+from lyra.geometry.views import View
 from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage
 
 # Remembered views, besides the source image, that are consulted as witnesses of a fill.
@@ -29,7 +29,7 @@ class Space:
     ground: Ground | None
 
     @classmethod
-    def of(cls, view: SeedView) -> Space:
+    def of(cls, view: View) -> Space:
         solid = view.depth[np.isfinite(view.depth)]
         if len(solid) == 0:
             return cls(1.0, 0.0, 1e-3, None)
@@ -43,11 +43,11 @@ class Scene:
     Witnesses are past views with their depth, kept in a geometry memory and retrieved by coverage.
     """
 
-    def __init__(self, view: SeedView, device: str):
+    def __init__(self, view: View, device: str):
         self.device = device
         self.height, self.width = view.depth.shape
         depth = sharpened(view.depth)
-        self.view = SeedView(view.image, depth, np.array(view.intrinsics, np.float64))
+        self.view = View.at_origin(view.image, depth, np.array(view.intrinsics, np.float64))
         self.disparity = (1 / depth).astype(np.float32)
         self.space = Space.of(self.view)
         self.seed_surface = Surface(

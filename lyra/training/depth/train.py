@@ -20,7 +20,7 @@ import torch
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
-from lyra.synthetic.generate import HELD_OUT_SEED
+from lyra.synthetic import HELD_OUT_SEED
 from lyra.training.depth.all_reduce import AllReduce
 from lyra.training.depth.data import Pool, Shard, load_pictures, make_shard, start_generators
 from lyra.training.depth.network import DepthNet

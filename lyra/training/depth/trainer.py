@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lyra.common.errors import InvalidInputError
-from lyra.depth.colormap import shaded
 from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.depth.network import EPSILON
+from lyra.depth.shading import shaded
 from lyra.training.depth.all_reduce import AllReduce
 from lyra.training.depth.data import Shard
 from lyra.training.depth.losses import Weights, target_from, terms, total

@@ -7,13 +7,13 @@ import torch
 from diffusers import AutoencoderKLWan
 
 from lyra.depth.base import WindowDepth
-from lyra.engines.base import SeedView
 from lyra.engines.lyra2.components import Lyra2Components
 from lyra.engines.lyra2.noise import SeededNoise
 from lyra.engines.lyra2.transformer import Lyra2Transformer3DModel
 from lyra.engines.lyra2.vae import StreamingVae
 from lyra.geometry.cameras import Trajectory, intrinsics_from_fov
 from lyra.geometry.rays import PATCH
+from lyra.geometry.views import View
 
 HEIGHT, WIDTH = 32, 48
 TEXT_TOKENS, TEXT_DIM, IMAGE_DIM = 4, 16, 24
@@ -94,11 +94,11 @@ def tiny_parts(dtype: torch.dtype = torch.float32, **changes) -> Lyra2Components
     return Lyra2Components(**parts | changes)
 
 
-def seed_view() -> SeedView:
+def seed_view() -> View:
     rng = np.random.default_rng(1)
     coarse = rng.integers(0, 255, (HEIGHT // PATCH, WIDTH // PATCH, 3), dtype=np.uint8)
     image = coarse.repeat(PATCH, 0).repeat(PATCH, 1)
-    return SeedView(image, wall_depth(np.eye(4)), intrinsics_from_fov(1.0, HEIGHT, WIDTH))
+    return View.at_origin(image, wall_depth(np.eye(4)), intrinsics_from_fov(1.0, HEIGHT, WIDTH))
 
 
 def path(frames: int = 161) -> Trajectory:

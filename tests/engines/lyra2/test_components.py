@@ -10,7 +10,6 @@ from PIL import Image  # noqa: E402
 from lyra.common.errors import CancelledError, EngineNotReadyError, InvalidInputError  # noqa: E402
 from lyra.common.progress import Progress  # noqa: E402
 from lyra.engines import available_engines, create_engine  # noqa: E402
-from lyra.engines.base import EngineOptions  # noqa: E402
 from lyra.engines.lyra2 import components, memory_modes  # noqa: E402
 from lyra.engines.lyra2.components import load_components, network_folder  # noqa: E402
 from lyra.engines.lyra2.engine import Lyra2Engine  # noqa: E402
@@ -22,6 +21,7 @@ from lyra.hub import LICENCES, AcceptedLicences, MirrorSource, Weights, download
 from lyra.hub.catalog import needs  # noqa: E402
 from lyra.pipeline.create import create_world, extend_world, resume_world  # noqa: E402
 from lyra.world.folder import World  # noqa: E402
+from lyra.world.options import EngineOptions  # noqa: E402
 from tests.engines.lyra2.parts import path  # noqa: E402
 from tests.miniature import install_miniature, write_miniature  # noqa: E402
 

@@ -9,13 +9,11 @@ torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]"
 
 from lyra.common.errors import CancelledError, InvalidInputError  # noqa: E402
 from lyra.common.progress import SILENT, Progress  # noqa: E402
-from lyra.engines import check_options  # noqa: E402
-from lyra.engines.base import EngineOptions  # noqa: E402
 from lyra.engines.lyra2.engine import Lyra2Engine, to_uint8  # noqa: E402
 from lyra.engines.lyra2.memory_modes import Placement  # noqa: E402
 from lyra.engines.lyra2.settings import Lyra2Settings  # noqa: E402
-from lyra.engines.ranges import RANGES  # noqa: E402
 from lyra.world.folder import World  # noqa: E402
+from lyra.world.options import EngineOptions, ranges_of  # noqa: E402
 from lyra.world.settings import WorldSettings, now  # noqa: E402
 from tests.engines.lyra2.parts import HEIGHT, WIDTH, path, seed_view, tiny_parts  # noqa: E402
 
@@ -48,7 +46,7 @@ def engine():
 def whole(engine, tmp_path_factory):
     """A world of two chunks made in one go, and the chunks as the engine gave them."""
     world = new_world(tmp_path_factory.mktemp("worlds") / "whole")
-    state = engine.seed(world.seed_view())
+    state = engine.begin(world.seed_view())
     return world, [add(world, engine, state, 0), add(world, engine, state, 1)]
 
 
@@ -77,26 +75,28 @@ def test_a_chunk_is_frames_depth_and_what_restoring_needs(whole):
 def test_restored_after_a_chunk_gives_the_same_bits(whole, tmp_path):
     world = new_world(tmp_path / "world")
     engine = Lyra2Engine(tiny_parts(), FAST)
-    add(world, engine, engine.seed(world.seed_view()), 0)
+    add(world, engine, engine.begin(world.seed_view()), 0)
     reopened = World.open(world.folder)
     another = Lyra2Engine(tiny_parts(), FAST)
-    assert_equal(add(reopened, another, another.restore(reopened), 1), whole[1][1])
+    assert_equal(
+        add(reopened, another, another.restore(reopened.seed_view(), reopened.chunks), 1), whole[1][1]
+    )
 
 
 def test_reverted_and_made_again_gives_the_same_bits(engine, whole, tmp_path):
     world, chunks = whole
     copy = World.open(shutil.copytree(world.folder, tmp_path / "copy"))
     copy.revert(1)
-    assert_equal(add(copy, engine, engine.restore(copy), 1), chunks[1])
+    assert_equal(add(copy, engine, engine.restore(copy.seed_view(), copy.chunks), 1), chunks[1])
     copy.revert(0)
-    assert_equal(add(copy, engine, engine.restore(copy), 0), chunks[0])
+    assert_equal(add(copy, engine, engine.restore(copy.seed_view(), copy.chunks), 0), chunks[0])
 
 
 def test_a_chunk_without_its_state_is_refused(engine, whole, tmp_path):
     world = World.open(shutil.copytree(whole[0].folder, tmp_path / "copy"))
     (world.chunks[1].folder / "state.npz").unlink()
     with pytest.raises(InvalidInputError, match=r"0002 has no state\.npz.*revert the world to 1 chunks"):
-        engine.restore(world)
+        engine.restore(world.seed_view(), world.chunks)
 
 
 def test_cancelled_between_steps_and_seen_before(engine, monkeypatch):
@@ -105,7 +105,7 @@ def test_cancelled_between_steps_and_seen_before(engine, monkeypatch):
     progress = Progress(
         lambda stage, fraction, frame: shown.append((fraction, frame)), lambda: len(shown) >= 9
     )
-    state = engine.seed(seed_view())
+    state = engine.begin(seed_view())
     with pytest.raises(CancelledError):
         engine.extend(state, path()[1:81], "a wall", 5, progress)
     fractions = [fraction for fraction, _ in shown]
@@ -124,7 +124,7 @@ def test_texts_are_read_once_and_their_encoder_is_let_go():
 
 
 def test_seeds_and_prompts_make_a_difference(engine, whole):
-    state = engine.seed(seed_view())
+    state = engine.begin(seed_view())
     cameras = path()[1:81]
     for prompt, seed in (("a wall", 6), ("a hall", 5)):
         made = engine.make_chunk(state, cameras.w2c, cameras.intrinsics, prompt, seed)
@@ -138,7 +138,7 @@ def test_a_gpu_gives_the_same_chunk_as_a_cpu(whole, monkeypatch, mode):
     parts = tiny_parts(placement=Placement(mode))
     parts.vae.to("cuda")
     engine = Lyra2Engine(parts, FAST, device="cuda")
-    chunk = engine.extend(engine.seed(seed_view()), path()[1:81], PROMPTS[0], 5, SILENT)
+    chunk = engine.extend(engine.begin(seed_view()), path()[1:81], PROMPTS[0], 5, SILENT)
     expected = whole[1][0]
     # Accumulated in another order, splats by atomics.
     np.testing.assert_allclose(chunk.state["sampled"], expected.state["sampled"], atol=2e-3)
@@ -168,17 +168,17 @@ def test_settings_of_options(engine_id, options, passes):
 
 def test_what_users_are_shown_is_what_the_engine_does():
     defaults = Lyra2Settings.of("lyra2", EngineOptions())
-    for name, shown in RANGES["lyra2"].items():
+    for name, shown in ranges_of("lyra2").items():
         assert getattr(defaults, name) == shown.default
         for value in (shown.min, shown.max):
-            check_options("lyra2", EngineOptions(**{name: value}))
+            EngineOptions(**{name: value}).checked_for("lyra2")
     assert Lyra2Settings.of("lyra2-fast", EngineOptions(styles=0.5)).styles == 0.5
 
 
 def test_options_that_an_engine_lacks_are_refused():
     for engine_id in ("lyra2-fast", "preview"):
         with pytest.raises(InvalidInputError, match=rf"steps is 20.*{engine_id}"):
-            check_options(engine_id, EngineOptions(steps=20))
+            EngineOptions(steps=20).checked_for(engine_id)
     for bad, says in ((EngineOptions(steps=0), "steps is 0"), (EngineOptions(guidance=float("nan")), "nan")):
         with pytest.raises(InvalidInputError, match=says):
             bad.checked()

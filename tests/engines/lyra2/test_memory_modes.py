@@ -81,7 +81,7 @@ class Scarce:
 @pytest.fixture(scope="module")
 def begun():
     """A world of one frame; making a chunk leaves it as it is."""
-    return Lyra2Engine(tiny_parts(), GUIDED).seed(seed_view())
+    return Lyra2Engine(tiny_parts(), GUIDED).begin(seed_view())
 
 
 def latents_by(engine, state):
@@ -143,7 +143,7 @@ def test_without_room_for_previews_the_chunk_goes_on(begun, undisturbed, monkeyp
         return decode(latents, *cache)
 
     monkeypatch.setattr(vae, "decode", without_room)
-    chunk = engine.extend(engine.seed(seed_view()), path()[1:81], "a wall", 5, SILENT)
+    chunk = engine.extend(engine.begin(seed_view()), path()[1:81], "a wall", 5, SILENT)
     assert chunk.notes == ("The memory of cpu has no room for previews beside the network.",)
     assert np.array_equal(chunk.state["sampled"], undisturbed[0].numpy())
 
@@ -216,7 +216,7 @@ class Crowded:
     ("model", "method", "work"),
     [
         ("text_encoder", "encode", lambda engine: engine.announce(["a wall"])),
-        ("vae", "encode", lambda engine: engine.seed(seed_view())),
+        ("vae", "encode", lambda engine: engine.begin(seed_view())),
     ],
 )
 def test_a_model_that_is_tried_again_finds_the_room_that_was_made(model, method, work):

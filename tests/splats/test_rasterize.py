@@ -4,7 +4,7 @@ import torch
 import warp as wp
 
 from lyra.geometry.gaussians import GaussianCloud
-from lyra.splats import Rasteriser, rasterise
+from lyra.splats import SplatRasterizer, rasterize
 from lyra.splats.harmonics import sh_basis, sh_colors
 from lyra.splats.tiles import DeviceCloud, TiledView
 from tests.splats.twin import weights
@@ -43,7 +43,7 @@ def camera(seed: int) -> np.ndarray:
 def test_matches_the_torch_twin(count, seed, coefficients):
     cloud, w2c = random_cloud(count, seed, coefficients), camera(seed)
     background = np.array([0.2, 0.5, 0.9])
-    rendering = rasterise(cloud, w2c, INTRINSICS, HEIGHT, WIDTH, background)
+    rendering = rasterize(cloud, w2c, INTRINSICS, HEIGHT, WIDTH, background)
     share, light = weights(cloud, w2c, INTRINSICS, HEIGHT, WIDTH)
     colors = torch.as_tensor(sh_colors(cloud, np.linalg.inv(w2c)[:3, 3])).double()
     expected = torch.einsum("mhw,mc->hwc", share, colors) + light[..., None] * torch.as_tensor(background)
@@ -70,7 +70,7 @@ def test_gathered_weights_match_the_torch_twin():
 
 def test_empty_cloud_shows_the_background():
     cloud = random_cloud(0, 0)
-    rendering = rasterise(cloud, np.eye(4), INTRINSICS, HEIGHT, WIDTH, np.array([0.25, 0.5, 0.75]))
+    rendering = rasterize(cloud, np.eye(4), INTRINSICS, HEIGHT, WIDTH, np.array([0.25, 0.5, 0.75]))
     assert np.allclose(rendering.rgb, [0.25, 0.5, 0.75])
     assert (rendering.alpha == 0).all() and np.isinf(rendering.depth).all()
 
@@ -80,7 +80,7 @@ def test_what_lies_behind_the_camera_is_not_drawn():
     behind = GaussianCloud(
         -np.abs(cloud.means), cloud.log_scales, cloud.rotations, cloud.opacity_logits, cloud.sh
     )
-    assert (rasterise(behind, np.eye(4), INTRINSICS, HEIGHT, WIDTH).alpha == 0).all()
+    assert (rasterize(behind, np.eye(4), INTRINSICS, HEIGHT, WIDTH).alpha == 0).all()
 
 
 def test_an_opaque_splat_lies_where_its_mean_projects():
@@ -91,7 +91,7 @@ def test_an_opaque_splat_lies_where_its_mean_projects():
         np.array([8], np.float32),
         np.zeros((1, 1, 3), np.float32),
     )
-    alpha = Rasteriser(one).render(np.eye(4), INTRINSICS, HEIGHT, WIDTH).alpha
+    alpha = SplatRasterizer(one).render(np.eye(4), INTRINSICS, HEIGHT, WIDTH).alpha
     v, u = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     center = (alpha * u).sum() / alpha.sum(), (alpha * v).sum() / alpha.sum()
     assert center == pytest.approx((45 * 0.2 + 23, 48 * -0.1 + 19.5), abs=0.05)

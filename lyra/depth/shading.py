@@ -1,4 +1,4 @@
-"""Depth maps as colour images."""
+"""False colours for depth maps."""
 
 from __future__ import annotations
 

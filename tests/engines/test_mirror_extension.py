@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from lyra.engines.base import SeedView
-from lyra.engines.preview.beyond import mirror_surfaces
 from lyra.engines.preview.ground import Ground
+from lyra.engines.preview.mirror_extension import mirror_surfaces
 from lyra.engines.preview.scene import Scene
 from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.raster import Rasterizer, Surface
+from lyra.geometry.views import View
 
 H, W = 96, 160
 
@@ -18,14 +18,14 @@ def tilted_ground(pitch: float) -> Ground:
     return Ground(np.array([0, np.cos(pitch), np.sin(pitch)]), 2.0)
 
 
-def view_of_ground(ground: Ground) -> SeedView:
+def view_of_ground(ground: Ground) -> View:
     k = intrinsics_from_fov(np.radians(60), H, W)
     disparity = ground.disparity(np.eye(4), k, H, W)
     with np.errstate(divide="ignore"):
         depth = (1 / disparity).astype(np.float32)
     rng = np.random.default_rng(0)
     image = np.kron(rng.integers(0, 255, (H // 16, W // 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
-    return SeedView(image, depth, k)
+    return View.at_origin(image, depth, k)
 
 
 def panorama(surfaces: list[Surface]):
@@ -79,14 +79,14 @@ def test_nothing_is_mirrored_into_the_picture_itself():
 def test_a_wide_lens_is_not_mirrored_behind_the_camera():
     view = view_of_ground(tilted_ground(0.0))
     k = intrinsics_from_fov(np.radians(100), H, W)
-    surfaces = mirror_surfaces(SeedView(view.image, view.depth, k), 1 / view.depth, None, "cpu")
+    surfaces = mirror_surfaces(View.at_origin(view.image, view.depth, k), 1 / view.depth, None, "cpu")
     turns = [np.arctan2(surface.w2c[2, 0], surface.w2c[0, 0]) for surface in surfaces]
     assert len(surfaces) == 2 and np.abs(turns).max() < np.radians(170)
 
 
 def test_a_picture_of_sky_alone_is_mirrored_as_sky():
     image = np.full((H, W, 3), 200, np.uint8)
-    view = SeedView(image, np.full((H, W), np.inf, np.float32), intrinsics_from_fov(1.0, H, W))
+    view = View.at_origin(image, np.full((H, W), np.inf, np.float32), intrinsics_from_fov(1.0, H, W))
     scene = Scene(view, "cpu")
     image, disparity, _ = panorama(scene.mirrored)
     assert (disparity[disparity >= 0] == 0).all() and (disparity >= 0).mean() > 0.2

@@ -24,7 +24,7 @@ class Rendering:
     depth: np.ndarray
 
 
-class Rasteriser:
+class SplatRasterizer:
     """Renders one cloud from many cameras; the cloud is uploaded once.
 
     Splats are widened by 0.3 px² and keep their opacity, as in the 3DGS paper and the viewers that follow it.
@@ -58,7 +58,7 @@ class Rasteriser:
         return finish(rgb, depth, transmittance, background)
 
 
-def rasterise(
+def rasterize(
     cloud: GaussianCloud,
     w2c: np.ndarray,
     intrinsics: np.ndarray,
@@ -67,11 +67,11 @@ def rasterise(
     background: np.ndarray | None = None,
     device: str = "cpu",
 ) -> Rendering:
-    """One view of a cloud; for several views of the same cloud keep a `Rasteriser`.
+    """One view of a cloud; for several views of the same cloud keep a `SplatRasterizer`.
 
     `w2c` (4, 4) in OpenCV axes, `intrinsics` (3, 3) in pixels, `background` (3,) sRGB in [0, 1], black by default.
     """
-    return Rasteriser(cloud, device).render(w2c, intrinsics, height, width, background)
+    return SplatRasterizer(cloud, device).render(w2c, intrinsics, height, width, background)
 
 
 def uses_gsplat(device: str) -> bool:

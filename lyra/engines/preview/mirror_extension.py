@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from lyra.engines.base import SeedView
 from lyra.engines.preview.ground import Ground
 from lyra.geometry.raster import Surface
 from lyra.geometry.raster_cameras import inverse3
+from lyra.geometry.views import View
 
 # Mirrored images on each side, and the rotation from one to the next as a share of the field of view.
 COPIES, TURN = 2, 0.9
@@ -20,9 +20,7 @@ COPIES, TURN = 2, 0.9
 MOST = np.radians(170)
 
 
-def mirror_surfaces(
-    view: SeedView, disparity: np.ndarray, ground: Ground | None, device: str
-) -> list[Surface]:
+def mirror_surfaces(view: View, disparity: np.ndarray, ground: Ground | None, device: str) -> list[Surface]:
     """Mirrored surfaces to the left and right, those closest to the source image first.
 
     `disparity` (H, W) is that of `view`, whose camera is the world's origin; "up" is the ground's normal or, without
@@ -68,7 +66,7 @@ def _rays(intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _folded(
-    view: SeedView, disparity: np.ndarray, level: np.ndarray, rays: np.ndarray, turn: float
+    view: View, disparity: np.ndarray, level: np.ndarray, rays: np.ndarray, turn: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image (H, W, 3) float32, disparity (H, W) and mask (H, W) seen with the source camera turned by `turn`.
 
@@ -105,5 +103,5 @@ def _border(rays: np.ndarray, slope: np.ndarray) -> np.ndarray:
     return np.interp(slope, slopes[order], azimuth[order], np.nan, np.nan)
 
 
-def _channels(view: SeedView) -> np.ndarray:
+def _channels(view: View) -> np.ndarray:
     return np.moveaxis(view.image, -1, 0).astype(np.float32)
