@@ -79,7 +79,7 @@ def estimated_view(source: View, estimator: DepthEstimator) -> View:
     both = np.isfinite(depth) & np.isfinite(source.depth)
     if not both.any():
         raise InvalidInputError(
-            f"{estimator.id} takes all surfaces for sky; its depth has no scale. Choose another depth model."
+            f"{estimator.id} takes for sky all that is solid; its depth has no scale. Choose another depth model."
         )
     scale = np.median(source.depth[both] / depth[both])
     return View.at_origin(source.image, (depth * scale).astype(np.float32), source.intrinsics)
