@@ -1,8 +1,8 @@
 """Speed of the geometry kernels against the published algorithm in plain torch: `python -m benchmarks.geometry`.
 
 One 80-frame step at 832x480 warps the newest frame and five retrieved ones into 80 cameras, in batches of 16; a
-retrieval searches 300 remembered frames. The twin is the one that the tests hold the kernels against. It warps
-one batch of 16 targets, and its time is scaled to all 30 batches.
+retrieval searches 300 remembered frames. The torch twin is the one in the tests. It warps one batch of 16 targets,
+and its time is scaled to all 30 batches.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from lyra.geometry.warp import WarpSettings, splat, splat_source
 from lyra.memory import GeometryCache, GreedyCoverage, MemorySettings
 from tests.geometry import twins
+from tests.geometry.warping import remembered_points
 
 HEIGHT, WIDTH = 480, 832
 TARGETS, BATCH, SOURCES = 80, 16, 6
@@ -26,7 +27,7 @@ INTRINSICS = np.array([[600.0, 0, WIDTH / 2], [0, 600, HEIGHT / 2], [0, 0, 1]])
 
 
 def path(frames: int, turn: float) -> np.ndarray:
-    """World-to-camera matrices (frames, 4, 4) of a camera that walks in a bend of `turn` radians."""
+    """World-to-camera matrices (frames, 4, 4) of a camera on a curve of `turn` radians."""
     w2c = np.tile(np.eye(4), (frames, 1, 1))
     for pose, a in zip(w2c, np.linspace(0, turn, frames), strict=True):
         pose[:3, :3] = [[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]
@@ -44,7 +45,7 @@ def depth_map(rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds on the clock and of all cores together; the latter mean something on a busy machine too."""
+    """Wall-clock seconds and CPU seconds over all cores; the latter are meaningful on a busy machine, too."""
 
     wall: float
     cores: float
@@ -53,11 +54,11 @@ class Timing:
         return Timing(self.wall * count, self.cores * count)
 
     def __str__(self) -> str:
-        return f"{self.wall:9.3f} s on the clock, {self.cores:9.3f} s of cores"
+        return f"{self.wall:9.3f} s wall clock, {self.cores:9.3f} s CPU"
 
 
 def best(call: Callable[[], object], repeats: int) -> Timing:
-    """The least time of so many runs, on the clock and of cores."""
+    """The least wall-clock and CPU time of `repeats` runs."""
     timings = []
     for _ in range(repeats):
         wall, cores = time.perf_counter(), time.process_time()
@@ -69,8 +70,8 @@ def best(call: Callable[[], object], repeats: int) -> Timing:
 def report(twin: Timing, ours: Timing, wanted: float) -> None:
     print(f"  twin  {twin}")
     print(f"  ours  {ours}")
-    ratios = f"{twin.wall / ours.wall:.1f} on the clock, {twin.cores / ours.cores:.1f} of cores"
-    print(f"  ratio {ratios} (at least {wanted:g} is asked)")
+    ratios = f"{twin.wall / ours.wall:.1f} wall clock, {twin.cores / ours.cores:.1f} CPU"
+    print(f"  ratio {ratios} (target: at least {wanted:g})")
 
 
 def benchmark_warps(repeats: int) -> None:
@@ -119,7 +120,7 @@ def benchmark_retrieval(repeats: int) -> None:
     for i in range(REMEMBERED):
         cache.add(FRAME_STRIDE * i, depth, poses[i], INTRINSICS)
     view, k = poses[-1:], INTRINSICS[None]
-    points = torch.from_numpy(np.stack([cache.points_of(i).reshape(-1, 3) for i in cache.frame_ids]))
+    points = torch.from_numpy(remembered_points(cache))
     grid_k = torch.from_numpy(k).float()
     grid_k[:, :2] /= cache.settings.stride
     as_twin = (points, cache.frame_ids, torch.from_numpy(view).float(), grid_k, cache.grid_hw, SLOTS)

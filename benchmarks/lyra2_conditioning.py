@@ -1,10 +1,10 @@
-"""Conditioning of one Lyra 2.0 chunk on a CPU against what the published code does, written plainly in torch.
+"""Conditioning of one Lyra 2.0 chunk on a CPU against the published algorithm in plain torch.
 
     python -m benchmarks.lyra2_conditioning [--size 832x480] [--repeats 1]
 
 One chunk retrieves five of 40 remembered frames, warps the newest frame and their coordinates into 80 cameras in
-batches of 16, and lays out rays and correspondences. The VAE is left out on both sides. The twin is measured on one
-batch of 16 targets of one source; that time is taken for all 30 batches.
+batches of 16, and lays out rays and correspondences. The VAE is excluded on both sides. The twin is measured on one
+batch of 16 targets of one source, and its time is scaled to all 30 batches.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lyra.engines.lyra2.retrieval import Retrieval
 from lyra.geometry.cameras import Trajectory
 from lyra.memory import GeometryCache, MemorySettings
 from tests.geometry import twins
+from tests.geometry.warping import remembered_points
 
 TARGETS, FRAME_STEP, REMEMBERED, SLOTS = 80, 8, 40, 5
 KNOWN = FRAME_STEP * REMEMBERED + 1
@@ -32,7 +33,7 @@ WANTED = 10.0
 
 
 class PoolingVae:
-    """Stands in for the VAE at no cost: means of 8x8 pixels, the three colours repeated to 16 channels."""
+    """Replaces the VAE at no cost: means of 8x8 pixels, the three colours repeated to 16 channels."""
 
     def encode(self, video, cache=None):
         pooled = functional.avg_pool2d(video[0, :, ::4].flatten(0, 1)[:, None], 8)
@@ -40,7 +41,7 @@ class PoolingVae:
 
 
 def scene(height: int, width: int) -> tuple[History, GeometryCache, Trajectory]:
-    """The past of a walk of 321 frames, ten of every 80 remembered, and its cameras with the next 80."""
+    """A walk of 321 frames, ten of every 80 remembered, and its cameras with the next 80."""
     rng = np.random.default_rng(0)
     focal = 0.72 * width
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
@@ -78,7 +79,7 @@ def twin_warp(memory: GeometryCache, cameras: Trajectory, frame: int, image: tor
 
 
 def twin_retrieval(memory: GeometryCache, cameras: Trajectory) -> list[int]:
-    points = torch.from_numpy(np.stack([memory.points_of(i).reshape(-1, 3) for i in memory.frame_ids]))
+    points = torch.from_numpy(remembered_points(memory))
     k = torch.from_numpy(cameras.intrinsics[-1:]).float()
     k[:, :2] /= memory.settings.stride
     w2c = torch.from_numpy(cameras.w2c[-1:]).float()
@@ -149,7 +150,7 @@ def main() -> None:
     print(f"  twin  {twin}  (one batch of warps measured, times {batches})")
     print(f"  ours  {seconds}")
     wall, cores = twin.wall / seconds.wall, twin.cores / seconds.cores
-    print(f"  ratio {wall:.1f} on the clock, {cores:.1f} of cores (at least {WANTED:g} is asked)")
+    print(f"  ratio {wall:.1f} wall clock, {cores:.1f} CPU (target: at least {WANTED:g})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long the preview engine takes for 80 frames, and where the time goes; run by hand on an idle machine.
+"""Time of the preview engine for 80 frames, by stage; to be run on an idle machine.
 
 python -m benchmarks.preview [--size 832x480] [--device cpu]
 """
@@ -26,7 +26,7 @@ def main() -> None:
     for scene in (hall((height, width)), street((height, width))):
         engine = PreviewEngine(options.device)
         track = scene.trajectory[1:]
-        # The first run compiles the kernels.
+        # Warm-up: compiles the kernels.
         engine.extend(engine.begin(scene.first), track[:2], "", 0, Progress())
         times = [time.perf_counter()]
         marks = []

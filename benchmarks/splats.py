@@ -1,4 +1,4 @@
-"""Times and quality of splats and mesh on a ray-cast scene of 81 frames: `python -m benchmarks.splats [WxH]`."""
+"""Time and quality of splats and mesh on a ray-cast scene of 81 frames: `python -m benchmarks.splats [WxH]`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def timed(function, *arguments):
 
 def main() -> None:
     width, height = map(int, (sys.argv[1] if len(sys.argv) > 1 else "832x480").split("x"))
-    # Compiles the kernels.
+    # Warm-up: compiles the kernels.
     small = make_views(2, 48, 80)
     fuse(small)
     psnr_along_path(reconstruct_splats(small), small)

@@ -1,4 +1,4 @@
-"""What grows and lies about the courtyard: ground and way, bushes, ivy, grass, cypresses, hills."""
+"""Ground and vegetation of the courtyard: path, bushes, ivy, grass, cypresses, hills."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from mathutils import Vector
 from solids import Solid, new_object, weather
 
-TOWER = (9.0, 96.0)  # where the way leads
+TOWER = (9.0, 96.0)  # where the path leads
 # fmt: off
 BUSHES = (  # x, y, size
     (-4.0, 7.4, 0.4), (-4.1, 15.6, 0.5), (4.0, 9.8, 0.5), (5.6, 14.2, 0.7), (3.7, 18.6, 0.45), (-3.9, 24.0, 0.6),
@@ -30,7 +30,7 @@ CHANCE = random.Random(7)  # noqa: S311 (arranges leaves)
 
 
 def ground_height(x, y):
-    """Height of the ground; takes numbers or arrays."""
+    """Height of the ground at x, y, which may be numbers or arrays."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     swell = 0.10 * np.sin(0.9 * x + 0.4) * np.cos(0.55 * y) + 0.06 * np.sin(1.7 * y + x)
     swell = swell * (1 - 0.8 * path_weight(x, y))
@@ -40,19 +40,19 @@ def ground_height(x, y):
 
 
 def path_center(y):
-    """x of the middle of the paved way at y."""
+    """x of the centre of the paved path at y."""
     y = np.asarray(y, float)
     return 0.55 * np.sin(y / 6.5 + 0.5) - 0.2 + TOWER[0] * np.clip((y - 30) / 50, 0, 1) ** 1.5
 
 
 def path_weight(x, y):
-    """1 on the paved way, 0 beside it."""
+    """1 on the paved path, 0 beside it."""
     half = 1.25 + 0.35 * np.sin(y * 0.8)
     return 1 / (1 + np.exp((np.abs(x - path_center(y)) - half) * 3.5))
 
 
 def add_ground(material) -> None:
-    """The ground as a grid that is finer near the camera; the attribute `path` says where it is paved."""
+    """The ground as a grid, finer near the camera; the attribute `path` marks where it is paved."""
     across = np.concatenate(
         [np.linspace(-90, -12, 60), np.linspace(-11.8, 11.8, 170), np.linspace(12, 110, 70)]
     )
@@ -71,7 +71,7 @@ def add_ground(material) -> None:
 
 
 def _clump(solid: Solid, center, size: float, balls: int, spread=(0.5, 0.5, 0.3)) -> None:
-    """A cloud of small flattened balls, larger in its middle."""
+    """A cluster of small flattened balls, larger towards the middle."""
     for _ in range(balls):
         offset = Vector(CHANCE.gauss(0, s) for s in spread) * size
         radius = size * CHANCE.uniform(0.17, 0.36) / (1 + 0.8 * offset.length / size)
@@ -105,7 +105,7 @@ def add_greenery(leaves, cypress, wood) -> None:
 
 
 def add_grass(material) -> None:
-    """Tufts of broad blades along the walls and the edge of the way, thinner with distance."""
+    """Tufts of broad blades along the walls and the edge of the path, sparser with distance."""
     rng = np.random.default_rng(11)
     tufts = []
     while len(tufts) < 700:
@@ -141,7 +141,7 @@ def add_grass(material) -> None:
 
 
 def add_distance(hills, peaks) -> None:
-    """Wooded hills and, behind them, a range in the haze."""
+    """Wooded hills and, behind them, a hazy mountain range."""
     for name, y, width, height, seed, material in (
         ("near hills", 125, 150, 13, 1.0, hills), ("range", 190, 260, 46, 4.0, peaks),
     ):  # fmt: skip

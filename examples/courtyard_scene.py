@@ -1,4 +1,4 @@
-"""The example scene: a ruined courtyard at golden hour, a paved way through it, a tower in the haze beyond.
+"""The example scene: a ruined courtyard at golden hour, a paved path through it, a tower in the haze beyond.
 
 Metres, Blender's axes (z up); the first camera stands near the origin and looks along +y.
 """
@@ -30,7 +30,7 @@ SUN = (-0.74, 0.50, 0.41)
 
 
 def build() -> None:
-    """Fills an empty file with the scene; the camera is left to the caller."""
+    """Fills an empty file with the scene; the caller adds the camera."""
     mist = Mist()
     stone = masonry("warm stone", ["4c3a33", "7d5f4c", "a98562", "cfab7f", "ecd3a6"], mist)
     pale = masonry("pale stone", ["6a564c", "957b69", "bb9f84", "d9c09c", "efdcb8"], mist, seams=0.0)
@@ -58,7 +58,7 @@ def build() -> None:
 
 
 def _arcade(material) -> None:
-    """Eight arches along the left side, broken at the near end."""
+    """Eight arches along the left side, ruined at the near end."""
     x, first, step, count = -5.2, 5.2, 4.2, 8
     wall, holes = Solid(), Solid()
     length = step * count
@@ -88,7 +88,7 @@ def _arcade(material) -> None:
 
 
 def _gate(material) -> None:
-    """The wall across the end of the court with one tall opening over the way."""
+    """The wall across the end of the court with one tall opening for the path."""
     y, x = 37.5, float(path_center(37.5))
     wall, holes = Solid(), Solid()
     wall.box((x, y, 4.0), (20, 1.5, 9.0)).box((x, y, 7.6), (20, 1.9, 0.4))
@@ -121,7 +121,7 @@ def _column(solid: Solid, x: float, y: float, height: float, radius: float, capi
 
 
 def _right_side(pale, stone) -> None:
-    """A broken colonnade, and behind it a wall that has half fallen."""
+    """A broken colonnade and a half-collapsed wall behind it."""
     columns, holes = Solid(), Solid()
     for y, height, capital in COLUMNS:
         _column(columns, 4.9, y, height, 0.43, capital)
@@ -165,7 +165,7 @@ def _foreground(pale, leaves) -> None:
 
 
 def _traveller(cloth, wood) -> None:
-    """A hooded figure on the way, for scale and for the story."""
+    """A hooded figure on the path, for scale and for the story."""
     y = 13.2
     x = float(path_center(y)) + 0.1
     z = float(ground_height(x, y))
@@ -186,7 +186,7 @@ def _traveller(cloth, wood) -> None:
 
 
 def _tower(stone, roof) -> None:
-    """The goal of the way: a keep on its hill with a slender turret."""
+    """The destination of the path: a keep on a hill with a slender turret."""
     x, y = TOWER
     z = float(ground_height(x, y)) - 1
     keep, holes = Solid(), Solid()

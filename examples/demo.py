@@ -1,6 +1,6 @@
-"""The whole way on the example scene, as an artist would go it, in a hidden Blender: `make demo` or `lyra demo`.
+"""End-to-end demo on the example scene, in a headless Blender: `make demo` or `lyra demo`.
 
-Builds the extension's zip, installs it into a Blender of its own, starts the backend, loads the example image, lays a
+Builds the extension's zip, installs it into a separate Blender, starts the service, loads the example image, creates a
 camera path on a curve, generates, imports, renders and saves.
 """
 
@@ -30,7 +30,7 @@ RESULTS = ("world.blend", "splats.ply", "mesh.glb", "walkthrough.mp4", "render.p
 
 
 class DemoError(RuntimeError):
-    """A step of the demo did not come to its end."""
+    """A step of the demo failed."""
 
 
 def main() -> int:
@@ -47,7 +47,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    # An earlier run's world; the other results are replaced one by one.
+    # The world of an earlier run; the other results are replaced one by one.
     shutil.rmtree(out / "world", ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="lyra-demo-") as scratch:
         bar = tqdm(total=100, bar_format="{desc:<24} {percentage:3.0f}%|{bar}| {elapsed}")
@@ -77,7 +77,7 @@ def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
     package = next(path for path in scratch.glob("lyra_worlds-*.zip") if "thin" not in path.name)
 
     advance(bar, "opening Blender", 3)
-    # Before bpy is imported: the demo's Blender must not touch the user's preferences.
+    # Before bpy is imported, so that the demo's Blender does not touch the user's preferences.
     os.environ["BLENDER_USER_RESOURCES"] = str(scratch / "blender")
     with quiet():
         import bpy
@@ -105,7 +105,7 @@ def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
 
 
 def make_world(bpy, session, worlds, bar: tqdm, size: str | None) -> None:
-    """Start World, Add Camera Path, Generate: the buttons of the panel, one after the other."""
+    """Start World, Add Camera Path, Generate: the panel's buttons in this order."""
     settings = bpy.context.scene.lyra
     settings.image = str(EXAMPLE / "image.png")
     settings.depth_file = str(EXAMPLE / "depth.npz")
@@ -125,7 +125,7 @@ def make_world(bpy, session, worlds, bar: tqdm, size: str | None) -> None:
 
 
 def finish(bpy, worlds, out: Path, bar: tqdm) -> None:
-    """Renders the splats from the middle of the path with Cycles and saves the file beside its media."""
+    """Renders the splats from the middle of the path with Cycles and saves the .blend next to its media."""
     advance(bar, "rendering", 82)
     scene = bpy.context.scene
     scene.frame_set((scene.frame_start + scene.frame_end) // 2)
@@ -133,7 +133,7 @@ def finish(bpy, worlds, out: Path, bar: tqdm) -> None:
     scene.render.engine = "CYCLES"
     scene.cycles.device = "CPU"
     scene.cycles.samples = 16
-    # Splats hold the colours of the pictures; a film look would change them.
+    # Splats have the colours of the frames, which a film look would change.
     scene.view_settings.view_transform = "Standard"
     scene.render.resolution_x, scene.render.resolution_y = RENDER_SIZE
     scene.render.filepath = str(out / "render.png")
@@ -152,20 +152,20 @@ def finish(bpy, worlds, out: Path, bar: tqdm) -> None:
 
 
 def wait(session, bar: tqdm, kind: str, start: float, end: float, ready: Callable[[], bool]) -> None:
-    """Does what Blender's event loop does, until `ready`; shows the progress of the job of this kind."""
+    """Runs Blender's timers until `ready`, and shows the progress of the job of this kind."""
     deadline = time.monotonic() + PATIENCE
     while not ready():
         session.current.tick()
         for job in session.current.jobs.values():
             if job["state"] in ("failed", "interrupted", "cancelled"):
-                raise DemoError(f"The backend says: {job['error'] or job['state']}")
+                raise DemoError(f"The service reports: {job['error'] or job['state']}")
             if job["kind"] == kind:
                 advance(bar, job["stage"] or job["state"], start + (end - start) * job["progress"])
         if session.current.phase.name == "OFF" and session.current.message:
             raise DemoError(session.current.message)
         if time.monotonic() > deadline:
             raise DemoError(
-                f"Nothing came within {PATIENCE:.0f} s; the backend said: {session.current.message}"
+                f"No result within {PATIENCE:.0f} s; the service reports: {session.current.message}"
             )
         time.sleep(0.02)
 
@@ -178,7 +178,7 @@ def advance(bar: tqdm, text: str, percent: float) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Blender's chatter off the bar's lines and the printed paths."""
+    """Silences Blender's output, so that it does not mix with the progress bar and the printed paths."""
     sys.stdout.flush()
     saved = os.dup(1)
     with Path(os.devnull).open("wb") as nothing:
@@ -186,7 +186,7 @@ def quiet() -> Iterator[None]:
         try:
             yield
         finally:
-            # What Python and C code have buffered must go the same way.
+            # Output buffered by Python and C code must be discarded as well.
             sys.stdout.flush()
             ctypes.CDLL(None if os.name == "posix" else "ucrtbase").fflush(None)
             os.dup2(saved, 1)
@@ -194,7 +194,7 @@ def quiet() -> Iterator[None]:
 
 
 def leave(code: int) -> None:
-    """Ends the process. Blender 4.5's own teardown waits at times for a thread that never ends."""
+    """Exits the process at once: Blender 4.5's own teardown sometimes waits for a thread that never ends."""
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

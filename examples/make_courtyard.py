@@ -1,4 +1,4 @@
-"""Renders the example scene into examples/courtyard: picture, true depth, a camera path, and the truth along it.
+"""Renders the example scene into examples/courtyard: image, true depth, a camera path, and ground truth along it.
 
     python examples/make_courtyard.py [--samples 16] [--preview FILE.png]
 
@@ -30,7 +30,7 @@ FRAMES = 81
 TRUTH_FRAMES = (20, 40, 60, 80)
 EYE = (0.35, -0.3, 1.75)
 TILT = math.radians(4.0)  # upwards
-SKY = 1e9  # Cycles writes 1e10 where a ray meets nothing
+SKY = 1e9  # Cycles writes 1e10 for rays that hit nothing
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -43,7 +43,7 @@ def first_camera() -> np.ndarray:
 
 
 def camera_path(advance: float) -> Trajectory:
-    """A walk of `advance` metres into the picture: a slow start, a step to the left, a glance to the right."""
+    """A walk of `advance` metres into the scene: a slow start, a step to the left, a glance to the right."""
     t = np.linspace(0, 1, FRAMES)
     ease = t * t * (3 - 2 * t)
     c2w = np.tile(np.eye(4), (FRAMES, 1, 1))
@@ -79,7 +79,7 @@ def set_up(samples: int) -> bpy.types.Object:
 
 
 def place(camera: bpy.types.Object, w2c: np.ndarray) -> None:
-    """Puts the camera at a pose of the world frame."""
+    """Moves the camera to a pose in the world frame."""
     camera.matrix_world = Matrix((first_camera() @ FLIP @ np.linalg.inv(w2c) @ FLIP).tolist())
 
 
@@ -94,7 +94,7 @@ def render_picture(path: Path) -> None:
 
 
 def render_depth() -> np.ndarray:
-    """z-depth (H, W) float32 through pixel centres, inf where the sky is."""
+    """z-depth (H, W) float32 through pixel centres, inf for sky."""
     scene = bpy.context.scene
     samples = scene.cycles.samples
     scene.cycles.samples, scene.cycles.use_denoising = 1, False

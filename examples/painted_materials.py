@@ -1,7 +1,7 @@
 """Matte Blender materials that look painted: dabs of colour, hand-drawn masonry, mist.
 
 Everything is a function of the position in the world, never of the camera, so a point has the same colour in every
-view; that is what lets a warped picture be compared with a rendered one.
+view, and warped images can be compared with rendered ones.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Mist:
 
 
 class Graph:
-    """Shader nodes written as expressions: every method adds a node and returns its output socket."""
+    """Shader nodes as expressions: every method adds a node and returns its output socket."""
 
     def __init__(self, tree: bpy.types.NodeTree):
         self.tree = tree
@@ -82,7 +82,7 @@ class Graph:
         return self.node("MapRange", settings=settings, _0=value, _1=low, _2=high, _3=0.0, _4=1.0)
 
     def dabs(self, position, scale: float, stretch: tuple[float, float, float] = (1, 1, 1)):
-        """A random value in [0, 1] per brush dab: cells of a bent Voronoi pattern, one value each."""
+        """A random value in [0, 1] per brush dab: one value per cell of a distorted Voronoi pattern."""
         wobble = self.vector("SUBTRACT", self.noise(position, scale * 0.9, 2, "Color"), (0.5, 0.5, 0.5))
         bent = self.vector("MULTIPLY_ADD", position, stretch)
         self._feed(bent.node.inputs[2], self.vector("SCALE", wobble))
@@ -93,7 +93,7 @@ class Graph:
 
 
 def add_mist(graph: Graph, shader, mist: Mist):
-    """`shader` seen through air whose density is a function of the place in the world alone."""
+    """`shader` seen through mist, whose density depends on the position in the world alone."""
     x, y, z = (graph.node("SeparateXYZ", i, Vector=graph.node("NewGeometry")) for i in range(3))
     deep = graph.math("DIVIDE", graph.math("SUBTRACT", y, mist.start), mist.length)
     depth = graph.math(
@@ -115,9 +115,9 @@ def add_mist(graph: Graph, shader, mist: Mist):
 def finish(material, graph: Graph, color, mist: Mist, bounce: Color, relief=None, height: float = 0.03):
     """Diffuse paint of `color` with an optional relief, seen through the mist.
 
-    Bounced light meets one flat `bounce` colour instead: it looks the same and renders three times faster.
+    Indirect light uses one flat `bounce` colour: it looks the same and renders three times faster.
     """
-    material.cycles.emission_sampling = "NONE"  # the mist's glow is no lamp
+    material.cycles.emission_sampling = "NONE"  # the mist's emission is not a light source
     shader = graph.node("BsdfDiffuse", Color=color)
     if relief is not None:
         bump = graph.node("Bump", Height=relief, Distance=height, Strength=0.8)
@@ -150,9 +150,9 @@ def painted(name: str, palette: list[str], mist: Mist, dab: float = 0.25, stretc
 def masonry(
     name: str, palette: list[str], mist: Mist, block: float = 0.85, seams: float = 0.5, moss: str = "5f6a38"
 ):
-    """Courses of hewn stone, lines bent as if drawn by hand, stains running down, moss at the foot and on ledges.
+    """Courses of hewn stone with hand-drawn lines, streaks running down, moss at the foot and on ledges.
 
-    `seams` is how dark the joints are; 0 makes it one piece of stone.
+    `seams` is the darkness of the joints; 0 gives a single piece of stone.
     """
     material, graph = _start(name)
     place = graph.node("NewGeometry")
@@ -234,7 +234,7 @@ def meadow(name: str, mist: Mist):
 
 
 def painted_sky(world: bpy.types.World, sun: tuple[float, float, float]) -> None:
-    """A golden-hour sky that depends on the direction alone: gradient, glow about the sun, banks of brushed cloud."""
+    """A golden-hour sky as a function of direction: gradient, glow around the sun, brushed cloud banks."""
     world.use_nodes = True
     world.cycles.sampling_method = "NONE"
     graph = Graph(world.node_tree)

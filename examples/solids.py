@@ -1,4 +1,4 @@
-"""Simple solids in Blender, carved and worn by modifiers into something built long ago."""
+"""Simple solids in Blender, carved and weathered by modifiers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mathutils import Euler, Matrix
 
 
 def new_object(name: str, mesh: bpy.types.Mesh, material) -> bpy.types.Object:
-    """The mesh in the scene, of one material."""
+    """Adds the mesh to the scene, with one material."""
     thing = bpy.data.objects.new(name, mesh)
     bpy.context.scene.collection.objects.link(thing)
     mesh.materials.append(material)
@@ -18,7 +18,7 @@ def new_object(name: str, mesh: bpy.types.Mesh, material) -> bpy.types.Object:
 
 
 class Solid:
-    """Simple solids gathered into one mesh."""
+    """Simple solids collected into one mesh."""
 
     def __init__(self):
         self.bm = bmesh.new()
@@ -53,7 +53,7 @@ class Solid:
 
 
 def weather(thing, voxel: float, amount: float, grain: float = 0.5, minus: Solid | None = None) -> None:
-    """Carves `minus` away, melts all parts into one skin of `voxel` metres and wears it by `amount` metres."""
+    """Subtracts `minus`, remeshes all parts at `voxel` metres and displaces the surface by `amount` metres."""
     if minus is not None:
         cutter = bpy.data.objects.new("cutter", minus.mesh("cutter"))
         bpy.context.scene.collection.objects.link(cutter)

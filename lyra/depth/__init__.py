@@ -10,7 +10,7 @@ from lyra.depth import depth_anything, depth_anything_3
 from lyra.depth.base import DepthEstimate, DepthEstimator, WindowDepth, WindowDepthEstimator
 from lyra.depth.blend import BlendedDepth, join_depth
 from lyra.depth.checks import sanitise
-from lyra.depth.choice import obstacle, window_model
+from lyra.depth.choice import missing_requirement, window_model
 from lyra.depth.depth_anything import VARIANTS, DepthAnything, Scene
 from lyra.depth.depth_anything_3 import DepthAnything3
 from lyra.depth.device import estimate_with_room
@@ -111,7 +111,7 @@ def create_window_estimator(
     if choice == "auto":
         found = window_model(machine=machine, folder=weights, scene=scene)
         if found is None:
-            smallest = obstacle([*DEPTH_MODELS][-1], folder=weights, scene=scene)
+            smallest = missing_requirement([*DEPTH_MODELS][-1], folder=weights, scene=scene)
             raise EngineNotReadyError(f"No depth model for generated frames can run here. {smallest}")
         choice = found
     model = _model(choice, False, device, weights, scene)
@@ -146,7 +146,9 @@ def _model(
 ) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3:
     unused = () if scene == "auto" else (f"The scene ({scene}) was not used: {ONLY_VERSION_2}.",)
     if choice == "auto":
-        reason = obstacle(depth_anything.SMALL.id, allow_download=allow_download, folder=weights, scene=scene)
+        reason = missing_requirement(
+            depth_anything.SMALL.id, allow_download=allow_download, folder=weights, scene=scene
+        )
         if reason:
             return LearnedDepth((reason, *unused))
         choice = depth_anything.SMALL.id

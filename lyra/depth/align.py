@@ -1,12 +1,12 @@
-"""One scale through a whole world: new depth is brought to what the memory knows, seen from the new view.
+"""Depth alignment: the depth of new frames is fitted to the memory, so that a world keeps one scale.
 
-An estimator guesses anew how large the world is at every frame. The remembered frames know: their points are brought
-into the new camera and compared with the new depth there. A robust scale (and shift) of inverse depth, then a smooth
-field of small corrections, make the two agree. Nothing of it needs the camera to move, so it holds for pure rotations,
-where the published fit of camera centres is without meaning.
+Estimators choose a scale of their own for every frame. Points of remembered frames are projected into the new camera
+and compared with the new depth. A robust scale (and shift) of inverse depth, followed by a smooth field of small
+corrections, aligns the two. None of this needs camera motion, so it also works for pure rotations, where the
+published fit of camera centres is undefined.
 
-Where the memory sees too little of a frame, in this order: only a scale is fitted; the fit of the frame before is
-taken; what the estimator scaled by the given cameras is kept; the depth is left as it is. Which it was is said.
+With too little overlap, the fallbacks are, in this order: a scale alone; the previous frame's fit; the estimator's own
+scaling by the cameras; the depth as it is. `FrameFit.method` records which was used.
 """
 
 from __future__ import annotations
@@ -44,13 +44,12 @@ SCALE_AND_SHIFT, SCALE, PREVIOUS, CAMERAS, UNCHANGED = (
 
 @dataclass(frozen=True)
 class AlignmentSettings:
-    """`references`: remembered frames that are compared with; `recent`: newly aligned ones that are, with `trust`.
+    """`references`: remembered frames to compare with; `recent`: newly aligned ones, with their weight `trust`.
 
-    A frame with pairs of one opinion in at least the share `full_overlap` of its blocks (and `full_cells` of them)
-    gets shift and local correction, with `least_overlap` (and `least_cells`) only a scale. Pairs are of one opinion
-    when they differ by less than `agreement`. A shift must bring the disagreement (see fit.py) below `shift_gain`
-    times what it is without, and `shift_least` lower. Noise from pixel to pixel above `speckle` is no surface and is
-    taken out.
+    A frame with consistent pairs in at least the share `full_overlap` of its blocks (and in `full_cells` blocks) gets
+    a shift and a local correction; with `least_overlap` (and `least_cells`) a scale alone. Pairs are consistent if
+    they differ by less than `agreement`. A shift must reduce the disagreement (see fit.py) below `shift_gain` times
+    its value without one, and by at least `shift_least`. Pixel noise above `speckle` is filtered out.
     """
 
     references: int = 6
@@ -71,8 +70,8 @@ class AlignmentSettings:
 class FrameFit:
     """How one frame was aligned: `method` (one of this module's names), the global `fit` in inverse depth.
 
-    `overlap` is the share of the frame's blocks on which the memory agrees, `residual` the median difference of the
-    logarithm of depth that is left, after all corrections; 0 and NaN where nothing was compared.
+    `overlap` is the share of the frame's blocks that agree with the memory, `residual` the median difference of log
+    depth after all corrections; 0 and NaN where nothing was compared.
     """
 
     method: str
@@ -83,13 +82,13 @@ class FrameFit:
 
 @dataclass(frozen=True)
 class Alignment:
-    """Aligned z-depth (N, H, W) float32, inf where the sky is, and how each frame was aligned."""
+    """Aligned z-depth (N, H, W) float32, inf for sky, and how each frame was aligned."""
 
     depth: np.ndarray
     frames: tuple[FrameFit, ...]
 
     def notes(self) -> tuple[str, ...]:
-        """What the user should know: which frames could not be compared with the memory."""
+        """Remarks for the user: frames that could not be compared with the memory."""
         said = {
             PREVIOUS: "took the depth scale of the frame before them",
             CAMERAS: "have the depth scale of their cameras' motion",
@@ -97,7 +96,7 @@ class Alignment:
         }
         counts = Counter(frame.method for frame in self.frames)
         return tuple(
-            f"{counts[method]} of {len(self.frames)} frames {what}: too little of what they show is remembered."
+            f"{counts[method]} of {len(self.frames)} frames {what}: they overlap too little with remembered frames."
             for method, what in said.items()
             if counts[method]
         )
@@ -105,7 +104,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class DepthAligner:
-    """Brings the depth of new frames to the scale of a memory. Keeps nothing between calls."""
+    """Aligns the depth of new frames to a memory. Stateless."""
 
     settings: AlignmentSettings = AlignmentSettings()
 
@@ -120,12 +119,12 @@ class DepthAligner:
         scaled_by_cameras: bool = False,
         previous: InverseFit | None = None,
     ) -> Alignment:
-        """Aligns `depth` (N, H, W), z-depth of N new frames in the order of time, to the frames in `cache`.
+        """Aligns `depth` (N, H, W), z-depth of N new frames in temporal order, to the frames in `cache`.
 
         `w2c` (N, 4, 4) in the world frame, `intrinsics` (N, 3, 3), `confidence` (N, H, W) in [0, 1]. Each frame is also
-        compared with those aligned before it. `scaled_by_cameras` says that the depth has the units of the cameras
-        already, `previous` is the fit of the frame before the first; both are only asked where the memory sees too
-        little. Raises InvalidInputError when shapes do not fit.
+        compared with those aligned before it. `scaled_by_cameras` says that the depth is already in the units of the
+        cameras, `previous` is the fit of the frame before the first; both are used only where the overlap is too
+        small. Raises InvalidInputError for inconsistent shapes or depth that is not positive.
         """
         count, height, width = _checked_frames(cache, depth, w2c, intrinsics, confidence)
         offset = cache.settings.pixel_offset
@@ -158,7 +157,7 @@ class DepthAligner:
         return Alignment(aligned, tuple(fits))
 
     def _references(self, cache: GeometryCache, w2c: np.ndarray, intrinsics: np.ndarray) -> list[KnownPoints]:
-        """Points of the remembered frames that together see most of the new views."""
+        """Points of the remembered frames that together cover most of the new views."""
         some = np.unique([0, len(w2c) // 2, len(w2c) - 1])
         strategy = GreedyCoverage(CoverageSettings(relative_tolerance=0.05, exclude_newest=False))
         chosen = cache.retrieve(w2c[some], intrinsics[some], self.settings.references, strategy)
@@ -170,7 +169,7 @@ class DepthAligner:
         return points
 
     def _fitted(self, overlap: Overlap, size: tuple[int, int]) -> tuple[FrameFit | None, SmoothField | None]:
-        """The fit to the memory and its local correction; None where too few pairs agree."""
+        """The fit to the memory and its local correction; None if too few pairs agree."""
         settings = self.settings
         if len(overlap.known) < settings.least_cells:
             return None, None
@@ -204,14 +203,14 @@ class DepthAligner:
         return left[1] < self.settings.shift_gain * left[0] - self.settings.shift_least
 
     def _agreeing(self, overlap: Overlap, fit: InverseFit) -> tuple[float, int]:
-        """Share and number of the frame's blocks with a pair that a fit explains."""
+        """Share and number of the frame's blocks with a pair consistent with a fit."""
         residual = np.abs(np.log(overlap.known / fit.applied(overlap.seen)))
         cells = overlap.cells_where(residual < self.settings.agreement)
         return cells / max(overlap.cells, 1), cells
 
 
 def _checked_frames(cache, depth, w2c, intrinsics, confidence) -> tuple[int, int, int]:
-    """(N, H, W) of frames that fit the memory; otherwise InvalidInputError."""
+    """(N, H, W) of frames whose shapes match the memory. Raises InvalidInputError otherwise."""
     check_shape("depth", depth, None, cache.height, cache.width)
     count = len(depth)
     check_shape("w2c", w2c, count, 4, 4)
@@ -220,16 +219,16 @@ def _checked_frames(cache, depth, w2c, intrinsics, confidence) -> tuple[int, int
         check_shape("confidence", confidence, count, cache.height, cache.width)
     if not (depth > 0).all():
         raise InvalidInputError(
-            f"{int((~(depth > 0)).sum())} depths to be aligned are 0, negative or not a number; "
-            "hand the estimate to lyra.depth.sanitise first."
+            f"{int((~(depth > 0)).sum())} depths are 0, negative or not a number; "
+            "pass the estimate through lyra.depth.sanitise first."
         )
     return depth.shape
 
 
 def without_speckle(depth: np.ndarray, threshold: float) -> np.ndarray:
-    """`depth` (H, W) without noise from pixel to pixel, if there is more than `threshold` of it (relative).
+    """`depth` (H, W) median-filtered if its pixel noise is above `threshold` (relative).
 
-    A median over 5 x 5 keeps edges where they are; sky stays sky. Learned depth has no such noise and is not touched.
+    The 5 x 5 median preserves edges; sky stays sky. Learned depth has no such noise and is returned unchanged.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         inverse = 1 / np.asarray(depth, np.float64)
@@ -238,21 +237,21 @@ def without_speckle(depth: np.ndarray, threshold: float) -> np.ndarray:
     if bend.size == 0 or np.median(bend) / 0.6745 / np.sqrt(6) < threshold:
         return depth
     calm = ndimage.median_filter(inverse, 5, mode="nearest")
-    # Beside the sky the median may be sky.
+    # Next to sky the median may be sky.
     with np.errstate(divide="ignore"):
         return 1 / np.where((calm > 0) & (inverse > 0), calm, inverse)
 
 
 def _fallback(previous: InverseFit | None, scaled_by_cameras: bool, blocks: BlockDepth) -> FrameFit:
     if previous is not None and blocks.filled:
-        # A shift is not carried over to things that nobody compared.
+        # A shift is not carried over to surfaces that were not compared.
         middle = float(np.median(blocks.inverse[blocks.inverse > 0]))
         return FrameFit(PREVIOUS, previous.scale_at(middle), 0.0, np.nan)
     return FrameFit(CAMERAS if scaled_by_cameras else UNCHANGED, InverseFit(), 0.0, np.nan)
 
 
 def _applied(depth: np.ndarray, fit: InverseFit, local: SmoothField | None) -> np.ndarray:
-    """Corrected z-depth (H, W); sky stays sky."""
+    """Aligned z-depth (H, W); sky stays sky."""
     inverse = fit.applied(1 / np.asarray(depth, np.float64))
     if local is not None:
         inverse = inverse * np.exp(local.over(*depth.shape))

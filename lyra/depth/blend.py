@@ -1,9 +1,9 @@
-"""The artist's blockout, filled in: known depth where it is known, an estimate elsewhere, joined without a step.
+"""Depth completion: partial depth, such as a blockout's, filled in seamlessly by an estimate.
 
-The estimate is first fitted to the known pixels by a robust scale (and shift) of inverse depth. What still differs
-along the border of the known part is spread outward as a factor that fades with distance, so that depth runs on
-across the border and keeps the estimate's own edges. Where the two disagree as much as two different things do, the
-difference fades within a short way.
+The estimate is first fitted to the known pixels by a robust scale (and shift) of inverse depth. The remaining
+difference along the border of the known region is diffused outward as a factor that decays with distance, so that
+depth is continuous across the border and the estimate's own edges are kept. Differences as large as between two
+separate objects decay within a short distance.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.depth.file import DepthFile, chosen_lens
 from lyra.depth.fit import InverseFit, disagreement, fit_scale, fit_scale_and_shift, spread
 
-# How far, in longer sides of the picture, the difference at the border is carried on.
+# Decay length of the difference at the border, in longer sides of the image.
 REACH, ODD_REACH = 0.35, 0.05
-# Differences of the logarithm beyond this many deviations (and at least ODD) are of two different things.
+# Log differences beyond this many deviations (and at least ODD) are taken to be between separate objects.
 ODD_DEVIATIONS, ODD = 3.0, 0.4
-# A shift is only fitted to known depths that differ by this factor, and where it pays.
+# A shift is fitted only if known depths vary by this factor and it reduces the error enough.
 SPAN_FOR_SHIFT, SHIFT_GAIN = 1.5, 0.8
 FEWEST = 16
 SWEEPS, COARSEST = 30, 8
@@ -35,19 +35,21 @@ NOTHING_IN_COMMON = (
 
 @dataclass(frozen=True)
 class JoinedDepth:
-    """z-depth (H, W) float32, inf where the sky is. Where not `fitted`, the estimate is in it at its own scale."""
+    """z-depth (H, W) float32, inf for sky. If not `fitted`, the estimate in it keeps its own scale."""
 
     depth: np.ndarray
     fitted: bool
 
 
 def join_depth(known: np.ndarray, estimate: np.ndarray) -> JoinedDepth:
-    """`known` where it is not NaN, `estimate` elsewhere, fitted to what both see at a finite depth, if anything.
+    """`known` where it is not NaN, `estimate` elsewhere, fitted where both are finite, if anywhere.
 
-    Both (H, W), positive, inf where the sky is; `estimate` has no NaN. Raises InvalidInputError when shapes differ.
+    Both (H, W), positive, inf for sky; `estimate` has no NaN. Raises InvalidInputError if the shapes differ.
     """
     if known.shape != estimate.shape:
-        raise InvalidInputError(f"The known depth is {known.shape} and the estimate {estimate.shape}.")
+        raise InvalidInputError(
+            f"Known depth has shape {known.shape}, the estimate {estimate.shape}; both need the same."
+        )
     given = ~np.isnan(known)
     both = np.isfinite(known) & np.isfinite(estimate)
     if not both.any() or given.all():
@@ -58,7 +60,7 @@ def join_depth(known: np.ndarray, estimate: np.ndarray) -> JoinedDepth:
     with np.errstate(divide="ignore"):
         log_depth = np.where(inverse > 0, -np.log(fitted), 0.0)
     difference = np.where(both, np.log(np.where(both, known, 1)) - log_depth, 0.0)
-    # Only the border counts: what happens inside the known part is no business of the rest.
+    # Only the border counts: differences inside the known region do not affect the rest.
     border = both & ndimage.binary_dilation(~given, np.ones((3, 3)))
     limit = max(ODD_DEVIATIONS * spread(difference[both], np.ones(both.sum())), ODD)
     usual = np.where(np.abs(difference) <= limit, difference, 0.0)
@@ -71,7 +73,7 @@ def join_depth(known: np.ndarray, estimate: np.ndarray) -> JoinedDepth:
 
 
 def _fit(known: np.ndarray, seen: np.ndarray) -> InverseFit:
-    """The fit of inverse depths `seen` (n,) to `known` (n,)."""
+    """The robust fit of inverse depths `seen` (n,) to `known` (n,)."""
     weight = np.ones(len(known))
     fit = fit_scale(seen, known, weight)
     low, high = np.quantile(seen, (0.05, 0.95))
@@ -85,10 +87,10 @@ def _fit(known: np.ndarray, seen: np.ndarray) -> InverseFit:
 
 
 def diffused(values: np.ndarray, fixed: np.ndarray, free: np.ndarray, reach: float) -> np.ndarray:
-    """`values` (H, W) of the pixels `fixed` carried on into the pixels `free`, (H, W) float64, 0 elsewhere.
+    """`values` (H, W) at the pixels `fixed` diffused into the pixels `free`, (H, W) float64, 0 elsewhere.
 
-    The solution f of laplace(f) = f / reach^2 with f given at `fixed` and no flow over any other edge of `free`:
-    smooth, without a step where it is given, and fading with a length of `reach` pixels. Solved from coarse to fine
+    The solution f of laplace(f) = f / reach^2, with f given at `fixed` and no flux across any other border of `free`:
+    smooth, continuous with the given values, and decaying over a length of `reach` pixels. Solved from coarse to fine
     (cascadic multigrid, Bornemann and Deuflhard 1996).
     """
     height, width = values.shape
@@ -116,7 +118,7 @@ def _beside(padded: np.ndarray) -> np.ndarray:
 def _halved(
     values: np.ndarray, fixed: np.ndarray, free: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same problem on 2 x 2 pixels each: a block is fixed to the mean of its fixed pixels."""
+    """The problem at half resolution: a 2 x 2 block is fixed to the mean of its fixed pixels."""
     pad = [(0, n % 2) for n in values.shape]
     count = _summed(np.pad(fixed, pad).astype(np.float64))
     total = _summed(np.pad(np.where(fixed, values, 0.0), pad))
@@ -128,10 +130,10 @@ def _summed(values: np.ndarray) -> np.ndarray:
 
 
 class BlendedDepth:
-    """A depth file with unknown parts, filled in by an estimator."""
+    """A depth file with unknown pixels, completed by an estimator."""
 
     def __init__(self, file: DepthFile, estimator: DepthEstimator):
-        """`file` is a DepthFile with `blend`; `estimator` is asked for what it does not know."""
+        """`file` is a DepthFile with `blend`; `estimator` provides the pixels it lacks."""
         self.id = f"file+{estimator.id}"
         self.file, self.estimator = file, estimator
 
@@ -140,7 +142,7 @@ class BlendedDepth:
         return self.file.check_size(target_hw)
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
-        """Depth of `image` (H, W, 3). Raises InvalidInputError when the file's size does not fit it."""
+        """Depth of `image` (H, W, 3). Raises InvalidInputError if the file's size does not match."""
         known, lens, notes = self.file.known(image.shape[:2])
         intrinsics, said = chosen_lens(intrinsics, lens)
         guess = self.estimator.estimate(image, intrinsics)

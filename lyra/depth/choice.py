@@ -1,4 +1,4 @@
-"""Which depth model can run here, and which is taken for windows of generated frames."""
+"""Choice of depth models: which can run here, and which estimates windows of generated frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lyra.hub.machine import PLANNED_SHARE, Machine
 from lyra.hub.weights import Weights
 
 
-def obstacle(
+def missing_requirement(
     model: str,
     *,
     allow_download: bool = False,
@@ -21,17 +21,17 @@ def obstacle(
 ) -> str | None:
     """Why a model of DEPTH_MODELS cannot run here and what to do about it, or None.
 
-    `folder` holds its weights; by default they are looked for among `weights` and in the cache of transformers.
+    `folder` holds its weights; by default `weights` and the cache of transformers are searched.
     """
     if model == depth_anything_3.ID:
-        return depth_anything_3.obstacle(folder, weights)
-    return depth_anything.obstacle(allow_download, folder, VARIANTS[model], scene, weights)
+        return depth_anything_3.missing_requirement(folder, weights)
+    return depth_anything.missing_requirement(allow_download, folder, VARIANTS[model], scene, weights)
 
 
 def has_room(model: str, machine: Machine) -> bool:
-    """Whether the GPU's memory is large enough for a model at work; a CPU is never too small.
+    """Whether the GPU's memory is large enough for a model; always True on a CPU.
 
-    Of what the GPU has, not of what is free: another model gives other depth, so that a world could not be resumed.
+    Depends on total, not on free memory: a different choice on resuming would give different depth.
     """
     memory = max(item(i).memory for i in needs(model).items)
     return machine.device != "cuda" or memory <= PLANNED_SHARE * machine.memory
@@ -44,9 +44,9 @@ def window_model(
     folder: str | Path | None = None,
     scene: Scene = "auto",
 ) -> str | None:
-    """The first of DEPTH_MODELS that can run here and, where `machine` is given, has room on it; None without any."""
+    """The first of DEPTH_MODELS that can run here and, given `machine`, fits into its memory; None if none does."""
     for model in DEPTH_MODELS:
-        if obstacle(model, folder=folder, scene=scene, weights=weights) is None and (
+        if missing_requirement(model, folder=folder, scene=scene, weights=weights) is None and (
             machine is None or has_room(model, machine)
         ):
             return model

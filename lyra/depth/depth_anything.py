@@ -1,4 +1,4 @@
-"""Depth Anything V2, metric, through transformers; torch is imported when it is first used.
+"""Depth Anything V2, metric, through transformers; torch is imported on first use.
 
 Weights: depth-anything/Depth-Anything-V2-Metric-{Outdoor,Indoor}-{Small,Large}-hf; Small is Apache-2.0 and about
 100 MB each, Large is CC BY-NC 4.0 and about 1.3 GB each. Paper: Yang et al. 2024, "Depth Anything V2". The metric
@@ -18,8 +18,8 @@ from PIL import Image
 from lyra.common.errors import EngineNotReadyError
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.device import torch_device
-from lyra.depth.glance import joined_to_the_upper_edge, seen_lens, seen_sky
-from lyra.depth.obstacles import missing_files
+from lyra.depth.readiness import missing_files
+from lyra.depth.sky_and_lens import seen_lens, seen_sky, touching_upper_edge
 from lyra.hub.catalog import ITEMS
 from lyra.hub.downloads import download
 from lyra.hub.licences import LICENCES
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "transformers", "safetensors")
 FILES = ("config.json", "model.safetensors")
-# Preprocessing of the published weights: the shorter side near 518, ImageNet's mean and deviation.
+# Preprocessing as published: the shorter side near 518, ImageNet's mean and standard deviation.
 SHORT_SIDE = 518
-# Attention grows with the square of the picture: a very long one is made smaller.
+# Attention is quadratic in the number of pixels, so very long images are scaled down further.
 LONGEST_SIDE = 4 * SHORT_SIDE
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
-# What looks like sky is sky from this share of the model's range on. Where nothing looks like it, the outdoor weights
-# (whose range is 80 m, that of the indoor ones 20 m) are only believed to see it at the very end of their range.
+# Pixels that look like sky are sky from this share of the model's range on. Where none does, only the very end of the
+# outdoor weights' range (80 m; the indoor weights' is 20 m) is taken as sky.
 SEEN_SKY_FROM, UNSEEN_SKY_FROM = 0.4, 0.97
 INDOOR_RANGE = 20.0
-# A picture is of outdoors when more of it than this is sky that is joined to the upper edge, as no window is.
+# An image is outdoors if more than this share is sky connected to the upper edge, which windows are not.
 OUTDOOR_SKY = 0.005
-# Where more than this would be sky, there is nothing to stand on, and none of it is taken as sky.
+# If more than this share would be sky, hardly any surface is left, and none of it is taken as sky.
 ALL_SKY = 0.97
 NEAREST = 0.01
 
@@ -53,7 +53,7 @@ Scene = Literal["auto", "outdoor", "indoor"]
 
 @dataclass(frozen=True)
 class Variant:
-    """One size of the model: `id` is the choice that takes it, `size` the word in its repositories' names."""
+    """One size of the model: `id` as in `CHOICES`, `size` as in its repositories' names."""
 
     id: str
     label: str
@@ -62,7 +62,7 @@ class Variant:
     may_be_fetched: bool
 
     def item(self, scene: str) -> str:
-        """Id of the weights for a kind of scene in the catalogue."""
+        """Catalogue id of the weights for a kind of scene."""
         return f"depth-anything-v2-{scene}-{self.size}"
 
     def repository(self, scene: str) -> str:
@@ -70,12 +70,12 @@ class Variant:
 
     @property
     def notice(self) -> str:
-        """What a world made with these weights must say; empty where the licence asks for nothing."""
+        """The notice that a world made with these weights carries; empty if the licence requires none."""
         return LICENCES[ITEMS[self.item("outdoor")].licence].notice
 
 
 SMALL = Variant("depth-anything-v2", "Depth Anything V2 Small", "small", "Apache-2.0, about 100 MB", True)
-# Whoever fetches these accepts their licence first: `lyra models download` asks.
+# `lyra models download` asks for acceptance of the licence first.
 LARGE = Variant(
     "depth-anything-v2-large",
     "Depth Anything V2 Large",
@@ -86,14 +86,14 @@ LARGE = Variant(
 VARIANTS = {variant.id: variant for variant in (SMALL, LARGE)}
 
 
-def obstacle(
+def missing_requirement(
     allow_download: bool,
     folder: str | Path | None = None,
     variant: Variant = SMALL,
     scene: Scene = "auto",
     weights: Weights | None = None,
 ) -> str | None:
-    """Why the model cannot run here and what to do about it, or None when it can."""
+    """Why the model cannot run here and what to do about it; None if it can."""
     lacking = packages_remark(PACKAGES, "depth", variant.label)
     if lacking:
         return lacking
@@ -112,7 +112,7 @@ def obstacle(
 
 
 def _cached(repository: str) -> bool:
-    """Whether a repository lies in the cache that transformers uses."""
+    """Whether a repository is in the cache that transformers uses."""
     from huggingface_hub import try_to_load_from_cache
 
     return all(isinstance(try_to_load_from_cache(repository, file), str) for file in FILES)
@@ -125,8 +125,8 @@ def _present(variant: Variant, scene: str, weights: Weights | None = None) -> bo
 class DepthAnything:
     """Metric depth by Depth Anything V2.
 
-    Outdoor or indoor weights by `scene`; "auto" takes the outdoor ones for a picture that shows sky. With "indoor"
-    nothing is sky.
+    `scene` selects the outdoor or indoor weights; "auto" takes the outdoor ones for images that show sky. With
+    "indoor" nothing is sky.
     """
 
     def __init__(
@@ -138,12 +138,12 @@ class DepthAnything:
         variant: Variant = SMALL,
         scene: Scene = "auto",
     ):
-        """`folder` holds weights in transformers' layout; otherwise they come from the weights folder or the cache.
+        """`folder` holds weights in transformers' layout; by default the weights folder or the cache is used.
 
         `device` is "cpu", "cuda" or None for the best; without a GPU that PyTorch can use it is the CPU.
-        Raises EngineNotReadyError when a package or the weights are missing.
+        Raises EngineNotReadyError if a package or the weights are missing.
         """
-        reason = obstacle(allow_download, folder, variant, scene)
+        reason = missing_requirement(allow_download, folder, variant, scene)
         if reason:
             raise EngineNotReadyError(f"{reason} Or choose the built-in depth.")
         self.id, self.variant, self.scene = variant.id, variant, scene
@@ -153,16 +153,18 @@ class DepthAnything:
         self._models: dict[str, DepthAnythingForDepthEstimation] = {}
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
-        """z-depth in metres of `image` (H, W, 3) uint8 sRGB. Raises EngineNotReadyError when loading fails."""
+        """z-depth in metres of `image` (H, W, 3) uint8 sRGB. Raises EngineNotReadyError if loading fails."""
         sky = seen_sky(image)
         source, note = self._source(self._kind([sky]))
         depth, only_sky = self._depth(source, image, sky)
         notes = [*self.notes, *note]
         notes += [self.variant.notice] if self.variant.notice else []
         if np.isinf(depth).any():
-            notes.append(f"{np.isinf(depth).mean():.0%} of the picture was taken as sky: far, and like one.")
+            notes.append(
+                f"{np.isinf(depth).mean():.0%} of the picture was taken as sky: far, and looking like it."
+            )
         if only_sky:
-            notes.append("Nearly all of the picture looks like sky; it was given a depth all the same.")
+            notes.append("Nearly all of the picture looks like sky; it got a depth nevertheless.")
         if intrinsics is None:
             intrinsics, note = seen_lens(image)
             notes.append(note)
@@ -170,25 +172,25 @@ class DepthAnything:
         return DepthEstimate(depth, intrinsics, True, label, None, tuple(notes))
 
     def estimate_window(self, frames: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> WindowDepth:
-        """Depth of `frames` (N, H, W, 3), each by itself, all by the same weights; the cameras are not used."""
+        """Depth of `frames` (N, H, W, 3), frame by frame with the same weights; the cameras are not used."""
         skies = [seen_sky(frame) for frame in frames]
         source, _ = self._source(self._kind(skies))
         depth = [self._depth(source, frame, sky)[0] for frame, sky in zip(frames, skies, strict=True)]
         return WindowDepth(np.stack(depth))
 
     def release(self) -> None:
-        """Leaves the device to others; the next estimate comes back to it."""
+        """Frees the device; the next estimate loads the model onto it again."""
         for model in self._models.values():
             model.to("cpu")
 
     def _kind(self, skies: Sequence[np.ndarray]) -> str:
         if self.scene != "auto":
             return self.scene
-        above = np.mean([joined_to_the_upper_edge(sky).mean() for sky in skies])
+        above = np.mean([touching_upper_edge(sky).mean() for sky in skies])
         return "outdoor" if above > OUTDOOR_SKY else "indoor"
 
     def _source(self, kind: str) -> tuple[str, tuple[str, ...]]:
-        """Where the weights for a kind of scene are, and which they are; the other kind's when only those are here."""
+        """Location and kind of the weights for a kind of scene, or for the other kind if only those are present."""
         if self.folder is not None:
             return str(self.folder), ()
         other = "indoor" if kind == "outdoor" else "outdoor"
@@ -207,7 +209,7 @@ class DepthAnything:
         return source, (f"{self.variant.label} with its {taken} weights: the picture shows {shows}. {wrong}",)
 
     def _depth(self, source: str, image: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, bool]:
-        """z-depth (H, W) float32, inf where the sky is; whether nearly all of it would be sky."""
+        """z-depth (H, W) float32, inf for sky; and whether nearly all of it would be sky."""
         model = self._model(source)
         depth = _resized(self._predict(model, image), image.shape[:2])
         sky = _sky(depth, shown, float(model.config.max_depth), self.scene)
@@ -248,26 +250,26 @@ class DepthAnything:
 
 
 def _input_size(source_hw: tuple[int, int], patch: int) -> tuple[int, int]:
-    """(height, width) in whole patches: the shorter side near 518 and the aspect kept, unless that gets too long."""
+    """(height, width) in whole patches: the shorter side near 518, same aspect, unless the image gets too large."""
     scale = min(SHORT_SIDE / min(source_hw), LONGEST_SIDE / max(source_hw))
     height, width = (max(patch, round(side * scale / patch) * patch) for side in source_hw)
     return height, width
 
 
 def _resized(depth: np.ndarray, target_hw: tuple[int, int]) -> np.ndarray:
-    """Bilinear in 1/z, with matching corners of the outer pixels."""
+    """Resized bilinearly in 1/z, with aligned corners."""
     inverse = Image.fromarray((1 / np.maximum(depth, 1e-2)).astype(np.float32))
     return 1 / np.asarray(inverse.resize(target_hw[::-1], Image.Resampling.BILINEAR))
 
 
 def _sky(depth: np.ndarray, shown: np.ndarray, farthest: float, scene: Scene) -> np.ndarray:
-    """Sky as far values that look like sky (`shown`), so that far scenery and what mirrors the sky stay solid.
+    """Sky mask: far values that look like sky (`shown`), so that far scenery and reflections of sky stay solid.
 
-    Where nothing looks like it, far values joined to the upper edge. `farthest` is the end of the model's range.
-    Nothing is sky indoors, nor where it is not seen and the range is short.
+    If nothing looks like sky, far values connected to the upper edge. `farthest` is the end of the model's range.
+    Nothing is sky indoors, nor if none looks like it and the range is short.
     """
     if scene == "indoor":
         return np.zeros_like(shown)
     if shown.any():
         return shown & (depth > SEEN_SKY_FROM * farthest)
-    return joined_to_the_upper_edge((depth > UNSEEN_SKY_FROM * farthest) & (farthest > INDOOR_RANGE))
+    return touching_upper_edge((depth > UNSEEN_SKY_FROM * farthest) & (farthest > INDOOR_RANGE))

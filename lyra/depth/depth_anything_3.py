@@ -1,13 +1,12 @@
-"""Depth Anything 3, nested giant, through its package `depth_anything_3`, which is imported when it is first used.
+"""Depth Anything 3, nested giant, through its package `depth_anything_3`, which is imported on first use.
 
-It sees several frames of one scene at once and takes their cameras. Weights: depth-anything/
+Multi-view: it takes several frames of one scene with their cameras. Weights: depth-anything/
 DA3NESTED-GIANT-LARGE-1.1, CC BY-NC 4.0, about 6.8 GB. Paper: Lin et al. 2025, "Depth Anything 3".
 
-The package gives depth and cameras in units of its own (metres, as far as it can tell). Centres of its cameras and of
-the given ones differ by a similarity, whose scale brings the depth to the given units, as published with Lyra 2.0;
-where the cameras hardly move it says nothing, and the depth stays as it is. Its metres for one picture are its metric
-branch's output times the focal length over 300 pixels, by its own guess at the focal length; where the lens is known,
-that takes the guess's place.
+The package returns depth and cameras in its own units (approximately metres). A similarity between its camera centres
+and the given ones scales the depth to the given units, as published with Lyra 2.0; if the cameras hardly move, it is
+undetermined and the depth keeps its units. For a single image, metres are the metric branch's output times the focal
+length over 300 pixels, with the package's estimate of the focal length; known intrinsics replace that estimate.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from lyra.common.errors import EngineNotReadyError
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.checks import believed_lens
 from lyra.depth.device import torch_device
-from lyra.depth.glance import seen_lens
 from lyra.depth.layout_prior import LayoutPrior
-from lyra.depth.obstacles import missing_files
+from lyra.depth.readiness import missing_files
 from lyra.depth.similarity import fit_similarity_robustly
+from lyra.depth.sky_and_lens import seen_lens
 from lyra.hub.catalog import DEPTH_ANYTHING_3, ITEMS
 from lyra.hub.licences import LICENCES
 from lyra.hub.packages import packages_remark
@@ -37,19 +36,19 @@ ID = "depth-anything-3"
 LABEL = "Depth Anything 3"
 PACKAGES = ("torch", "depth_anything_3")
 FILES = ("config.json", "model.safetensors")
-# Cameras whose centres are spread by less than this share of the depth say nothing about its scale.
+# Camera centres spread by less than this share of the depth do not determine its scale.
 MOTION = 0.01
-# Cameras on one line leave the package's own fit without a rotation; this share of their spread takes them off it.
+# Collinear cameras leave the rotation of the package's fit undetermined: displaced by this share of their spread.
 OFF_LINE = 1e-3
 FAINTEST = 1e-6
 LEAST_SKY = 0.005
 FARTHEST, NEAREST = 1e4, 1e-3
-# Some statistics in the package are of random pixels.
+# Some statistics in the package are computed over random pixels.
 SEED = 0
 
 
-def obstacle(folder: str | Path | None = None, weights: Weights | None = None) -> str | None:
-    """Why the model cannot run here and what to do about it, or None when it can."""
+def missing_requirement(folder: str | Path | None = None, weights: Weights | None = None) -> str | None:
+    """Why the model cannot run here and what to do about it; None if it can."""
     lacking = packages_remark(PACKAGES, "da3", LABEL)
     if lacking:
         return lacking
@@ -77,13 +76,12 @@ class DepthAnything3:
     def __init__(
         self, folder: str | Path | None = None, device: str | None = "cpu", notes: tuple[str, ...] = ()
     ):
-        """`folder` holds the weights; otherwise they come from the weights folder or the cache.
+        """`folder` holds the weights; by default the weights folder or the cache is used.
 
         `device` is "cpu", "cuda" or None for the best; without a GPU that PyTorch can use it is the CPU.
-        `notes` are handed to the user with every estimate. Raises EngineNotReadyError when the package or the weights
-        are missing.
+        `notes` are added to every estimate. Raises EngineNotReadyError if the package or the weights are missing.
         """
-        reason = obstacle(folder)
+        reason = missing_requirement(folder)
         if reason:
             raise EngineNotReadyError(f"{reason} Or choose the built-in depth.")
         if folder is None:
@@ -94,7 +92,7 @@ class DepthAnything3:
         self._loaded: Any = None
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
-        """z-depth of `image` (H, W, 3) uint8 sRGB. Raises EngineNotReadyError when loading fails."""
+        """z-depth of `image` (H, W, 3) uint8 sRGB. Raises EngineNotReadyError if loading fails."""
         height, width = image.shape[:2]
         notes = [*self.notes, LICENCES[ITEMS[ID].licence].notice]
         seen = self._inference(image[None])
@@ -113,7 +111,7 @@ class DepthAnything3:
             if intrinsics is None:
                 intrinsics = own
                 notes += [doubt] if doubt else []
-            # Its metres are proportional to the focal length, and it went by its own guess at that.
+            # Its metres are proportional to the focal length, of which it used its own estimate.
             elif not doubt:
                 focal, guess = (
                     (lens / enlarged[:, None])[[0, 1], [0, 1]].mean() for lens in (intrinsics, own)
@@ -129,9 +127,9 @@ class DepthAnything3:
         )
 
     def estimate_window(self, frames: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> WindowDepth:
-        """Depth of `frames` (N, H, W, 3) with cameras `w2c` (N, 4, 4) and `intrinsics` (N, 3, 3), all at once.
+        """Depth of `frames` (N, H, W, 3) with cameras `w2c` (N, 4, 4) and `intrinsics` (N, 3, 3), in one pass.
 
-        In the units of the cameras when they move enough to tell, otherwise in the model's own metres.
+        In the units of the cameras if they move enough to determine the scale, otherwise in the model's metres.
         """
         given = _off_one_line(w2c)
         seen = self._inference(frames, given, intrinsics)
@@ -142,14 +140,14 @@ class DepthAnything3:
         return WindowDepth(depth / np.float32(scale or 1), confidence, scaled_by_cameras=scale is not None)
 
     def release(self) -> None:
-        """Leaves the device to others; the next estimate comes back to it."""
+        """Frees the device; the next estimate loads the model onto it again."""
         if self._loaded is not None:
             self._loaded.to("cpu")
 
     def _inference(
         self, frames: np.ndarray, w2c: np.ndarray | None = None, intrinsics: np.ndarray | None = None
     ) -> Any:
-        """The package's prediction, of fields (N, h, w) in its own size; None when there is nothing but sky."""
+        """The package's prediction, with fields (N, h, w) at its own size; None if there is nothing but sky."""
         model = self._model()
         with _same_random_numbers():
             try:
@@ -162,7 +160,7 @@ class DepthAnything3:
                     process_res_method="upper_bound_resize",
                 )
             except AssertionError as error:
-                # It asserts that there is something else than sky to take its scale from.
+                # The package asserts that there is something other than sky from which to take the scale.
                 if "sky" not in str(error):
                     raise
                 return None
@@ -181,7 +179,7 @@ class DepthAnything3:
 
 @contextlib.contextmanager
 def _same_random_numbers() -> Iterator[None]:
-    """The same random numbers each time; the caller's own go on as if nothing had been drawn."""
+    """Seeds the random generators and restores the caller's state afterwards."""
     import torch
 
     with torch.random.fork_rng():
@@ -205,7 +203,7 @@ def _spread(centres: np.ndarray) -> float:
 
 
 def _off_one_line(w2c: np.ndarray) -> np.ndarray:
-    """Cameras whose centres are moved by a tiny pattern, so that they are not on one line or in one point."""
+    """Cameras displaced by a tiny pattern, so that their centres are neither collinear nor coincident."""
     phase = np.arange(len(w2c), dtype=np.float64)[:, None] * (2.4, 1.7, 3.1)
     size = max(OFF_LINE * _spread(_centres(w2c)), FAINTEST)
     c2w = np.linalg.inv(np.asarray(w2c, np.float64))
@@ -214,7 +212,7 @@ def _off_one_line(w2c: np.ndarray) -> np.ndarray:
 
 
 def _scale_by_cameras(given: np.ndarray, seen: np.ndarray, depth: np.ndarray) -> float | None:
-    """How many of the model's units are one unit of the given cameras; None where their motion does not tell."""
+    """The model's units per unit of the given cameras; None if their motion does not determine it."""
     there = np.isfinite(depth)
     centres = _centres(given)
     if not there.any() or _spread(centres) < MOTION * np.median(depth[there]):
@@ -224,7 +222,7 @@ def _scale_by_cameras(given: np.ndarray, seen: np.ndarray, depth: np.ndarray) ->
 
 
 def _full_size(seen: Any, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Depth (N, H, W) with inf for the sky, and confidence (N, H, W) in [0, 1] or None, from the model's size."""
+    """Depth (N, H, W), inf for sky, and confidence (N, H, W) in [0, 1] or None, resized from the model's size."""
     depth = np.nan_to_num(np.asarray(seen.depth, np.float32), nan=FARTHEST)
     inverse = 1 / np.clip(depth, NEAREST, FARTHEST)
     large = 1 / np.stack([_resized(frame, size, Image.Resampling.BILINEAR) for frame in inverse])
@@ -233,15 +231,15 @@ def _full_size(seen: Any, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
     large = np.where(covered >= 0.5, np.float32(np.inf), large)
     if seen.conf is None:
         return large, None
-    # Confidence starts at 1 for none and has no upper end.
+    # The package's confidence is 1 for none and unbounded above.
     share = 1 - 1 / np.maximum(np.nan_to_num(np.asarray(seen.conf, np.float32)), 1)
     return large, np.stack([_resized(frame, size, Image.Resampling.BILINEAR) for frame in share])
 
 
 def _sky_of_one_depth(depth: np.ndarray) -> np.ndarray:
-    """Sky (N, h, w) as 0 and 1 where the package does not hand it out: it gives all of it one and the same depth.
+    """Sky (N, h, w) as 0 and 1, recovered from the single depth value that the package assigns to all sky.
 
-    That is a high quantile of the rest; elsewhere the same number hardly comes twice.
+    That value is a high quantile of the rest; other values hardly ever repeat exactly.
     """
     values, counts = np.unique(depth, return_counts=True)
     most = counts.argmax()

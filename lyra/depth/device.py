@@ -1,4 +1,4 @@
-"""Which device a depth model runs on: PyTorch is asked, not Warp, since PyTorch may be built for the CPU alone."""
+"""Device of a depth model, according to PyTorch, not Warp: PyTorch may be a CPU-only build."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def estimate_with_room(
     image: np.ndarray,
     intrinsics: np.ndarray | None,
 ) -> DepthEstimate:
-    """What `estimator` says of `image`; what `on_the_cpu()` says, with a note, where the GPU's memory runs out."""
+    """The estimate of `estimator`, or with a note that of `on_the_cpu()` if device memory runs out."""
     try:
         return estimator.estimate(image, intrinsics)
     except RuntimeError as error:
         torch = sys.modules.get("torch")
         if torch is None or not isinstance(error, torch.OutOfMemoryError):
             raise
-    # Only here: while the error is handled, its traceback keeps the tensors alive.
+    # Outside the handler, where the error's traceback would keep the tensors alive.
     torch.cuda.empty_cache()
     estimate = on_the_cpu().estimate(image, intrinsics)
     return replace(estimate, notes=(NO_ROOM, *estimate.notes))

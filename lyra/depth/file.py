@@ -10,7 +10,7 @@ import numpy as np
 from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import FARTHEST, NEAREST, filled_from_nearest
-from lyra.depth.glance import seen_lens
+from lyra.depth.sky_and_lens import seen_lens
 from lyra.depth.stored import StoredDepth, file_named, read_png, read_stored
 from lyra.geometry.cameras import cover_transform, fit_intrinsics
 

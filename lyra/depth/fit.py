@@ -1,10 +1,10 @@
-"""Robust fits between two readings of the same inverse depths: scale, scale and shift, and a smooth field on top.
+"""Robust fits between two sets of inverse depths: scale, scale and shift, and a smooth correction field.
 
-Residuals are differences of logarithms, so a tenth too near counts the same at every distance. Many scales (or lines
-through two pairs) are tried and the one that the pairs agree with best is kept, by Cauchy's error, to which far
-outliers are hardly worse than near ones. It is then refined by least squares in which outliers (things that only one
-of the two shows) have no weight, by Tukey's biweight (Holland and Welsch 1977, "Robust regression using iteratively
-reweighted least-squares"). A wall that fills the picture cannot vote the floor out, as it could with medians.
+Residuals are log differences, so an error of a tenth counts the same at every distance. Many candidate scales (or
+lines through two pairs) are tried, and the one with the least Cauchy error is kept, under which far outliers weigh
+little more than near ones. It is then refined by iteratively reweighted least squares with Tukey's biweight (Holland
+and Welsch 1977, "Robust regression using iteratively reweighted least-squares"), which ignores outliers, such as
+objects that only one of the two shows. Unlike with medians, a wall that fills the image does not outvote the floor.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 ITERATIONS = 8
-# Where pairs stop to agree: beyond, the error of a trial grows slowly.
+# Log difference up to which pairs agree; beyond it, a candidate's error grows slowly.
 AGREEMENT = 0.1
-# Tukey's width in deviations: 95 % efficient on normal noise.
+# Tukey's width in standard deviations: 95 % efficient under normal noise.
 WIDTH = 4.685
-# Residuals are never taken to be better or worse known than this.
+# Bounds of the estimated deviation of residuals.
 FINEST, COARSEST = 0.01, 0.3
-# The field first listens to residuals up to WIDTH times this.
+# Deviation with which the first fit of the field weights residuals.
 LOCAL_START = 0.06
-# The shift may take at most this share of any inverse depth away, and add at most MOST_ADDED of the middle one: else a
-# wall that is seen at uneven depths is best explained by one depth for everything.
+# A shift may remove at most this share of any inverse depth, and add at most MOST_ADDED of the median: otherwise a
+# wall with uneven depth is best explained by a single depth for everything.
 MOST_SHIFT, MOST_ADDED = 0.75, 1.0
-# What is thought of a shift beforehand, as a share of the middle inverse depth, and how many pairs err on their own.
+# Prior deviation of a shift, as a share of the median inverse depth, and the number of independent pairs.
 USUAL_SHIFT, INDEPENDENT = 0.15, 4.0
-# Medians and trials use about so many evenly chosen pairs.
+# Medians and candidates use about this many evenly spaced pairs.
 SAMPLE = 20_000
 TRIAL_PAIRS, TRIAL_SCALES = 1000, 101
 
@@ -38,8 +38,8 @@ TRIAL_PAIRS, TRIAL_SCALES = 1000, 101
 class InverseFit:
     """inverse depth -> gain * inverse depth + offset; without an offset, depth is divided by the gain.
 
-    An offset is only known between the inverse depths `low` and `high` it was fitted to: nearer and farther things
-    are scaled as those at the end of the range are.
+    An offset is valid only between the inverse depths `low` and `high` to which it was fitted: values outside are
+    scaled like the nearest end of that range.
     """
 
     gain: float = 1.0
@@ -48,19 +48,19 @@ class InverseFit:
     high: float = np.inf
 
     def applied(self, inverse: np.ndarray) -> np.ndarray:
-        """The fitted inverse depths; they stay positive, and 0 stays 0."""
+        """The fitted inverse depths, same shape as `inverse`; positive, and 0 for 0."""
         if self.offset == 0:
             return self.gain * inverse
         known = np.clip(inverse, max(self.low, np.finfo(np.float64).tiny), self.high)
         return inverse * np.maximum(self.gain + self.offset / known, (1 - MOST_SHIFT) * self.gain)
 
     def scale_at(self, inverse: float) -> InverseFit:
-        """The fit that only scales, as this one does at an inverse depth whatever its range."""
+        """A pure scaling equal to this fit at one inverse depth, which may be outside its range."""
         return InverseFit(float(InverseFit(self.gain, self.offset).applied(np.float64(inverse)) / inverse))
 
 
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
-    """The value with half of the weight below it; of many values, of an even choice of them."""
+    """The value with half of the weight below it; for many values, of an evenly spaced subset."""
     step = -(-len(values) // SAMPLE)
     values, weight = values[::step], weight[::step]
     order = np.argsort(values)
@@ -69,7 +69,7 @@ def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
 
 
 def spread(residual: np.ndarray, weight: np.ndarray) -> float:
-    """Deviation of residuals about 0, from their median size, as of a normal distribution; FINEST to COARSEST."""
+    """Standard deviation of residuals about 0, from their median magnitude, clamped to FINEST ... COARSEST."""
     return float(np.clip(weighted_median(np.abs(residual), weight) / 0.6745, FINEST, COARSEST))
 
 
@@ -88,8 +88,7 @@ def fit_scale(
 ) -> InverseFit:
     """The gain with which inverse depths `seen` (n,) are `known` (n,); n >= 1, all positive.
 
-    `weight` (n,) is how well a pair is known, `vote` (n,) how much it has to say about which pairs are outliers, by
-    default its weight.
+    `weight` (n,) weights a pair in the least squares, `vote` (n,) in the choice of the candidate, by default the same.
     """
     vote = weight if vote is None else vote
     ratio = np.log(known / seen)
@@ -110,10 +109,9 @@ def fit_scale_and_shift(
 ) -> InverseFit | None:
     """Gain and offset with which inverse depths `seen` (n,) are `known` (n,); `weight`, `vote` as for `fit_scale`.
 
-    The offset is thought to be 0 within a deviation of USUAL_SHIFT of the middle inverse depth, and the pairs to be
-    worth INDEPENDENT ones, since neighbours err together: where depth hardly varies, an offset that would be read off
-    its errors stays small. None when the pairs do not determine a shift, or one that leaves little of the differences
-    in depth.
+    The prior of the offset is 0 with a deviation of USUAL_SHIFT of the median inverse depth, and the pairs count as
+    INDEPENDENT ones, since errors of neighbours are correlated: where depth hardly varies, noise does not produce a
+    large offset. None if the pairs do not determine a shift, or determine one that flattens the depth.
     """
     solution = _best_line(seen, known, weight if vote is None else vote)
     if solution is not None:
@@ -132,16 +130,15 @@ def fit_scale_and_shift(
 
 
 def fit_line(values: np.ndarray, known: np.ndarray) -> tuple[float, float] | None:
-    """Gain and offset with which `values` (n,) in [0, 1] are the inverse depths `known` (n,), whatever the offset is.
+    """Gain and offset with which `values` (n,) in [0, 1] are the inverse depths `known` (n,), for any offset.
 
-    For maps in which any value may be infinitely far. The gain is not always positive; None where the values do not
-    determine it.
+    For maps in which any value may be at infinity. The gain may be negative; None if the values do not determine it.
     """
     weight = np.ones(len(values))
     low, span = values.min(), np.ptp(values)
     if span == 0:
         return None
-    # The search for a first line takes values as apart by their ratio.
+    # The search for candidate lines separates values by their ratio.
     spanned = (values - low) / span
     solution = _best_line(spanned, known, weight)
     if solution is not None:
@@ -155,9 +152,9 @@ def fit_line(values: np.ndarray, known: np.ndarray) -> tuple[float, float] | Non
 def _refined(
     solution: np.ndarray, seen: np.ndarray, known: np.ndarray, weight: np.ndarray, usual_shift: float
 ) -> np.ndarray | None:
-    """Gain and offset by least squares of relative differences, outliers without weight; None where undetermined.
+    """Gain and offset by reweighted least squares of relative differences; None if undetermined.
 
-    `usual_shift` is the deviation that is thought of the offset beforehand, as a share of the middle inverse depth.
+    `usual_shift` is the prior deviation of the offset, as a share of the median inverse depth.
     """
     middle = np.median(seen)
     design = np.stack([seen / known, 1 / known], 1)
@@ -180,9 +177,9 @@ def _refined(
 
 
 def _best_line(seen: np.ndarray, known: np.ndarray, vote: np.ndarray) -> np.ndarray | None:
-    """Gain and offset of the line through two pairs that agrees with most; None where all have one depth.
+    """Gain and offset of the line through two pairs with the least error; None if all have the same depth.
 
-    The lines go from the lower to the upper half of `seen`.
+    Each line connects a pair from the lower with one from the upper half of `seen`.
     """
     few = slice(None, None, -(-len(seen) // TRIAL_PAIRS))
     order = np.argsort(seen[few], kind="stable")
@@ -200,10 +197,10 @@ def _best_line(seen: np.ndarray, known: np.ndarray, vote: np.ndarray) -> np.ndar
 
 @dataclass(frozen=True)
 class FieldSettings:
-    """A field of corrections of the logarithm of inverse depth, bilinear between nodes `spacing` of the height apart.
+    """A field of corrections of log inverse depth, bilinear between nodes, spaced by the share `spacing` of the height.
 
-    `roughness` is the difference expected between neighbouring nodes, `size` that from no correction at all;
-    `shared_noise` is how many neighbouring pairs have one and the same error.
+    `roughness` is the expected difference between neighbouring nodes, `size` the expected correction; `shared_noise`
+    is the number of neighbouring pairs that share one error.
     """
 
     spacing: float = 1 / 12
@@ -215,7 +212,7 @@ class FieldSettings:
 
 @dataclass(frozen=True)
 class SmoothField:
-    """Corrections at nodes (rows, columns) that lie evenly over an image, the outermost on its outermost pixels."""
+    """Corrections at nodes (rows, columns), evenly spaced over an image, the outermost on its border pixels."""
 
     nodes: np.ndarray
 
@@ -241,8 +238,8 @@ def fit_field(
 ) -> SmoothField:
     """The smooth field through `residual` (n,) at `pixels` (n, 2) as x, y of an image of `size` (H, W).
 
-    The most likely field under normal noise and normal differences between neighbouring nodes, both at least as
-    large as measured; far from every pair it runs out toward 0.
+    The maximum a posteriori field under normal noise and normal differences between neighbouring nodes, both at
+    least as large as measured; far from all pairs it tends to 0.
     """
     height, width = size
     step = max(settings.spacing * height, 2.0)
@@ -250,7 +247,7 @@ def fit_field(
     across, down = _hats(pixels[:, 0], width, columns), _hats(pixels[:, 1], height, rows)
     basis = _products(down, across)
     smooth = _differences(rows, columns)
-    # An estimator that is far off needs a field that is large.
+    # A large error of the estimator needs a large field.
     more = max(1.0, spread(residual, weight) / settings.size)
     prior = (smooth.T @ smooth) / (more * settings.roughness) ** 2
     prior = prior + sparse.identity(rows * columns) / (more * settings.size) ** 2
@@ -265,7 +262,7 @@ def fit_field(
 
 
 def _hats(positions: np.ndarray, length: int, nodes: int) -> sparse.csr_matrix:
-    """(n, nodes): how much of each node a position in [0, length - 1] gets by linear interpolation."""
+    """(n, nodes): linear interpolation weights of the nodes at positions in [0, length - 1]."""
     at = np.clip(positions, 0, length - 1) * (nodes - 1) / max(length - 1, 1)
     left = np.minimum(at.astype(int), nodes - 2)
     share = at - left
@@ -276,7 +273,7 @@ def _hats(positions: np.ndarray, length: int, nodes: int) -> sparse.csr_matrix:
 
 
 def _products(down: sparse.csr_matrix, across: sparse.csr_matrix) -> sparse.csr_matrix:
-    """(n, rows * columns): row by row the products of two sets of hats with two entries each."""
+    """(n, rows * columns): the products of two sets of hat functions with two non-zeros per row."""
     count, columns = down.shape[0], across.shape[1]
     i, j = down.indices.reshape(count, 2), across.indices.reshape(count, 2)
     a, b = down.data.reshape(count, 2), across.data.reshape(count, 2)
@@ -288,7 +285,7 @@ def _products(down: sparse.csr_matrix, across: sparse.csr_matrix) -> sparse.csr_
 
 
 def _differences(rows: int, columns: int) -> sparse.csr_matrix:
-    """Differences between neighbouring nodes of a grid, as a matrix on its nodes row by row."""
+    """Matrix of the differences between neighbouring nodes of a grid, numbered row by row."""
     d_rows, d_columns = (sparse.diags([-1.0, 1.0], [0, 1], shape=(n - 1, n)) for n in (rows, columns))
     return sparse.vstack(
         [sparse.kron(d_rows, sparse.identity(columns)), sparse.kron(sparse.identity(rows), d_columns)]

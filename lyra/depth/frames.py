@@ -1,4 +1,4 @@
-"""Any estimator of single images as one of windows of frames."""
+"""Adapter from single-image estimators to window estimators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lyra.depth.checks import sanitise
 
 
 class FrameByFrame:
-    """Estimates each frame of a window by itself; their scales need not agree."""
+    """Estimates each frame of a window independently; scales may differ from frame to frame."""
 
     def __init__(self, estimator: DepthEstimator):
         self.id, self.estimator = estimator.id, estimator

@@ -1,8 +1,8 @@
-"""What can be read off a picture without a learned model: sky, ground, horizon.
+"""Scene layout without a learned model: sky, ground, horizon and vanishing point.
 
-The picture is cut into superpixels; sky spreads down from the upper edge and ground up from the lower one, along the
-cheapest way through the superpixels' colours; things stand where that way first meets the ground. The horizon is at
-the point where the picture's straight edges meet, where they do, and at the foot of a deep sky otherwise.
+The image is segmented into superpixels. Sky grows down from the upper edge and ground up from the lower one along
+shortest paths in colour; an object stands where its shortest path meets the ground. The horizon passes through the
+vanishing point, if there is one, otherwise through the lower end of a deep sky.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from skimage.segmentation import slic
 
 WORKING_SIDE = 320
 SUPERPIXELS = 500
-COMPACTNESS = 0.06  # slic scales colours to [0, 1] first
-# Colour steps (CIELAB units) that count as shading within one surface.
+COMPACTNESS = 0.06  # slic scales colours to [0, 1]
+# Colour differences (CIELAB units) within one surface, such as shading.
 SHADING = 2.0
 SKY_REACH, GROUND_REACH = 16.0, 24.0
 MIN_SKY = 0.02
@@ -30,9 +30,9 @@ _RADIUS = 8
 class Layout:
     """`sky` and `ground` (H, W) in [0, 1] at working size, `horizon` as a share of the height.
 
-    `vanishing` is the point (x, y) as shares of width and height where straight edges meet, or None. `segments`
-    (H, W) int are the superpixels, `foot` (H, W) the row (share of the height) where what a pixel belongs to stands
-    on the ground, `guide` (H, W, 3) float32 in [0, 1] the picture at working size.
+    `vanishing` is the vanishing point (x, y) as shares of width and height, or None. `segments` (H, W) int are the
+    superpixels, `foot` (H, W) the row (share of the height) at which a pixel's object stands on the ground, `guide`
+    (H, W, 3) float32 in [0, 1] the image at working size.
     """
 
     sky: np.ndarray
@@ -72,7 +72,7 @@ def read_layout(image: np.ndarray) -> Layout:
 
 
 def refined_mask(soft: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """A soft mask at working size as bool (H, W) at the size of `image`, drawn to its edges."""
+    """A soft mask at working size as bool (H, W) at the size of `image`, refined to its edges."""
     if soft.max() <= 0.5:
         return np.zeros(image.shape[:2], bool)
     large = np.asarray(
@@ -80,12 +80,12 @@ def refined_mask(soft: np.ndarray, image: np.ndarray) -> np.ndarray:
     )
     radius = max(2, round(_RADIUS * max(image.shape[:2]) / 832))
     mask = guided(image.astype(np.float32).mean(-1) / 255, large, radius, 2e-4) > 0.5
-    # The mask goes on beyond the picture; a border value would grow back into it from all four sides.
+    # The mask is extended past the border; a constant border would grow into the image from all four sides.
     return ndimage.binary_opening(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
 
 
 def guided(guide: np.ndarray, values: np.ndarray, radius: int, smoothing: float) -> np.ndarray:
-    """Guided filter with a grey guide (He, Sun and Tang 2010): `values` smoothed, its edges those of the guide."""
+    """Guided filter with a grey guide (He, Sun and Tang 2010): `values` smoothed, with the edges of the guide."""
 
     def mean(array: np.ndarray) -> np.ndarray:
         return ndimage.uniform_filter(array, 2 * radius + 1, mode="nearest")
@@ -98,7 +98,7 @@ def guided(guide: np.ndarray, values: np.ndarray, radius: int, smoothing: float)
 
 
 class _Superpixels:
-    """Means over superpixels and the graph that joins neighbours by the step in colour between them."""
+    """Superpixel means and the neighbourhood graph, weighted by colour differences."""
 
     def __init__(self, lab: np.ndarray, segments: np.ndarray):
         self.segments = segments
@@ -127,7 +127,7 @@ class _Superpixels:
         return np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], 1), axis=0)
 
     def _stacked(self) -> np.ndarray:
-        """Pairs (upper, lower) of superpixels that lie on one another along a good part of their width."""
+        """Pairs (upper, lower) of superpixels that touch along a large part of their width."""
         pairs = np.stack([self.segments[:-1].ravel(), self.segments[1:].ravel()], 1)
         pairs, length = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0, return_counts=True)
         return pairs[length > 0.4 * np.sqrt(self.area[pairs[:, 0]])]
@@ -138,7 +138,7 @@ class _Superpixels:
         return (graph + graph.T).tocsr()
 
     def reach(self, seeds: np.ndarray, light_weight: float = 1.0) -> np.ndarray:
-        """Cost of the cheapest way from any seed to every superpixel, through steps of colour and texture."""
+        """Cost of the shortest path from any seed to every superpixel, over colour and texture differences."""
         first, second = self.pairs.T
         step = np.linalg.norm((self.color[first] - self.color[second]) * (light_weight, 1, 1), axis=1)
         texture = np.abs(self.texture[first] - self.texture[second])
@@ -152,7 +152,7 @@ def _falling(value: np.ndarray, limit: float, width: float) -> np.ndarray:
 
 
 def _sky(facts: _Superpixels) -> np.ndarray:
-    """Probability of sky per superpixel; all zero where the upper part of the picture is no sky."""
+    """Probability of sky per superpixel; all zero if the upper part of the image is not sky."""
     none = np.zeros(facts.count)
     top = np.unique(facts.segments[0])
     light, blue = facts.color[:, 0], facts.color[:, 2]
@@ -171,24 +171,24 @@ def _sky(facts: _Superpixels) -> np.ndarray:
         return none
     over_sky, over_rest = facts.area[sky], facts.area[~sky]
     sky_light, sky_yellow = (np.average(facts.color[sky, c], weights=over_sky) for c in (0, 2))
-    # A ceiling or wall at the upper edge is neither lighter, bluer nor calmer than the rest of the room.
+    # A ceiling or wall at the upper edge is neither lighter, bluer nor smoother than the rest of the room.
     lighter = sky_light - np.average(rest[:, 0], weights=over_rest)
     bluer = np.average(rest[:, 2], weights=over_rest) - sky_yellow
     calmer = np.average(facts.texture[~sky], weights=over_rest) - np.average(
         facts.texture[sky], weights=over_sky
     )
-    possible = sky_yellow < 10 or sky_light > 60  # brown skies are bright ones
+    possible = sky_yellow < 10 or sky_light > 60  # brown skies are bright
     return likely if possible and lighter / 8 + bluer / 8 + calmer / 1.5 > 1 else none
 
 
 def _ground(facts: _Superpixels, sky: np.ndarray, horizon: float) -> np.ndarray:
-    """Probability of ground per superpixel: joined to the lower edge, below the horizon, no sky."""
+    """Probability of ground per superpixel: connected to the lower edge, below the horizon, not sky."""
     bottom = np.unique(facts.segments[-1])
     columns = np.linspace(0, facts.width - 1, 24).astype(int)
     strip = facts.segments[-max(2, facts.height // 20) :, columns]
     votes = np.bincount(strip.ravel(), minlength=facts.count)
     color = np.average(facts.color, axis=0, weights=votes)
-    # Dark or odd things that stand in at the lower edge are not where the ground begins.
+    # Dark or unusual objects at the lower edge are not seeds of the ground.
     odd = np.linalg.norm((facts.color[bottom] - color) * (0.5, 1, 1), axis=1)
     seeds = bottom[odd <= np.percentile(odd, 90)]
     reach = facts.reach(seeds, light_weight=0.5)  # shadows lie on the ground too
@@ -198,10 +198,10 @@ def _ground(facts: _Superpixels, sky: np.ndarray, horizon: float) -> np.ndarray:
 
 
 def _foot(facts: _Superpixels, sky: np.ndarray, ground: np.ndarray, horizon: float) -> np.ndarray:
-    """Row at which each superpixel's thing touches the ground, as a share of the height.
+    """Row at which each superpixel's object touches the ground, as a share of the height.
 
-    Things touch the ground where a superpixel off the ground has ground below it, or at the lower edge; the rest
-    belongs to the touching place that is cheapest to reach through like colours, mostly straight down.
+    Contact points are superpixels off the ground with ground below them, or at the lower edge. Every other superpixel
+    is assigned to the contact point with the shortest path through similar colours, mostly straight down.
     """
     on_ground = ground > 0.5
     touches = np.zeros(facts.count, bool)
@@ -234,15 +234,15 @@ def _horizon(sky: np.ndarray, vanishing: tuple[float, float] | None) -> float:
     height = sky.shape[0]
     feet = np.where(sky.any(0), height - np.argmax(sky[::-1], 0), 0) / height
     lowest = float(np.percentile(feet[feet > 0], 97))
-    # A sky that ends high up stands behind hills or houses and says nothing about the horizon.
+    # A sky that ends high up is occluded by hills or houses and does not constrain the horizon.
     return min(lowest + 0.01, 0.64) if lowest > 0.44 else 0.5
 
 
 def _vanishing_point(light: np.ndarray) -> tuple[float, float] | None:
-    """Where slanted straight edges meet, as shares of width and height, or None where they do not.
+    """Vanishing point of slanted straight edges, as shares of width and height, or None.
 
-    Lines through strong, straight edge pixels are intersected in random pairs (always the same ones); the fullest
-    place among the intersections wins if enough lines pass near it.
+    Lines through strong, straight edge pixels are intersected in random pairs (with a fixed seed); the densest spot
+    among the intersections wins if enough lines pass near it.
     """
     height, width = light.shape
     gx, gy = ndimage.gaussian_filter(light, 1.0, (0, 1)), ndimage.gaussian_filter(light, 1.0, (1, 0))

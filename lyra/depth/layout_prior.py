@@ -1,8 +1,8 @@
-"""A layout prior without weights: a ground plane, things that stand on it, a sky, or a room.
+"""Layout prior: depth from a ground plane with upright objects, sky or a room; no weights.
 
-What it knows is in layout.py. Ground pixels get the depth of a flat ground; everything else keeps the depth of the
-ground where it stands, so it rises like a cut-out (Hoiem, Efros and Hebert 2005, "Automatic Photo Pop-up"). Haze
-moves things farther, a picture without sky is bounded by a room. Edges of depth lie on edges of the picture.
+Built on layout.py. Ground pixels get the depth of flat ground, everything else the depth of the ground where it
+stands, like a cut-out (Hoiem, Efros and Hebert 2005, "Automatic Photo Pop-up"). Haze increases depth, an image
+without sky is bounded by a room. Depth edges follow image edges.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ CONTACT = 0.5
 
 
 class LayoutPrior:
-    """Depth from a guess at the scene's layout: no weights, under a second."""
+    """Depth from the estimated scene layout, in under a second."""
 
     id = "layout"
 
     def __init__(self, notes: tuple[str, ...] = ()):
-        """`notes` are handed to the user with every estimate, such as why nothing better was taken."""
+        """`notes` are added to every estimate, such as why no better model was used."""
         self.notes = notes
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
-        """z-depth of `image` (H, W, 3) uint8 sRGB, in metres of a standing eye 1.6 m above flat ground."""
+        """z-depth of `image` (H, W, 3) uint8 sRGB, in metres for a camera 1.6 m above flat ground."""
         notes = list(self.notes)
         if intrinsics is None:
             intrinsics, note = assumed_intrinsics(*image.shape[:2])
@@ -42,13 +42,13 @@ class LayoutPrior:
         log_depth = _log_depth(layout, intrinsics, image.shape[:2])
         depth = np.exp(_enlarged(log_depth, layout.guide, image)).astype(np.float32)
         sky = refined_mask(layout.sky, image)
-        depth[sky] = np.inf  # never everywhere: layout.py ends the sky above the lowest quarter
-        notes.append("Depth is a guess from the picture's layout; give a depth file for a true one.")
+        depth[sky] = np.inf  # never everywhere: layout.py confines the sky to the upper three quarters
+        notes.append("Depth is guessed from the picture's layout; give a depth file for true depth.")
         return DepthEstimate(depth, intrinsics, False, "the built-in layout prior", None, tuple(notes))
 
 
 def _log_depth(layout: Layout, intrinsics: np.ndarray, full_hw: tuple[int, int]) -> np.ndarray:
-    """log z (h, w) at working size; what lies under the sky is of no meaning."""
+    """log z (h, w) at working size; undefined in the sky."""
     height, width = layout.sky.shape
     outdoor = bool((layout.sky > 0.5).any())
     farthest = FARTHEST_OUTDOOR if outdoor else FARTHEST_INDOOR
@@ -60,7 +60,7 @@ def _log_depth(layout: Layout, intrinsics: np.ndarray, full_hw: tuple[int, int])
     plane = ground_plane
     if not outdoor:
         plane = np.minimum(plane, _box(layout, focal, ROOM_HALF_WIDTH, ROOM_ABOVE_EYE))
-    elif layout.vanishing:  # a street or a way between walls
+    elif layout.vanishing:  # a street or a passage between walls
         plane = np.minimum(plane, _box(layout, focal, STREET_HALF_WIDTH, np.inf))
     standing = np.minimum(_standing(layout, ground_plane), plane)
     log_standing = _over_superpixels(np.log(standing), layout)
@@ -68,33 +68,31 @@ def _log_depth(layout: Layout, intrinsics: np.ndarray, full_hw: tuple[int, int])
         log_standing = _hazed(log_standing, layout, np.log(FARTHEST_IN_HAZE))
     ground = ndimage.gaussian_filter((layout.ground > CONTACT).astype(np.float64), 1.0)
     log_depth = ground * np.log(plane) + (1 - ground) * log_standing
-    # Nothing below the horizon is farther than flat ground would be there.
+    # Below the horizon nothing is farther than flat ground.
     return np.minimum(log_depth, np.where(below[:, None] > 0, np.log(ground_plane), np.inf))
 
 
 def _standing(layout: Layout, plane: np.ndarray) -> np.ndarray:
-    """Depth of the ground where each pixel's thing stands."""
+    """Depth of the ground where each pixel's object stands."""
     height = plane.shape[0]
     rows = np.clip((layout.foot * height).astype(int), 0, height - 1)
     return plane[rows, 0]
 
 
 def _over_superpixels(values: np.ndarray, layout: Layout) -> np.ndarray:
-    """One value per superpixel (its mean off the ground), smoothed over neighbours of like brightness."""
+    """One value per superpixel (its mean off the ground), smoothed over neighbours of similar brightness."""
     segments = layout.segments
     weight = 1 - 0.98 * layout.ground.ravel()
     labels, count = segments.ravel(), int(segments.max()) + 1
     total = np.bincount(labels, weight, count)
     mean = np.bincount(labels, weight * values.ravel(), count) / np.maximum(total, 1e-9)
     sky = layout.sky > 0.5
-    blocky = filled_from_nearest(
-        mean[segments], ~sky
-    )  # the sky's own value must not bleed into what it meets
+    blocky = filled_from_nearest(mean[segments], ~sky)  # the sky's value must not bleed into its neighbours
     return guided(layout.guide.mean(-1), blocky, max(2, segments.shape[1] // 40), 1e-3)
 
 
 def _hazed(log_depth: np.ndarray, layout: Layout, log_farthest: float) -> np.ndarray:
-    """Things in the colour of the sky's foot and with little contrast are moved toward `log_farthest`."""
+    """Moves low-contrast regions in the colour of the lowest sky towards `log_farthest`."""
     light = layout.guide.mean(-1)
     sky = layout.sky > 0.5
     rim = sky & ~ndimage.binary_erosion(sky, iterations=6, border_value=1)
@@ -112,7 +110,7 @@ def _hazed(log_depth: np.ndarray, layout: Layout, log_farthest: float) -> np.nda
 
 
 def _box(layout: Layout, focal: float, half_width: float, above: float) -> np.ndarray:
-    """z of the side walls and ceiling of a box (metres) about the eye, along the way to the vanishing point."""
+    """z of the side walls and ceiling of a box (metres) around the camera, aligned with the vanishing point."""
     height, width = layout.sky.shape
     x0, y0 = layout.vanishing or (0.5, layout.horizon)
     aside = np.abs(np.arange(width) + 0.5 - x0 * width)[None]
@@ -123,7 +121,7 @@ def _box(layout: Layout, focal: float, half_width: float, above: float) -> np.nd
 
 
 def _enlarged(values: np.ndarray, guide: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """`values` at the size of `image`: bilinear inside surfaces, at edges the neighbour of the most alike colour."""
+    """`values` at the size of `image`: bilinear within surfaces, at edges the neighbour most similar in colour."""
     height, width = image.shape[:2]
     if values.shape == (height, width):
         return values

@@ -1,23 +1,23 @@
-"""How far a depth is from the truth, in the figures of the literature."""
+"""Depth metrics of the literature."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Farther than this nothing is measured, as is the custom for streets (KITTI); a wider scene to thrice its median.
+# Evaluated up to this depth, as is usual for streets (KITTI), or up to three times the median of larger scenes.
 CAP = 80.0
 
 
 def measured(truth: np.ndarray) -> np.ndarray:
-    """Where `truth` (H, W), z-depth in metres, is near enough to be measured: (H, W) bool."""
+    """Mask (H, W) bool of the pixels of `truth` (H, W), z-depth in metres, that are evaluated."""
     seen = np.isfinite(truth)
     return seen & (truth <= max(CAP, 3 * float(np.median(truth[seen]))) if seen.any() else False)
 
 
 def fitted_depth(inverse: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Depth from relative `inverse` (H, W) after the scale and shift that fit it best to `truth` (H, W) z-depth.
+    """Depth from relative `inverse` (H, W) after the best scale and shift to `truth` (H, W) z-depth.
 
-    Least squares in inverse depth over what is measured, as in Ranftl et al. 2020; the result is kept within the range
+    Least squares in inverse depth over evaluated pixels, as in Ranftl et al. 2020; the result is clamped to the range
     of the truth.
     """
     seen = measured(truth)
@@ -28,7 +28,7 @@ def fitted_depth(inverse: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def absolute_relative(inverse: np.ndarray, truth: np.ndarray) -> float:
-    """Mean of |z - truth| / truth after scale and shift over what is measured; `inverse` and `truth` (H, W)."""
+    """Mean of |z - truth| / truth after scale and shift over evaluated pixels; `inverse` and `truth` (H, W)."""
     seen = measured(truth)
     return float(np.mean(np.abs(fitted_depth(inverse, truth)[seen] / truth[seen] - 1)))
 
@@ -36,9 +36,9 @@ def absolute_relative(inverse: np.ndarray, truth: np.ndarray) -> float:
 def sampled_ordinal_error(
     nearness: np.ndarray, truth: np.ndarray, pairs: int = 2000, step: float = 1.1, seed: int = 0
 ) -> float:
-    """Share of random pixel pairs in the wrong order, among those `step` times apart in `truth` (H, W) z-depth.
+    """Share of random pixel pairs in the wrong order, among those apart by a factor `step` in `truth` (H, W) z-depth.
 
-    `nearness` (H, W) is anything that grows as depth falls; the sky is farther than all else.
+    `nearness` (H, W) is any decreasing function of depth; sky is farthest.
     """
     first, second = np.random.default_rng(seed).integers(truth.size, size=(2, pairs))
     inverse = 1 / truth.ravel()
@@ -51,7 +51,7 @@ def sampled_ordinal_error(
 
 
 def field_of_view(focal: float | np.ndarray) -> float | np.ndarray:
-    """Degrees over the longer side, for the focal length in units of that side."""
+    """Field of view in degrees over the longer side, for the focal length in units of that side."""
     return np.degrees(2 * np.arctan(0.5 / np.asarray(focal)))
 
 

@@ -1,6 +1,6 @@
-"""The built-in depth network, run with NumPy alone: from a picture to log inverse depth, sky and lens.
+"""The built-in depth network in NumPy: from an image to log inverse depth, sky and focal length.
 
-`lyra.training.depth.network` is the same network in torch, where it is trained; a test holds the two together.
+`lyra.training.depth.network` is the same network in torch, for training; a test compares the two.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from lyra.depth.network_layers import (
     layer_norm,
     linear,
     pixel_shuffle,
-    raised,
     relu,
+    upsampled,
 )
 
-# What is EPSILON of the median's inverse depth away counts as far as the sky: log(1/z + EPSILON) is what is learned,
-# z in units of the picture's median depth, so that a mountain's exact distance does not outweigh a street.
+# The target is log(1/z + EPSILON), z in units of the image's median depth: at 1 / EPSILON median depths it saturates
+# towards the sky's value, so that the exact distance of mountains does not outweigh a street.
 EPSILON = 0.01
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one picture.
+    """The network's output for one image.
 
-    `log_inverse` (H, W) is log(1/z + EPSILON), z-depth in units of the median over what is no sky; `sky` (H, W) the
-    probability of sky; `focal` the focal length over the longer side; `median` the median depth in metres, a guess.
+    `log_inverse` (H, W) is log(1/z + EPSILON), z in units of the median depth outside the sky; `sky` (H, W) the
+    probability of sky; `focal` the focal length over the longer side; `median` the estimated median depth in metres.
     """
 
     log_inverse: np.ndarray
@@ -42,51 +42,51 @@ class Prediction:
 
 
 def network_input(image: np.ndarray) -> np.ndarray:
-    """(H, W, 5) float32 of `image` (H, W, 3) in 0 ... 255: its colours, and where each pixel is.
+    """(H, W, 5) float32 of `image` (H, W, 3) in 0 ... 255: colours and pixel coordinates.
 
-    x and y are measured from the middle in halves of the longer side, so that they say the aspect too.
+    x and y are relative to the centre in halves of the longer side, and thus encode the aspect as well.
     """
     height, width = image.shape[:2]
     result = np.empty((height, width, 5), np.float32)
     np.divide(image, 63.75, out=result[..., :3], casting="unsafe")
     result[..., :3] -= 2
-    result[..., 3], result[..., 4] = places(height, width)
+    result[..., 3], result[..., 4] = pixel_coordinates(height, width)
     return result
 
 
-def places(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """x (width,) and y (height, 1) of the pixels' middles from the picture's, in halves of the longer side."""
+def pixel_coordinates(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """x (width,) and y (height, 1) of pixel centres relative to the image centre, in halves of the longer side."""
     half = max(height, width) / 2
     across = (np.arange(width) + 0.5 - width / 2) / half
     return across, ((np.arange(height) + 0.5 - height / 2) / half)[:, None]
 
 
 def _pooled(x: np.ndarray) -> np.ndarray:
-    """(3 C,) of x (H, W, C): the mean, and how it changes from left to right and from top to bottom.
+    """(3 C,) of x (H, W, C): the mean and the first moments across columns and rows.
 
-    A lens shows in how fast directions change across the picture.
+    The focal length follows from how fast viewing directions change across the image.
     """
-    across, down = places(*x.shape[:2])
+    across, down = pixel_coordinates(*x.shape[:2])
     moments = [x.mean((0, 1)), across @ x.mean(0) / x.shape[1], down[:, 0] @ x.mean(1) / x.shape[0]]
     return np.concatenate(moments).astype(np.float32)
 
 
 class DepthNetwork:
-    """The network with its weights in memory."""
+    """The network with loaded weights."""
 
     def __init__(
         self, weights: dict[str, np.ndarray], shape: NetworkShape, facts: dict[str, str] | None = None
     ):
-        """`weights` by name, convolutions (k, k, in, out), matrices (in, out); `facts` say how they were made."""
+        """`weights` by name, convolutions (k, k, in, out), matrices (in, out); `facts` describe how they were made."""
         self.weights, self.shape, self.facts = weights, shape, facts or {}
 
     @classmethod
     def load(cls, path: Path) -> DepthNetwork:
-        """From a safetensors file. Raises EngineNotReadyError when it cannot be used."""
+        """Loads a safetensors file. Raises EngineNotReadyError if it is unusable."""
         return cls(*load_weights(path))
 
     def predict(self, image: np.ndarray) -> Prediction:
-        """Depth of `image` (H, W, 3), uint8 or float32 in 0 ... 255, sides in whole multiples of `shape.stride`."""
+        """The prediction for `image` (H, W, 3), uint8 or float32 in 0 ... 255, sides multiples of `shape.stride`."""
         x = relu(self._conv("stem", network_input(image), 2))
         kept = []
         for level, count in enumerate(self.shape.encoder_blocks):
@@ -97,7 +97,7 @@ class DepthNetwork:
             x = self._token_block(f"tokens.{index}", x)
         camera = self._linear("camera2", relu(self._linear("camera1", _pooled(x))))
         for level in reversed(range(len(kept))):
-            x = raised(self._conv(f"up.{level}", x))
+            x = upsampled(self._conv(f"up.{level}", x))
             x += self._conv(f"skip.{level}", kept[level])
             x = self._residuals(f"decoder.{level}", self.shape.decoder_blocks[level], relu(x))
         maps = pixel_shuffle(self._conv("maps", relu(self._conv("head", x))))

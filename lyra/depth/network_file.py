@@ -1,4 +1,4 @@
-"""The weights of the depth network in a file: safetensors, float16, its shape and history in the header."""
+"""File format of the depth network: safetensors in float16, shape and training facts in the header."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEND = "install lyra-worlds again"
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """Channels and blocks: at 1/2, 1/4 and 1/8 of the picture by convolutions, at 1/16 by attention."""
+    """Channels and blocks per level: convolutions at 1/2, 1/4 and 1/8 of the resolution, attention at 1/16."""
 
     widths: tuple[int, ...] = (32, 64, 128)
     encoder_blocks: tuple[int, ...] = (1, 2, 2)
@@ -30,14 +30,14 @@ class NetworkShape:
 
     @property
     def stride(self) -> int:
-        """Pictures must be whole multiples of this a side."""
+        """Sides of the input must be multiples of this."""
         return 2 ** (len(self.widths) + 1)
 
 
 def save_weights(
     path: Path, weights: dict[str, np.ndarray], shape: NetworkShape, facts: dict[str, str]
 ) -> None:
-    """Writes folded weights as float16; `facts` are texts about how they were made."""
+    """Writes folded weights as float16; `facts` are strings that describe how they were made."""
     from safetensors.numpy import save_file
 
     header = {"format": FORMAT, "shape": json.dumps(asdict(shape)), **facts}
@@ -45,9 +45,9 @@ def save_weights(
 
 
 def load_weights(path: Path) -> tuple[dict[str, np.ndarray], NetworkShape, dict[str, str]]:
-    """Weights as float32, the network's shape, and the header's texts.
+    """Weights as float32, the network's shape, and the facts from the header.
 
-    Raises EngineNotReadyError when the file is missing, broken or of another format.
+    Raises EngineNotReadyError if the file is missing, damaged or in another format.
     """
     from safetensors import SafetensorError, safe_open
 

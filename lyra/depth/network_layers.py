@@ -1,11 +1,11 @@
-"""The layers of the depth network over NumPy arrays (H, W, C): every one of them a few matrix products."""
+"""Layers of the depth network on NumPy arrays (H, W, C), as matrix products."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-# Rows of unfolded pixels per matrix product: about 2 MB, so that they stay in the processor's cache.
+# Rows of unfolded pixels per matrix product: about 2 MB, to fit into the cache.
 TILE_FLOATS = 500_000
 
 
@@ -22,9 +22,9 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int = 1) -> np.ndarray:
-    """Convolution of x (H, W, in) with weight (k, k, in, out), zeros around, as in torch.
+    """Zero-padded convolution of x (H, W, in) with weight (k, k, in, out), as in torch.
 
-    The pixels under the kernel are laid side by side and multiplied at once, a few rows at a time.
+    Implemented as im2col, a few rows at a time.
     """
     size, _, inputs, outputs = weight.shape
     if size == 1:
@@ -46,7 +46,7 @@ def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int = 1) -
 
 
 def depthwise(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Each channel of x (H, W, C) with its own kernel, weight (k, k, 1, C)."""
+    """Depthwise convolution of x (H, W, C) with weight (k, k, 1, C)."""
     size = weight.shape[0]
     half = size // 2
     height, width = x.shape[:2]
@@ -59,7 +59,7 @@ def depthwise(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray
 
 
 def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float = 1e-5) -> np.ndarray:
-    """Normalised over the last axis, then scaled and shifted."""
+    """Layer normalisation over the last axis, with scale and shift."""
     centred = x - x.mean(-1, keepdims=True)
     variance = np.square(centred).mean(-1, keepdims=True)
     return centred / np.sqrt(variance + eps) * weight + bias
@@ -75,8 +75,8 @@ def attention(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarr
     return scores @ value
 
 
-def raised(x: np.ndarray) -> np.ndarray:
-    """Every pixel of x (H, W, C) as a block of four."""
+def upsampled(x: np.ndarray) -> np.ndarray:
+    """x (H, W, C) upsampled to (2 H, 2 W, C) by repetition."""
     return x.repeat(2, 0).repeat(2, 1)
 
 

@@ -1,9 +1,9 @@
-"""What remembered frames know about a new view, as pairs of inverse depths: the memory's and the new frame's.
+"""Overlap of a new view with remembered frames, as pairs of inverse depths: the memory's and the new frame's.
 
-Frames are compared at a lower resolution: a block's median is freer of noise than its pixels. A remembered block is a
-point in the world; where it lands in the new view, unhidden by other remembered points, the new frame's own inverse
-depth is read between the blocks around it. Inverse depth is linear on planes, so neither reading nor the test for
-flatness is biased on slanted walls and floors.
+Frames are compared at block resolution, since a block's median is less noisy than its pixels. A remembered block is a
+world point; where it projects into the new view and is not occluded by other remembered points, the new frame's
+inverse depth is interpolated between blocks. Inverse depth is linear on planes, so neither the interpolation nor the
+flatness test is biased on slanted walls and floors.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The shorter side of a frame is cut into about this many blocks, each of MIN_BLOCK to MAX_BLOCK pixels.
+# Blocks along the shorter side of a frame, each of MIN_BLOCK to MAX_BLOCK pixels.
 BLOCKS = 120
 MIN_BLOCK, MAX_BLOCK = 2, 8
-# Depth of this and more is sky; the published code puts it there.
+# Depth from here on is sky; the published code places sky there.
 SKY_DEPTH = 1e4
-# A block is surface where inverse depth bends by less than this share of itself from block to block, and leans by less.
+# A block is surface if its inverse depth has less relative curvature and slope per block than this.
 BEND, LEAN = 0.06, 0.25
-# Bends of this many deviations of the noise are still taken for noise.
+# Curvature up to this many standard deviations of the noise is attributed to noise.
 NOISE_MARGIN = 4.0
-# A remembered point this share behind the nearest one of its cell is hidden by it. Less would prefer, of several
-# memories of one surface, the one that errs to the near side, and depth would shrink from chunk to chunk.
+# A remembered point this share behind the nearest one of its cell is occluded. A smaller share would prefer the
+# nearest of several noisy copies of one surface, and depth would shrink from chunk to chunk.
 HIDDEN = 0.3
-# Cells in which points hide each other, in blocks: wide enough that a near surface has no gaps after a step forward.
+# Cell size of the occlusion test in blocks: wide enough that near surfaces have no gaps after forward motion.
 HIDING_CELL = 2
 
 
@@ -33,8 +33,8 @@ HIDING_CELL = 2
 class BlockDepth:
     """Inverse depth of blocks of `block` x `block` pixels.
 
-    `inverse` (h, w) float64 is the block's median, 0 where it holds sky or nothing; `weight` (h, w) in [0, 1] is how
-    far it is to be trusted, 0 at depth edges; `noise` is the relative deviation from block to block.
+    `inverse` (h, w) float64 is the block's median, 0 for sky or missing depth; `weight` (h, w) in [0, 1] is its
+    confidence, 0 at depth edges; `noise` is the relative deviation between blocks.
     """
 
     inverse: np.ndarray
@@ -44,7 +44,7 @@ class BlockDepth:
 
     @classmethod
     def of(cls, depth: np.ndarray, confidence: np.ndarray | None = None) -> BlockDepth:
-        """Blocks of `depth` (H, W), inf or far is sky, NaN and 0 unknown; `confidence` (H, W) in [0, 1]."""
+        """Blocks of `depth` (H, W), where inf or far is sky, NaN and 0 missing; `confidence` (H, W) in [0, 1]."""
         block = int(np.clip(round(min(depth.shape) / BLOCKS), MIN_BLOCK, MAX_BLOCK))
         z = np.asarray(depth, np.float64)
         known = (z > 0) & (z < SKY_DEPTH)
@@ -59,12 +59,12 @@ class BlockDepth:
 
     @property
     def filled(self) -> int:
-        """How many blocks have depth."""
+        """Number of blocks with depth."""
         return int(np.count_nonzero(self.inverse))
 
 
 def _blocks(values: np.ndarray, block: int) -> np.ndarray:
-    """(h, w, block * block): the pixels of each block, the last ones repeated where a block hangs over the edge."""
+    """(h, w, block * block): the pixels of each block, with border pixels repeated in partial blocks."""
     height, width = values.shape
     padded = np.pad(values, ((0, -height % block), (0, -width % block)), mode="edge")
     h, w = padded.shape[0] // block, padded.shape[1] // block
@@ -72,7 +72,7 @@ def _blocks(values: np.ndarray, block: int) -> np.ndarray:
 
 
 def _flatness(inverse: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, float]:
-    """Which blocks are surface, as 0 or 1 (h, w), and the relative noise from block to block."""
+    """Which blocks are surface, as 0 or 1 (h, w), and the relative noise between blocks."""
     bends, leans = [], []
     safe = np.where(whole, inverse, np.nan)
     for axis in (0, 1):
@@ -82,10 +82,10 @@ def _flatness(inverse: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, float
         bends.append(np.abs(before - 2 * safe + after) / safe)
         leans.append(np.abs(after - before) / (2 * safe))
     measured = np.concatenate([b[np.isfinite(b)] for b in bends])
-    # The second difference of noise of deviation s deviates by sqrt(6) s; 0.6745 of a deviation is the median.
+    # The second difference of noise of deviation s has deviation sqrt(6) s, and a median magnitude of 0.6745 of that.
     noise = float(np.median(measured) / 0.6745 / np.sqrt(6)) if measured.size else 0.0
     allowance = NOISE_MARGIN * noise
-    # Comparisons with NaN, beside unknown blocks, are false.
+    # Comparisons with NaN, next to missing blocks, are false.
     flat = np.all([b < max(BEND, np.sqrt(6) * allowance) for b in bends], axis=0)
     flat &= np.all([lean < LEAN + allowance for lean in leans], axis=0)
     return flat.astype(np.float64), noise
@@ -102,7 +102,7 @@ class KnownPoints:
 def known_points(
     blocks: BlockDepth, w2c: np.ndarray, intrinsics: np.ndarray, pixel_offset: float, trust: float = 1.0
 ) -> KnownPoints:
-    """The blocks of a frame with camera `w2c` (4, 4) and `intrinsics` (3, 3) as points in the world.
+    """The blocks of a frame with camera `w2c` (4, 4) and `intrinsics` (3, 3) as world points.
 
     `pixel_offset` as in `lyra.geometry.projection`; `trust` scales the weights.
     """
@@ -116,12 +116,12 @@ def known_points(
 
 @dataclass(frozen=True)
 class Overlap:
-    """Pairs of inverse depths at the same place of a new view.
+    """Pairs of inverse depths at the same positions of a new view.
 
     `pixels` (n, 2) are x, y as array positions (pixel (i, j) has its centre at (j, i)); `known` (n,) is the memory's
-    inverse depth there, `seen` (n,) the new frame's, `weight` (n,) what the pair counts: those of one block at most 1,
-    however many frames remember it. `vote` (n,) says which opinion is the most common: the pairs of a block have 1
-    together. `cell` (n,) numbers the block of the new frame, of `cells` that have depth.
+    inverse depth there, `seen` (n,) the new frame's. `weight` (n,) sums to at most 1 over the pairs of a block,
+    however many frames remember it; `vote` (n,), for choosing among candidate fits, sums to 1. `cell` (n,) is the
+    index of the block in the new frame, `cells` the number of blocks with depth.
     """
 
     pixels: np.ndarray
@@ -133,7 +133,7 @@ class Overlap:
     cells: int
 
     def cells_where(self, chosen: np.ndarray) -> int:
-        """How many blocks have a pair among the `chosen` (n,) bool."""
+        """Number of blocks with a pair among the `chosen` (n,) bool."""
         return len(np.unique(self.cell[chosen]))
 
 
@@ -144,7 +144,7 @@ def find_overlap(
     intrinsics: np.ndarray,
     pixel_offset: float,
 ) -> Overlap:
-    """Pairs of what `memory` knows and what the new frame `blocks` says, in the new camera."""
+    """Pairs of the points in `memory` and the new frame's `blocks`, in the new camera."""
     if memory:
         world = np.concatenate([points.world for points in memory])
         weight = np.concatenate([points.weight for points in memory])
@@ -178,7 +178,7 @@ def find_overlap(
 
 
 def _visible(place: np.ndarray, z: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Which points (n,) at `place` (n, 2) on a grid of `size` (h, w) blocks are not hidden by others."""
+    """Which points (n,) at `place` (n, 2) on a grid of `size` (h, w) blocks are not occluded by others."""
     across = size[1] // HIDING_CELL + 1
     column, row = (place / HIDING_CELL).astype(int).T
     cell = row * across + column
@@ -188,7 +188,7 @@ def _visible(place: np.ndarray, z: np.ndarray, size: tuple[int, int]) -> np.ndar
 
 
 def _between(place: np.ndarray, blocks: BlockDepth) -> tuple[np.ndarray, np.ndarray]:
-    """Bilinear inverse depth (n,) and trust (n,), 0 where one of the four blocks around is not to be trusted."""
+    """Bilinear inverse depth (n,) and weight (n,), 0 if one of the four blocks around has weight 0."""
     height, width = blocks.inverse.shape
     corner = np.minimum(place.astype(int), (max(width - 2, 0), max(height - 2, 0)))
     share = place - corner

@@ -1,4 +1,4 @@
-"""Whether a picture shows anything that depth can be read from."""
+"""Detection of images without features, from which no depth can be estimated."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ NOTHING_TO_READ = (
     "was made of it is no more than a guess; give a depth file, or block the scene out and take its depth."
 )
 WORKING_SIDE = 160
-# An edge stands out by this much (of 255) from what lies within a few pixels; grain is smoothed away first.
+# An edge differs by this much (of 255) from its surroundings of a few pixels, after grain is smoothed away.
 EDGE, AROUND, GRAIN = 3.0, 4.0, 1.0
-# A picture with a smaller share of edges than this shows nothing.
+# Images with a smaller share of edge pixels are featureless.
 FEWEST_EDGES = 0.005
-# Smoothing knows nothing beyond the picture, and would take a run of colours for an edge there.
+# Smoothing at the border would turn a gradient into an edge there.
 MARGIN = 8
 
 
 def picture_notes(image: np.ndarray) -> tuple[str, ...]:
-    """What the user should know of a picture (H, W, 3) uint8 whose depth is estimated, by whatever estimator."""
+    """Remarks for the user on an image (H, W, 3) uint8 whose depth is estimated, independent of the estimator."""
     return (NOTHING_TO_READ,) if shows_nothing(image) else ()
 
 
 def shows_nothing(image: np.ndarray) -> bool:
-    """Whether `image` (H, W, 3) uint8 has next to no edges: one colour, a clear sky, a gradient of any kind."""
+    """Whether `image` (H, W, 3) uint8 has almost no edges: one colour, a clear sky, any gradient."""
     height, width = image.shape[:2]
     shrink = min(1.0, WORKING_SIDE / max(height, width))
     small = Image.fromarray(image).resize(

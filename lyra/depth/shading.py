@@ -1,4 +1,4 @@
-"""Inverse depth as a colour picture."""
+"""False colours for depth maps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def shaded(inverse: np.ndarray, sky: np.ndarray | None = None) -> np.ndarray:
-    """Inverse depth (H, W) as a picture (H, W, 3) uint8, near bright, the sky dark blue; ranks, not values."""
+    """Inverse depth (H, W) in false colours (H, W, 3) uint8: by rank, near bright, sky dark blue."""
     ranks = np.searchsorted(np.sort(inverse, None), inverse) / inverse.size
     stops = np.array([[10, 5, 40], [110, 20, 110], [220, 70, 60], [250, 160, 40], [255, 250, 190]], float)
     position = ranks * (len(stops) - 1)

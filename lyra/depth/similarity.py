@@ -1,4 +1,4 @@
-"""Similarity transforms between two sets of points, such as camera centres: least squares, and safe from outliers.
+"""Similarity transforms between point sets, such as camera centres: least squares and robust.
 
 Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns"; Fischler and
 Bolles 1981, "Random sample consensus". The settings of the search are those of the published Lyra 2.0.
@@ -24,14 +24,14 @@ class Similarity:
     translation: np.ndarray
 
     def applied(self, points: np.ndarray) -> np.ndarray:
-        """The points (n, 3) where the transform takes them."""
+        """The transformed points (n, 3)."""
         return self.scale * points @ self.rotation.T + self.translation
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity | None:
-    """The transform from `source` (n, 3) to `target` (n, 3) with the least squares; None where `source` is one point.
+    """The least-squares transform from `source` (n, 3) to `target` (n, 3); None if all of `source` coincide.
 
-    Points on a line determine the scale but not the whole rotation; one of those possible is taken.
+    Collinear points determine the scale but not the whole rotation; one of the possible ones is returned.
     """
     middle_source, middle_target = source.mean(0), target.mean(0)
     centred = source - middle_source
@@ -40,7 +40,7 @@ def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity | None:
         return None
     covariance = (target - middle_target).T @ centred / len(source)
     u, singular, vt = np.linalg.svd(covariance)
-    # A reflection fits no better than its nearest rotation may.
+    # Rotations only: a reflection is replaced by the nearest rotation.
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
     rotation = (u * signs) @ vt
     scale = float((singular * signs).sum() / variance)
@@ -48,10 +48,10 @@ def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity | None:
 
 
 def fit_similarity_robustly(source: np.ndarray, target: np.ndarray) -> Similarity | None:
-    """As `fit_similarity`, from RANSAC_FROM points on without those that do not belong.
+    """As `fit_similarity`, but by RANSAC if there are RANSAC_FROM points or more.
 
-    Each trial fits half of the points; what it brings nearer than the median of a first fit's errors belongs. The
-    trial with most of them wins, and is fitted again to them.
+    Each trial fits half of the points; inliers have less than the median error of a first fit to all. The trial with
+    the most inliers wins and is fitted again to them.
     """
     first = fit_similarity(source, target)
     if first is None or len(source) < RANSAC_FROM:

@@ -1,9 +1,9 @@
-"""How well the depth aligner keeps one scale: what `lyra eval depth` prints of it.
+"""Protocol of depth alignment: scale drift and jumps of aligned depth, as printed by `lyra eval depth`.
 
-Flights of several chunks through scenes with true depth. Every frame's depth is disturbed by a random scale and by
-noise, then aligned chunk by chunk to what is remembered, as the engines do it: frame 0 is remembered as it is, every
-eighth frame is aligned and remembered. Two flights have five chunks, of which one only turns; the third goes round
-twice in twelve.
+Camera flights of several chunks through scenes with true depth. The depth of every frame is perturbed by a random
+scale and noise, then aligned to the memory chunk by chunk as in the engines: frame 0 is remembered as it is, every
+eighth frame is aligned and remembered. Two flights have five chunks, one of which is a pure rotation; the third circles
+twice in twelve chunks.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from lyra.geometry.cameras import Trajectory
 from lyra.memory import GeometryCache
 
 SIZE = (120, 208)
-# Of 80 frames in a chunk every eighth gets depth.
+# Every eighth of a chunk's 80 frames gets depth.
 PER_CHUNK = 10
-# Motions (x, y, z, yaw, pitch) at the chunk's ends: forward, a turn on the spot, aside and up, back round, onward.
+# Motions (x, y, z, yaw, pitch) at the ends of chunks: forward, rotation in place, sideways and up, back, onward.
 STOPS = {
     "street": (
         (0, 0, 0, 0, 0),
@@ -49,7 +49,7 @@ ROUND_CHUNKS = 12
 
 @dataclass(frozen=True)
 class AlignmentFlight:
-    """A way through a scene: the `cameras` of frames 0, 8, 16, ... of whole chunks."""
+    """A camera flight through a scene: the `cameras` of frames 0, 8, 16, ... of whole chunks."""
 
     name: str
     scene: PaintedScene
@@ -71,14 +71,14 @@ def _along(scene: PaintedScene, motions: np.ndarray) -> Trajectory:
 
 
 def _between_stops(stops: Sequence[Sequence[float]]) -> np.ndarray:
-    """Motions of PER_CHUNK frames from stop to stop, each starting and ending gently."""
+    """Motions of PER_CHUNK frames from stop to stop, eased in and out."""
     share = (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, PER_CHUNK + 1)))[1:, None]
     ends = itertools.pairwise(np.array(stops, np.float64))
     return np.concatenate([np.zeros((1, 5)), *(a + share * (b - a) for a, b in ends)])
 
 
 def _twice_round() -> np.ndarray:
-    """Motions through the hall and back, turning all the while, twice in all directions."""
+    """Motions through the hall and back with two full turns."""
     turn = np.linspace(0, 4 * np.pi, ROUND_CHUNKS * PER_CHUNK + 1)
     along = 6 - 6 * np.cos(turn / 2)
     return np.stack(
@@ -88,12 +88,11 @@ def _twice_round() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What is done to the true depth of a frame.
+    """A perturbation of the true depth of a frame.
 
-    Depth is multiplied by a scale between `scales`, evenly in the logarithm, and by 1 + `noise` times normal numbers:
-    one for every pixel, or with `patch` (a share of the height) smooth ones of that size. `shift` is added to inverse
-    depth in units of its median, evenly from -shift to shift. Limits are for those that are `asked`; the others show
-    where the aligner ends.
+    Depth is multiplied by a log-uniform scale between `scales` and by 1 + `noise` times normal noise: per pixel, or
+    with `patch` (a share of the height) smooth at that size. A uniform shift from -`shift` to `shift`, in units of the
+    median, is added to inverse depth. Limits apply to `asked` perturbations; the others show the aligner's range.
     """
 
     name: str
@@ -104,7 +103,7 @@ class Disturbance:
     asked: bool = True
 
     def applied(self, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A disturbed copy of z-depth (H, W); sky stays sky."""
+        """A perturbed copy of z-depth (H, W); sky stays sky."""
         grain = rng.standard_normal(depth.shape)
         if self.patch:
             grain = ndimage.gaussian_filter(grain, self.patch * depth.shape[0] / 2, mode="reflect")
@@ -127,12 +126,11 @@ DISTURBANCES = (
 
 @dataclass(frozen=True)
 class AlignmentRow:
-    """Figures of one flight; errors are relative to true depth.
+    """Metrics of one flight; errors are relative to true depth.
 
-    `before`, `median`: median over all pixels of all frames of the error, before and after; `worst`: the frame with
-    the largest median; `border`: the largest jump of a frame's scale at a chunk border, `inside`: between other
-    neighbours; `drift`: how far the last chunk's scale is off; `seconds`: for ten frames; `asked`: whether the limits
-    are for it.
+    `before`, `median`: median error over all pixels of all frames, before and after alignment; `worst`: the largest
+    median of a frame; `border`: the largest jump of scale at a chunk border, `inside`: between other neighbouring
+    frames; `drift`: the scale error of the last chunk; `seconds`: for ten frames; `asked`: whether limits apply.
     """
 
     flight: str
@@ -149,7 +147,7 @@ class AlignmentRow:
 
 @dataclass(frozen=True)
 class AlignmentLimits:
-    """The highest figures with which the aligner is good enough: median error, and step at a chunk border."""
+    """Upper limits of the median error and of the jump at a chunk border."""
 
     median: float = 0.03
     border: float = 0.01
@@ -162,7 +160,7 @@ def evaluate_flight(
     aligner: DepthAligner | None = None,
     progress: Progress = SILENT,
 ) -> list[AlignmentRow]:
-    """Flies through a scene, disturbs and aligns every frame's depth, and compares with the truth."""
+    """Perturbs and aligns the depth of every frame of a flight and compares it with the truth."""
     aligner, cameras = aligner or DepthAligner(), flight.cameras
     truth = []
     for n, w2c in enumerate(cameras.w2c):
@@ -179,7 +177,7 @@ def evaluate_flight(
 
 
 def _aligned(aligner: DepthAligner, cameras: Trajectory, given: np.ndarray) -> tuple[np.ndarray, float]:
-    """Depth (F, H, W) as it would be remembered, frame 0 as it is given; seconds for ten frames."""
+    """Depth (F, H, W) as remembered, frame 0 as given; and the seconds for ten frames."""
     cache = GeometryCache(cameras.height, cameras.width)
     cache.add(0, given[0].astype(np.float32), cameras.w2c[0], cameras.intrinsics[0])
     aligned, seconds = [given[:1]], 0.0
@@ -225,7 +223,7 @@ def evaluate_alignment(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> list[AlignmentRow]:
-    """The figures of every flight under every disturbance, at frames of `size` (height, width)."""
+    """The metrics of every flight under every perturbation, with frames of `size` (height, width)."""
     ways = flights(size)
     rows: list[AlignmentRow] = []
     for n, flight in enumerate(ways):
@@ -235,7 +233,7 @@ def evaluate_alignment(
 
 
 def missed_alignment(rows: Sequence[AlignmentRow], limits: AlignmentLimits | None = None) -> list[str]:
-    """What is above its limit, a sentence each; empty when all that is asked for is well."""
+    """A sentence for every metric above its limit; empty if all pass."""
     limits = limits or AlignmentLimits()
     found = [
         (row, label, value, limit)
@@ -248,15 +246,15 @@ def missed_alignment(rows: Sequence[AlignmentRow], limits: AlignmentLimits | Non
     ]
     return [
         f"{label} of aligned depth, {row.flight} disturbed by {row.disturbance}: {value:.2%}, "
-        f"at most {limit:.2%} is wanted"
+        f"at most {limit:.2%} is allowed"
         for row, label, value, limit in found
-        # Not a number is no figure that was reached.
+        # NaN fails.
         if not value <= limit
     ]
 
 
 def alignment_table(rows: Sequence[AlignmentRow], limits: AlignmentLimits | None = None) -> str:
-    """The figures as lines of text, with what they must reach; those that must reach nothing are in brackets."""
+    """The metrics as lines of text, with limits; perturbations without limits are in brackets."""
     limits = limits or AlignmentLimits()
     head = (
         f"{'flight':<9}{'disturbed by':<22}{'before':>8}{'median':>8}{'worst':>8}"

@@ -1,4 +1,4 @@
-"""Which of two marked points is nearer: pairs on pictures that do not ship, known by the SHA-256 of their files."""
+"""Marked pairs of points, near and far, on images that are not bundled but identified by SHA-256."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lyra.geometry.cameras import cover_transform
 
 MARKED = Path(__file__).with_name("depth_pairs.json")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-# Around a marked point the median of this share of the longer side is taken: fingers are not exact.
+# Radius of the median around a marked point, as a share of the longer side: marks are imprecise.
 REACH = 0.006
 
 
 @dataclass(frozen=True)
 class MarkedImage:
-    """`sha256` of the file, what it shows, and `pairs` (P, 4): x, y of the near and of the far point, in [0, 1]."""
+    """`sha256` of the file, a description, and `pairs` (P, 4): x, y of the near and the far point, in [0, 1]."""
 
     sha256: str
     about: str
@@ -29,7 +29,7 @@ class MarkedImage:
 
 
 def marked_images(path: Path = MARKED) -> list[MarkedImage]:
-    """The marked pictures of a file. Raises InvalidInputError when it is not such a file."""
+    """The marked images listed in a file. Raises InvalidInputError if the file is malformed."""
     try:
         listed = read_object(path)["images"]
         images = [MarkedImage(m["sha256"], m["about"], np.array(m["pairs"], np.float64)) for m in listed]
@@ -46,13 +46,13 @@ def marked_images(path: Path = MARKED) -> list[MarkedImage]:
             or not ((image.pairs >= 0) & (image.pairs <= 1)).all()
         ):
             raise InvalidInputError(
-                f"The pairs of {image.about!r} in {path} are no (P, 4) shares in [0, 1]; mark them again."
+                f"The pairs of {image.about!r} in {path} are not (P, 4) numbers in [0, 1]; mark them again."
             )
     return images
 
 
 def found_images(folder: Path, marked: list[MarkedImage] | None = None) -> dict[Path, MarkedImage]:
-    """The files of `folder` that are marked. Raises InvalidInputError when there is none."""
+    """The files of `folder` that are marked. Raises InvalidInputError if there are none."""
     by_hash = {image.sha256: image for image in (marked_images() if marked is None else marked)}
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
     hashes = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -65,27 +65,22 @@ def found_images(folder: Path, marked: list[MarkedImage] | None = None) -> dict[
 
 
 def cropped_pairs(pairs: np.ndarray, source_hw: tuple[int, int], target_hw: tuple[int, int]) -> np.ndarray:
-    """Pairs (P, 4) on a whole picture as pairs (Q, 4) on its centre crop (media.images.fit); sizes (height, width).
+    """Pairs (P, 4) on a whole image as pairs (Q, 4) on its centre crop (media.images.fit); sizes (height, width).
 
-    A pair of which a point is cut off is left out.
+    Pairs with a point outside the crop are dropped.
     """
     scale, *offsets = cover_transform(source_hw, target_hw)
     points = pairs.reshape(-1, 2, 2) * np.array(source_hw[::-1]) * scale - offsets
     shares = (points / target_hw[::-1]).reshape(-1, 4)
-    # A mark on the very edge stays, however the division is rounded.
+    # Marks exactly on the edge are kept despite rounding.
     kept = ((shares >= -1e-9) & (shares <= 1 + 1e-9)).all(1)
     return shares[kept].clip(0, 1)
 
 
 def ordinal_errors(depth: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Which pairs (P, 4) have the wrong order in z-depth (H, W), inf where the sky is: (P,) bool; a tie is wrong."""
+    """Which pairs (P, 4) have the wrong order in z-depth (H, W), inf for sky: (P,) bool; ties are wrong."""
     near, far = _depth_at(depth, pairs[:, :2]), _depth_at(depth, pairs[:, 2:])
     return ~(near < far)
-
-
-def ordinal_error(depth: np.ndarray, pairs: np.ndarray) -> float:
-    """Share of pairs (P, 4) with the wrong order in z-depth (H, W)."""
-    return float(ordinal_errors(depth, pairs).mean())
 
 
 def _depth_at(depth: np.ndarray, points: np.ndarray) -> np.ndarray:

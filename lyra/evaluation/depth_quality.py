@@ -1,4 +1,4 @@
-"""How good a depth estimator is: on marked pictures, and on worlds of the generator that no run was trained on."""
+"""Protocol of depth estimators: marked pairs, held-out procedural worlds, rendered images, and speed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sample
 from lyra.evaluation.depth_pairs import cropped_pairs, found_images, ordinal_errors
 from lyra.media.images import fit, load_image
 
-# Of a world's usual picture, for which the limit in seconds is meant, and how often it is timed after a first run.
+# (height, width) to which the limit in seconds applies, and the number of timed runs after a warm-up.
 FRAME = (480, 832)
 TIMINGS = 3
 
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """The highest figures with which the built-in depth is good enough."""
+    """Upper limits of the metrics for the built-in depth."""
 
     pairs: float = 0.12
     synthetic_abs_rel: float = 0.12
@@ -33,10 +33,10 @@ class QualityLimits:
 
 
 def evaluate_pairs(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
-    """Ordinal error on the marked pictures of `folder`, for each of them (by file name) and for all pairs as "pairs".
+    """Ordinal error on the marked images of `folder`, by file name and over all pairs as "pairs".
 
-    Each is cropped to 832x480 or 480x832 first, as a world would be; "pairs_cut" is how many pairs lie outside with a
-    point, and are left out. Raises InvalidInputError when none is there.
+    Each is cropped to 832x480 or 480x832 first, like the image of a world; "pairs_cut" is the number of pairs dropped
+    by the crop. Raises InvalidInputError if there are none.
     """
     wrong, cut = {}, 0
     for path, marked in found_images(folder).items():
@@ -55,7 +55,7 @@ def evaluate_pairs(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
 def evaluate_speed(
     estimator: DepthEstimator, size: tuple[int, int] = FRAME, device: str = "cpu"
 ) -> dict[str, float]:
-    """ "seconds", the median time of one picture of `size` (height, width) once everything is loaded."""
+    """Median time "seconds" for an image of `size` (height, width), after a warm-up."""
     from lyra.synthetic import HELD_OUT_SEED, generate
 
     image = generate(HELD_OUT_SEED, 1, *size, device=device).images[0]
@@ -71,7 +71,7 @@ def evaluate_speed(
 def evaluate_synthetic(
     estimator: DepthEstimator, count: int = 32, size: tuple[int, int] = (240, 416), device: str = "cpu"
 ) -> dict[str, float]:
-    """Figures on `count` held-out worlds, pictures of `size` (height, width), as `_summary` names them."""
+    """Metrics, as in `_summary`, on `count` held-out worlds with images of `size` (height, width)."""
     from lyra.synthetic import HELD_OUT_SEED, generate
 
     samples = generate(HELD_OUT_SEED, count, *size, device=device)
@@ -89,7 +89,7 @@ PICTURE = {
 
 
 def rendered_files(folder: Path) -> list[Path]:
-    """The .npz files of a folder. Raises InvalidInputError when there is none."""
+    """The .npz files of a folder. Raises InvalidInputError if there are none."""
     files = sorted(folder.glob("*.npz"))
     if not files:
         raise InvalidInputError(f"{folder} holds no .npz of a picture with its depth; give another folder.")
@@ -97,10 +97,10 @@ def rendered_files(folder: Path) -> list[Path]:
 
 
 def evaluate_files(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
-    """Figures on the pictures of a folder, such as `scripts.blender_scenes` renders, as `_summary` names them.
+    """Metrics, as in `_summary`, on the images of a folder, such as `scripts.blender_scenes` renders.
 
     Each .npz holds `image` (H, W, 3) uint8, `depth` (H, W) z-depth with inf for sky, and `intrinsics` (3, 3).
-    Raises InvalidInputError when there is none.
+    Raises InvalidInputError if there are none.
     """
     files = rendered_files(folder)
 
@@ -115,10 +115,10 @@ def evaluate_files(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
 def _summary(
     estimator: DepthEstimator, pictures: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]
 ) -> dict[str, float]:
-    """Means over pictures (image, depth, intrinsics) that are not all sky, unless said otherwise.
+    """Metrics over pictures (image, depth, intrinsics), without those of nothing but sky.
 
-    "abs_rel" after scale and shift and "abs_rel_median", which a few hard pictures do not decide, "ordinal" over random
-    pairs, "sky_iou", "fov" the median error in degrees over the longer side, "pictures" their number.
+    Means "abs_rel" after scale and shift, "ordinal" over random pairs and "sky_iou"; medians "abs_rel_median" and
+    "fov", the error in degrees over the longer side; "pictures", their number.
     """
     rows = [_figures(estimator, *picture) for picture in pictures if np.isfinite(picture[1]).any()]
     means = {name: float(np.mean([row[name] for row in rows])) for name in ("abs_rel", "ordinal", "sky_iou")}
@@ -154,7 +154,7 @@ def evaluate_depth(
     count: int = 32,
     device: str = "cpu",
 ) -> dict[str, dict[str, float]]:
-    """All figures of an estimator: "synthetic" on `count` worlds, "speed"; "marked", "rendered" for folders given."""
+    """All metrics of an estimator: "synthetic" on `count` worlds, "speed"; "marked", "rendered" for given folders."""
     figures = {"synthetic": evaluate_synthetic(estimator, count, device=device)}
     figures["speed"] = evaluate_speed(estimator, device=device)
     figures |= {"marked": evaluate_pairs(estimator, images)} if images else {}
@@ -162,8 +162,8 @@ def evaluate_depth(
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A figure that has a limit: where it stands in the figures, and the option without which it is not measured."""
+class _Limited:
+    """A metric with a limit: its keys in the results, and the CLI option that its measurement requires."""
 
     label: str
     part: str
@@ -172,12 +172,12 @@ class _Asked:
     option: str = ""
 
 
-_ASKED = (
-    _Asked("absolute relative error on held-out worlds", "synthetic", "abs_rel", "synthetic_abs_rel"),
-    _Asked("field of view error in degrees", "synthetic", "fov", "fov_degrees"),
-    _Asked("seconds for a picture of 832x480", "speed", "seconds", "seconds"),
-    _Asked("ordinal error on marked pairs", "marked", "pairs", "pairs", "--images DIR"),
-    _Asked(
+_LIMITED = (
+    _Limited("absolute relative error on held-out worlds", "synthetic", "abs_rel", "synthetic_abs_rel"),
+    _Limited("field of view error in degrees", "synthetic", "fov", "fov_degrees"),
+    _Limited("seconds for a picture of 832x480", "speed", "seconds", "seconds"),
+    _Limited("ordinal error on marked pairs", "marked", "pairs", "pairs", "--images DIR"),
+    _Limited(
         "absolute relative error on rendered worlds",
         "rendered",
         "abs_rel",
@@ -188,22 +188,24 @@ _ASKED = (
 
 
 def missed(figures: dict[str, dict[str, float]], limits: QualityLimits | None = None) -> list[str]:
-    """What is above its limit, a sentence each; empty when all that was measured is well."""
+    """A sentence for every measured metric above its limit; empty if all pass."""
     limits = limits or QualityLimits()
     found = [
-        (asked.label, figures[asked.part][asked.name], getattr(limits, asked.limit))
-        for asked in _ASKED
-        if asked.part in figures
+        (figure.label, figures[figure.part][figure.name], getattr(limits, figure.limit))
+        for figure in _LIMITED
+        if figure.part in figures
     ]
     return [
-        f"{label}: {value:.3f}, at most {limit:g} is wanted"
+        f"{label}: {value:.3f}, at most {limit:g} is allowed"
         for label, value, limit in found
         if not value <= limit
     ]
 
 
 def not_measured(figures: dict[str, dict[str, float]]) -> list[str]:
-    """What has a limit and was left out, a sentence each, with the option that measures it."""
+    """A sentence for every metric with a limit that was not measured, with the option that measures it."""
     return [
-        f"not measured: {asked.label}, give {asked.option}" for asked in _ASKED if asked.part not in figures
+        f"not measured: {figure.label}, give {figure.option}"
+        for figure in _LIMITED
+        if figure.part not in figures
     ]

@@ -1,4 +1,4 @@
-"""A picture to look at: image, depth, and the points that they make, seen from the side."""
+"""Contact sheet of depth estimates: image, depth and the point cloud from the side."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lyra.depth.shading import shaded
 from lyra.evaluation.depth_pairs import PICTURES
 from lyra.media.images import PORTRAIT_SIZE, fit, load_image, model_size
 
-# Degrees that the eye is led round the middle of the scene, and raised.
+# Azimuth and elevation, in degrees, of the side view around the middle of the scene.
 ASIDE, ABOVE = 35.0, 12.0
-# Points farther than this, in medians of the depth, are left out: they are a backdrop.
+# Points farther than this, in median depths, are omitted as backdrop.
 BACKDROP = 12.0
-# Of a picture that is wider than high; others lie on their side of it.
+# (height, width) of a landscape image; portraits are transposed.
 SIZE = (288, 512)
 BEHIND = (28, 30, 36)
 
 
-def seen_from_aside(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:
-    """The points of `image` (H, W, 3) at their estimated depth, from an eye led round their middle; (H, W, 3) uint8.
+def side_view(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:
+    """The point cloud of `image` (H, W, 3) at its estimated depth, from a camera orbited around its middle.
 
-    Every point is one pixel: gaps show how surfaces are stretched and what floats between them.
+    Returns (H, W, 3) uint8. Every point is one pixel, so gaps show stretched surfaces and flying pixels.
     """
     height, width = image.shape[:2]
     solid = np.isfinite(estimate.depth)
@@ -41,7 +41,7 @@ def seen_from_aside(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:
     moved = over @ around @ (points - middle) + middle * [[1], [1], [1.35]]
     x, y = (estimate.intrinsics @ (moved / np.maximum(moved[2], 1e-6)))[:2].astype(np.int64)
     shown = (moved[2] > 1e-3) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    # Far points first: of several in one pixel the nearest is written last.
+    # Far points first, so that the nearest one in a pixel is written last.
     order = np.flatnonzero(shown)[np.argsort(-moved[2][shown])]
     result = np.empty_like(image)
     result[:] = BEHIND
@@ -50,10 +50,10 @@ def seen_from_aside(image: np.ndarray, estimate: DepthEstimate) -> np.ndarray:
 
 
 def draw_depth_sheet(estimator: DepthEstimator, folder: Path, picture: Path) -> list[DepthEstimate]:
-    """Writes `picture`, a row for every image of `folder`: image, depth, points from the side; the estimates.
+    """Writes `picture`, with a row for every image of `folder`: image, depth, side view. Returns the estimates.
 
-    Each is cropped as a world would be, to 512x288 or 288x512. Raises InvalidInputError when the folder holds no image
-    or `picture` is not named as one.
+    Each is cropped like the image of a world, to 512x288 or 288x512. Raises InvalidInputError if the folder holds no
+    image or `picture` has no image suffix.
     """
     if picture.suffix.lower() not in PICTURES:
         raise InvalidInputError(
@@ -69,14 +69,14 @@ def draw_depth_sheet(estimator: DepthEstimator, folder: Path, picture: Path) -> 
         image = fit(loaded, SIZE[::-1] if upright else SIZE).image
         estimate = estimator.estimate(image)
         depth = shaded(1 / estimate.depth, np.isinf(estimate.depth))
-        rows.append(np.concatenate([image, depth, seen_from_aside(image, estimate)], 1))
+        rows.append(np.concatenate([image, depth, side_view(image, estimate)], 1))
         estimates.append(estimate)
     Image.fromarray(stacked(rows)).save(picture)
     return estimates
 
 
 def stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures (H, W, 3) uint8 under each other, narrower ones with a dark margin at the right."""
+    """Images (H, W, 3) uint8 stacked vertically, narrower ones padded with a dark margin on the right."""
     width = max(row.shape[1] for row in rows)
     sheet = np.empty((sum(row.shape[0] for row in rows), width, 3), np.uint8)
     sheet[:] = BEHIND

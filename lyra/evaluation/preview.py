@@ -1,4 +1,4 @@
-"""How good the preview engine is, on scenes with known truth: what `lyra eval preview` prints."""
+"""Protocol of the preview engine on scenes with ground truth, as printed by `lyra eval preview`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
+from lyra.common.psnr import psnr_of_error
 from lyra.depth.base import DepthEstimator
 from lyra.depth.checks import sanitise
 from lyra.engines.preview import PreviewEngine
@@ -17,20 +18,22 @@ from lyra.evaluation.scenes import TrueScene
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.views import View
 
-# A pixel counts as seen by the source image when its depth there agrees within this share.
+# A pixel is visible in the source image if its depth there agrees within this share.
 SEEN_TOLERANCE = 0.01
-# Where sky is taken to be, in depths of the scene, to find it again in the source image.
+# Depth at which sky is projected into the source image.
 SKY_DEPTH = 1e6
+# Reported for identical images.
+MAX_PSNR = 99
 
 
 @dataclass(frozen=True)
 class PreviewRow:
-    """Figures of one scene; PSNR in dB.
+    """Metrics of one scene; PSNR in dB.
 
-    `psnr_seen`: against truth over pixels that the source image saw; `psnr_whole`: over whole frames (both the mean
-    over the frames with truth). `unfilled`: share of all pixels without colour and depth. `psnr_loop`: the last frame
-    of the way there and back against the source image. `psnr_revisit`: the worst frame of the way back against the
-    same camera on the way there, fills included. `seconds`: for the 80 frames of the way there.
+    `psnr_seen`: against truth over pixels visible in the source image; `psnr_whole`: over whole frames (both are means
+    over the frames with truth). `unfilled`: share of pixels without colour and depth. `psnr_loop`: the last frame of
+    the round trip against the source image. `psnr_revisit`: the worst frame of the return path against the same camera
+    on the outward path, fills included. `seconds`: for the 80 frames of the outward path.
     """
 
     scene: str
@@ -46,11 +49,11 @@ def psnr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Peak signal-to-noise ratio in dB of two uint8 images (H, W, 3), over `mask` (H, W); at most 99."""
     squares = (a.astype(np.float64) - b) ** 2
     error = squares.mean() if mask is None else squares[mask].mean()
-    return float(10 * np.log10(255**2 / max(error, 255**2 / 10**9.9)))
+    return psnr_of_error(error, peak=255, limit=MAX_PSNR)
 
 
 def seen_by_source(source: View, depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Which pixels (H, W) of a view with true `depth` the source image saw."""
+    """Mask (H, W) of the pixels of a view with true `depth` that are visible in the source image."""
     height, width = depth.shape
     y, x = np.mgrid[:height, :width] + 0.5
     z = np.where(np.isfinite(depth), depth, SKY_DEPTH)
@@ -67,16 +70,16 @@ def seen_by_source(source: View, depth: np.ndarray, w2c: np.ndarray, intrinsics:
 
 
 def estimated_view(source: View, estimator: DepthEstimator) -> View:
-    """The view with the depth that an estimator gives its picture, at the truth's scale: a path means the same in both.
+    """The view with estimated depth, scaled to the truth so that paths mean the same in both.
 
-    The scale is the median of true over estimated depth where neither is sky; the lens is the true one. Raises
-    InvalidInputError where there is no such pixel.
+    The scale is the median of true over estimated depth where neither is sky; the intrinsics are the true ones. Raises
+    InvalidInputError if there is no such pixel.
     """
     depth = sanitise(estimator.estimate(source.image, source.intrinsics)).depth
     both = np.isfinite(depth) & np.isfinite(source.depth)
     if not both.any():
         raise InvalidInputError(
-            f"{estimator.id} takes for sky all that is none; its depth has no scale. Choose another depth model."
+            f"{estimator.id} takes for sky all that is solid; its depth has no scale. Choose another depth model."
         )
     scale = np.median(source.depth[both] / depth[both])
     return View.at_origin(source.image, (depth * scale).astype(np.float32), source.intrinsics)
@@ -88,7 +91,7 @@ def evaluate_scene(
     device: str = "cpu",
     estimator: DepthEstimator | None = None,
 ) -> PreviewRow:
-    """Walks a scene's path there and back, a chunk each, and compares; with an `estimator` on its depth of frame 0."""
+    """Follows a scene's path out and back, a chunk each; uses frame 0's true depth or that of an `estimator`."""
     engine = PreviewEngine(device)
     source, path = scene.first, scene.trajectory
     state = engine.begin(source if estimator is None else estimated_view(source, estimator))
@@ -104,7 +107,7 @@ def evaluate_scene(
         seen.append(psnr(there.frames[frame - 1], image, mask))
         whole.append(psnr(there.frames[frame - 1], image))
     depth = np.concatenate([there.depth, back.depth])
-    # Frames 1 ... N - 1 of the way there have the cameras of frames N - 2 ... 0 of the way back.
+    # Frames 1 ... N - 1 of the outward path have the cameras of frames N - 2 ... 0 of the return path.
     revisits = zip(there.frames[:-1], back.frames[-2::-1], strict=True)
     return PreviewRow(
         scene.name,
@@ -123,7 +126,7 @@ def evaluate(
     device: str = "cpu",
     estimator: DepthEstimator | None = None,
 ) -> list[PreviewRow]:
-    """A row for every scene: on its true depth, or on what an `estimator` makes of its picture."""
+    """A row for every scene, on its true depth or on that of an `estimator`."""
     share = 1 / max(len(scenes), 1)
     return [
         evaluate_scene(scene, progress.part(number * share, (number + 1) * share), device, estimator)
@@ -132,7 +135,7 @@ def evaluate(
 
 
 def table(rows: Sequence[PreviewRow], goals: bool = True) -> str:
-    """The figures as lines of text, with what they must reach on true depth."""
+    """The metrics as lines of text, with the goals for true depth."""
     head = f"{'scene':<12}{'seen dB':>9}{'whole dB':>10}{'unfilled':>10}{'loop dB':>9}{'revisit dB':>12}{'s / 80':>8}"
     goal = f"{'goal':<12}{'>= 30':>9}{'>= 22':>10}{'0':>10}{'>= 35':>9}{'>= 35':>12}{'<= 30':>8}"
     lines = [

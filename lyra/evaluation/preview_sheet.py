@@ -1,4 +1,4 @@
-"""A picture to look at: the same walkthrough on depth of several origins, under each other."""
+"""Contact sheet of one walkthrough on the depth of several estimators."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ CAPTION, LETTERS = 0.09, 0.055
 
 
 def example_scene() -> RenderedScene:
-    """The courtyard. Raises InvalidInputError outside a source checkout, which alone has it."""
+    """The courtyard example. Raises InvalidInputError outside a source checkout."""
     folder = EXAMPLES / "courtyard"
     if not (folder / "trajectory.npz").is_file():
         raise InvalidInputError(
-            f"{folder} is not there: the sheet shows the example, which a source checkout has."
+            f"{folder} is missing: the sheet shows the example scene, which only a source checkout has."
         )
     return RenderedScene(folder)
 
@@ -39,7 +39,7 @@ def draw_preview_sheet(
     progress: Progress = SILENT,
     device: str = "cpu",
 ) -> None:
-    """Writes `picture`, whole or not at all: frames SHOWN of the scene's walkthrough in a row with its caption.
+    """Writes `picture` atomically: the frames SHOWN of the scene's walkthrough in a captioned row.
 
     One row for each of `estimators`, at the true scale (`estimated_view`), and one for the true depth.
     """
@@ -59,7 +59,7 @@ def draw_preview_sheet(
 
 
 def _caption(text: str, width: int, frame_height: int) -> np.ndarray:
-    """A band (h, width, 3) uint8 that says what the row below it is, and which frame stands in each quarter."""
+    """A caption (h, width, 3) uint8 for the row below, with the frame number of each quarter."""
     height = max(12, round(CAPTION * frame_height))
     band = Image.new("RGB", (width, height), BEHIND)
     draw = ImageDraw.Draw(band)

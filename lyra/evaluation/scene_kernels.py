@@ -1,4 +1,4 @@
-"""A small ray caster with painted surfaces, for scenes whose truth is known at every view."""
+"""Warp kernels of a small ray caster with painted surfaces, for scenes with ground truth in every view."""
 
 import warp as wp
 
@@ -31,7 +31,7 @@ class Thing:
 
 @wp.func
 def hit_box(low: wp.vec3, high: wp.vec3, origin: wp.vec3, ray: wp.vec3):
-    """Distance to a box seen from outside or inside; _FAR when missed."""
+    """Distance to a box, from outside or inside; _FAR if missed."""
     enter = float(-1.0e9)
     leave = float(1.0e9)
     for axis in range(3):
@@ -82,7 +82,7 @@ def hit_ball(centre: wp.vec3, radius: float, origin: wp.vec3, ray: wp.vec3):
 
 @wp.func
 def nearest(things: wp.array(dtype=Thing), origin: wp.vec3, ray: wp.vec3):
-    """Distance along `ray` and index of the first thing; (_FAR, -1) for the sky."""
+    """Distance along `ray` and index of the first hit; (_FAR, -1) for sky."""
     best = float(_FAR)
     which = float(-1.0)
     for i in range(things.shape[0]):
@@ -199,7 +199,7 @@ def paint(
     image: wp.array2d(dtype=wp.vec3),
     depth: wp.array2d(dtype=float),
 ):
-    """Picture in [0, 1] averaged over samples x samples rays per pixel; z-depth through pixel centres, inf as sky."""
+    """Picture in [0, 1] averaged over samples x samples rays per pixel; z-depth through pixel centres, inf for sky."""
     y, x = wp.tid()
     total = wp.vec3(0.0, 0.0, 0.0)
     for j in range(samples):

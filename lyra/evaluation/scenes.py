@@ -1,4 +1,4 @@
-"""Scenes with known truth: two painted ones cast by rays here, and the example that was rendered in Blender."""
+"""Scenes with ground truth: two ray-cast painted ones, and the example rendered in Blender."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import warp as wp
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-import lyra.geometry  # noqa: F401  quietens Warp before its first launch
+import lyra.geometry  # noqa: F401  silences Warp before its first launch
 from lyra.common.arrays_file import ArrayLimit, read_arrays
 from lyra.evaluation import scene_kernels as kernels
 from lyra.geometry.cameras import Trajectory, fit_intrinsics, intrinsics_from_fov
@@ -24,7 +24,7 @@ SAMPLES = 3
 
 
 class TrueScene(Protocol):
-    """A scene that can be looked at: `name`, `first` (frame 0), a `trajectory` of 81 cameras, truth at some frames."""
+    """A scene for evaluation: `name`, `first` (view of frame 0), a `trajectory` of 81 cameras, truth at `frames`."""
 
     name: str
     first: View
@@ -38,7 +38,7 @@ class TrueScene(Protocol):
 
 @dataclass(frozen=True)
 class PaintedScene:
-    """A scene of boxes, columns and balls. Shadows fall up to `shadow_reach`; `haze` is its density per unit."""
+    """A scene of boxes, columns and balls. Shadows reach `shadow_reach`; `haze` is a density per unit of length."""
 
     name: str
     things: Sequence[dict]
@@ -60,7 +60,7 @@ class PaintedScene:
 
     @property
     def trajectory(self) -> Trajectory:
-        """From the origin to `motion` = (x, y, z, yaw degrees, pitch degrees), starting and ending gently."""
+        """From the origin to `motion` = (x, y, z, yaw degrees, pitch degrees), eased in and out."""
         share = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 81))
         return path([self.motion * s for s in share], self.intrinsics, self.size)
 
@@ -135,7 +135,7 @@ def _look(dark, light, block, dab) -> dict:
 
 
 def hall(size: tuple[int, int] = SIZE) -> PaintedScene:
-    """A columned hall, no sky; the camera walks in and turns a little."""
+    """A columned hall without sky; the camera moves in and turns slightly."""
     stone = ((0.45, 0.38, 0.34), (0.85, 0.76, 0.64))
     things = [
         _box((-6, -4.5, -8), (6, 1.7, 22), (0.36, 0.30, 0.30), (0.76, 0.66, 0.55), block=0.8, dab=0.9),
@@ -152,7 +152,7 @@ def hall(size: tuple[int, int] = SIZE) -> PaintedScene:
 
 
 def street(size: tuple[int, int] = SIZE) -> PaintedScene:
-    """A street of houses under a sky with clouds; the camera rises and moves aside."""
+    """A street of houses under a sky with clouds; the camera rises and moves sideways."""
     plaster = ((0.55, 0.42, 0.34), (0.88, 0.74, 0.56))
     brick = ((0.38, 0.20, 0.16), (0.68, 0.40, 0.29))
     green = ((0.14, 0.20, 0.10), (0.42, 0.50, 0.22))
@@ -178,7 +178,7 @@ LENS = ArrayLimit(1024, "f", (3, 3))
 
 
 class RenderedScene:
-    """The example whose truth lies in `folder`: image.png, depth.npz, trajectory.npz and truth/."""
+    """The example with its ground truth in `folder`: image.png, depth.npz, trajectory.npz and truth/."""
 
     def __init__(self, folder: Path):
         self.name = folder.name
@@ -199,6 +199,6 @@ def _read(file: Path) -> np.ndarray:
 
 
 def all_scenes() -> list[TrueScene]:
-    """The painted scenes, and every example with truth (those are there in a source checkout only)."""
+    """The painted scenes, and every example with truth (in a source checkout only)."""
     examples = [RenderedScene(file.parents[1]) for file in sorted(EXAMPLES.glob("*/truth/frame_0080.png"))]
     return [*examples, hall(), street()]

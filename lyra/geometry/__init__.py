@@ -1,4 +1,4 @@
-"""Cameras, projection, splatting and rays. Axes, pixels and units are those of docs/conventions.md."""
+"""Cameras, views, projection, rays, forward warping and rasterization; conventions in docs/conventions.md."""
 
 from lyra.common.warp_start import prepare
 

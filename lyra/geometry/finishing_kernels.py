@@ -1,10 +1,10 @@
-"""Warp kernels that finish a drawn picture: cracks closed, silhouettes softened, last holes grown over."""
+"""Warp kernels that post-process a rasterized view: crack closing, silhouette antialiasing, hole filling."""
 
 import warp as wp
 
 from lyra.geometry.surface_kernels import NEAR_SIDE, differ
 
-# Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
+# Unrolling loops and generating adjoints would make compilation ten times slower.
 wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 
 _NEAR = wp.constant(NEAR_SIDE)
@@ -12,9 +12,9 @@ _NEAR = wp.constant(NEAR_SIDE)
 
 @wp.func
 def across_crack(disparity: wp.array2d(dtype=float), y: int, x: int):
-    """The nearest two sides of one surface with this hole of one or two pixels between them.
+    """The closest pair of pixels of one surface on opposite sides of this hole of one or two pixels.
 
-    Returns the direction (dy, dx) and the steps back and forward along it; zeros where there are none.
+    Returns the direction (dy, dx) and the steps back and forward along it; zeros if there is no such pair.
     """
     best = int(4)
     found = wp.vec4i(0, 0, 0, 0)
@@ -48,7 +48,7 @@ def across_crack(disparity: wp.array2d(dtype=float), y: int, x: int):
 
 @wp.kernel
 def mark_holes(disparity: wp.array2d(dtype=float), hole: wp.array2d(dtype=wp.uint8)):
-    """1 where nothing was drawn and `close_cracks` would leave it so."""
+    """Marks with 1 the empty pixels that `close_cracks` does not fill."""
     y, x = wp.tid()
     hole[y, x] = wp.uint8(0)
     if disparity[y, x] < 0.0 and across_crack(disparity, y, x)[2] == 0:
@@ -64,7 +64,7 @@ def close_cracks(
     closed_disparity: wp.array2d(dtype=float),
     closed_side: wp.array2d(dtype=int),
 ):
-    """Interpolates a hole of one or two pixels between two sides of one surface."""
+    """Fills holes of one or two pixels within one surface by interpolating across them."""
     y, x = wp.tid()
     closed_image[y, x] = image[y, x]
     closed_disparity[y, x] = disparity[y, x]
@@ -90,7 +90,7 @@ def soften_silhouettes(
     side: wp.array2d(dtype=int),
     softened: wp.array2d(dtype=wp.vec3),
 ):
-    """A binomial filter over pixels on either side of an opened silhouette."""
+    """Applies a 3x3 binomial filter to the pixels on either side of a disoccluded silhouette."""
     y, x = wp.tid()
     softened[y, x] = image[y, x]
     w = disparity[y, x]
@@ -126,7 +126,7 @@ def grow_rim(
     grown_disparity: wp.array2d(dtype=float),
     grown_side: wp.array2d(dtype=int),
 ):
-    """Gives hole pixels on a rim the mean of their farther known neighbours."""
+    """Fills hole pixels that touch the rim with the mean of their farther known neighbours."""
     y, x = wp.tid()
     grown_image[y, x] = image[y, x]
     grown_disparity[y, x] = disparity[y, x]

@@ -1,7 +1,7 @@
-"""The surface behind each pixel: a plane fitted to the depth around it.
+"""Local planes of a depth map: one least-squares fit per pixel.
 
 A plane in the world is linear in inverse depth over the image, 1/z = a u + b v + c, so one small least-squares fit
-gives slope and a denoised depth, on grazing ground as well as on walls facing the camera.
+gives the slope and a denoised depth, on ground seen at a grazing angle as well as on walls facing the camera.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import warp as wp
 wp.set_module_options({"enable_backward": False})
 
 RADIUS = wp.constant(wp.int32(2))
-# Neighbours whose inverse depth leaves the local slope by more than this share lie on another surface.
+# Neighbours whose inverse depth deviates from the local slope by more than this share lie on another surface.
 CONTINUITY = wp.constant(wp.float32(0.02))
-# A pixel with fewer neighbours (of 24) on its surface is a thin thing or floats between two surfaces.
+# A pixel with fewer neighbours (of 24) on its surface is a thin object or a flying pixel between two surfaces.
 MIN_SUPPORT = 5
 
 
@@ -24,8 +24,8 @@ MIN_SUPPORT = 5
 class SurfacePlanes:
     """Per pixel of one depth map, all (H, W): inverse depth at the pixel's centre and its change per pixel.
 
-    `inverse_depth`, `slope_u`, `slope_v` float32 (0 for sky); `edge` bool, a direct neighbour lies on another
-    surface; `supported` bool, enough neighbours lie on the same surface (False for sky).
+    `inverse_depth`, `slope_u`, `slope_v` float32 (0 for sky); `edge` bool, whether a direct neighbour lies on
+    another surface; `supported` bool, whether enough neighbours lie on the same surface (False for sky).
     """
 
     inverse_depth: np.ndarray
@@ -46,9 +46,9 @@ def _inverse(depth: wp.array2d(dtype=wp.float32), i: wp.int32, j: wp.int32) -> w
 def _slope(
     depth: wp.array2d(dtype=wp.float32), i: wp.int32, j: wp.int32, di: wp.int32, dj: wp.int32
 ) -> wp.float32:
-    """The smaller of the slopes ahead and behind along (di, dj), of those that are no jump to another surface.
+    """The smaller of the forward and backward slopes along (di, dj), jumps to another surface excluded.
 
-    A slope is none when it is slight or goes on for another pixel.
+    A step is not a jump if it is slight or continues over the next pixel.
     """
     centre = _inverse(depth, i, j)
     best = wp.float32(0.0)
@@ -130,8 +130,8 @@ def _fit_planes(
 def fit_planes(depth: np.ndarray, device: str = "cpu") -> SurfacePlanes:
     """Least-squares planes in inverse depth over 5x5 windows of a z-depth map (H, W); inf is sky.
 
-    The neighbours that count are those which continue the smaller one-sided slope of the pixel, so that a fit
-    does not reach over a depth edge.
+    Only neighbours that continue the pixel's smaller one-sided slope are used, so a fit does not cross a depth
+    edge.
     """
     shape = depth.shape
     floats = [wp.empty(shape, wp.float32, device=device) for _ in range(3)]

@@ -1,24 +1,24 @@
-"""Depth maps to world points and world points to pixels.
+"""Un-projection of depth maps to world points, and the pinhole projection used in kernels.
 
-Pixel (i, j) stands at (i + pixel_offset, j + pixel_offset) of the image plane: 0.5 is its centre, as everywhere
-in this project; the published Lyra 2.0 puts the ray through the integer index, 0.0.
+The ray of pixel (i, j) passes through (i + pixel_offset, j + pixel_offset) of the image plane: 0.5, the pixel
+centre, everywhere in this project; 0.0, the integer index, in the published Lyra 2.0.
 """
 
 from __future__ import annotations
 
 import warp as wp
 
-from lyra.geometry.arrays import Array, ArraySpace, check_shape, inverse, to_numpy
+from lyra.geometry.arrays import Array, ArraySpace, check_shape, inverse
 
 PIXEL_CENTER = 0.5
 MAX_DEPTH = wp.constant(wp.float32(1e4))
-# The published code guards its divisions by z with this.
+# Added to z before dividing, as in the published code.
 Z_EPSILON = wp.constant(wp.float32(1e-7))
 
 
 @wp.func
 def clean_depth(depth: wp.float32) -> wp.float32:
-    """Depth as the published code takes it: NaN is far, the rest is clamped to [0, 1e4]."""
+    """Depth clamped to [0, 1e4], NaN as 1e4, as in the published code."""
     far = MAX_DEPTH
     if wp.isnan(depth):
         return far
@@ -57,19 +57,6 @@ def _unproject(
         points[n, i, j, c] = world[c]
 
 
-@wp.kernel(enable_backward=False)
-def _project(
-    points: wp.array3d(dtype=wp.float32),
-    w2c: wp.array1d(dtype=wp.mat44),
-    k: wp.array1d(dtype=wp.mat33),
-    pixels: wp.array3d(dtype=wp.float32),
-):
-    n, p = wp.tid()
-    projected = pinhole(w2c[n], k[n], wp.vec3(points[n, p, 0], points[n, p, 1], points[n, p, 2]))
-    for c in range(3):
-        pixels[n, p, c] = projected[c]
-
-
 def unproject(
     depth: Array,
     w2c: Array,
@@ -106,31 +93,3 @@ def unproject(
             device=space.device,
         )
     return points
-
-
-def project(points_world: Array, w2c: Array, intrinsics: Array) -> Array:
-    """Pixel coordinates and z-depth (N, ..., 3) float32 of world points (N, ..., 3) in camera n.
-
-    Coordinates are those of `intrinsics`: with pixel centres at 0.5, pixel (i, j) is floor(v), floor(u). The
-    division is by z + 1e-7; points with z <= 0 lie behind the camera and their coordinates mean nothing.
-    """
-    check_shape("points_world", points_world, *(None,) * (len(points_world.shape) - 1), 3)
-    n = points_world.shape[0]
-    check_shape("w2c", w2c, n, 4, 4)
-    check_shape("intrinsics", intrinsics, n, 3, 3)
-    space = ArraySpace(points_world)
-    flat = points_world.reshape(n, -1, 3)
-    pixels = space.empty(tuple(flat.shape))
-    with space.stream():
-        wp.launch(
-            _project,
-            dim=tuple(flat.shape[:2]),
-            inputs=[
-                space.wrap(flat),
-                space.upload(to_numpy(w2c), wp.mat44),
-                space.upload(to_numpy(intrinsics), wp.mat33),
-            ],
-            outputs=[space.wrap(pixels)],
-            device=space.device,
-        )
-    return pixels.reshape(tuple(points_world.shape))

@@ -1,11 +1,11 @@
-"""Image layers as surfaces, drawn into any view with a z-buffer.
+"""RGB-D layers as quad meshes, rasterized into any view with a z-buffer.
 
-A `Surface` is a picture with disparity (1 / z-depth; 0 is the sky): every pixel is a small quad of its own. Where
-neighbours lie on one surface they share corners, so nothing tears however far the view moves; where depth jumps
-they do not, so nothing is stretched across the gap. In its own camera a surface gives back its picture exactly.
+A `Surface` is an image with disparity (1 / z-depth; 0 for sky) in which every pixel is a quad. Neighbours on one
+surface share corners, so it never tears, however far the view moves; across depth jumps they do not, so nothing is
+stretched over the gap. Rendered from its own camera a surface reproduces its image exactly.
 
-A point seen at pixel (u, v) with disparity w is written homogeneously as (ray, w): the target camera sees it at
-`M (u, v, 1) + m w`, whose last component times 1 / w is its depth there. Sky needs no special case.
+A point at pixel (u, v) with disparity w has the homogeneous coordinates (ray, w): it projects into the target camera
+at `M (u, v, 1) + m w`, whose last component times 1 / w is its depth there. Sky needs no special case.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ __all__ = ["FAR_SIDE", "MODULES", "NEAR_SIDE", "Edges", "Picture", "Rasterizer",
 class Edges:
     """What counts as a step in depth.
 
-    `join`: neighbours whose extrapolated disparities differ by less than this share of themselves are one surface.
-    `step`: a difference above this share is an edge whose pixels mix two colours. `near_band`, `far_band`: how many
-    pixels on either side of it do.
+    `join`: neighbours whose extrapolated disparities differ by less than this share are one surface. `step`: a
+    difference above this share is an edge whose pixels blend two colours. `near_band`, `far_band`: the width of that
+    blend in pixels on the near and the far side.
     """
 
     join: float = 0.05
@@ -42,10 +42,10 @@ class Edges:
 
 
 class Surface:
-    """A picture with disparity, standing in the world.
+    """An image with disparity, placed in the world by its camera.
 
     `image` (H, W, 3) uint8 or float32 in [0, 255]; `disparity` (H, W) float32; `drawn` (H, W) bool, which pixels
-    there are; `w2c` (4, 4); `intrinsics` (3, 3).
+    exist; `w2c` (4, 4); `intrinsics` (3, 3).
     """
 
     def __init__(self, image, disparity, w2c, intrinsics, drawn=None, edges: Edges = Edges(), device="cpu"):
@@ -74,7 +74,7 @@ class Surface:
         return self.pixels.shape[0]
 
     def drawn(self, first: int, matrix: np.ndarray, shift: np.ndarray) -> kernels.Drawn:
-        """This surface for the kernels, in a view where its quads are numbered from `first`."""
+        """The kernel argument for a view in which this surface's quads are numbered from `first`."""
         result = kernels.Drawn()
         result.first = first
         result.m = wp.mat33(matrix.astype(np.float32))
@@ -86,10 +86,10 @@ class Surface:
 
 @dataclass(frozen=True)
 class Picture:
-    """What a view shows, still on the device.
+    """A rasterized view, on the device.
 
-    `image` (H, W) vec3 in [0, 255]; `disparity` (H, W), -1 where nothing is seen; `side` (H, W) int32: 0, NEAR_SIDE
-    where the near side of a depth edge is seen away from what it hid, in its own picture.
+    `image` (H, W) vec3 in [0, 255]; `disparity` (H, W), -1 in holes; `side` (H, W) int32: NEAR_SIDE on the near side
+    of a depth edge that has moved apart from the background it occluded in its own image, otherwise 0.
     """
 
     image: wp.array
@@ -102,9 +102,9 @@ class Picture:
 
 
 class Rasterizer:
-    """Draws surfaces into views of one size. `near`: nothing closer than this is drawn.
+    """Rasterizes surfaces into views of one size; nothing closer than `near` is drawn.
 
-    Not to be shared between threads: it keeps its buffers.
+    Not thread-safe: its buffers are reused.
     """
 
     def __init__(self, height: int, width: int, near: float, device="cpu"):
@@ -124,10 +124,10 @@ class Rasterizer:
     def draw(
         self, surfaces: Sequence[Surface], w2c: np.ndarray, intrinsics: np.ndarray, soften=False
     ) -> Picture:
-        """The view of a camera; of two surfaces in one place the earlier one is seen.
+        """The view of a camera; where two surfaces coincide, the earlier one wins.
 
         Cracks thinner than three pixels within one surface are closed. With `soften`, silhouettes that have moved
-        over a new background are antialiased. The picture is valid until the next call.
+        over a new background are antialiased. The result is valid until the next call.
         """
         drawn = self._rasterize(surfaces, w2c, intrinsics)
         raw, closed = self.buffers
@@ -158,7 +158,7 @@ class Rasterizer:
         return Picture(raw.image, closed.disparity, closed.side)
 
     def holes(self, surfaces: Sequence[Surface], w2c: np.ndarray, intrinsics: np.ndarray) -> int:
-        """How many pixels of a view nothing is drawn to; cracks that `draw` closes do not count."""
+        """The number of hole pixels of a view; cracks that `draw` closes do not count."""
         self._rasterize(surfaces, w2c, intrinsics)
         if self.keys.numpy().all():
             return 0
@@ -168,7 +168,7 @@ class Rasterizer:
         return int(np.count_nonzero(self.marks.numpy()))
 
     def close_rest(self, picture: Picture) -> Picture:
-        """Fills every remaining hole from its rim, farther pixels first; meant for a few pixels."""
+        """Fills every remaining hole from its rim, from the farther pixels first; meant for small holes."""
         source, target = picture, self._buffer()
         while True:
             left = int((source.disparity.numpy() < 0).sum())
@@ -190,7 +190,7 @@ class Rasterizer:
         drawn, first = [], 0
         for rank, surface in enumerate(surfaces):
             matrix, shift = relative_camera(surface.w2c, surface.intrinsics, w2c, intrinsics)
-            # Where two surfaces describe the same thing, the earlier one (nearer to the source image) must win.
+            # Where two surfaces show the same thing, the earlier one, closer to the source image, must win.
             priority = self.near * (1.0 if rank == 0 else 0.99 - 0.001 * min(rank, 20))
             drawn.append(surface.drawn(first, matrix, shift))
             wp.launch(

@@ -1,7 +1,7 @@
-"""Cameras of single surfaces and views, without LAPACK.
+"""Inverses and relative poses of single cameras, without LAPACK.
 
-Even a 3 x 3 `np.linalg.inv` wakes the threads of OpenBLAS, which then spin for a tenth of a second and take the cores
-from whatever draws. These few products are made for each surface of each frame.
+Even a 3 x 3 `np.linalg.inv` wakes OpenBLAS's threads, which then spin for a tenth of a second on cores that the
+rasterizer needs. These products are computed for every surface of every frame.
 """
 
 from __future__ import annotations
@@ -25,6 +25,6 @@ def inverse_camera(camera: np.ndarray) -> np.ndarray:
 
 
 def relative_camera(surface_w2c, surface_intrinsics, w2c, intrinsics) -> tuple[np.ndarray, np.ndarray]:
-    """M (3, 3) and m (3,) with which a surface's (u, v, 1) and disparity land in the target, homogeneously."""
+    """M (3, 3) and m (3,) that map a surface's (u, v, 1) and disparity w to M (u, v, 1) + m w in the target."""
     relative = w2c @ inverse_camera(surface_w2c)
     return intrinsics @ relative[:3, :3] @ inverse3(surface_intrinsics), intrinsics @ relative[:3, 3]

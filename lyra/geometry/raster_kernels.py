@@ -1,29 +1,29 @@
-"""Warp kernels that draw surfaces: a z-buffer of quads, then colour for the quad that won each pixel."""
+"""Warp kernels of the rasterizer: a z-buffer pass over quads, then shading of the quad that won each pixel."""
 
 import warp as wp
 
 from lyra.geometry.surface_kernels import FAR_SIDE, NEAR_SIDE, differ
 
-# Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
+# Unrolling loops and generating adjoints would make compilation ten times slower.
 wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 
-# A z-buffer key holds the bits of a disparity, which as an integer sort as the float32 does, and 31 bits that tell
-# the quad: more quads than any machine's memory has room for.
+# A z-buffer key holds the bits of a non-negative float32 disparity, which sort like the float, and a 31-bit quad
+# number: more quads than fit into any machine's memory.
 MAX_QUADS = (1 << 31) - 1
 
 _NEAR = wp.constant(NEAR_SIDE)
 _FAR = wp.constant(FAR_SIDE)
 _IDS = wp.constant(wp.int64(MAX_QUADS + 1))
-# A quad may be pulled this many times longer than its distance explains; beyond that it would be a streak.
+# Quads stretched more than this many times beyond what their distance explains are dropped as streaks.
 _MAX_STRETCH = wp.constant(6.0)
-# An edge counts as opened once its two sides have moved apart by this many pixels.
+# An edge counts as disoccluded once its two sides have moved apart by this many pixels.
 _OPENED = wp.constant(1.0)
 _INSIDE = wp.constant(-1.0e-3)
 
 
 @wp.func
 def opened(m: wp.mat33, shift: wp.vec3, u: float, v: float, w: float, other: float, scale: float):
-    """Whether the two sides of an edge at (u, v) have moved apart in the target."""
+    """Whether the two sides of an edge at (u, v) have moved apart in the target view."""
     base = m * wp.vec3(u, v, 1.0)
     here = base + shift * w
     there = base + shift * other
@@ -36,7 +36,7 @@ def opened(m: wp.mat33, shift: wp.vec3, u: float, v: float, w: float, other: flo
 
 @wp.func
 def magnification(m: wp.mat33, zh: float):
-    """Target pixels per source pixel of a surface that faces its camera."""
+    """Target pixels per source pixel of a fronto-parallel surface."""
     return wp.sqrt(wp.abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0])) / zh
 
 
@@ -47,7 +47,7 @@ def too_long(a: wp.vec2, b: wp.vec2, scale: float):
 
 @wp.func
 def barycentric(a: wp.vec2, b: wp.vec2, c: wp.vec2, p: wp.vec2):
-    """Weights of p in the triangle; (-1, -1, -1) for a degenerate one."""
+    """Barycentric weights of p in the triangle abc; (-1, -1, -1) if it is degenerate."""
     ab = b - a
     ac = c - a
     area = ab[0] * ac[1] - ab[1] * ac[0]
@@ -61,7 +61,7 @@ def barycentric(a: wp.vec2, b: wp.vec2, c: wp.vec2, p: wp.vec2):
 
 @wp.struct
 class Drawn:
-    """One surface of a view: its arrays, its camera seen from the target, and the number of its first quad."""
+    """One surface of a view: its arrays, its pose relative to the target, and the number of its first quad."""
 
     first: int
     m: wp.mat33
@@ -75,7 +75,7 @@ class Drawn:
 
 @wp.kernel
 def rasterize(surface: Drawn, max_disparity: float, priority: float, keys: wp.array2d(dtype=wp.int64)):
-    """Writes the quads of a surface to the z-buffer; nearer ones stay."""
+    """Writes the quads of a surface to the z-buffer; the nearest is kept."""
     i = wp.tid()
     m = surface.m
     shift = surface.shift
@@ -144,7 +144,7 @@ def rasterize(surface: Drawn, max_disparity: float, priority: float, keys: wp.ar
 
 @wp.kernel
 def read_disparity(keys: wp.array2d(dtype=wp.int64), near: float, disparity: wp.array2d(dtype=float)):
-    """Disparity of what won each pixel, up to the few percent of its surface's priority; -1 for none."""
+    """Disparity of the quad that won each pixel, within the few percent of its surface's priority; -1 in holes."""
     y, x = wp.tid()
     key = keys[y, x]
     disparity[y, x] = -1.0
@@ -170,7 +170,7 @@ def tent(t: float, radius: float):
 
 @wp.func
 def cubic_weights(t: float):
-    """Catmull-Rom weights of the four pixels around a place, t beyond the second of them."""
+    """Catmull-Rom weights of the four pixels around a position, t after the second of them."""
     return wp.vec4(
         ((-0.5 * t + 1.0) * t - 0.5) * t,
         (1.5 * t - 2.5) * t * t + 1.0,
@@ -181,7 +181,7 @@ def cubic_weights(t: float):
 
 @wp.func
 def magnify(texture: wp.array2d(dtype=wp.vec4), u: float, v: float, w: float, gu: float, gv: float):
-    """What `sample` gives where the picture does not shrink, which is nearly everywhere: four by four pixels."""
+    """`sample` without minification, the common case: bicubic over 4 x 4 pixels."""
     x0 = int(wp.floor(u - 0.5)) - 1
     y0 = int(wp.floor(v - 0.5)) - 1
     start_u = float(x0) + 0.5 - u
@@ -222,10 +222,10 @@ def sample(
     radius_v: float,
     inner_only: bool,
 ):
-    """Colour at (u, v) on the surface of disparity w with slopes gu, gv; other surfaces' pixels do not mix in.
+    """Colour at (u, v) on the surface of disparity w with slopes gu, gv; pixels of other surfaces are excluded.
 
-    Catmull-Rom where the picture is magnified, a tent of the pixel's footprint where it shrinks. With
-    `inner_only`, pixels in an edge band are left out. Returns the colour and the share of weight that was found.
+    Catmull-Rom under magnification, a tent over the pixel's footprint under minification. With `inner_only`, pixels
+    in an edge band are left out. Returns the colour and the share of the filter's weight that was available.
     """
     if not inner_only and radius_u <= 1.2 and radius_v <= 1.2:
         return magnify(texture, u, v, w, gu, gv)
@@ -318,7 +318,7 @@ def resolve(
     p2 = wp.vec2(h2[0] / h2[2], h2[1] / h2[2])
     p3 = wp.vec2(h3[0] / h3[2], h3[1] / h3[2])
     p = wp.vec2(float(tx) + 0.5, float(ty) + 0.5)
-    # Perspective-correct place inside the quad.
+    # Perspective-correct position inside the quad.
     du = float(0.0)
     dv = float(0.0)
     seen = float(0.0)
@@ -343,7 +343,7 @@ def resolve(
     gu = 0.5 * (w[1] - w[0] + w[2] - w[3])
     gv = 0.5 * (w[3] - w[0] + w[2] - w[1])
     here = 0.25 * (w[0] + w[1] + w[2] + w[3]) + gu * (du - 0.5) + gv * (dv - 0.5)
-    # Source pixels that one target pixel spans: the inverse of the quad's edges in the target.
+    # Source pixels per target pixel: the inverse of the quad's edges in the target.
     eu = p1 - p0
     ev = p3 - p0
     area = wp.max(wp.abs(eu[0] * ev[1] - eu[1] * ev[0]), 1.0e-6)

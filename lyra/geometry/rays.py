@@ -1,6 +1,6 @@
-"""Camera rays as image channels, and the layout in which the network takes them.
+"""Per-pixel ray maps, and space-to-depth, the network's input layout.
 
-The published camera encoding is often called Plücker, but it is origin and direction, not direction and moment.
+The published camera encoding is called Plücker, but consists of origin and direction, not of direction and moment.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def camera_rays(
 ) -> Array:
     """Origin and unit direction (N, ceil(H/stride), ceil(W/stride), 6) float32 of every stride-th pixel's ray.
 
-    `c2w` (N, 4, 4) maps cameras to the frame that rays are wanted in (for the network that of the newest frame:
-    w2c of the newest @ c2w), `intrinsics` (N, 3, 3) in pixels. The published code takes pixel centres here too.
+    `c2w` (N, 4, 4) maps cameras to the frame of the rays (for the network that of the newest frame: w2c of the
+    newest @ c2w), `intrinsics` (N, 3, 3) in pixels. The published code uses pixel centres here, too.
     """
     check_shape("c2w", c2w, None, 4, 4)
     n = len(c2w)
@@ -70,13 +70,13 @@ def space_to_depth(images: Array, patch: int = PATCH) -> Array:
     """Images (N, H, W, C) as (N, C * patch**2, H / patch, W / patch).
 
     Pixel (v, u) of component c lands in channel c * patch**2 + (v mod patch) * patch + u mod patch.
-    Raises InvalidInputError where H or W is no multiple of `patch`.
+    Raises InvalidInputError if H or W is not a multiple of `patch`.
     """
     check_shape("images", images, None, None, None, None)
     n, height, width, channels = images.shape
     if height % patch or width % patch:
         raise InvalidInputError(
-            f"Images of {width}x{height} do not divide into {patch}x{patch}; use multiples of {patch}."
+            f"Image size {width}x{height} is not divisible into {patch}x{patch} patches; use multiples of {patch}."
         )
     blocks = images.reshape(n, height // patch, patch, width // patch, patch, channels)
     order = (0, 5, 2, 4, 1, 3)

@@ -1,4 +1,4 @@
-"""Which depth pixels can be trusted to be surface: those without a jump in their neighbourhood."""
+"""Mask of reliable depth: pixels without a depth jump in their neighbourhood."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def _reliable_depth(
 
 
 def reliable_depth_mask(depth: Array, threshold: float = RELIABLE_THRESHOLD) -> Array:
-    """Booleans (N, H, W): there is depth (N, H, W) and it is continuous around the pixel.
+    """Mask (N, H, W) bool of the pixels of `depth` (N, H, W) that are valid and locally continuous.
 
-    True where depth > 0 and (max - min) / (mean + 1e-6) over the 5x5 neighbourhood is below `threshold`. As in
-    the published code the mean counts what lies outside the image as 0, so the border asks for flatter depth.
+    True where depth > 0 and (max - min) / (mean + 1e-6) over the 5x5 neighbourhood is below `threshold`. As in the
+    published code, the mean is zero-padded at the image border, where the test is therefore stricter.
     """
     check_shape("depth", depth, None, None, None)
     space = ArraySpace(depth)

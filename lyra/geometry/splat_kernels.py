@@ -1,8 +1,8 @@
 """Warp kernels of the forward splat, one set per number of channels.
 
-One thread takes `span` neighbouring points: a whole row on the CPU, where a kernel is one loop, and a single point
-on a GPU. A canvas cell holds (weight, weight * z, weight * channels...), so that everything about a point goes to
-memory at once, and has a border of one pixel around the image that nobody reads.
+One thread splats `span` consecutive points: a whole row on the CPU, where a kernel is one loop, a single point on a
+GPU. A canvas cell holds (weight, weight * z, weight * channels...), so a point is written in one go. The canvas has a
+border of one pixel that is never read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class SplatKernels:
     normalize: wp.Kernel
 
     def load(self, device: wp.Device) -> None:
-        """Compiles and loads, so that launches may come from several threads afterwards."""
+        """Compiles and loads the kernels, after which several threads may launch them."""
         for kernel in (farthest_z, self.splat, self.normalize):
             kernel.module.load(device)
 
@@ -44,7 +44,7 @@ def farthest_z(
 ):
     """The largest z (at least 0) of all points in each target camera.
 
-    Thread (target, c) takes the points c * step_of_chunk + k * step for k < chunk.
+    Thread (target, c) reduces the points c * step_of_chunk + k * step for k < chunk.
     """
     local, c = wp.tid()
     target = first_target + local
@@ -63,7 +63,7 @@ def farthest_z(
 
 @lru_cache
 def splat_kernels(channels: int) -> SplatKernels:
-    """The kernels for values of so many channels (0: only depth)."""
+    """The kernels for values of `channels` channels; 0 for depth alone."""
     cell = wp.types.vector(length=channels + 2, dtype=wp.float32)
 
     @wp.kernel(enable_backward=False, module="unique")
@@ -93,10 +93,10 @@ def splat_kernels(channels: int) -> SplatKernels:
                 z = projected[2]
                 u = projected[0] + offset
                 v = projected[1] + offset
-                # Outside of these bounds all four corners lie on the border of the canvas.
+                # Outside these bounds all four corners lie on the border of the canvas.
                 inside = u > 0.0 and v > 0.0 and u < wp.float32(width + 1) and v < wp.float32(height + 1)
                 if z > 0.0 and inside:
-                    # exp(-scale * log1p(z)) in one step, and rounded once.
+                    # exp(-scale * log1p(z)) as one power, rounded once.
                     weight = wp.pow(wp.float32(1.0) + z, -scale)
                     splatted = cell()
                     splatted[0] = weight
@@ -105,7 +105,7 @@ def splat_kernels(channels: int) -> SplatKernels:
                         splatted[c + 2] = weight * values[item, p, c]
                     right = u - wp.floor(u)
                     lower = v - wp.floor(v)
-                    # Published: floor and ceil of an integer coordinate are one pixel, which counts twice.
+                    # As published: floor and ceil of an integer coordinate are the same pixel, which then counts twice.
                     left = wp.where(right == 0.0, wp.float32(2.0), wp.float32(1.0) - right)
                     upper = wp.where(lower == 0.0, wp.float32(2.0), wp.float32(1.0) - lower)
                     corner = wp.int32(v) * (width + 2) + wp.int32(u)
@@ -133,7 +133,7 @@ def splat_kernels(channels: int) -> SplatKernels:
             p = first * span + i
             index = (p // width + 1) * (width + 2) + p % width + 1
             total = canvas[local, index]
-            # Leaves the canvas clean for the next targets.
+            # Clears the canvas for the next targets.
             canvas[local, index] = cell()
             if total[0] > 0.0:
                 scale = wp.float32(1.0) / total[0]

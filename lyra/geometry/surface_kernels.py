@@ -1,8 +1,8 @@
-"""Warp kernels that make a surface of a picture with disparity: joined corners, and the bands along edges."""
+"""Warp kernels that build a surface from an image with disparity: shared corners and bands along depth edges."""
 
 import warp as wp
 
-# Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
+# Unrolling loops and generating adjoints would make compilation ten times slower.
 wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 
 NEAR_SIDE = 1
@@ -14,7 +14,7 @@ _FAR = wp.constant(FAR_SIDE)
 
 @wp.func
 def disparity_at(texture: wp.array2d(dtype=wp.vec4), y: int, x: int):
-    """Disparity of a pixel; -1 outside the picture."""
+    """Disparity of a pixel; -1 outside the image."""
     if y < 0 or x < 0 or y >= texture.shape[0] or x >= texture.shape[1]:
         return -1.0
     return texture[y, x][3]
@@ -31,7 +31,7 @@ def limited(back: float, forward: float):
 
 @wp.func
 def slope(texture: wp.array2d(dtype=wp.vec4), y: int, x: int, w: float):
-    """Disparity per pixel along x and y; of the two one-sided slopes the flatter, so it never crosses an edge."""
+    """Disparity per pixel along x and y: the flatter one-sided slope of each, which never crosses an edge."""
     left = disparity_at(texture, y, x - 1)
     right = disparity_at(texture, y, x + 1)
     up = disparity_at(texture, y - 1, x)
@@ -116,7 +116,7 @@ def build_surface(
                         nearest = wp.max(nearest, v)
                     if v < w and away <= near_band:
                         farthest = wp.min(farthest, v)
-    # A pixel between two edges has taken colour from the nearer thing.
+    # A pixel between two edges is blended with the nearer surface.
     if nearest > w:
         side[y, x] = wp.uint8(_FAR)
         other[i] = nearest

@@ -1,4 +1,4 @@
-"""A frame with its camera and depth."""
+"""Views: frames with their camera and depth."""
 
 from __future__ import annotations
 
@@ -42,3 +42,8 @@ class View:
     @property
     def width(self) -> int:
         return self.image.shape[1]
+
+
+def evenly_spaced(count: int, wanted: int) -> list[int]:
+    """Indices of `wanted` of `count` views, evenly spaced, with the first and the last; all where there are fewer."""
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(int)).tolist()

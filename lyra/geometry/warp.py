@@ -1,9 +1,8 @@
-"""Forward warp: what some views show, splatted into other cameras with a soft z-buffer.
+"""Forward warping: views splatted into other cameras with a soft z-buffer.
 
-The published Lyra 2.0 splat. Each pixel with trusted depth becomes a world point; in the target image it is shared
-bilinearly by its four neighbours with the weight exp(-50 log1p(z) / max log1p(z)), so that of two points that
-meet the nearer wins. The maximum is over the batch of targets and includes the world's origin, where the pixels
-without trusted depth are put.
+The published Lyra 2.0 splat. Each pixel with reliable depth becomes a world point, which is distributed bilinearly
+over four target pixels with the weight exp(-50 log1p(z) / max log1p(z)), so that nearer points dominate. The maximum
+is over the batch of targets and includes the world's origin, where pixels without reliable depth are placed.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ GPU_REDUCTION_THREADS = 16384
 class WarpSettings:
     """`pixel_offset` as in `lyra.geometry.projection` (the published code: 0), for sources and targets alike.
 
-    `sharpness`: the exponent of the farthest point. `batch`: how many consecutive targets share the maximum depth
-    that weights refer to. `fill`: value of pixels that nothing reaches. `limits`: values are clamped to them.
+    `sharpness`: the exponent at the farthest point. `batch`: how many consecutive targets share the maximum depth in
+    the weights. `fill`: the value of holes. `limits`: the range to which values are clamped.
     """
 
     pixel_offset: float = PIXEL_CENTER
@@ -44,7 +43,7 @@ class WarpSettings:
 
 @dataclass(frozen=True)
 class SplatSource:
-    """World points of N groups of views, ready to be splatted into any number of cameras.
+    """World points of N groups of views, to be splatted into any number of cameras.
 
     `points_world` (N, V*H*W, 3) float32, `valid` (N, V*H*W) bool, `values` (N, V*H*W, C) float32.
     """
@@ -74,10 +73,10 @@ def splat_source(
     mask: Array | None = None,
     pixel_offset: float = PIXEL_CENTER,
 ) -> SplatSource:
-    """Un-projects `values` (N, V, H, W, C): N groups of V views that are splatted together. C may be 0.
+    """Un-projects `values` (N, V, H, W, C), N groups of V views that are splatted together. C may be 0.
 
-    `depth` (N, V, H, W), `w2c` (N, V, 4, 4), `intrinsics` (N, V, 3, 3). `mask` (N, V, H, W) says which pixels are
-    used, by default those of `reliable_depth_mask`; pixels without depth never are.
+    `depth` (N, V, H, W), `w2c` (N, V, 4, 4), `intrinsics` (N, V, 3, 3). `mask` (N, V, H, W) selects pixels, by
+    default `reliable_depth_mask`; pixels without depth are never used.
     """
     check_shape("values", values, None, None, None, None, None)
     n, views, height, width, channels = values.shape
@@ -89,9 +88,9 @@ def splat_source(
         valid = reliable_depth_mask(flat)
     else:
         check_shape("mask", mask, n, views, height, width)
-        # NaN depth is far, not missing, and NaN <= 0 is false.
+        # NaN depth means far, not missing, and NaN <= 0 is false.
         valid = mask.reshape(flat.shape) & ~(flat <= 0)
-    # What is not used becomes a point at the world's origin, where it still counts for the maximum depth.
+    # Unused pixels become points at the world's origin, where they still count towards the maximum depth.
     used = ArraySpace(depth).where(valid, flat, 0.0)
     points = unproject(used, w2c.reshape(-1, 4, 4), intrinsics.reshape(-1, 3, 3), pixel_offset=pixel_offset)
     count = views * height * width
@@ -115,10 +114,11 @@ def splat(
 ) -> WarpedViews:
     """Splats into T cameras: `target_w2c` (T, 4, 4), `target_intrinsics` (T, 3, 3), images of `size` (H, W).
 
-    The source has one group, which goes into every target, or T groups, the t-th of which goes into target t.
-    The size is by default the source's. `out`: an earlier result of the same shape to write into, which saves more
-    than half of the time on the CPU, where half a gigabyte of new memory is slow to get. `farthest` (T,) is the depth
-    that each target's weights refer to, where it is known from `farthest_depths` of more targets than these.
+    The source has one group, splatted into every target, or T groups, one per target. The size defaults to the
+    source's. `out` is an earlier result of the same shape to overwrite, which saves more than half of the time on the
+    CPU, where allocating half a gigabyte is slow. `farthest` (T,) is the maximum depth in each target's weights, if
+    known from `farthest_depths` of a larger set of targets.
+    Raises InvalidInputError for wrong shapes.
     """
     settings = settings or WarpSettings()
     targets, groups = len(target_w2c), len(source.points_world)
@@ -153,25 +153,8 @@ def farthest_depths(
         return _Launches(space, source, target_w2c, settings or WarpSettings()).farthest()
 
 
-def forward_warp(
-    values: Array,
-    depth: Array,
-    w2c: Array,
-    intrinsics: Array,
-    target_w2c: Array,
-    target_intrinsics: Array,
-    *,
-    mask: Array | None = None,
-    settings: WarpSettings | None = None,
-) -> WarpedViews:
-    """`splat_source` and `splat` in one call, for sources that are used once."""
-    settings = settings or WarpSettings()
-    source = splat_source(values, depth, w2c, intrinsics, mask=mask, pixel_offset=settings.pixel_offset)
-    return splat(source, target_w2c, target_intrinsics, settings)
-
-
 class _Launches:
-    """The kernels of one splat call over its targets: a thread per core on the CPU, large launches on a GPU."""
+    """The kernel launches of one splat call: a thread per core on the CPU, large launches on a GPU."""
 
     def __init__(self, space: ArraySpace, source: SplatSource, w2c: Array, settings: WarpSettings):
         self.space, self.settings, self.device = space, settings, space.device
@@ -196,7 +179,7 @@ class _Launches:
         return np.repeat(largest, batch)[: self.targets]
 
     def run(self, intrinsics: Array, out: WarpedViews, farthest: np.ndarray) -> None:
-        """Splats into cameras with `intrinsics`; `farthest` (targets,) is what their weights refer to."""
+        """Splats into cameras with `intrinsics`; `farthest` (targets,) is the maximum depth in their weights."""
         self.height, self.width, channels = out.values.shape[1:]
         pixels = self.height * self.width
         self.intrinsics = self.space.upload(to_numpy(intrinsics), wp.mat33)
@@ -207,7 +190,7 @@ class _Launches:
         ]
         scale = self.settings.sharpness / (np.log1p(farthest) + np.float32(1e-7))
         self.exponent_scale = wp.array(scale.astype(np.float32), dtype=wp.float32, device=self.device)
-        # Worker i takes every workers-th part with a canvas of its own.
+        # Worker i processes every workers-th part on a canvas of its own.
         workers = self.workers
         _in_threads([lambda i=i: self._splat_parts(self.parts[i::workers]) for i in range(workers)], workers)
 
@@ -252,12 +235,12 @@ class _Launches:
 
 
 def _usable_cores() -> int:
-    """Cores this process may run on; only Linux knows of a limit below the machine's."""
+    """Cores this process may run on; only Linux can restrict them per process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_threads(calls: list[Callable[[], None]], workers: int) -> None:
-    """Runs the calls in so many threads; kernel launches on the CPU block and release the interpreter lock."""
+    """Runs the calls in `workers` threads; CPU kernel launches block and release the GIL."""
     if workers == 1:
         for call in calls:
             call()

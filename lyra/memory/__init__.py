@@ -1,4 +1,4 @@
-"""What has been seen: geometry of remembered frames, and which of them a new view needs."""
+"""Geometry memory: a per-frame cache of depth and points, and retrieval of frames for new views."""
 
 from lyra.memory.cache import CacheEntry, GeometryCache, MemorySettings
 from lyra.memory.coverage import CoverageSettings, GreedyCoverage, RetrievalStrategy

@@ -1,4 +1,4 @@
-"""Remembered frames: cameras, depth, and world points on a coarse grid for deciding who sees what."""
+"""Per-frame geometry cache: cameras, depth, and a coarse grid of world points for visibility tests."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ INITIAL_CAPACITY = 16
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """How frames are remembered.
+    """Settings of the cache.
 
-    `stride`: every stride-th pixel becomes a point, and coverage is counted on a grid of cells that size.
-    `pixel_offset`: where in a pixel its ray starts, see `lyra.geometry.projection`.
-    `drop_missing`: pixels without depth and sky give no points. The published code keeps them: depth 0 as a point
+    `stride`: every stride-th pixel becomes a point, and coverage is measured in cells of that size.
+    `pixel_offset`: position of a pixel's ray in the pixel, see `lyra.geometry.projection`.
+    `drop_missing`: sky and pixels without depth yield no points. The published code keeps them: depth 0 as a point
     at the world's origin, sky at a depth of 1e4.
     """
 
@@ -34,13 +34,13 @@ class MemorySettings:
 
     @classmethod
     def published(cls) -> MemorySettings:
-        """What Lyra 2.0 does."""
+        """The settings of the published Lyra 2.0."""
         return cls(pixel_offset=0.0, drop_missing=False)
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A remembered frame: `depth` (H, W) z-depth as it was given, `w2c` (4, 4) and `intrinsics` (3, 3) float64."""
+    """A remembered frame: `depth` (H, W) z-depth as given, `w2c` (4, 4) and `intrinsics` (3, 3) float64."""
 
     frame_id: int
     depth: Array
@@ -49,9 +49,9 @@ class CacheEntry:
 
 
 class GeometryCache:
-    """Frames with depth, in the order they were added, and their points in one block on one device.
+    """Frames with depth, in the order of insertion, and their points in one array on one device.
 
-    Depth is kept as it is given, so float16 halves the memory. All frames have one size.
+    Depth keeps its given type, so float16 halves the memory. All frames have the same size.
     """
 
     def __init__(self, height: int, width: int, settings: MemorySettings | None = None, device: str = "cpu"):
@@ -80,7 +80,7 @@ class GeometryCache:
 
     @property
     def frame_ids(self) -> list[int]:
-        """Ids in the order the frames were added."""
+        """Frame ids in the order of insertion."""
         return [entry.frame_id for entry in self.entries]
 
     @property
@@ -90,22 +90,20 @@ class GeometryCache:
 
     @property
     def bounds(self) -> np.ndarray:
-        """Lowest and highest corner (len(self), 2, 3) of each frame's points; NaN for a frame without any."""
+        """Bounding boxes (len(self), 2, 3) of the frames' points, lowest and highest corner; NaN without points."""
         return self._bounds[: len(self)]
 
-    def points_of(self, frame_id: int) -> np.ndarray:
-        """A copy of a frame's points (ceil(H/stride), ceil(W/stride), 3) float32; NaN where it has none."""
-        return self._points[self._row[frame_id]].numpy().reshape(*self.grid_hw, 3).copy()
-
     def add(self, frame_id: int, depth: Array, w2c: Array, intrinsics: Array) -> None:
-        """Remembers a frame. Raises InvalidInputError for another image size or an id that is there already."""
+        """Adds a frame. Raises InvalidInputError for another image size or an id that is already present."""
         if tuple(depth.shape) != (self.height, self.width):
             raise InvalidInputError(
                 f"Depth of frame {frame_id} has shape {tuple(depth.shape)}; "
                 f"this memory holds frames of ({self.height}, {self.width})."
             )
         if frame_id in self:
-            raise InvalidInputError(f"Frame {frame_id} is remembered already; revert to before it first.")
+            raise InvalidInputError(
+                f"Frame {frame_id} is remembered already; a memory holds each frame once."
+            )
         entry = CacheEntry(int(frame_id), depth, to_numpy(w2c), to_numpy(intrinsics))
         row = len(self)
         self._reserve(row + 1)
@@ -115,18 +113,8 @@ class GeometryCache:
         self.entries.append(entry)
         self._row[entry.frame_id] = row
 
-    def revert(self, frames: int) -> None:
-        """Forgets every frame whose id is `frames` or more, so that the memory knows the first `frames` frames."""
-        kept = [row for row, entry in enumerate(self.entries) if entry.frame_id < frames]
-        for new, old in enumerate(kept):
-            if new != old:
-                wp.copy(self._points[new], self._points[old])
-                self._bounds[new] = self._bounds[old]
-        self.entries = [self.entries[row] for row in kept]
-        self._row = {entry.frame_id: row for row, entry in enumerate(self.entries)}
-
     def retrieve(self, w2c: Array, intrinsics: Array, slots: int, strategy: RetrievalStrategy) -> list[int]:
-        """Ids of at most `slots` frames for target views `w2c` (V, 4, 4), `intrinsics` (V, 3, 3); the best is last."""
+        """Ids of at most `slots` frames for target views `w2c` (V, 4, 4), `intrinsics` (V, 3, 3), the best last."""
         return strategy.select(self, to_numpy(w2c), to_numpy(intrinsics), slots)
 
     def _grid_points(self, entry: CacheEntry) -> np.ndarray:
@@ -135,7 +123,7 @@ class GeometryCache:
         coarse = to_numpy(coarse, np.float32) if is_torch(coarse) else np.asarray(coarse, np.float32)
         if self.settings.drop_missing:
             coarse = np.where(np.isfinite(coarse), coarse, 0)
-        # The grid's own intrinsics, so that neighbours on the grid are stride pixels apart.
+        # Intrinsics of the grid, whose neighbours are stride pixels apart.
         scaled, offset = grid_intrinsics(entry.intrinsics, stride), self.settings.pixel_offset / stride
         invalid = np.nan if self.settings.drop_missing else 0.0
         return unproject(coarse[None], entry.w2c[None], scaled[None], pixel_offset=offset, invalid=invalid)[0]
@@ -151,7 +139,7 @@ class GeometryCache:
 
 
 def grid_intrinsics(intrinsics: np.ndarray, stride: int) -> np.ndarray:
-    """Intrinsics (..., 3, 3) of an image that keeps every stride-th pixel."""
+    """Intrinsics (..., 3, 3) of an image subsampled to every stride-th pixel."""
     scaled = np.array(intrinsics, np.float64)
     scaled[..., :2, :] /= stride
     return scaled

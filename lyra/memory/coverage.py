@@ -1,9 +1,9 @@
-"""Greedy coverage: the few remembered frames that together see most of what a new view sees.
+"""Greedy coverage retrieval: the remembered frames that together cover most of a new view, as in Lyra 2.0.
 
-Published in Lyra 2.0. The points of all remembered frames are projected into the target views; per cell of a
-coarse grid the nearest one sets the visible surface; a frame covers the cells in which it has a visible point;
-frames are then picked one after the other by how many cells they add. The newest frame is given to the model
-anyway: it is not picked, and what it covers counts as covered.
+The points of all remembered frames are projected into the target views. The nearest point per cell of a coarse grid
+defines the visible surface, and a frame covers the cells in which it has a visible point. Frames are picked greedily
+by the number of cells they add. The newest frame is always given to the model: it is not picked, and its cells count
+as covered.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ FAR = 3.0e38
 
 
 class RetrievalStrategy(Protocol):
-    """Chooses remembered frames for new views."""
+    """Selects remembered frames for new views."""
 
     def select(self, cache: GeometryCache, w2c: np.ndarray, intrinsics: np.ndarray, slots: int) -> list[int]:
-        """Ids of at most `slots` frames for views `w2c` (V, 4, 4), `intrinsics` (V, 3, 3); the best is last."""
+        """Ids of at most `slots` frames for views `w2c` (V, 4, 4), `intrinsics` (V, 3, 3), the best last."""
         ...
 
 
 @dataclass(frozen=True)
 class CoverageSettings:
-    """A point is visible within `tolerance` + `relative_tolerance` * z behind the nearest one, in world units.
+    """A point is visible up to `tolerance` + `relative_tolerance` * z behind the nearest one, in world units.
 
     `exclude_newest` leaves out the frame with the highest id (if above 0) and counts its cells as covered.
     """
@@ -46,12 +46,12 @@ class CoverageSettings:
 
 @dataclass(frozen=True)
 class GreedyCoverage:
-    """The published choice. Equal gains go to the frame that was added first."""
+    """The published strategy. Ties go to the frame that was added first."""
 
     settings: CoverageSettings = field(default_factory=CoverageSettings)
 
     def select(self, cache: GeometryCache, w2c: np.ndarray, intrinsics: np.ndarray, slots: int) -> list[int]:
-        """See `RetrievalStrategy.select`; views keep their cells apart and their coverage is summed."""
+        """See `RetrievalStrategy.select`; coverage is summed over the views, each with cells of its own."""
         rows = _rows_in_view(cache, w2c, intrinsics)
         if len(rows) == 0:
             return []
@@ -75,9 +75,9 @@ class GreedyCoverage:
 
 
 def _rows_in_view(cache: GeometryCache, w2c: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """Rows of the cache whose bounding box is not wholly outside one frustum plane, for at least one view.
+    """Rows of the cache whose bounding box is not entirely outside one frustum plane, for at least one view.
 
-    A cell's margin is left on each side, so no frame with a point on the grid is lost.
+    With a margin of one cell on each side, so that no frame with a point on the grid is missed.
     """
     low, high = cache.bounds[:, 0].astype(np.float64), cache.bounds[:, 1].astype(np.float64)
     choose = np.stack(np.meshgrid(*[[0, 1]] * 3, indexing="ij"), -1).reshape(8, 3)
@@ -89,7 +89,7 @@ def _rows_in_view(cache: GeometryCache, w2c: np.ndarray, intrinsics: np.ndarray)
         p = (corners @ view_w2c[:3, :3].T + view_w2c[:3, 3]) @ k.T
         x, y, z = p[..., 0], p[..., 1], p[..., 2]
         planes = [z, x + z, (grid_w + 1) * z - x, y + z, (grid_h + 1) * z - y]
-        # Comparisons with NaN are false: a frame without points is in no view.
+        # Comparisons with NaN are false, so a frame without points is in no view.
         seen |= np.all([(plane > -1e-3).any(1) for plane in planes], axis=0)
     return np.flatnonzero(seen)
 
@@ -130,10 +130,10 @@ def _cover(covered: wp.array, cells: wp.array, row: int) -> None:
 
 @wp.func
 def _cell_of(projected: wp.vec3, grid_h: wp.int32, grid_w: wp.int32, offset: wp.float32) -> wp.int32:
-    """The grid cell of a projected point, or -1."""
+    """The grid cell of a projected point; -1 outside the grid or behind the camera."""
     if not projected[2] > wp.float32(0.0):
         return wp.int32(-1)
-    # Half to even, as torch rounds.
+    # Rounds half to even, as torch does.
     u = wp.rint(projected[0] - offset)
     v = wp.rint(projected[1] - offset)
     if u >= wp.float32(0.0) and u < wp.float32(grid_w) and v >= wp.float32(0.0) and v < wp.float32(grid_h):

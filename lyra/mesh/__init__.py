@@ -1,4 +1,4 @@
-"""Meshes: fuse, clean, colour, simplify."""
+"""Meshes from views: TSDF fusion, extraction, cleaning, colouring, simplification."""
 
 from lyra.mesh.fuse import MeshSettings, NoSurfaceError, fuse
 

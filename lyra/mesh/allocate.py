@@ -1,4 +1,4 @@
-"""Where the grid needs bricks: around samples of every view's surface, close enough to leave no gaps."""
+"""Allocation of the sparse grid: bricks around densely sampled surface points of every view."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from lyra.geometry.views import View
 from lyra.mesh.contraction import Contraction
 from lyra.mesh.grid import BRICK_VOXELS, BrickGrid, bricks_near
 
-# Pixels between samples, in rows and columns.
+# Pixels from one sample to the next, along rows and columns.
 _STEP = 2
-# Within this quantile of the distances from the path's middle the grid is uniform.
+# The grid is uniform up to this quantile of the surface distances from the middle of the path.
 _NEAR_QUANTILE = 0.05
-# Samples of one surface that lie farther apart than this, in voxels, get more between them: on grazing ground one
-# row of pixels is many voxels from the next.
+# Neighbouring samples of one surface farther apart than this, in voxels, are interpolated: on ground seen at a
+# grazing angle adjacent rows of pixels are many voxels apart.
 _MAX_SPACING = 4.0
 _MAX_BETWEEN = 64
-# Growth of the voxels when the grid does not fit.
+# Least growth of the voxel size if the grid does not fit.
 _GROWTH = 1.05
 
 
 @dataclass(frozen=True)
 class SurfaceSamples:
-    """A sparse raster of one view.
+    """Surface points of one view, subsampled in rows and columns.
 
-    World `points` (h, w, 3) float32, which of them are to be `used` (h, w) bool, and which lie on a depth `edge`
-    (h, w) bool.
+    `points` (h, w, 3) float32 in the world; `used` (h, w) bool, which of them are surface; `edge` (h, w) bool, which
+    lie on a depth edge.
     """
 
     points: np.ndarray
@@ -43,16 +43,13 @@ class SurfaceSamples:
         rows, columns = slice(_STEP // 2, None, _STEP), slice(_STEP // 2, None, _STEP)
         used, edge = planes.supported[rows, columns], planes.edge[rows, columns]
         z = np.where(used, 1 / np.where(used, planes.inverse_depth[rows, columns], 1), 1)
-        k, c2w = view.intrinsics, np.linalg.inv(view.w2c)
-        u = np.arange(view.width)[columns] + 0.5
-        v = np.arange(view.height)[rows] + 0.5
-        x = (u - k[0, 2]) / k[0, 0] * z
-        y = (v[:, None] - k[1, 2]) / k[1, 1] * z
-        points = np.stack([x, y, z], -1) @ c2w[:3, :3].T + c2w[:3, 3]
+        c2w = np.linalg.inv(view.w2c)
+        rays = view.camera.rays()[rows, columns]
+        points = rays * z[..., None] @ c2w[:3, :3].T + c2w[:3, 3]
         return cls(points.astype(np.float32), used, edge)
 
     def contracted(self, contraction: Contraction, spacing: float) -> np.ndarray:
-        """Contracted points (N, 3), never farther apart than `spacing` on one surface."""
+        """Contracted points (N, 3), at most `spacing` apart on one surface."""
         raster = contraction.contract(self.points.reshape(-1, 3)).reshape(self.points.shape)
         parts = [raster[self.used]]
         inner = self.used & ~self.edge
@@ -67,7 +64,7 @@ class SurfaceSamples:
 
 
 def choose_contraction(views: Sequence[View], samples: Sequence[SurfaceSamples]) -> Contraction:
-    """Centred on the path; uniform within the nearest surfaces and the path itself."""
+    """A contraction centred on the path, uniform around the path and the nearest surfaces."""
     centers = np.stack([np.linalg.inv(view.w2c)[:3, 3] for view in views])
     center = (centers.min(0) + centers.max(0)) / 2
     distances = np.linalg.norm(np.concatenate([s.points[s.used] for s in samples]) - center, axis=1)
@@ -84,9 +81,9 @@ def allocate(
     max_voxels: int,
     progress: Progress,
 ) -> BrickGrid:
-    """Bricks within `margin_voxels` of every surface.
+    """The bricks within `margin_voxels` of every surface.
 
-    A voxel is `voxel_pixels` times the median footprint of a pixel, or as much more as `max_voxels` asks for.
+    A voxel is `voxel_pixels` times as wide as the median pixel footprint, or wider to stay within `max_voxels`.
     """
     focal = np.median([view.intrinsics[0, 0] for view in views])
     every = np.concatenate([s.points[s.used] for s in samples])
@@ -100,7 +97,7 @@ def allocate(
             points = sample.contracted(contraction, _MAX_SPACING * voxel_size)
             keys = np.union1d(keys, bricks_near(points, voxel_size, margin_voxels))
             if len(keys) > limit:
-                # Surfaces fill the square of the resolution.
+                # The number of bricks on a surface grows with the square of the resolution.
                 voxel_size *= max(_GROWTH, np.sqrt(len(keys) / limit))
                 break
         else:

@@ -1,7 +1,7 @@
-"""The space the grid lives in: as it is near the path, shrinking with the logarithm of the distance beyond.
+"""Scene contraction: the identity near the path, logarithmic in the distance beyond.
 
-A concept scene reaches from two metres to two hundred. A uniform grid in contracted space has voxels that grow with
-the distance, as the pixels' footprint does, and no seams between levels of detail.
+Scenes reach from two metres to two hundred. The voxels of a uniform grid in contracted space grow with distance, as
+pixel footprints do, without seams between levels of detail.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import warp as wp
 class Contraction:
     """Contracted = world - center within `radius`; beyond, the distance r becomes radius (1 + ln(r / radius)).
 
-    `center` (3,) in the world. Directions from the centre are kept, so the map is continuous and invertible.
+    `center` (3,) in the world. Directions from the centre are preserved; the map is continuous and invertible.
     """
 
     center: np.ndarray
@@ -35,7 +35,7 @@ class Contraction:
         return points * (np.exp(distance - 1) / distance) + self.center
 
     def contracted_distance(self, distance: np.ndarray) -> np.ndarray:
-        """The contracted length of a distance from the centre."""
+        """Contracted distances from the centre, same shape as `distance`."""
         far = np.maximum(distance, self.radius) / self.radius
         return np.where(far > 1, self.radius * (1 + np.log(far)), distance)
 

@@ -1,4 +1,4 @@
-"""A mesh from frames with known cameras and depth: truncated signed distances in a sparse grid."""
+"""TSDF fusion of views into a coloured mesh (Curless and Levoy 1996), in a sparse grid in contracted space."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import warp as wp
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
 from lyra.geometry.meshes import Mesh
-from lyra.geometry.views import View
+from lyra.geometry.views import View, evenly_spaced
 from lyra.mesh import kernels
 from lyra.mesh.allocate import SurfaceSamples, allocate, choose_contraction
 from lyra.mesh.contraction import Contraction
-from lyra.mesh.eyes import SurfaceMaps, make_eye
 from lyra.mesh.grid import BrickGrid
+from lyra.mesh.kernel_cameras import SurfaceMaps, kernel_camera
 from lyra.mesh.marching import extract_surface
-from lyra.mesh.surface import simplified, vertex_colors, without_small_parts, without_twins
+from lyra.mesh.surface import simplified, vertex_colors, without_duplicate_faces, without_small_parts
 
 
 class NoSurfaceError(InvalidInputError):
-    """The views hold nothing that a mesh can be made of; splats can be."""
+    """The views contain too little surface for a mesh; splats need none."""
 
 
 @dataclass(frozen=True)
 class MeshSettings:
-    """How a mesh is made.
+    """Settings of fusion, cleaning and simplification.
 
     Every `view_step`-th frame is fused, at most `max_views`. A voxel is `voxel_pixels` times as wide as the median
-    pixel's footprint, or wider so that at most `max_voxels` are held (12 bytes each). Distances count up to
-    `truncation` voxels. Parts of fewer than `min_part_faces` triangles are dropped, the rest is simplified to
+    pixel footprint, or wider to stay within `max_voxels` (12 bytes each). Distances are truncated at `truncation`
+    voxels. Connected parts of fewer than `min_part_faces` triangles are dropped, the rest is simplified to
     `target_faces`.
     """
 
@@ -50,23 +50,23 @@ def fuse(
     settings: MeshSettings | None = None,
     device: str = "cpu",
 ) -> Mesh:
-    """The surface that the views saw, coloured by them; open where they saw nothing, without sky.
+    """The surface visible in the views, with vertex colours; open where no view looks, without sky.
 
-    Raises InvalidInputError without views, NoSurfaceError without any surface or with too little of it,
-    CancelledError when the user asked to stop.
+    Raises InvalidInputError without views, NoSurfaceError if they show no or too little surface, CancelledError on
+    cancellation.
     """
     settings = settings or MeshSettings()
     if len(views) == 0:
         raise InvalidInputError("There are 0 views; a mesh needs at least one frame. Generate a chunk first.")
     count = min(settings.max_views, 1 + -(-(len(views) - 1) // settings.view_step))
     chosen = []
-    for index in np.unique(np.linspace(0, len(views) - 1, count).round().astype(int)):
+    for index in evenly_spaced(len(views), count):
         progress.update("mesh", 0.1 * len(chosen) / count)
-        chosen.append(views[int(index)])
+        chosen.append(views[index])
     samples = [SurfaceSamples.of(view, device) for view in chosen]
     if not any(sample.used.any() for sample in samples):
         raise NoSurfaceError(
-            f"The depth of all {len(chosen)} views is sky, or nearly; there is no surface to make a mesh of. "
+            f"Nearly all depth of the {len(chosen)} views is sky; there is no surface for a mesh. "
             "Use splats alone."
         )
     contraction = choose_contraction(chosen, samples)
@@ -84,8 +84,8 @@ def fuse(
     vertices, faces = without_small_parts(vertices, faces, settings.min_part_faces)
     if not len(faces):
         raise NoSurfaceError(
-            f"The surface of {len(chosen)} views has no part of {settings.min_part_faces} triangles or more, "
-            "too little for a mesh. Use splats alone, or larger frames."
+            f"The surface of {len(chosen)} views has no connected part of {settings.min_part_faces} triangles "
+            "or more, too little for a mesh. Use splats alone, or larger frames."
         )
 
     def colored(part: Progress) -> np.ndarray:
@@ -93,8 +93,8 @@ def fuse(
 
     fine = colored(progress.part(0.75, 0.85))
     vertices, faces = simplified(vertices, faces, fine, settings.target_faces, grid.voxel_size)
-    # Where thin things collapse, both sides may end in the same triangle.
-    faces = without_twins(faces)
+    # Where thin objects collapse, both sides may end up as the same triangle.
+    faces = without_duplicate_faces(faces)
     colors = colored(progress.part(0.9, 1.0))
     return Mesh(
         contraction.expand(vertices).astype(np.float32),
@@ -121,7 +121,7 @@ def _integrate(
             kernels.integrate,
             grid.distances.size,
             inputs=[
-                make_eye(view, contraction),
+                kernel_camera(view, contraction),
                 bricks,
                 grid.voxel_size,
                 settings.truncation * grid.voxel_size,

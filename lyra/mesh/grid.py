@@ -1,4 +1,4 @@
-"""A sparse grid of voxels: bricks of 8³ where there are surfaces, found through their sorted keys."""
+"""Sparse voxel grid: bricks of 8³ voxels near surfaces, looked up by sorted keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 BRICK = 8
 BRICK_VOXELS = BRICK**3
-# Brick coordinates lie in [-2^20, 2^20), three of them in one int64 key.
+# Brick coordinates lie in [-2^20, 2^20); three of them are packed into an int64 key.
 _BITS = 21
 _HALF = 1 << (_BITS - 1)
 
@@ -24,8 +24,8 @@ def unpack(keys: np.ndarray) -> np.ndarray:
 
 
 def bricks_near(points: np.ndarray, voxel_size: float, margin_voxels: float) -> np.ndarray:
-    """Sorted keys of the bricks that hold a voxel within `margin_voxels` (< 4) of points (N, 3), per axis."""
-    # Points that share a voxel need the same bricks, give or take one voxel of margin.
+    """Sorted keys of the bricks with a voxel within `margin_voxels` (< 4) of any of the points (N, 3), per axis."""
+    # Points in the same voxel need the same bricks, up to one voxel of margin.
     voxels = unpack(np.unique(pack(np.floor(points / voxel_size))))
     signs = np.stack(np.meshgrid(*[(-1, 1)] * 3, indexing="ij"), -1).reshape(8, 3)
     keys = [pack((voxels + np.ceil(margin_voxels) * sign) // BRICK) for sign in signs]
@@ -33,10 +33,10 @@ def bricks_near(points: np.ndarray, voxel_size: float, margin_voxels: float) -> 
 
 
 class BrickGrid:
-    """Signed distances in units of the truncation, and weights, (B, 8, 8, 8) float32, for B bricks.
+    """B bricks of signed distances, in units of the truncation, and weights, each (B, 8, 8, 8) float32.
 
-    Voxel (i, j, k) of the brick with coordinates b stands at (8 b + (i, j, k)) * `voxel_size` in contracted
-    space. A weight of 0 means that no view has seen the voxel.
+    Voxel (i, j, k) of the brick with coordinates b is at (8 b + (i, j, k)) * `voxel_size` in contracted space. A
+    weight of 0 means that no view has observed the voxel.
     """
 
     def __init__(self, keys: np.ndarray, voxel_size: float):
@@ -53,9 +53,9 @@ class BrickGrid:
         return np.where(self.keys[slots] == keys, slots, -1)
 
     def padded(self, first: int, last: int) -> np.ndarray:
-        """Distances (n, 9, 9, 9) of bricks first ... last - 1 with the next voxels of their neighbours.
+        """Distances (n, 9, 9, 9) of bricks first ... last - 1, extended by the adjacent voxels of their neighbours.
 
-        NaN where no view has seen the voxel or there is no brick.
+        NaN where the voxel has not been observed or the brick does not exist.
         """
         values = np.full((last - first, BRICK + 1, BRICK + 1, BRICK + 1), np.nan, np.float32)
         for corner in np.ndindex(2, 2, 2):

@@ -1,8 +1,8 @@
-"""Marching cubes over a sparse grid: closed across bricks, every vertex once.
+"""Marching cubes over a sparse grid, watertight across bricks and with shared vertices.
 
-The table of triangles is derived instead of copied: on each face of a cell the crossings of the surface are joined
-so that the inside corners stay apart when in doubt. Both cells of a face come to the same answer, so the surface has
-no cracks, which the table of Lorensen and Cline (1987) cannot promise.
+The triangle table is derived, not copied: on each face of a cell the surface crossings are connected so that inside
+corners are separated in ambiguous cases. Both cells of a face agree, so the surface has no cracks, which the table of
+Lorensen and Cline (1987) does not guarantee.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EDGE_AXIS = np.array([axis for _, _, axis in EDGES])
 # Corners of each face, counter-clockwise seen from outside.
 _FACES = [(0, 4, 6, 2), (1, 3, 7, 5), (0, 1, 5, 4), (2, 6, 7, 3), (0, 2, 3, 1), (4, 5, 7, 6)]
 _BRICKS_AT_ONCE = 2048
-# Crossings this close to a voxel are moved away from it: triangles of no area help nobody.
+# Crossings closer to a voxel than this are moved away from it, to avoid degenerate triangles.
 _MIN_FRACTION = 1e-3
 
 
@@ -49,7 +49,7 @@ def _case_triangles(case: int, edge_of: dict[frozenset[int], int]) -> list[tuple
         crossed = [edge_of[frozenset((face[i], face[(i + 1) % 4]))] for i in range(4)]
         for i in range(4):
             if inside[i] and not inside[(i + 1) % 4]:
-                # Back along the run of inside corners to where it was entered.
+                # Back along the run of inside corners to the edge where it starts.
                 start = i
                 while inside[start - 1]:
                     start -= 1
@@ -68,7 +68,7 @@ def _case_triangles(case: int, edge_of: dict[frozenset[int], int]) -> list[tuple
 def extract_surface(grid: BrickGrid, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (V, 3) float64 in contracted space and faces (F, 3) int32 where the distance crosses zero.
 
-    Only cells whose eight voxels were all seen take part: the surface ends where the views end.
+    Only cells with all eight voxels observed are used: the surface ends where observations end.
     """
     keys, positions = [], []
     for first in range(0, len(grid.keys), _BRICKS_AT_ONCE):
@@ -106,5 +106,5 @@ def _cells_of(grid: BrickGrid, first: int, last: int) -> tuple[np.ndarray, np.nd
     axis = EDGE_AXIS[edges]
     positions = base.astype(np.float64)
     positions[np.arange(len(base)), axis] += fraction
-    # The middle of an edge has its own integer coordinates on a grid twice as fine.
+    # The middle of an edge has unique integer coordinates on a grid twice as fine.
     return pack(2 * base + np.eye(3, dtype=np.int64)[axis]), positions

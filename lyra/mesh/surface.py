@@ -1,4 +1,4 @@
-"""A triangle mesh and what is done to it on the way: clean, colour, simplify."""
+"""Mesh post-processing: cleaning, vertex colours, simplification."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from lyra.geometry.meshes import vertex_normals
 from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.contraction import Contraction
-from lyra.mesh.eyes import SurfaceMaps, make_eye
+from lyra.mesh.kernel_cameras import SurfaceMaps, kernel_camera
 
-# Luma of sRGB (Rec. 601), and how far, in voxels, a step from black to white is raised during simplification.
+# Luma of sRGB (Rec. 601), and the displacement, in voxels, of white over black during simplification.
 _LUMA = np.array([0.299, 0.587, 0.114])
 _EMBOSS = 2.0
 
 
-def without_twins(faces: np.ndarray) -> np.ndarray:
-    """The faces without those that join the same three vertices as an earlier one, in the same order."""
+def without_duplicate_faces(faces: np.ndarray) -> np.ndarray:
+    """The faces without those on the same three vertices as an earlier one; the order is kept."""
     _, first = np.unique(np.sort(faces, 1), axis=0, return_index=True)
     return faces[np.sort(first)]
 
@@ -32,7 +32,7 @@ def without_twins(faces: np.ndarray) -> np.ndarray:
 def without_small_parts(
     vertices: np.ndarray, faces: np.ndarray, min_faces: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mesh without connected parts of fewer than `min_faces` faces and without loose vertices."""
+    """The mesh without connected parts of fewer than `min_faces` faces and without unused vertices."""
     links = coo_array(
         (np.ones(2 * len(faces), bool), (faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel())),
         shape=(len(vertices), len(vertices)),
@@ -58,9 +58,9 @@ def vertex_colors(
     progress: Progress,
     device: str,
 ) -> np.ndarray:
-    """sRGB colours (V, 3) float32 in [0, 1] of world vertices from the views that see them.
+    """sRGB colours (V, 3) float32 in [0, 1] of world vertices, averaged over the views in which they are visible.
 
-    Near and head-on views count most. A vertex that none sees takes the colour of the nearest that is seen.
+    Near and head-on views weigh most. A vertex visible in no view takes the colour of the nearest visible one.
     """
     relative = vertices - contraction.center
     points = wp.array(relative.astype(np.float32), dtype=wp.vec3, device=device)
@@ -73,7 +73,14 @@ def vertex_colors(
         wp.launch(
             kernels.color_vertices,
             len(vertices),
-            inputs=[make_eye(view, contraction), points, normals, image, maps.inverse_depth, maps.confidence],
+            inputs=[
+                kernel_camera(view, contraction),
+                points,
+                normals,
+                image,
+                maps.inverse_depth,
+                maps.confidence,
+            ],
             outputs=[sums],
             device=device,
         )
@@ -90,11 +97,11 @@ def vertex_colors(
 def simplified(
     vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, target_faces: int, voxel_size: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """About `target_faces` faces that keep shape and painted detail.
+    """The mesh simplified to about `target_faces` faces, with shape and painted detail preserved.
 
-    Vertices are in contracted space, so that what is near gets its share. Quadric simplification (Garland and
-    Heckbert 1997) sees shape only and would melt a painted wall into two triangles; raised along the normal by
-    its brightness, the picture is shape too. Afterwards the vertices go back to the true surface.
+    Vertices are in contracted space, so that nearby detail is kept. Quadric simplification (Garland and Heckbert
+    1997) considers geometry only and would reduce a painted wall to two triangles. Vertices are therefore displaced
+    along their normals by brightness first, and moved back to the surface afterwards.
     """
     if len(faces) <= target_faces:
         return vertices, faces

@@ -1,4 +1,4 @@
-"""The CUDA rasterizer of gsplat behind the same sums as the Warp one. Needs torch and gsplat (extra `gpu`)."""
+"""The CUDA rasterizer of gsplat returning the same sums as the Warp one. Needs torch and gsplat (extra `gpu`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def render_sums(
     *,
     device: str,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weighted sums of colour (H, W, 3) and z-depth (H, W), and what shines through (H, W)."""
+    """Weighted sums of colour (H, W, 3) and z-depth (H, W), and the transmittance (H, W)."""
 
     def upload(array: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array, np.float32), device=device)

@@ -1,4 +1,4 @@
-"""Colour of Gaussians from spherical harmonics, with the constants and signs of the 3DGS paper's code."""
+"""Colour of Gaussians from spherical harmonics, with the constants and signs of the 3DGS reference code."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Warp kernels of the tile rasterizer: project, bin, composite, and gather back what each Gaussian contributed.
+"""Warp kernels of the tile rasterizer: project, bin, composite, and gather residuals per Gaussian.
 
 Elliptical weighted average splatting as in 3D Gaussian Splatting (Kerbl et al. 2023, section 6): each Gaussian is
 projected with the Jacobian of the pinhole at its mean, widened by a low-pass of 0.3 px² and composited front to
-back. One thread walks one tile, splat by splat; splats of pixel size touch few pixels, so this costs less than
-testing every splat of a tile in every pixel.
+back. One thread composites one tile, splat by splat: splats of pixel size cover few pixels, so this is cheaper than
+testing every splat of a tile at every pixel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NEAR = wp.constant(wp.float32(1e-3))
 LOW_PASS = wp.constant(wp.float32(0.3))
 MIN_ALPHA = wp.constant(wp.float32(1.0 / 255.0))
 MAX_ALPHA = wp.constant(wp.float32(0.999))
-# A pixel through which less than this shines is finished.
+# A pixel with less transmittance than this is finished.
 MIN_TRANSMITTANCE = wp.constant(wp.float32(1e-3))
 # Beyond this multiple of the half field of view the linearised projection is clamped, as in 3DGS.
 FRUSTUM_MARGIN = wp.constant(wp.float32(1.3))
@@ -69,7 +69,7 @@ def project_gaussians(
     tile_bounds: wp.array(dtype=wp.vec4i),
     tile_counts: wp.array(dtype=wp.int32),
 ):
-    """Per Gaussian: splat (x, y, z, opacity), inverse covariance, the tiles it touches (x0, y0, x1, y1)."""
+    """Per Gaussian: splat (x, y, z, opacity), inverse covariance, the tiles it covers (x0, y0, x1, y1)."""
     g = wp.tid()
     order[g] = g
     depth_keys[g] = CULLED_DEPTH
@@ -85,7 +85,7 @@ def project_gaussians(
         determinant = cov[0] * cov[2] - cov[1] * cov[1]
         u = camera.fx * point[0] / point[2] + camera.cx
         v = camera.fy * point[1] / point[2] + camera.cy
-        # Outside this ellipse the Gaussian is fainter than MIN_ALPHA.
+        # Outside this ellipse the Gaussian's alpha is below MIN_ALPHA.
         reach = wp.float32(2.0) * wp.log(opacity / MIN_ALPHA)
         half_u = wp.sqrt(reach * cov[0])
         half_v = wp.sqrt(reach * cov[2])
@@ -122,7 +122,7 @@ def emit_pairs(
     pair_tiles: wp.array(dtype=wp.int32),
     pair_gaussians: wp.array(dtype=wp.int32),
 ):
-    """Writes (tile, Gaussian) pairs in order of depth; a stable sort by tile then keeps that order."""
+    """Writes (tile, Gaussian) pairs in depth order, which the stable sort by tile preserves."""
     i = wp.tid()
     g = order[i]
     count = tile_counts[g]
@@ -160,7 +160,7 @@ def splat_alpha(splat: wp.vec4, conic: wp.vec3, row: wp.int32, column: wp.int32)
 
 @wp.func
 def pixel_span(splat: wp.vec4, conic: wp.vec3) -> wp.vec2:
-    """Half the width and height, in pixels, of the box outside which the splat is fainter than MIN_ALPHA."""
+    """Half the width and height, in pixels, of the box outside which the splat's alpha is below MIN_ALPHA."""
     reach = wp.float32(2.0) * wp.log(splat[3] / MIN_ALPHA)
     scale = reach / (conic[0] * conic[2] - conic[1] * conic[1])
     return wp.vec2(wp.sqrt(scale * conic[2]), wp.sqrt(scale * conic[0]))
@@ -168,7 +168,7 @@ def pixel_span(splat: wp.vec4, conic: wp.vec3) -> wp.vec2:
 
 @wp.func
 def tile_box(camera: KernelCamera, tile: wp.int32, splat: wp.vec4, conic: wp.vec3) -> wp.vec4i:
-    """Pixels (row0, column0, row1, column1) of a tile whose centres the splat can reach."""
+    """Pixels (row0, column0, row1, column1) of a tile whose centres lie in the splat's box."""
     half_size = pixel_span(splat, conic)
     row0 = tile // camera.tiles_x * TILE
     column0 = tile % camera.tiles_x * TILE
@@ -202,7 +202,7 @@ def composite(
     rgb: wp.array2d(dtype=wp.vec3),
     depth: wp.array2d(dtype=wp.float32),
 ):
-    """Front to back per tile; `transmittance` comes in as ones, `rgb` and `depth` as zeros (weighted sums)."""
+    """Composites each tile front to back; initialise `transmittance` to 1, the weighted sums `rgb`, `depth` to 0."""
     tile = wp.tid()
     unfinished = pixels_of_tile(camera, tile)
     for pair in range(starts[tile], starts[tile + 1]):
@@ -239,9 +239,9 @@ def gather_residuals(
     transmittance: wp.array2d(dtype=wp.float32),
     sums: wp.array(dtype=wp.vec4),
 ):
-    """Adds to each Gaussian's sum (weighted residual rgb, weight) over the pixels in which it is seen.
+    """Adds (weighted residual rgb, weight), summed over the pixels a Gaussian contributes to, to its sum.
 
-    Walks the tiles as `composite` does; `transmittance` comes in as ones.
+    Traverses the tiles as `composite` does; initialise `transmittance` to 1.
     """
     tile = wp.tid()
     unfinished = pixels_of_tile(camera, tile)

@@ -1,4 +1,4 @@
-"""Gaussians from frames with known cameras and depth."""
+"""Reconstruction of a Gaussian cloud from frames with known cameras and depth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
 from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.planes import fit_planes
-from lyra.geometry.views import View
+from lyra.geometry.views import View, evenly_spaced
 from lyra.splats.rasterize import Rendering, SplatRasterizer
 from lyra.splats.refine import refine_colors
 from lyra.splats.seeding import SkyShell, joined, seed_gaussians
@@ -20,14 +20,14 @@ from lyra.splats.seeding import SkyShell, joined, seed_gaussians
 
 @dataclass(frozen=True)
 class SplatSettings:
-    """How a cloud is made.
+    """Settings of the reconstruction.
 
-    Every `keyframe_step`-th frame adds Gaussians, at most `max_keyframes` in all; frames between them are looked
-    at for gaps. A pixel is explained when at least `min_alpha` of it is covered, within `depth_tolerance` (a share
-    of the depth) of the view's own depth or in front of it, in a colour that differs by at most
-    `color_tolerance` (of 1, over 5x5 pixels). `max_splats` bounds the cloud; the first keyframe, which fills the
-    whole picture, gets at most `first_share` of them, so that what comes into view later is shown as well.
-    `refine_passes` runs over at most `max_refine_views` keyframes fit the colours.
+    Every `keyframe_step`-th frame adds Gaussians, at most `max_keyframes` in all. A pixel counts as explained if the
+    cloud covers at least `min_alpha` of it, no farther than `depth_tolerance` (a share of the depth) behind the
+    view's own depth, in a colour that differs by at most `color_tolerance` (of 1, averaged over 5x5 pixels).
+    `max_splats` bounds the cloud; the first keyframe, every pixel of which adds a Gaussian, gets at most
+    `first_share` of them, to leave some for later views. `refine_passes` passes over at most `max_refine_views`
+    keyframes fit the colours.
     """
 
     keyframe_step: int = 8
@@ -41,15 +41,15 @@ class SplatSettings:
     max_refine_views: int = 24
 
 
-# The sky lies this many times farther than the farthest surface, and so far that the path's own extent moves it by
-# no more than SKY_PARALLAX pixels.
+# The sky is this many times farther than the farthest surface, and far enough for at most SKY_PARALLAX pixels of
+# parallax along the path.
 SKY_FACTOR = 2.0
 SKY_PARALLAX = 3.0
-# So much of a view's surface, in percent, says how far it reaches: single pixels at a horizon may be kilometres away.
+# Percentile of a view's surface distances taken as the farthest: single pixels at a horizon may be kilometres away.
 SURFACE_PERCENTILE = 99.9
-# The shell of a scene that is nothing but sky.
+# Radius for a scene that shows nothing but sky.
 EMPTY_SCENE_DEPTH = 100.0
-# Splats that stand for a square this many pixels wide are coarse enough to tell the user.
+# Splats wider than this many pixels are reported to the user.
 COARSE = 1.25
 
 
@@ -62,9 +62,9 @@ def reconstruct_splats(
 ) -> GaussianCloud:
     """One Gaussian for every pixel that earlier frames do not explain, with colours fitted to the frames.
 
-    The cloud lies in the world frame of the views. Sky becomes Gaussians on a sphere around the path (see
-    `sky_shell`). What the user should know of the result is added to `notes`. Raises InvalidInputError without views,
-    CancelledError when the user asked to stop.
+    The cloud is in the world frame of the views; sky becomes Gaussians on a sphere around the path (`sky_shell`).
+    Remarks for the user are appended to `notes`. Raises InvalidInputError without views, CancelledError on
+    cancellation.
     """
     settings = settings or SplatSettings()
     if len(views) == 0:
@@ -79,25 +79,24 @@ def reconstruct_splats(
     cloud, coarsest = _grow(keyframes, shell, settings, progress.part(0.1, 0.6), device)
     if notes is not None and coarsest > COARSE:
         notes.append(
-            f"Some splats stand for {coarsest:.1f} x {coarsest:.1f} pixels instead of one: at most "
+            f"Some splats cover {coarsest:.1f} x {coarsest:.1f} pixels instead of one: at most "
             f"{settings.max_splats:,} are made. Smaller frames or a shorter path give finer ones."
         )
-    spread = np.linspace(0, len(keyframes) - 1, min(len(keyframes), settings.max_refine_views))
-    chosen = [keyframes[i] for i in np.unique(spread.round().astype(int))]
+    chosen = [keyframes[i] for i in evenly_spaced(len(keyframes), settings.max_refine_views)]
     return refine_colors(cloud, chosen, settings.refine_passes, progress.part(0.6, 1.0), device)
 
 
 def keyframe_indices(count: int, settings: SplatSettings) -> list[int]:
-    """Evenly spread frame numbers with the first and the last one."""
+    """Indices of evenly spaced keyframes, the first and last frame included."""
     wanted = min(settings.max_keyframes, 1 + -(-(count - 1) // settings.keyframe_step))
-    return np.unique(np.linspace(0, count - 1, max(wanted, 1)).round().astype(int)).tolist()
+    return evenly_spaced(count, max(wanted, 1))
 
 
 def sky_shell(views: Sequence[View]) -> SkyShell:
-    """The sphere that carries the sky: centred on the path, behind every surface but single pixels far beyond the rest.
+    """The sphere for the sky: centred on the path, behind every surface except outlier pixels.
 
-    Its radius is SKY_FACTOR times the farthest surface seen, or more, so that moving along the whole path shifts
-    the sky by at most SKY_PARALLAX pixels in each direction, where at infinity it would not move at all.
+    Its radius is SKY_FACTOR times the farthest surface, or more, so that over the whole path the sky's parallax is
+    at most SKY_PARALLAX pixels in each direction.
     """
     centers = np.stack([np.linalg.inv(view.w2c)[:3, 3] for view in views])
     center = (centers.min(0) + centers.max(0)) / 2
@@ -108,7 +107,7 @@ def sky_shell(views: Sequence[View]) -> SkyShell:
 
 
 def _farthest(view: View) -> float:
-    """Upper bound of the distance along the ray of the view's surfaces, a few pixels left out."""
+    """Upper bound of the view's surface distances along rays, outlier pixels excluded."""
     finite = view.depth[np.isfinite(view.depth)]
     if not len(finite):
         return 0.0
@@ -120,7 +119,7 @@ def _farthest(view: View) -> float:
 
 
 def _within(view: View, shell: SkyShell) -> View:
-    """The view with sky where its surface lies beyond the shell."""
+    """The view with surfaces beyond the shell turned into sky."""
     beyond = np.isfinite(view.depth) & (view.depth >= shell.depth(view))
     return replace(view, depth=np.where(beyond, np.float32(np.inf), view.depth)) if beyond.any() else view
 
@@ -128,7 +127,7 @@ def _within(view: View, shell: SkyShell) -> View:
 def _grow(
     keyframes: list[View], shell: SkyShell, settings: SplatSettings, progress: Progress, device: str
 ) -> tuple[GaussianCloud, float]:
-    """The cloud, and how many pixels wide its coarsest keyframe's splats are."""
+    """The cloud, and the width in pixels of the splats of its coarsest keyframe."""
     cloud: GaussianCloud | None = None
     coarsest = 1.0
     for done, view in enumerate(keyframes):
@@ -153,10 +152,10 @@ def _grow(
 
 
 def _thinned(wanted: np.ndarray, room: float) -> tuple[np.ndarray, float]:
-    """At most `room` of the pixels `wanted` (H, W) bool, on an even grid, and the pixels from one to the next.
+    """At most `room` of the pixels `wanted` (H, W) bool, on a regular grid, and the grid's spacing in pixels.
 
-    The grid is not of whole pixels: with these, a picture of a few more pixels than there is room for would lose
-    three quarters of them.
+    The spacing is fractional: with whole pixels, an image slightly above `room` would lose three quarters of its
+    pixels.
     """
     spacing = 1.0
     picked = wanted
@@ -169,7 +168,7 @@ def _thinned(wanted: np.ndarray, room: float) -> tuple[np.ndarray, float]:
 
 
 def _spread(length: int, count: int) -> np.ndarray:
-    """`count` of the numbers 0 ... length - 1, in the middles of as many equal parts."""
+    """`count` of the numbers 0 ... length - 1: the midpoints of as many equal intervals."""
     return ((np.arange(count) + 0.5) * (length / max(count, 1))).astype(int)
 
 
@@ -178,9 +177,9 @@ def explained(view: View, rendering: Rendering, shell: SkyShell, settings: Splat
     sky = ~np.isfinite(view.depth)
     depth = np.where(sky, shell.depth(view), view.depth)
     difference = view.image / np.float32(255) - rendering.rgb
-    # A rendering blends both sides of an edge, so what lies between them in depth is right as well ...
+    # A rendering blends both sides of an edge, so depths in between are accepted as well ...
     behind = rendering.depth > maximum_filter(depth, 3) * (1 + settings.depth_tolerance)
-    # ... unless the colour says that the far side shows through a crack.
+    # ... unless the colour shows that the far side is visible through a crack.
     crack = rendering.depth > depth * (1 + settings.depth_tolerance)
     crack &= np.abs(difference).max(-1) > settings.color_tolerance
     in_place = rendering.depth >= minimum_filter(depth, 3) * (1 - settings.depth_tolerance)

@@ -1,4 +1,4 @@
-"""Colours that make the renderings of a cloud equal to the frames."""
+"""Least-squares colours of a cloud for given frames, with fixed geometry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lyra.geometry.views import View
 from lyra.splats.harmonics import sh_colors
 from lyra.splats.tiles import DeviceCloud, TiledView
 
-# Gaussians that are hardly seen are moved by less than their residual asks for.
+# Damps the update of Gaussians that are barely visible.
 MIN_WEIGHT = 0.2
 # Above 1 converges faster; the iteration is stable below 2.
 RELAXATION = 1.5
@@ -28,10 +28,10 @@ def refine_colors(
 ) -> GaussianCloud:
     """The cloud with colours fitted to `views`, geometry and opacity unchanged; harmonics of degree 0.
 
-    With fixed geometry a rendering is linear in the colours, so this is a linear system, solved by simultaneous
-    iterative reconstruction (SIRT, Gilbert 1972): the residuals of all views are spread over the Gaussians in
-    proportion to how much of a pixel they make. It undoes the blur of overlapping splats and averages what the
-    views disagree on, each as much as it sees of a Gaussian.
+    With fixed geometry a rendering is linear in the colours. The linear system is solved by simultaneous iterative
+    reconstruction (SIRT, Gilbert 1972): the residuals of all views are distributed over the Gaussians in proportion
+    to their weights in a pixel. This removes the blur of overlapping splats and averages conflicting views, weighted
+    by visibility.
     """
     geometry = DeviceCloud(cloud, device)
     colors = sh_colors(cloud, np.zeros(3))
@@ -41,7 +41,7 @@ def refine_colors(
             progress.update("splats", (step + done / len(views)) / passes)
             tiled = TiledView(geometry, view.w2c, view.intrinsics, view.height, view.width)
             rgb, _, transmittance = tiled.composite(wp.array(colors, dtype=wp.vec3, device=device))
-            # Splats answer for what they cover; made brighter for a gap beside them, they would glow elsewhere.
+            # Splats are fitted to what they cover: brightened to fill gaps beside them, they would glow in other views.
             target = view.image / np.float32(255) * (1 - transmittance[..., None])
             tiled.gather(target - rgb, sums)
         spread = sums.numpy()

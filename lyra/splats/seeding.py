@@ -1,4 +1,4 @@
-"""One Gaussian per pixel: where it lies, how large it is and how it leans."""
+"""Initial Gaussians, one per pixel: position, scale and orientation from the local plane."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lyra.geometry.gaussians import SH_C0, GaussianCloud
 from lyra.geometry.planes import SurfacePlanes
 from lyra.geometry.views import View
 
-# Standard deviation in pixels of the view that a Gaussian comes from: neighbours one pixel apart cover the surface
-# without gaps, also in renderers that do not widen splats.
+# Standard deviation in pixels of the Gaussian's own view: neighbours one pixel apart cover the surface without gaps,
+# even in renderers without a low-pass.
 FOOTPRINT = 0.6
-# Along depth edges: a silhouette should not grow by the splats' own width.
+# At depth edges, so that silhouettes do not grow by the width of a splat.
 EDGE_FOOTPRINT = 0.3
-# A surface that leans more is drawn as if it leaned this much: depth per pixel over the pixel's own width. Steeper
-# Gaussians are needles that stick out when seen from the side.
+# Limit of the surface slope: change of depth per pixel over the pixel's width. Steeper Gaussians are needles that
+# stick out in side views.
 MAX_LEAN = 4.0
 THICKNESS = 0.15
 OPACITY_LOGIT = 4.0
@@ -25,14 +25,14 @@ OPACITY_LOGIT = 4.0
 
 @dataclass(frozen=True)
 class SkyShell:
-    """The sphere in the world that carries the sky: `center` (3,) and `radius`."""
+    """The sphere on which the sky is placed: `center` (3,) and `radius` in the world."""
 
     center: np.ndarray
     radius: float
 
     def depth(self, view: View) -> np.ndarray:
-        """z-depth (H, W) float32 at which each pixel's ray meets the shell; the camera is inside it."""
-        rays = pixel_rays(view)
+        """z-depth (H, W) float32 at which each pixel's ray meets the shell from inside."""
+        rays = view.camera.rays()
         c2w = np.linalg.inv(view.w2c)
         offset = (c2w[:3, 3] - self.center) @ c2w[:3, :3]
         squared = (rays**2).sum(-1)
@@ -41,21 +41,11 @@ class SkyShell:
         return ((reach - along) / squared).astype(np.float32)
 
 
-def pixel_rays(view: View) -> np.ndarray:
-    """Camera-frame rays (H, W, 3) through the pixel centres, with z = 1."""
-    k = view.intrinsics
-    u = (np.arange(view.width) + 0.5 - k[0, 2]) / k[0, 0]
-    v = (np.arange(view.height) + 0.5 - k[1, 2]) / k[1, 1]
-    rays = np.ones((view.height, view.width, 3))
-    rays[..., 0], rays[..., 1] = u, v[:, None]
-    return rays
-
-
 def settled_inverse_depth(planes: SurfacePlanes) -> np.ndarray:
     """Inverse depth (H, W) without flying pixels; 0 is sky.
 
-    A pixel without support that lies between the surfaces around it, as interpolated depth maps hold them along
-    edges, goes to the nearest of these in inverse depth. One in front of all of them is something thin and stays.
+    An unsupported pixel between its neighbouring surfaces, as interpolation leaves at edges, snaps to the closest of
+    them in inverse depth. One in front of all of them is a thin object and is kept.
     """
     w = planes.inverse_depth
     rows, columns = np.nonzero((w > 0) & ~planes.supported)
@@ -76,11 +66,11 @@ def settled_inverse_depth(planes: SurfacePlanes) -> np.ndarray:
 def seed_gaussians(
     view: View, planes: SurfacePlanes, shell: SkyShell, wanted: np.ndarray, spacing: float = 1.0
 ) -> GaussianCloud:
-    """Gaussians for the pixels `wanted` (H, W) bool, each `spacing` pixels wide instead of one."""
+    """Gaussians for the pixels `wanted` (H, W) bool, each scaled to `spacing` pixels."""
     inverse = settled_inverse_depth(planes)
     sky = inverse <= 0
     rows, columns = np.nonzero(wanted)
-    ray = pixel_rays(view)[rows, columns]
+    ray = view.camera.rays()[rows, columns]
     on_sky = sky[rows, columns]
     z = np.where(on_sky, shell.depth(view)[rows, columns], 1 / np.maximum(inverse[rows, columns], 1e-9))
     fx, fy = view.intrinsics[0, 0], view.intrinsics[1, 1]
@@ -112,9 +102,9 @@ def seed_gaussians(
 def _tangent_ellipse(step_u: np.ndarray, step_v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scales (M, 3) and axes (M, 3, 3; columns, right-handed) of the disc that one pixel's square spans.
 
-    `step_u`, `step_v` (M, 3) are the steps on the surface for one pixel right and down. With A = [step_u step_v]
-    the disc's covariance is A Aᵀ, whose projection into the image is one pixel round; its axes are A times the
-    eigenvectors of AᵀA. The third axis is the normal.
+    `step_u`, `step_v` (M, 3) are the steps on the surface per pixel right and down. With A = [step_u step_v] the
+    disc's covariance is A Aᵀ, which projects to a circle of one pixel; its axes are A times the eigenvectors of AᵀA.
+    The third axis is the normal.
     """
     uu, vv, uv = (step_u**2).sum(1), (step_v**2).sum(1), (step_u * step_v).sum(1)
     angle = 0.5 * np.arctan2(2 * uv, uu - vv)

@@ -1,4 +1,4 @@
-"""One view of a cloud, projected and sorted into tiles, ready to be composited any number of times."""
+"""One view of a cloud, projected and binned into depth-sorted tiles, for repeated compositing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DeviceCloud:
 
 
 class TiledView:
-    """A cloud as one camera sees it: splats, and for every tile of 16x16 pixels its splats from front to back."""
+    """A cloud projected into one camera, with the splats of every 16x16 tile sorted front to back."""
 
     def __init__(self, cloud: DeviceCloud, w2c: np.ndarray, intrinsics: np.ndarray, height: int, width: int):
         self.cloud = cloud
@@ -78,7 +78,7 @@ class TiledView:
         )
 
     def composite(self, colors: wp.array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Weighted sums of colour (H, W, 3) and z-depth (H, W), and what shines through (H, W)."""
+        """Weighted sums of colour (H, W, 3) and z-depth (H, W), and the transmittance (H, W)."""
         transmittance = wp.ones(self.shape, wp.float32, device=self.device)
         rgb = wp.zeros(self.shape, wp.vec3, device=self.device)
         depth = wp.zeros(self.shape, wp.float32, device=self.device)
@@ -92,7 +92,7 @@ class TiledView:
         return rgb.numpy(), depth.numpy(), transmittance.numpy()
 
     def gather(self, residual: np.ndarray, sums: wp.array) -> None:
-        """Adds the residual image (H, W, 3), weighted as each Gaussian is seen, and the weights to `sums` (M, 4)."""
+        """Adds the residual (H, W, 3), weighted by each Gaussian's visibility, and the weights to `sums` (M, 4)."""
         wp.launch(
             kernels.gather_residuals,
             self.tiles,

@@ -1,4 +1,4 @@
-"""Procedural worlds cast by rays: pictures and camera flights with true depth, on the CPU or a GPU."""
+"""Ray-cast procedural worlds: images and camera flights with true depth, on the CPU or a GPU."""
 
 from lyra.synthetic.flights import MOTIONS, Flight, flight
 from lyra.synthetic.generate import HELD_OUT_SEED, Samples, generate

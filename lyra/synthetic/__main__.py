@@ -14,7 +14,7 @@ from lyra.synthetic import KINDS, Samples, generate
 
 
 def sheet(samples: Samples, columns: int) -> np.ndarray:
-    """Pictures over their depth (near is bright, sky black), (rows H, columns W, 3) uint8."""
+    """Images above their depth (near bright, sky black), (rows H, columns W, 3) uint8."""
     cells = []
     for image, depth in zip(samples.images, samples.depth, strict=True):
         solid = np.isfinite(depth)
@@ -41,7 +41,7 @@ def main() -> None:
     try:
         width, height = (int(n) for n in options.size.split("x"))
     except ValueError:
-        parser.error(f"--size {options.size!r} is no size; give WxH, such as 160x96.")
+        parser.error(f"{options.size!r} is not a valid size; use WIDTHxHEIGHT, e.g. 160x96.")
     started = time.process_time()
     try:
         samples = generate(options.seed, options.count, height, width, options.kinds, options.device)
@@ -49,7 +49,7 @@ def main() -> None:
         parser.error(str(error))
     rate = options.count / (time.process_time() - started)
     Image.fromarray(sheet(samples, options.columns)).save(options.out)
-    print(f"{options.out}: {', '.join(samples.kinds)}; {rate:.1f} pictures a second of processor time")
+    print(f"{options.out}: {', '.join(samples.kinds)}; {rate:.1f} pictures per second of CPU time")
 
 
 if __name__ == "__main__":

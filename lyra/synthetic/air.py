@@ -84,7 +84,7 @@ WEIGHTS = {
 
 
 def outdoors(scene: Scene, time: str | None = None, haze: float = 1.0, cover: float = 0.18) -> str:
-    """Fills the air of a scene under the sky and gives the time of day; `haze` scales the usual fog."""
+    """Sets an outdoor scene's sun, sky and haze and returns the time of day; `haze` scales the fog."""
     if time is None:
         time = scene.weighted(WEIGHTS)
     palettes, tint, heights, sky_share = SKIES[time]
@@ -133,7 +133,7 @@ def outdoors(scene: Scene, time: str | None = None, haze: float = 1.0, cover: fl
 
 
 def _haze(scene: Scene) -> float:
-    """Fog per metre: mostly a far veil, sometimes mist that hides what is forty metres away."""
+    """Fog density per metre: mostly aerial haze, sometimes mist with a visibility of forty metres."""
     draw = scene.rng.random()
     if draw < 0.4:
         return scene.uniform(0.0, 0.0006)
@@ -169,7 +169,7 @@ def direction(heading: float, height: float) -> Vec:
 
 
 def indoors(scene: Scene, brightness: float | None = None, sun: bool = False) -> None:
-    """Fills the air of a closed room: lamps do most of the work, `sun` falls through its windows."""
+    """Sets an indoor scene's light: mostly lamps, plus `sun` through the windows."""
     outdoors(scene, haze=0.3, cover=0.0)
     level = brightness if brightness is not None else math.exp(scene.uniform(math.log(0.08), math.log(0.8)))
     tint = scene.pick(

@@ -1,4 +1,4 @@
-"""From linear light to a picture: exposure, tone, colour grading, lens, sensor, file. numpy and scipy only."""
+"""From linear light to an image: exposure, tone, colour grading, lens, sensor, compression. NumPy and SciPy only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def develop(
 ) -> np.ndarray:
     """Pictures (N, H, W, 3) uint8 sRGB from linear light, z-depth (inf for sky) and normals.
 
-    Each picture draws its own film: from a plain photograph to a graded still, a painting, an inked or washed
-    drawing. What it shows stays where the depth says it is, to within about a pixel.
+    Each image draws its own style: a plain photograph, a graded still, a painting, an ink or wash drawing. Image
+    content stays aligned with depth to about a pixel.
     """
     images = np.empty(linear.shape, np.uint8)
     for k, rng in enumerate(rngs):
@@ -37,7 +37,7 @@ def exposure_gain(linear: np.ndarray) -> float:
 
 
 def plain(linear: np.ndarray, gain: float) -> np.ndarray:
-    """Pictures (N, H, W, 3) uint8 sRGB in one exposure and with no other effect, for flights."""
+    """Images (N, H, W, 3) uint8 sRGB at one exposure and without effects, for flights."""
     light = linear * gain
     light = light * (1 + light / 9) / (1 + light)
     return np.rint(255 * light.clip(0, 1) ** (1 / 2.2)).astype(np.uint8)
@@ -80,7 +80,7 @@ def _tone(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _grade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """White balance, saturation, contrast, split toning, and now and then one hue for all."""
+    """White balance, saturation, contrast, split toning, and occasionally monochrome tinting."""
     mean = picture.mean((0, 1))
     neutral = (mean.mean() / np.maximum(mean, 0.02)) ** rng.uniform(0.0, 0.8)
     picture = picture * (neutral * np.exp(rng.normal(0, 0.06, 3))).astype(np.float32)
@@ -91,7 +91,7 @@ def _grade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     elif draw < 0.5:
         picture = grey + (picture - grey) * rng.uniform(0.3, 1.35)
     if rng.random() < 0.6:
-        # Painters and photographers use the whole range.
+        # Stretched to the full range.
         low, high = np.percentile(grey, [1, 99])
         full = (picture - low) * (0.93 / max(high - low, 0.15)) + 0.02
         picture = picture + rng.uniform(0.3, 1.0) * (full - picture)
@@ -108,7 +108,7 @@ def _grade(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _sensor(picture: np.ndarray, rng: np.random.Generator, outdoors: bool) -> np.ndarray:
-    """Softness or sharpening, then noise, and under the sky now and then snow or rain before the lens."""
+    """Blur or sharpening, then noise, and outdoors occasionally snow or rain."""
     draw = rng.random()
     height, width = picture.shape[:2]
     if draw < 0.17:
@@ -128,7 +128,7 @@ def _sensor(picture: np.ndarray, rng: np.random.Generator, outdoors: bool) -> np
 
 
 def _flakes(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Falling snow or rain before everything."""
+    """Falling snow or rain in front of everything."""
     sparks = (rng.random((height, width)) < rng.uniform(0.002, 0.012)).astype(np.float32)
     size = (rng.uniform(0.5, 2.5), 0.3) if rng.random() < 0.5 else (0.5, 0.5)
     blurred = gaussian_filter(sparks, size)
@@ -136,7 +136,7 @@ def _flakes(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _file(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What files do to pictures: enlarged from a smaller one, saved as JPEG."""
+    """Resampling and JPEG artefacts."""
     if rng.random() < 0.12:
         share = rng.uniform(0.5, 0.9)
         small = Image.fromarray(image).resize(

@@ -1,4 +1,4 @@
-"""What hands do to pictures: brush, ink, wash, paper, few colours. Pictures are (H, W, 3) float sRGB in [0, 1]."""
+"""Painterly effects: brush, ink, wash, paper, posterisation. Images are (H, W, 3) float sRGB in [0, 1]."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHARE = 0.3
 def by_hand(
     picture: np.ndarray, depth: np.ndarray, normals: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """The picture as it is, or, three times in ten, as if made by hand."""
+    """The image unchanged or, with a probability of 0.3, painted or drawn."""
     if rng.random() > SHARE:
         return picture
     if rng.random() < 0.3:
@@ -29,7 +29,7 @@ def by_hand(
 
 
 def brushed(picture: np.ndarray, radius: int) -> np.ndarray:
-    """Kuwahara's filter: each pixel takes the mean of that one of four squares beside it which varies least."""
+    """Kuwahara filter: each pixel takes the mean of the adjacent square, of four, with the least variance."""
     size = radius + 1
     grey = picture.mean(2)
     mean = uniform_filter(picture, (size, size, 0), mode="nearest")
@@ -47,7 +47,7 @@ def brushed(picture: np.ndarray, radius: int) -> np.ndarray:
 
 
 def flattened(picture: np.ndarray, levels: int) -> np.ndarray:
-    """Few steps of brightness, with soft edges between them."""
+    """Posterised brightness with soft steps."""
     grey = picture.mean(2, keepdims=True)
     stepped = np.rint(grey * levels) / levels
     return picture * (0.25 + 0.75 * stepped / np.maximum(grey, 0.02))
@@ -56,7 +56,7 @@ def flattened(picture: np.ndarray, levels: int) -> np.ndarray:
 def inked(
     picture: np.ndarray, depth: np.ndarray, normals: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Dark lines where depth jumps or surfaces bend, over the picture or over a pale wash of it."""
+    """Ink lines at depth edges and creases, over the image or over a pale wash of it."""
     near = 1 / np.where(np.isfinite(depth), depth, 1e6)
     jump = np.zeros(depth.shape, np.float32)
     bend = np.zeros(depth.shape, np.float32)
@@ -86,7 +86,7 @@ def inked(
 
 
 def on_paper(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Grain of paper or canvas, and pools of paint."""
+    """Paper or canvas grain, and pigment pooling."""
     height, width = picture.shape[:2]
     fine = gaussian_filter(rng.standard_normal((height, width)), 0.6)
     broad = gaussian_filter(rng.standard_normal((height, width)), 0.06 * width)
@@ -95,7 +95,7 @@ def on_paper(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def wobbled(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Edges drawn by an unsteady hand: moved by about a pixel of a picture 160 wide."""
+    """Unsteady edges: displaced by about a pixel of an image 160 pixels wide."""
     height, width = picture.shape[:2]
     size = rng.uniform(2, 6) * width / 160
     shift = [gaussian_filter(rng.standard_normal((height, width)), size) for _ in range(2)]

@@ -17,12 +17,12 @@ from lyra.synthetic.scene import Pose
 
 MOTIONS = ("forward", "sideways", "orbit", "rise", "walk", "turn")
 BATCH_PIXELS = 2_000_000
-# How far a camera keeps from surfaces, as a share of the first view's median depth.
+# Least distance of a camera from surfaces, as a share of the first view's median depth.
 MARGIN = 0.04
 CHECKED = 24
 SHRINK = 0.7
 TRIES = 12
-# Where the motion is free to choose, one that has this share of its full size will do.
+# A randomly chosen motion is accepted if this share of its full size is free.
 GOOD_REACH = 0.3
 
 
@@ -51,12 +51,11 @@ def flight(
     motion: str | None = None,
     device: str = "cpu",
 ) -> Flight:
-    """A flight of `frames` cameras through a random scene of this kind; where no motion is given, a random one for
-    which there is room.
+    """A flight of `frames` cameras through a random scene of the given kind; without a motion, a random one that
+    fits.
 
-    The path starts and ends gently and keeps away from every surface: it is made smaller until it does, at the
-    narrowest to a mere turn (`reach` 0). Raises InvalidInputError for a kind, motion or number of frames that is
-    not possible.
+    The path is eased in and out and scaled down until it keeps its distance from every surface, if necessary to a
+    pure rotation (`reach` 0). Raises InvalidInputError for an unknown kind or motion, or for fewer than one frame.
     """
     require_kinds([kind])
     if motion is not None and motion not in MOTIONS:
@@ -95,7 +94,7 @@ def _poses(cameras: list[Pose]) -> np.ndarray:
 def _free_path(
     stage: Stage, start: Shot, motion: str, frames: int, aspect: float, rng: np.random.Generator
 ) -> tuple[list[Pose], float]:
-    """Cameras of the largest path that touches nothing, and its size against the full one."""
+    """Cameras of the largest collision-free path, and its size relative to the full one."""
     depth = stage.probe([start], 12, max(4, round(12 * aspect)))
     size = float(np.clip(np.median(depth), 1.0, 200.0))
     side = rng.choice([-1.0, 1.0])
@@ -118,7 +117,7 @@ def _free_path(
 
 
 def _camera(start: Pose, motion: str, size: float, amount: float, share: float, reach: float) -> Pose:
-    """The camera at a share of a motion; `size` is the scene's, `amount` in [-1, 1] its strength and side."""
+    """The camera at a share of a motion; `size` is the scene's, `amount` in [-1, 1] the motion's strength and side."""
     axes = start.rotation
     right, forward = axes[:, 0], axes[:, 2]
     step = size * share * reach
@@ -153,7 +152,7 @@ def _directions() -> np.ndarray:
 
 
 def _is_free(stage: Stage, points: np.ndarray, margin: float) -> bool:
-    """Whether every point keeps its distance and nothing stands between one and the next."""
+    """Whether every point keeps its distance and the path between consecutive points is free."""
     if (stage.clearance(0, points, _directions()) < margin).any():
         return False
     steps = np.diff(points, axis=0)

@@ -1,4 +1,4 @@
-"""Tables, chairs, cupboards and what stands on them."""
+"""Tables, chairs, cupboards and small objects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def table(scene: Scene, at: Vec, yaw: float, material: int) -> None:
 
 
 def trinket(scene: Scene, at: Vec, size: float) -> None:
-    """Something small that stands on a table or the floor: a vase, ball, book, candle, bowl."""
+    """A small object on a table or the floor: a vase, ball, book, candle or bowl."""
     material = paint.make(
         scene, scene.pick(["paint", "white", "metal", "gold", "wood"]), size=0.3, gloss=0.05
     )

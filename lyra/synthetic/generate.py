@@ -1,4 +1,4 @@
-"""Batches of random pictures with truth."""
+"""Batches of random images with ground truth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lyra.synthetic.render import Shot, Stage, intrinsics_of
 from lyra.synthetic.scene import Scene
 from lyra.synthetic.span_kernels import FAR
 
-# Evaluation takes worlds from this seed on; training begins far below and never comes here.
+# Seeds from here on are for evaluation; training seeds start far below.
 HELD_OUT_SEED = 2_000_000_000
 PROBE = (12, 20)
 CLOSEST = 0.25
@@ -22,7 +22,9 @@ CLOSEST = 0.25
 
 @dataclass(frozen=True)
 class Samples:
-    """Pictures with truth. `images` (N, H, W, 3) uint8 sRGB, `depth` (N, H, W) float32 z-depth in metres, inf for sky,
+    """Images with ground truth.
+
+    `images` (N, H, W, 3) uint8 sRGB, `depth` (N, H, W) float32 z-depth in metres, inf for sky,
     `normals` (N, H, W, 3) float32 in OpenCV camera axes, facing the camera, 0 for sky, `intrinsics` (N, 3, 3) in
     continuous pixels, `up` (N, 3) float32 the unit vector against gravity in camera axes, `kinds` (N,) names of the
     layouts."""
@@ -44,7 +46,7 @@ class Samples:
 
 
 def require_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The kinds themselves; InvalidInputError where one does not exist or there are none."""
+    """Returns `kinds`. Raises InvalidInputError if one is unknown or there are none."""
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown or not kinds:
         raise InvalidInputError(f"There is no kind of scene {unknown}; choose among {', '.join(KINDS)}.")
@@ -52,7 +54,7 @@ def require_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
 
 
 def build_scene(rng: np.random.Generator, kind: str) -> Scene:
-    """A random scene of one kind, with cameras that may yet turn out to be blocked."""
+    """A random scene of one kind; its cameras may still be obstructed."""
     scene = Scene(kind, rng)
     LAYOUTS[kind][0](scene)
     for camera in scene.cameras:
@@ -68,10 +70,10 @@ def generate(
     kinds: Sequence[str] | None = None,
     device: str = "cpu",
 ) -> Samples:
-    """`count` pictures of height x width of as many random scenes; the same arguments give the same pictures.
+    """`count` images of height x width of as many random scenes, deterministic for the same arguments.
 
-    `kinds` limits the layouts to some of KINDS. Raises InvalidInputError for a kind that does not exist
-    or fewer than one picture.
+    `kinds` restricts the layouts to some of KINDS. Raises InvalidInputError for an unknown kind or fewer than one
+    image.
     """
     names = require_kinds(KINDS if kinds is None else kinds)
     if count < 1:
@@ -90,7 +92,7 @@ def generate(
 
 
 def best_shots(stage: Stage, aspect: float) -> list[Shot]:
-    """One shot for each scene: of its cameras the one from which most is to be seen and nothing is in the way."""
+    """The best shot of each scene: the camera with the most varied and unobstructed view."""
     tall = PROBE[0]
     wide = max(4, round(tall * aspect))
     shots, scores = [], []
@@ -106,7 +108,7 @@ def best_shots(stage: Stage, aspect: float) -> list[Shot]:
 
 
 def view_scores(depth: np.ndarray) -> np.ndarray:
-    """How good views (V, H, W of z-depth, FAR for sky) are: many depths, and no wall before the lens."""
+    """Scores (V,) of views (V, H, W z-depth, FAR for sky): high for varied depth and no close obstacle."""
     solid = depth < FAR
     log = np.log(np.where(solid, np.maximum(depth, 0.02), 1.0))
     share = solid.mean((1, 2))

@@ -19,7 +19,7 @@ def house(
     roof: int | None = None,
     style: str | None = None,
 ) -> None:
-    """A house on a foot of size (x, y) and height z: box, roof or parapet, and some of what juts out."""
+    """A house of footprint (x, y) and height z: box, roof or parapet, and some projecting parts."""
     walls = paint.facade(scene) if walls is None else walls
     style = style or scene.pick(["gable", "gable", "gable", "hip", "flat", "flat", "steps"])
     x, y, z = (0.5 * s for s in size)

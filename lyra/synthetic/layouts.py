@@ -1,4 +1,4 @@
-"""All layouts by name, with how often each is drawn."""
+"""All layouts by name, with their sampling weights."""
 
 from __future__ import annotations
 

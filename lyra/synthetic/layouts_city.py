@@ -67,7 +67,7 @@ def street(scene: Scene) -> None:
 
 
 def _clutter(scene: Scene, width: float, night: bool) -> None:
-    """What stands in streets: lamps, trees, people, crates, carts, awnings, arches over the road."""
+    """Street furniture: lamps, trees, people, crates, carts, awnings, arches over the road."""
     post = paint.metal(scene)
     for _ in range(int(scene.uniform(2, 12))):
         y = scene.uniform(3, 40)

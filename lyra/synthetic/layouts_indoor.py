@@ -14,7 +14,7 @@ from lyra.synthetic.scene import Scene
 def _shell(
     scene: Scene, x: float, y: float, z: float, walls: int, floor: int, ceiling: int, windows: float
 ) -> bool:
-    """Floor, ceiling and walls around [-x, x] x [0, y] x [0, z]; gives whether there is a window."""
+    """Floor, ceiling and walls around [-x, x] x [0, y] x [0, z]; returns whether there is a window."""
     scene.block((-x - 1, -3, -1), (x + 1, y + 1, 0), floor)
     scene.block((-x - 1, -3, z), (x + 1, y + 1, z + 1), ceiling)
     scene.block((-x - 1, -3, 0), (x + 1, -2, z), walls)

@@ -1,4 +1,4 @@
-"""Between inside and outside: stairways, pavilions over water, villages by a stream, hangars."""
+"""Mixed layouts: stairways, pavilions over water, villages by a stream, hangars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One big thing before a plain setting, and worlds that never were: statues, machines, rings, mushrooms, spires."""
+"""Single large objects in a plain setting, and fantasy worlds: statues, machines, rings, mushrooms, spires."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def heap(scene: Scene, at: Vec, size: float) -> None:
 
 
 def strange(scene: Scene) -> None:
-    """A world that never was: mushrooms, spires, domes, hanging stones, rings over coloured ground."""
+    """A fantasy world: mushrooms, spires, domes, floating rocks, rings over coloured ground."""
     scale = scene.uniform(8, 40)
     terrain(
         scene,

@@ -76,7 +76,7 @@ def castle(scene: Scene) -> None:
 
 
 def ruins(scene: Scene) -> None:
-    """Broken columns, arches and walls, fallen stones, growth; now and then the round of an arena."""
+    """Broken columns, arches and walls, fallen stones, vegetation; occasionally an arena."""
     terrain(scene, near=4.0, period=30.0, height=scene.uniform(0.2, 2), calm=4.0, rise=20.0)
     stone = paint.masonry(scene, scene.pick(["stone", "sand", "sand", "slate"]))
     leaves = paint.foliage(scene, "leaf")

@@ -1,4 +1,4 @@
-"""Wide country: coasts, canyons, deserts, seas of cloud, gardens, paths along cliffs."""
+"""Open landscapes: coasts, canyons, deserts, seas of cloud, gardens, paths along cliffs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lyra.synthetic.scene import Scene
 
 
 def coast(scene: Scene) -> None:
-    """Open water with rocks, islands, boats, a beach or nothing at all."""
+    """Open water with rocks, islands, boats, a beach or open sea."""
     scale = scene.uniform(30, 200)
     terrain(
         scene,
@@ -94,7 +94,7 @@ def canyon(scene: Scene) -> None:
 
 
 def desert(scene: Scene) -> None:
-    """Dunes, flats or snowfields, empty or with a few far things."""
+    """Dunes, flats or snowfields, empty or with a few distant objects."""
     scale = scene.uniform(30, 150)
     theme = scene.pick(["sand", "sand", "snow", "earth", "alien"])
     material = paint.ground(scene, theme)

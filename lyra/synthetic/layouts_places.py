@@ -1,4 +1,4 @@
-"""Built places in the open country: gates, bridges, terraces, harbours."""
+"""Structures in open landscapes: gates, bridges, terraces, harbours."""
 
 from __future__ import annotations
 

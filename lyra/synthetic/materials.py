@@ -1,4 +1,4 @@
-"""Random materials in believable colours."""
+"""Random materials in plausible colours."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def colour(scene: Scene, family: str) -> Vec:
 
 
 def near(scene: Scene, base: Vec, spread: float = 0.3) -> Vec:
-    """A colour beside `base`: brighter or darker, a little off in hue."""
+    """A variation of the colour `base` in brightness and slightly in hue."""
     gain = 1 + scene.uniform(-spread, spread)
     return tuple(max(c * gain * (1 + 0.25 * scene.uniform(-spread, spread)), 0.001) for c in base)
 
@@ -248,13 +248,13 @@ def cloth(scene: Scene, *families: str) -> int:
 
 
 def mist(scene: Scene, size: float) -> int:
-    """The top of a layer of cloud."""
+    """The top surface of a cloud layer."""
     family = scene.pick(["snow", "snow", "pastel", "white"])
     return make(scene, family, patterns.PLAIN, size, grain=0.06, soft=0.5, dirt=0.0, relief=0.3)
 
 
 def fantastic(scene: Scene, size: float) -> int:
-    """Caps of mushrooms, skins of things that never grew."""
+    """Fantasy materials, such as mushroom caps."""
     family = scene.pick(["alien", "autumn", "red", "white", "pastel"])
     return make(
         scene, family, scene.pick([patterns.PLAIN, patterns.LEAVES, patterns.STROKES, patterns.MARBLE]), size

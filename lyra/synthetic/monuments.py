@@ -1,4 +1,4 @@
-"""What stands out: fountains, statues, obelisks, temples of many roofs."""
+"""Landmarks: fountains, statues, obelisks, pagodas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The periodic noise table that all kernels read."""
+"""The periodic noise table that all kernels sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composite things that several layouts use: trees, rocks, stairs, rows of arches, rails, people."""
+"""Composite objects shared by layouts: trees, rocks, stairs, rows of arches, rails, people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lyra.synthetic.scene import Scene, Vec
 
 
 def around(at: Vec, yaw: float, offset: Vec) -> Vec:
-    """`offset` in the axes of something at `at` that is turned by `yaw`."""
+    """The scene position of `offset` in the axes of an object at `at` turned by `yaw`."""
     c, s = math.cos(yaw), math.sin(yaw)
     return (at[0] + c * offset[0] - s * offset[1], at[1] + s * offset[0] + c * offset[1], at[2] + offset[2])
 
@@ -113,7 +113,7 @@ def figure(scene: Scene, at: Vec, material: int | None = None, height: float | N
 def stairs(
     scene: Scene, foot: Vec, yaw: float, steps: int, width: float, rise: float, run: float, material: int
 ) -> Vec:
-    """Stairs up along their own y from `foot`; gives the middle of the top edge."""
+    """Stairs up along their own y from `foot`; returns the middle of the top edge."""
     for k in range(steps):
         low = around(foot, yaw, (0.0, (k + 0.5 * (steps - k)) * run, 0.5 * (k + 1) * rise))
         scene.box(low, (0.5 * width, 0.5 * (steps - k) * run, 0.5 * (k + 1) * rise), material, yaw)

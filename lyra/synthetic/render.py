@@ -1,4 +1,4 @@
-"""Packs scenes and cameras into Warp arrays and runs the kernels on any device."""
+"""Packing of scenes and cameras into Warp arrays, and kernel launches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 
-import lyra.geometry  # noqa: F401  quietens Warp before its first launch
+import lyra.geometry  # noqa: F401  silences Warp before its first launch
 from lyra.synthetic import render_kernels as kernels
 from lyra.synthetic import shape_kernels, surface_kernels, terrain_kernels, tracing_kernels
 from lyra.synthetic.noise import noise_table
@@ -29,7 +29,7 @@ class Shot:
 
 
 class Stage:
-    """Scenes packed for rendering on `device`, to be looked at from any number of cameras."""
+    """Scenes packed on `device`, for rendering from any number of cameras."""
 
     def __init__(self, scenes: list[Scene], device: str = "cpu"):
         wp.init()
@@ -164,7 +164,7 @@ def intrinsics_of(shots: list[Shot], height: int, width: int) -> np.ndarray:
 
 
 def _rows(entries: list[dict], dtype: np.dtype) -> np.ndarray:
-    """A structured array from dictionaries, with one empty row where there are none."""
+    """A structured array from dictionaries, with one empty row if there are none."""
     rows = np.zeros(max(len(entries), 1), dtype)
     for row, entry in zip(rows, entries, strict=False):
         for name, value in entry.items():
@@ -175,9 +175,9 @@ def _rows(entries: list[dict], dtype: np.dtype) -> np.ndarray:
 def _tile_lists(
     views: np.ndarray, bounds: list[np.ndarray], first: np.ndarray, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which solids each tile of each view may see, nearest first.
+    """The solids that may be visible in each tile of each view, nearest first.
 
-    A ball is listed where its cone of directions meets the cone around the tile. Returns starts (V, rows, columns +
+    A bounding ball is listed if its cone of directions intersects the tile's cone. Returns starts (V, rows, columns +
     1) into the list of solid indices.
     """
     rows, columns = -(-height // TILE), -(-width // TILE)

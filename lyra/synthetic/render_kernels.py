@@ -1,4 +1,4 @@
-"""Pictures, depth and clearances of packed scenes."""
+"""Warp kernels for images, depth and clearances of packed scenes."""
 
 import warp as wp
 
@@ -21,9 +21,9 @@ def trace(
     normals: wp.array3d(dtype=wp.vec3),
     open: wp.array3d(dtype=float),
 ):
-    """Z-depth (V, H, W) at pixel centres, inf for sky; what was hit; normals in OpenCV camera axes, 0 for sky.
+    """Z-depth (V, H, W) at pixel centres, inf for sky; the solid hit; normals in OpenCV camera axes, 0 for sky.
 
-    `open` takes one direction's share of the openness, to be averaged over 4 x 4 pixels.
+    `open` receives one direction's share of the openness, to be averaged over 4 x 4 pixels.
     """
     index, row, column = wp.tid()
     view = arrays.views[index]
@@ -76,7 +76,7 @@ def paint(
         elif here != NOTHING:
             other = depth[index, i, j]
             jump = wp.abs(other - z) / wp.min(other, z)
-            # Rough ground turns and falls away at every pixel; only its ridges are edges.
+            # On rough ground normals and depth change at every pixel; only its ridges are edges.
             if jump > 0.5 or (here >= 0 and (jump > 0.2 or wp.dot(n, normals[index, i, j]) < 0.8)):
                 edge = True
     total_open = float(0.0)
@@ -102,7 +102,7 @@ def paint(
         return
     total = wp.vec3(0.0, 0.0, 0.0)
     for k in range(4):
-        # A rotated grid: four rows and four columns are met.
+        # Rotated-grid supersampling: four distinct rows and columns.
         ray = ray_at(view, x + 0.125 + 0.25 * float((2 * k + (k >> 1)) & 3), y + 0.125 + 0.25 * float(k))
         colour = colour_of(arrays, view, seen(arrays, index, view, row, column, ray), ray, free)
         total = total + 0.25 * wp.min(colour, wp.vec3(4.0, 4.0, 4.0))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-import lyra.geometry  # noqa: F401  quietens Warp before its first launch
+import lyra.geometry  # noqa: F401  silences Warp before its first launch
 from lyra.synthetic import shape_kernels as shapes
 from lyra.synthetic.shape_kernels import Solid
 from lyra.synthetic.surface_kernels import Material
@@ -22,7 +22,7 @@ from lyra.synthetic.tracing_kernels import Lamp
 SOLID = np.dtype(Solid.numpy_dtype())
 MATERIAL = np.dtype(Material.numpy_dtype())
 LAMP = np.dtype(Lamp.numpy_dtype())
-# What reaches farther than this is not tested by its bounding ball.
+# Solids larger than this are not culled by their bounding ball.
 WIDE = 400.0
 
 Vec = tuple[float, float, float]
@@ -42,7 +42,7 @@ def turn(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
 
 @dataclass
 class Pose:
-    """Where a picture is taken: `eye`, direction as yaw (0 is +y, positive turns left), pitch (up) and roll."""
+    """A camera pose: `eye`, and direction as yaw (0 is +y, positive turns left), pitch (up) and roll, in radians."""
 
     eye: Vec
     yaw: float
@@ -63,10 +63,10 @@ class Pose:
 
 @dataclass
 class Scene:
-    """A procedural scene. `rng` decides everything random in it; `kind` is the layout that filled it.
+    """A procedural scene. `rng` is its only source of randomness; `kind` is the layout that filled it.
 
-    `cameras` are the places from which the layout means to be seen, `fov` the horizontal angle in radians. Corners
-    darken within `open_reach` metres.
+    `cameras` are the layout's intended viewpoints, `fov` the horizontal angle in radians. Ambient occlusion reaches
+    `open_reach` metres.
     """
 
     kind: str
@@ -98,7 +98,7 @@ class Scene:
         return list(weights)[min(bisect.bisect(edges, self.rng.random() * edges[-1]), len(edges) - 1)]
 
     def material(self, **fields) -> int:
-        """Adds a material (fields of surface_kernels.Material) and gives its index."""
+        """Adds a material (fields of surface_kernels.Material) and returns its index."""
         self.materials.append(fields)
         return len(self.materials) - 1
 
@@ -156,7 +156,7 @@ class Scene:
         self.solid(shapes.FRUSTUM, centre, (radius, radius, 0.5 * height), material, shape=(top,), **more)
 
     def roof(self, centre: Vec, half: Vec, material: int, ridge: float = 1.0, yaw: float = 0.0) -> None:
-        """A roof whose eaves stand at centre z - half z and whose ridge, along its own y, at + half z."""
+        """A roof with eaves at centre z - half z and its ridge, along its own y, at centre z + half z."""
         self.solid(shapes.ROOF, centre, half, material, yaw, shape=(ridge,))
 
     def rock(self, centre: Vec, half: Vec, material: int, depth: float = 0.45, **more) -> None:
@@ -182,5 +182,5 @@ class Scene:
         self.solid(shapes.PORTAL, (foot[0], foot[1], foot[2] + half[2]), half, material, yaw, shape=shape)
 
     def see_from(self, eye: Vec, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> None:
-        """Adds a place to take the picture from."""
+        """Adds a viewpoint."""
         self.cameras.append(Pose(eye, yaw, pitch, roll))

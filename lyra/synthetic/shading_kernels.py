@@ -1,4 +1,4 @@
-"""The colour of what a ray meets: surface, light, one mirrored ray, haze."""
+"""Shading of ray hits: surface, light, one reflection, haze."""
 
 import warp as wp
 
@@ -25,7 +25,7 @@ _RING = wp.constant(RING)
 
 @wp.func
 def ground_look(arrays: Arrays, world: KernelWorld, p: wp.vec3, n: wp.vec3, footprint: float):
-    """Steep, low and high ground, blended."""
+    """Blend of the materials of steep, low and high ground."""
     terrain = world.terrain
     uv = wp.vec2(p[0], p[1])
     low = surface(arrays.materials[terrain.low_material], arrays.noise, p, uv, n, world.seed, footprint)
@@ -76,7 +76,7 @@ def look_at(arrays: Arrays, world: KernelWorld, hit: Hit, p: wp.vec3, footprint:
         cover = arrays.materials[arrays.solids[hit.which].material].cover
     air = world.air
     if air.cover > 0.0 and cover > 0.0:
-        # Snow, dust and moss lie on what faces up, broken by the surface's relief.
+        # Snow, dust and moss cover surfaces that face up, broken up by their relief.
         facing = 0.7 * hit.normal[2] + 0.3 * look.normal[2]
         share = cover * wp.smoothstep(1.02 - air.cover, 1.12 - 0.6 * air.cover, facing)
         look.colour = mix(look.colour, air.cover_colour, share)
@@ -96,7 +96,7 @@ def lit(
     lift: float,
     open: float,
 ):
-    """Light that leaves a surface at p diffusely."""
+    """Diffusely reflected light at p."""
     air = world.air
     n = look.normal
     soft = float(0.0)
@@ -130,7 +130,7 @@ def lit(
 def mirrored(
     arrays: Arrays, world: KernelWorld, view: KernelView, origin: wp.vec3, ray: wp.vec3, angle: float
 ):
-    """Colour along a mirrored ray: surfaces in plain light, without shadows of their own."""
+    """Colour along a reflected ray; surfaces there are lit without shadows."""
     hit = nearest(arrays, world, origin, ray)
     if hit.which == NOTHING:
         return sky(world.air, arrays.noise, ray, angle)
@@ -151,7 +151,7 @@ def colour_of(arrays: Arrays, view: KernelView, hit: Hit, ray: wp.vec3, open: fl
         return sky(world.air, arrays.noise, direction, angle)
     p = view.centre + hit.t * ray
     distance = hit.t * length
-    # A pixel covers more of a surface that is seen at a slant.
+    # A pixel's footprint grows on slanted surfaces.
     slant = wp.max(wp.abs(wp.dot(hit.normal, direction)), 0.15)
     footprint = hit.t * angle / wp.sqrt(slant)
     look = look_at(arrays, world, hit, p, footprint)

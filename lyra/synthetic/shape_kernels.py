@@ -1,8 +1,8 @@
-"""Solids and how rays meet them. Frames: the scene frame is z up, x right, y forward, in metres.
+"""Ray intersection with solids. Frames: the scene frame is z up, x right, y forward, in metres.
 
-A ray is `origin + t * ray` with any length of `ray`. Each solid is a unit shape in its own frame; `to_local` carries
-the scene into that frame without changing t. Convex shapes give the interval of t inside them; the hollow ones are
-one convex shape minus another.
+A ray is `origin + t * ray`, with `ray` of any length. Each solid is a unit shape in its own frame; `to_local` maps
+scene coordinates to that frame and preserves t. Convex shapes yield the interval of t inside them; hollow ones are one
+convex shape minus another.
 """
 
 import warp as wp
@@ -66,11 +66,9 @@ class Solid:
 
 @wp.func
 def torus_hit(ratio: float, gap: float, taper: float, o: wp.vec3, d: wp.vec3):
-    """(t, normal) of a ring around y with outer radius 1, by sphere tracing; its gap opens upwards.
+    """(t, normal) of a ring around y with outer radius 1, by sphere tracing; its gap is at the top.
 
-    `taper` thins it towards the top: 0 is even, 1 comes to a point, a crescent.
-
-    The distance to a torus is Quilez' exact one.
+    `taper` thins it towards the top: 0 is uniform, 1 a pointed crescent. The torus distance is Quilez' exact one.
     """
     miss = wp.vec4(FAR, 0.0, 0.0, 1.0)
     major = 1.0 / (1.0 + ratio)
@@ -103,7 +101,7 @@ def torus_hit(ratio: float, gap: float, taper: float, o: wp.vec3, d: wp.vec3):
 
 @wp.func
 def is_hole(solid: Solid, p: wp.vec3, slant: float, noise: wp.array3d(dtype=wp.vec3)):
-    """Whether the surface is missing at the local point p; leaves thin out at `slant` 1, the outline."""
+    """Whether the surface has a hole at the local point p; leaves thin out towards the outline, `slant` 1."""
     if solid.cut == 0:
         return False
     m = wp.cw_mul(p, solid.half) / solid.cut_size
@@ -123,7 +121,7 @@ def is_hole(solid: Solid, p: wp.vec3, slant: float, noise: wp.array3d(dtype=wp.v
 
 @wp.func
 def hit_solid(solid: Solid, origin: wp.vec3, ray: wp.vec3, noise: wp.array3d(dtype=wp.vec3)):
-    """(t, local normal) of the first surface of a solid; t is FAR when it is missed."""
+    """(t, local normal) of a solid's first surface; t is FAR if it is missed."""
     o = solid.to_local * (origin - solid.centre)
     d = solid.to_local * ray
     kind = solid.kind
@@ -177,7 +175,7 @@ def hit_solid(solid: Solid, origin: wp.vec3, ray: wp.vec3, noise: wp.array3d(dty
 
 @wp.func
 def may_hit(bound: wp.vec4, origin: wp.vec3, ray: wp.vec3, ray_squared: float):
-    """Whether a ray comes near the ball (centre, radius) around a solid; a radius of 0 or less always does."""
+    """Whether a ray meets the bounding ball (centre, radius) of a solid; always true for a radius of 0 or less."""
     if bound[3] <= 0.0:
         return True
     o = wp.vec3(bound[0], bound[1], bound[2]) - origin

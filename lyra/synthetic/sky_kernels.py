@@ -13,7 +13,7 @@ class Air:
 
     `cloud` is the covered share in [0, 1] with softness `cloud_soft` and size `cloud_size`, a flat
     layer overhead or, where `billow` is 1, banks that stand up from the horizon; `haze` is fog per metre,
-    thinning upwards from `haze_base` over `haze_depth` metres. `cover` of `cover_colour` lies on what faces up.
+    thinning upwards from `haze_base` over `haze_depth` metres. `cover` of `cover_colour` lies on surfaces facing up.
     """
 
     sun: wp.vec3
@@ -94,7 +94,7 @@ def sky(air: Air, noise: wp.array3d(dtype=wp.vec3), direction: wp.vec3, footprin
     if air.banding > 0.0:
         streak = turbulence(noise, wp.vec3(0.06 * direction[0], 0.06 * direction[1], 0.9 * direction[2]))
         colour = colour * (1.0 + air.banding * (streak[1] - 0.5))
-    # Fog thickens towards the horizon, so that far ground and sky meet in one colour.
+    # Fog thickens towards the horizon, so that distant ground blends into the sky.
     veil = 1.0 - wp.exp(-air.haze * 900.0 * wp.exp(-9.0 * direction[2]))
     return (1.0 - veil) * colour + veil * air.haze_colour
 

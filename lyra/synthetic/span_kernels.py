@@ -1,4 +1,4 @@
-"""Convex unit shapes: the stretch of a ray inside each. A ray is `o + t * d` in the shape's own frame."""
+"""Ray intervals inside convex unit shapes. A ray is `o + t * d` in the shape's own frame."""
 
 import warp as wp
 
@@ -12,7 +12,7 @@ _ROCK_PLANES = wp.constant(11)
 
 @wp.struct
 class Span:
-    """Where a ray is inside a convex shape: from `enter` to `leave`, with outward normals there (not unit length)."""
+    """A ray's interval in a convex shape, `enter` to `leave`, with the (unnormalised) outward normals there."""
 
     enter: float
     leave: float
@@ -37,7 +37,7 @@ def no_span():
 
 @wp.func
 def half_space(span: Span, normal: wp.vec3, offset: float, o: wp.vec3, d: wp.vec3):
-    """What of `span` lies where dot(normal, p) <= offset."""
+    """The part of `span` in the half space dot(normal, p) <= offset."""
     slope = wp.dot(normal, d)
     height = offset - wp.dot(normal, o)
     if wp.abs(slope) < 1.0e-9:
@@ -93,7 +93,7 @@ def ball_span(radius: float, o: wp.vec3, d: wp.vec3):
 
 @wp.func
 def well_span(radius: float, o: wp.vec3, d: wp.vec3):
-    """An endless cylinder around z."""
+    """An infinite cylinder around z."""
     if d[0] * d[0] + d[1] * d[1] < 1.0e-12:
         return no_span()
     return ball_span(radius, wp.vec3(o[0], o[1], 0.0), wp.vec3(d[0], d[1], 0.0))
@@ -101,7 +101,7 @@ def well_span(radius: float, o: wp.vec3, d: wp.vec3):
 
 @wp.func
 def frustum_span(foot: float, top: float, o: wp.vec3, d: wp.vec3):
-    """A cone's trunk along z in [-1, 1] with radii `foot` and `top`; the mirrored half of the cone is left out."""
+    """A conical frustum along z in [-1, 1] with radii `foot` and `top`, without the mirrored half of the cone."""
     grow = 0.5 * (top - foot)
     middle = 0.5 * (top + foot)
     r0 = middle + grow * o[2]
@@ -126,7 +126,7 @@ def frustum_span(foot: float, top: float, o: wp.vec3, d: wp.vec3):
         span.enter = t0
         span.leave = t1
     else:
-        # Steeper than the cone: inside it before the smaller or after the larger root; the trunk's half counts.
+        # Steeper than the cone: inside before the smaller or after the larger root, whichever is in the frustum's half.
         first = wp.min(t0, t1)
         last = wp.max(t0, t1)
         if r0 + dr * (last + 1.0) > r0 + dr * last:

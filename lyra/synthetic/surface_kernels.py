@@ -1,4 +1,4 @@
-"""What surfaces look like: patterns, wear and small relief. Colours are linear, in [0, 1] or above where they glow."""
+"""Surface appearance: patterns, wear and small relief. Colours are linear, in [0, 1], higher where they glow."""
 
 import warp as wp
 
@@ -28,9 +28,9 @@ _PANELS = wp.constant(PANELS)
 class Material:
     """`pattern` of `cell` (u, v) metres between `base`, `second` and `joint` (lines of width `line`, a share).
 
-    `grain` is the strength of noise of size `grain_size` metres, `dirt` that of broad stains; `relief` tilts normals;
-    `gloss` is the share of mirrored light when seen at right angles; `glow` makes windows or all of it shine;
-    `soft` lets light wrap around, as in leaves; `cover` takes snow or moss on top.
+    `grain` is the strength of noise of size `grain_size` metres, `dirt` that of broad stains; `relief` perturbs
+    normals; `gloss` is the specular reflectance at normal incidence; `glow` is the emission of windows or of the whole
+    surface; `soft` is wrap lighting, as on leaves; `cover` is the amount of snow or moss on top.
     """
 
     pattern: int
@@ -68,7 +68,7 @@ def mix(a: wp.vec3, b: wp.vec3, share: float):
 
 @wp.func
 def fade(size: float, footprint: float):
-    """How much of a detail of this size is left when a pixel covers `footprint`."""
+    """The remaining contrast of detail of this size when a pixel covers `footprint`."""
     return wp.smoothstep(0.4, 2.5, size / wp.max(footprint, 1.0e-6))
 
 
@@ -190,7 +190,7 @@ def surface(
         broad - wp.vec3(0.5, 0.5, 0.5)
     )
     bump = bump + 0.5 * joint * wp.vec3(tint - 0.5, 0.0, 0.5 - tint)
-    # What mirrors is polished or still.
+    # Reflective surfaces are polished or still, without relief.
     rough = 2.0 * material.relief * (1.0 - 0.85 * wp.min(8.0 * look.gloss, 1.0))
     look.normal = wp.normalize(n + rough * bump)
     return look

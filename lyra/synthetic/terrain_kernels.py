@@ -1,4 +1,4 @@
-"""Heightfields: how they are raised, and how rays meet them. Scene frame: z up, metres."""
+"""Heightfields: generation from noise and ray intersection. Scene frame: z up, metres."""
 
 import warp as wp
 
@@ -7,8 +7,8 @@ from lyra.synthetic.span_kernels import FAR
 
 wp.set_module_options({"max_unroll": 4, "enable_backward": False, "fast_math": True})
 
-# Steps of a march, how they widen with distance, and their share of the height above ground: for what the camera
-# sees, for mirrors, for shadows.
+# Steps of a ray march, their growth with distance, and their share of the height above ground: for camera rays,
+# reflections and shadows.
 CAREFUL = wp.constant(wp.vec3(80.0, 0.016, 0.65))
 QUICK = wp.constant(wp.vec3(36.0, 0.045, 0.8))
 ROUGH = wp.constant(wp.vec3(18.0, 0.1, 1.0))
@@ -70,7 +70,7 @@ def raised(terrain: Terrain, noise: wp.array3d(dtype=wp.vec3), x: float, y: floa
         total = total + weight
         weight = weight * terrain.roughness
         period = period * 0.47
-    # Octaves average out; mountains want the whole range.
+    # Octaves average out; mountains are stretched to the full range.
     value = wp.max(0.5 + 1.9 * (value / total - 0.5), 0.0)
     dx = x - terrain.centre[0]
     dy = y - terrain.centre[1]
@@ -144,7 +144,7 @@ def hit_terrain(
     until: float,
     care: wp.vec3,
 ):
-    """t of the first crossing into the ground before `until`, or FAR, by a march of the given care."""
+    """t of the first ground crossing before `until`, or FAR, by ray marching with the given `care`."""
     speed = wp.length(ray)
     t = float(0.0)
     above = float(0.0)

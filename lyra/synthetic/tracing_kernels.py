@@ -1,4 +1,4 @@
-"""What a scene holds on the device, and the nearest surface along a ray."""
+"""Device data of scenes, and ray tracing against them."""
 
 import warp as wp
 
@@ -16,7 +16,7 @@ GROUND = wp.constant(-2)
 
 @wp.struct
 class Lamp:
-    """A point light without shadow: it lights a surface at distance r by light / (1 + (r / reach)^2)."""
+    """A point light without shadows, of intensity light / (1 + (r / reach)^2) at distance r."""
 
     at: wp.vec3
     light: wp.vec3
@@ -25,9 +25,9 @@ class Lamp:
 
 @wp.struct
 class KernelWorld:
-    """One scene: its stretches of the shared solid and lamp arrays, its terrain and air.
+    """One scene: its ranges in the shared solid and lamp arrays, its terrain and air.
 
-    Corners within `open_reach` metres get less light from the sky; `shadows` is 0 or 1.
+    Ambient occlusion reaches `open_reach` metres; `shadows` is 0 or 1.
     """
 
     first_solid: int
@@ -56,7 +56,7 @@ class KernelView:
 
 @wp.struct
 class Arrays:
-    """What all views share."""
+    """Arrays shared by all views."""
 
     worlds: wp.array(dtype=KernelWorld)
     solids: wp.array(dtype=Solid)
@@ -122,7 +122,7 @@ def finished(arrays: Arrays, hit: Hit, ray: wp.vec3):
 
 @wp.func
 def seen(arrays: Arrays, index: int, view: KernelView, row: int, column: int, ray: wp.vec3):
-    """First hit of a camera ray through pixel (row, column), among the solids listed for its tile, nearest first."""
+    """First hit of the camera ray through pixel (row, column) among the solids of its tile, nearest first."""
     hit = nothing()
     squared = wp.dot(ray, ray)
     i = row / arrays.tile
@@ -163,13 +163,13 @@ def in_shadow(arrays: Arrays, world: KernelWorld, origin: wp.vec3, ray: wp.vec3,
 
 @wp.func
 def openness(arrays: Arrays, world: KernelWorld, hit: Hit, p: wp.vec3, row: int, column: int):
-    """How free the half space over a surface is, by one ray at every other pixel; -1 at the rest.
+    """Ambient visibility of a surface point, by one ray at every other pixel; -1 at the rest.
 
-    Eight directions take turns in squares of 4 x 4 pixels, spread like cosine-weighted samples.
+    Eight cosine-weighted directions alternate within blocks of 4 x 4 pixels.
     """
     if ((row + column) & 1) == 1:
         return -1.0
-    # Every third direction comes next, so that neighbours look different ways.
+    # In steps of three directions, so that neighbouring pixels sample different ones.
     k = (3 * (2 * (row & 3) + ((column & 3) >> 1))) & 7
     height = wp.sqrt(1.0 - (float(k) + 0.5) / 8.0)
     around = 2.39996 * float(k)

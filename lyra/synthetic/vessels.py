@@ -1,4 +1,4 @@
-"""Things that move: cars, carts, ships, flying and walking machines."""
+"""Vehicles: cars, carts, ships, flying and walking machines."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def ship(scene: Scene, at: Vec, yaw: float, long: float) -> None:
 
 
 def machine(scene: Scene, at: Vec, size: float) -> None:
-    """A heap of cabins, boilers, pipes and chimneys on legs, wheels or in the air."""
+    """A machine of cabins, boilers, pipes and chimneys on legs, on wheels or in the air."""
     skins = [scene.pick([paint.metal, paint.facade, paint.masonry, paint.timber])(scene) for _ in range(4)]
     roof = paint.roofing(scene)
     for _ in range(int(scene.uniform(6, 22))):

@@ -1,1 +1,1 @@
-"""The synthetic scenes of lyra.synthetic, built in Blender and rendered by Cycles."""
+"""The scenes of lyra.synthetic, built in Blender and rendered by Cycles."""

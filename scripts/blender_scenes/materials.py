@@ -11,7 +11,7 @@ from lyra.synthetic import surface_kernels as patterns
 from lyra.synthetic.scene import Scene
 
 BLOCKS = (patterns.BRICKS, patterns.PLANKS, patterns.TILES, patterns.PANELS, patterns.WINDOWS)
-# Watts of a lamp for each unit of light and square metre of reach, to look about as the ray caster's do.
+# Watts of a lamp per unit of light and square metre of reach, to match the ray caster's lamps.
 LAMP_WATTS = 45.0
 
 
@@ -119,7 +119,7 @@ def _stained(tree: bpy.types.NodeTree, colour, fields: dict, rng: np.random.Gene
 
 
 def light(scene: Scene, rng: np.random.Generator) -> None:
-    """World, sun and lamps from a scene's air; closed rooms get lamps where they have none."""
+    """World, sun and lamps from a scene's air; closed rooms without lamps get some."""
     world = bpy.data.worlds.new("sky")
     bpy.context.scene.world = world
     world.use_nodes = True

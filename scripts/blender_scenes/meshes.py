@@ -197,7 +197,7 @@ def _torus(shape: tuple) -> Faces:
 
 
 def _bars(half: np.ndarray, size: float, share: float, lattice: bool) -> Faces:
-    """Rails and bars in place of a box with holes."""
+    """Rails and bars, in place of a box with holes."""
     along = int(half[1] > half[0])
     pitch = max(size, 2 * half[along] / 60)
     width = 0.5 * (1 - share) * pitch

@@ -1,9 +1,9 @@
-"""Pictures of synthetic scenes rendered by Blender's Cycles: soft light, real leaves, real materials. Needs bpy.
+"""Renders synthetic scenes with Cycles: soft light, leaf geometry, physically based materials. Needs bpy.
 
     python -m scripts.blender_scenes OUT --count 100
 
 writes OUT/SEED.npz with `image` (H, W, 3) uint8 sRGB, `depth` (H, W) float32 z-depth in metres with inf for sky,
-`intrinsics` (3, 3) and `kind`. Pictures that are there already are left alone, so that a run can be continued.
+`intrinsics` (3, 3) and `kind`. Existing files are kept, so that a run can be continued.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FLIP = np.diag([1.0, -1.0, -1.0])
 def render(
     seed: int, kind: str, height: int, width: int, samples: int, threads: int = 0
 ) -> dict[str, np.ndarray]:
-    """One picture with truth: `image`, `depth`, `intrinsics`, `up` and `kind`, as they are saved."""
+    """One image with ground truth: `image`, `depth`, `intrinsics`, `up` and `kind`, as they are saved."""
     rng = np.random.default_rng(seed)
     scene = build_scene(rng, kind)
     stage = Stage([scene])
@@ -99,7 +99,7 @@ def _cycles(height: int, width: int, samples: int, threads: int) -> tuple[np.nda
 
 
 def _misted(linear: np.ndarray, depth: np.ndarray, air: dict) -> np.ndarray:
-    """The scene's haze laid over the picture, brought to the picture's own brightness."""
+    """The image with the scene's haze, scaled to the image's brightness."""
     veil = 1 - np.exp(-air.get("haze", 0.0) * np.where(np.isfinite(depth), depth, 900.0))[..., None]
     colour = np.array(air.get("haze_colour", (0.5, 0.5, 0.5)))
     far = colour / colour.mean() * np.percentile(linear.mean(2), 80)
@@ -121,7 +121,7 @@ def main() -> None:
     try:
         width, height = (int(n) for n in options.size.split("x"))
     except ValueError:
-        parser.error(f"--size {options.size!r} is no size; give WxH, such as 256x160.")
+        parser.error(f"{options.size!r} is not a valid size; use WIDTHxHEIGHT, e.g. 256x160.")
     try:
         kinds = require_kinds(KINDS if options.kinds is None else options.kinds)
     except InvalidInputError as error:

@@ -24,7 +24,7 @@ class Prediction:
 
 
 class Package:
-    """Says that everything is 4 of its units away, and the left half of the upper quarter is sky.
+    """Predicts a depth of 4 of its units, and sky in the left half of the upper quarter.
 
     With cameras its own are the given ones in its units and another frame. A white picture is all sky to it.
     """

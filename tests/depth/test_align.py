@@ -106,7 +106,7 @@ def test_a_guess_becomes_useful_where_it_was_seen_before(request):
     w2c, lenses = example.trajectory.w2c[frames], example.trajectory.intrinsics[frames]
     guess = FrameByFrame(LayoutPrior()).estimate_window(np.stack(images), w2c, lenses)
     cache = GeometryCache(*truth[0].shape)
-    cache.add(0, example.seed.depth, np.eye(4), example.seed.intrinsics)
+    cache.add(0, example.first.depth, np.eye(4), example.first.intrinsics)
     result = DepthAligner().align(cache, guess.depth, w2c, lenses)
     for before, after, true in zip(guess.depth, result.depth, truth, strict=True):
         solid = np.isfinite(before) & np.isfinite(true)

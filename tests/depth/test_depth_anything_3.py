@@ -4,7 +4,7 @@ import pytest
 from lyra.common.errors import EngineNotReadyError
 from lyra.depth import depth_anything_3
 from lyra.depth.checks import sanitise
-from lyra.depth.depth_anything_3 import DepthAnything3, obstacle
+from lyra.depth.depth_anything_3 import DepthAnything3, missing_requirement
 
 from . import package_3
 from .views import INTRINSICS, SIZE, camera
@@ -41,7 +41,7 @@ def test_one_picture(estimator, package):
     sky = estimate.sky
     assert sky[:15, :46].all() and not sky[17:].any() and not sky[:, 50:].any()
     assert np.allclose(estimate.depth[~sky], 4, rtol=1e-2) and estimate.metric
-    # The stand-in's lens is as wide as its picture.
+    # The stand-in's focal length equals its image width.
     assert estimate.intrinsics[0, 0] == pytest.approx(96) and estimate.intrinsics[1, 2] == pytest.approx(32)
     assert np.allclose(estimate.confidence, 0.75)
     assert any("non-commercial" in note for note in estimate.notes)
@@ -49,7 +49,7 @@ def test_one_picture(estimator, package):
 
 
 def test_known_lens_is_used(estimator):
-    """Also for the scale: the model's metres grow with the focal length, at which it made a guess of its own."""
+    """Also for the scale: the model's metres are proportional to the focal length, of which it has its own estimate."""
     guessed = estimator.estimate(PICTURE)
     longer = guessed.intrinsics * [[2], [2], [1]]
     known = estimator.estimate(PICTURE, longer)
@@ -141,9 +141,11 @@ def test_release_leaves_the_device(estimator):
 
 
 def test_what_is_missing_is_said(monkeypatch, tmp_path, folder):
-    assert "depth_anything_3" in obstacle(folder) and "lyra-worlds[da3]" in obstacle(folder)
+    assert "depth_anything_3" in missing_requirement(folder) and "lyra-worlds[da3]" in missing_requirement(
+        folder
+    )
     package_3.install(monkeypatch)
-    assert obstacle(folder) is None
+    assert missing_requirement(folder) is None
     monkeypatch.setenv("LYRA_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr(depth_anything_3, "_cached", lambda: False)
     with pytest.raises(EngineNotReadyError, match=r"non-commercial.*lyra models download depth-anything-3"):

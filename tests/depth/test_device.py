@@ -1,4 +1,4 @@
-"""Depth models run where PyTorch can, whatever Warp sees, and the user reads what was taken."""
+"""Depth models run on PyTorch's device, not Warp's, and report it to the user."""
 
 import numpy as np
 import pytest

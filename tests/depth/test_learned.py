@@ -1,11 +1,11 @@
-"""The built-in depth network as an estimator: its contract on any picture, and that it tells near from far."""
+"""The built-in depth estimator: its contract on any image, and the order of near and far."""
 
 import numpy as np
 import pytest
 
 from lyra.common.errors import EngineNotReadyError
 from lyra.depth.checks import sanitise
-from lyra.depth.learned import WEIGHTS, LearnedDepth, without_specks, working_size
+from lyra.depth.learned import WEIGHTS, LearnedDepth, without_small_regions, working_size
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason="the package has no depth weights")
 
@@ -93,7 +93,7 @@ def test_specks_of_either_kind_go_and_pieces_stay():
     mask[20, 30] = False
     mask[40:60, 100:120] = False
     mask[150:153, 9:12] = True
-    clean = without_specks(without_specks(mask), of=False)
+    clean = without_small_regions(without_small_regions(mask), of=False)
     assert clean[20, 30] and not clean[50, 110] and not clean[151, 10]
     assert (clean != mask).sum() == 10
 

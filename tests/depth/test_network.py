@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lyra.common.errors import EngineNotReadyError
+from lyra.depth.edge_upsampling import resized, upsampled_to_edges
 from lyra.depth.network import DepthNetwork, network_input
-from lyra.depth.network_detail import drawn_to_edges, resized
 from lyra.depth.network_file import NetworkShape, load_weights
 
 torch = pytest.importorskip("torch", reason="the network's twin is written in torch")
@@ -92,7 +92,7 @@ def test_edges_are_drawn_where_the_picture_has_them():
     # A ramp of four small pixels beside the edge, as a network that is not sure leaves it.
     soft = np.clip((np.arange(32) - 15) / 4, 0, 1).astype(np.float32) * 2
     values = np.repeat(soft[None], 24, 0)
-    drawn = drawn_to_edges(values, image[2::4, 2::4], image, 0.15)
+    drawn = upsampled_to_edges(values, image[2::4, 2::4], image, 0.15)
     plain = resized(values, (96, 128))
     assert np.diff(drawn[48]).argmax() == 69
     assert np.abs(drawn - truth).mean() < 0.25 * np.abs(plain - truth).mean()
@@ -103,5 +103,5 @@ def test_edges_are_drawn_where_the_picture_has_them():
 def test_slopes_stay_slopes():
     slope = np.tile(np.linspace(0, 2, 40, dtype=np.float32), (30, 1))
     image = np.random.default_rng(0).random((120, 160, 3)).astype(np.float32)
-    drawn = drawn_to_edges(slope, image[2::4, 2::4], image, 0.15)
+    drawn = upsampled_to_edges(slope, image[2::4, 2::4], image, 0.15)
     np.testing.assert_allclose(drawn, resized(slope, (120, 160)), atol=0.08)

@@ -1,4 +1,4 @@
-"""Pictures that show nothing depth could be read from, and pictures that do."""
+"""Images with and without features from which depth can be estimated."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The mirrored picture beside the source: whole at the border, level, and behind everything that was seen."""
+"""The mirror extension of the source image: continuous at the border, level, and behind everything observed."""
 
 import numpy as np
 import pytest

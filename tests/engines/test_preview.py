@@ -1,4 +1,4 @@
-"""The preview engine: quality on scenes with known truth, consistency, and odd paths."""
+"""The preview engine: quality on scenes with ground truth, consistency, and unusual paths."""
 
 from dataclasses import dataclass
 
@@ -109,7 +109,7 @@ def test_a_restored_world_goes_on_as_if_never_interrupted(view):
 def test_wild_paths_leave_no_pixel_unfilled(view, end):
     (chunk,) = run(view, cameras(view, REST, end))
     assert (chunk.depth > np.finfo(np.float16).tiny).all()
-    # Black stands for pixels that nothing was drawn to.
+    # Black marks hole pixels.
     assert (chunk.frames.max(-1) == 0).mean() < 1e-3
 
 

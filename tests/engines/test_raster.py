@@ -1,4 +1,4 @@
-"""Surfaces drawn into views."""
+"""Rasterization of surfaces into views."""
 
 import numpy as np
 import pytest

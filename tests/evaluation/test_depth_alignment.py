@@ -31,7 +31,7 @@ def test_one_scale_over_five_chunks(rows):
 
 
 def test_twice_round_the_scale_comes_back():
-    """Twelve chunks with turns, columns close by and views that nobody had before."""
+    """Twelve chunks with turns, columns close by and new views."""
     row = evaluate_flight(FLIGHTS["round"], DISTURBANCES[:1])[0]
     assert row.median < 0.02 and row.worst < 0.03 and row.border < 0.01 and row.drift < 0.02
 

@@ -7,7 +7,7 @@ from PIL import Image
 from lyra.common.errors import InvalidInputError
 from lyra.depth.base import DepthEstimate
 from lyra.depth.shading import shaded
-from lyra.evaluation.depth_sheet import draw_depth_sheet, seen_from_aside
+from lyra.evaluation.depth_sheet import draw_depth_sheet, side_view
 
 LENS = np.array([[100.0, 0, 80], [0, 100, 48], [0, 0, 1]])
 
@@ -25,13 +25,13 @@ def test_near_is_bright_and_the_sky_blue():
 
 def test_the_view_from_aside_does_not_depend_on_scale_and_leaves_out_the_sky():
     image = np.random.default_rng(0).integers(100, 256, (96, 160, 3), np.uint8)
-    near, far = (seen_from_aside(image, wall(depth)) for depth in (2.0, 30.0))
+    near, far = (side_view(image, wall(depth)) for depth in (2.0, 30.0))
     assert np.mean(near == far) > 0.98
     share = (near > 90).all(-1).mean()
     assert 0.2 < share < 0.7  # a turned wall is narrower
     half = wall(2.0)
     half.depth[:48] = np.inf
-    assert (seen_from_aside(image, half) > 90).all(-1).mean() < 0.6 * share
+    assert (side_view(image, half) > 90).all(-1).mean() < 0.6 * share
 
 
 def test_a_sheet_has_a_row_for_every_image(tmp_path):

@@ -13,12 +13,12 @@ def test_torch_is_not_needed_for_numpy_arrays():
 import sys
 import numpy as np
 from lyra.geometry.rays import camera_rays
-from lyra.geometry.warp import forward_warp
+from lyra.geometry.warp import splat, splat_source
 from lyra.memory import GeometryCache, GreedyCoverage
 
 camera, k = np.eye(4)[None], np.diag([20.0, 20, 1])[None]
 depth = np.full((1, 16, 24), 2.0, np.float32)
-forward_warp(depth[None, ..., None], depth[None], camera[None], k[None], camera, k)
+splat(splat_source(depth[None, ..., None], depth[None], camera[None], k[None]), camera, k)
 camera_rays(camera, k, 16, 24)
 cache = GeometryCache(16, 24)
 cache.add(0, depth[0], camera[0], k[0])

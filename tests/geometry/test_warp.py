@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from lyra.common.errors import InvalidInputError
-from lyra.geometry.warp import WarpSettings, forward_warp, splat, splat_source
+from lyra.geometry.warp import WarpSettings, splat, splat_source
 from tests.geometry import scenes, twins
+from tests.geometry.warping import forward_warp
 
 PUBLISHED = WarpSettings(pixel_offset=0.0)
 

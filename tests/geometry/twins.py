@@ -1,4 +1,4 @@
-"""The published algorithms written plainly in torch, to hold the kernels against. Batch first, channels first."""
+"""Twins of the kernels: the published algorithms in plain torch. Batch first, channels first."""
 
 import torch
 from torch.nn import functional

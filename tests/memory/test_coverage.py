@@ -4,6 +4,7 @@ import torch
 
 from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage, MemorySettings
 from tests.geometry import scenes, twins
+from tests.geometry.warping import remembered_points
 
 HEIGHT, WIDTH = 48, 80
 PUBLISHED = MemorySettings.published()
@@ -18,7 +19,7 @@ def walk(count, step, settings=PUBLISHED, frame_stride=8):
 
 
 def twin_of(cache, w2c, k, slots, **options):
-    points = torch.from_numpy(np.stack([cache.points_of(i).reshape(-1, 3) for i in cache.frame_ids]))
+    points = torch.from_numpy(remembered_points(cache))
     grid_k = torch.from_numpy(np.array(k, np.float32))
     grid_k[:, :2] /= cache.settings.stride
     view = torch.from_numpy(np.asarray(w2c, np.float32))
@@ -86,10 +87,3 @@ def test_what_is_hidden_does_not_count():
     assert cache.retrieve(view, k, 5, GreedyCoverage(CoverageSettings(exclude_newest=False))) == [1]
     loose = CoverageSettings(exclude_newest=False, tolerance=0.0, relative_tolerance=0.6)
     assert cache.retrieve(view, k, 5, GreedyCoverage(loose)) == [0]
-
-
-def test_reverting_brings_the_earlier_choice_back():
-    cache, short = walk(9, 0.1), walk(5, 0.1)
-    view, k = scenes.poses(6, 0.1)[5:], scenes.intrinsics(1, HEIGHT, WIDTH)
-    cache.revert(33)
-    assert cache.retrieve(view, k, 3, GreedyCoverage()) == short.retrieve(view, k, 3, GreedyCoverage())

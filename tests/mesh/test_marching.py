@@ -24,7 +24,7 @@ def half_edges(faces: np.ndarray) -> np.ndarray:
 
 
 def assert_closed(vertices: np.ndarray, faces: np.ndarray) -> None:
-    """Every directed edge has its opposite, as often: no cracks, no flipped faces, no doubled seam vertices."""
+    """Every directed edge has its opposite, equally often: no cracks, no flipped faces, no doubled seam vertices."""
     edges = half_edges(faces).astype(np.int64)
     count = len(vertices)
     forward, backward = edges[:, 0] * count + edges[:, 1], edges[:, 1] * count + edges[:, 0]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lyra.geometry.meshes import vertex_normals
-from lyra.mesh.surface import compacted, simplified, without_small_parts, without_twins
+from lyra.mesh.surface import compacted, simplified, without_duplicate_faces, without_small_parts
 
 
 def sheet(cells: int):
@@ -65,4 +65,4 @@ def test_a_small_mesh_stays_as_it_is():
 
 def test_only_the_first_of_faces_with_the_same_vertices_stays():
     faces = np.array([[3, 1, 2], [0, 1, 2], [2, 3, 1], [1, 3, 2], [0, 2, 3]], np.int32)
-    np.testing.assert_array_equal(without_twins(faces), [[3, 1, 2], [0, 1, 2], [0, 2, 3]])
+    np.testing.assert_array_equal(without_duplicate_faces(faces), [[3, 1, 2], [0, 1, 2], [0, 2, 3]])

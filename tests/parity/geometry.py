@@ -9,8 +9,9 @@ import torch
 
 from lyra.geometry.rays import camera_rays
 from lyra.geometry.reliability import reliable_depth_mask
-from lyra.geometry.warp import WarpSettings, forward_warp
+from lyra.geometry.warp import WarpSettings
 from lyra.memory import GeometryCache, GreedyCoverage, MemorySettings
+from tests.geometry.warping import forward_warp, remembered_points
 from tests.parity.base import Check, Folder
 
 GRID_STRIDE = 4
@@ -51,7 +52,7 @@ def rays(folder: Folder, golden: Golden) -> dict:
 
 def cached_points(folder: Folder, golden: Golden) -> dict:
     cache = _cache(folder)
-    return {"points": np.stack([cache.points_of(frame_id) for frame_id in cache.frame_ids])}
+    return {"points": remembered_points(cache).reshape(len(cache), *cache.grid_hw, 3)}
 
 
 def retrieved(folder: Folder, golden: Golden) -> dict:

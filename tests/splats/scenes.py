@@ -41,7 +41,7 @@ def surface_distance(points: np.ndarray) -> np.ndarray:
 
 
 def cast(w2c: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image (H, W, 3) uint8 and z-depth (H, W) float32 with inf as sky."""
+    """Image (H, W, 3) uint8 and z-depth (H, W) float32 with inf for sky."""
     c2w = np.linalg.inv(w2c)
     v, u = np.mgrid[:height, :width] + 0.5
     rays = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(intrinsics).T @ c2w[:3, :3].T
@@ -64,7 +64,7 @@ def cast(w2c: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> tu
 
 
 def path(frames: int, height: int, width: int) -> Trajectory:
-    """A camera that slides to the right, moves in a little and turns left."""
+    """A camera that moves to the right and slightly forward and turns left."""
     t = np.linspace(0, 1, frames)
     c2w = np.tile(np.eye(4), (frames, 1, 1))
     angle = -0.25 * t

@@ -42,7 +42,7 @@ def project(cloud, w2c, k, height, width, low_pass=0.3):
 
 
 def weights(cloud, w2c, k, height, width):
-    """How much each splat contributes to each pixel (M, H, W), and what shines through (H, W)."""
+    """How much each splat contributes to each pixel (M, H, W), and the transmittance (H, W)."""
     at, z, cov = project(cloud, w2c, k, height, width)
     opacity = torch.as_tensor(cloud.opacity_logits).double().sigmoid().clamp(max=0.999)
     inverse = torch.linalg.inv(cov)

@@ -1,4 +1,4 @@
-"""Cycles, given the same scenes as meshes, sees what the ray caster sees."""
+"""Cycles renders of the same scenes as meshes agree with the ray caster."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Each solid's intersection against its twin: a walk along the ray that asks point by point what is inside."""
+"""Each solid's ray intersection against its twin: point-in-solid tests along the ray."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pictures, truth and flights agree with each other."""
+"""Consistency of images, ground truth and flights."""
 
 import numpy as np
 import pytest
@@ -70,14 +70,14 @@ def test_every_kind_shows_something(kind):
     seen = (~truth.sky).mean((1, 2))
     assert (seen > 0.05).all()
     assert (truth.images.std((1, 2)).max(1) > 2).all()
-    # Some depth is to be told apart in nearly every picture, and no lens is pressed against a wall.
+    # Nearly every image has depth variation, and no camera is right in front of a wall.
     spread = [np.log(d[np.isfinite(d)]).std() for d in truth.depth]
     assert np.median(spread) > 0.1
     assert (truth.depth < 0.1).mean() < 0.2
 
 
 def test_culling_loses_nothing():
-    """What tiles list is what all solids together give."""
+    """Per-tile lists give the same result as all solids."""
     rng = np.random.default_rng(5)
     stage = Stage(
         [
@@ -101,7 +101,7 @@ def test_culling_loses_nothing():
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_flights_agree_with_their_own_depth(motion):
-    """Points of the first frame, carried by the trajectory into another, lie where its depth says, or are hidden."""
+    """Points of the first frame, carried by the trajectory into another, lie on that frame's depth or are occluded."""
     path = flight(2, "street", 5, 64, 96, motion)
     assert path.motion == motion
     assert path.images.shape == (5, 64, 96, 3)
@@ -112,7 +112,7 @@ def test_flights_agree_with_their_own_depth(motion):
     for target in (1, 2, 4):
         nearness, share = _carried(path, 0, target)
         assert share > (0.02 if motion == "turn" else 0.15)
-        # Nothing is seen through a known surface; foliage and edges are let off.
+        # Nothing is visible through a known surface, except at foliage and edges.
         assert (nearness < 0.97).mean() < 0.08
     nearness, _ = _carried(path, 0, 1)
     assert (np.abs(nearness - 1) < 0.01).mean() > 0.6
@@ -170,7 +170,7 @@ def _rays(intrinsics):
 
 
 def _carried(path, source, target):
-    """Depth of the source's points over what the target sees where they fall (above 1: hidden), and how many do."""
+    """Depth of the source's points over the target's depth where they project (above 1: occluded), and their number."""
     height, width = path.depth.shape[1:]
     k = path.trajectory.intrinsics[source]
     rows, columns = np.mgrid[:height, :width] + 0.5

@@ -1,4 +1,4 @@
-"""The preview engine: geometry makes the picture, and what nobody has seen is filled and remembered."""
+"""The preview engine: layered RGB-D warping with exemplar-based inpainting; no weights, no GPU."""
 
 from lyra.engines.preview.engine import PreviewEngine
 

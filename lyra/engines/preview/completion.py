@@ -1,4 +1,4 @@
-"""One view completed: its holes given depth and texture, and cut out as a new layer."""
+"""Completion of a view: depth and texture for its holes, as a new layer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lyra.engines.preview.seams import blend_seams
 from lyra.engines.preview.texture_fill import Exemplar, fill_texture, place_guide
 from lyra.geometry.raster import NEAR_SIDE, Rasterizer
 
-# Fills overlap their surroundings by this many pixels, so that no crack opens between them.
+# Fills overlap their surroundings by this many pixels, to avoid cracks.
 OVERLAP = 2
-# With less than this share of a view known, the source picture serves as a source of texture, too.
+# If less than this share of a view is known, the source image serves as a texture source as well.
 ENOUGH_KNOWN = 0.3
-# What is taken from the mirrored picture is thicker than twice this many pixels.
+# Regions taken from the mirrored image are thicker than twice this many pixels.
 SCRAP = 3
 
 
@@ -38,7 +38,7 @@ class Completed:
 
 
 class _View(NamedTuple):
-    """`image` (H, W, 3) float32, `disparity` (H, W), -1 in holes, and `side` (H, W) of what a view shows."""
+    """A rendered view: `image` (H, W, 3) float32, `disparity` (H, W), -1 in holes, and `side` (H, W)."""
 
     image: np.ndarray
     disparity: np.ndarray
@@ -53,7 +53,7 @@ def complete_view(
     seed: int,
     tick: Callable[[], None],
 ) -> Completed | None:
-    """Fills the holes of a view of the rasterizer's size; None where there are none worth remembering.
+    """Fills the holes of a view of the rasterizer's size; None if none is worth a layer.
 
     The scene is not changed. `tick` is called several times a second and may raise to stop.
     """
@@ -65,7 +65,7 @@ def complete_view(
     if hole.sum() <= negligible(height, width):
         return None
     witnesses = scene.witnesses(w2c, intrinsics)
-    # What lies beyond the source picture's sides reaches the view's; other holes are gaps between things.
+    # Holes at the view's sides lie beyond the sides of the source image; other holes are disocclusions.
     beyond = hole[:, [0, -1]].any()
     image, disparity, side = (
         _with_mirrored(scene, seen, rasterizer, w2c, intrinsics, witnesses) if beyond else seen
@@ -86,7 +86,7 @@ def complete_view(
 
 
 def negligible(height: int, width: int) -> int:
-    """So few missing pixels are closed on the spot instead of being remembered."""
+    """The number of missing pixels up to which holes are closed in the frame, without a layer."""
     return max(4, height * width // 8000)
 
 
@@ -98,13 +98,13 @@ def _with_mirrored(
     intrinsics: np.ndarray,
     witnesses: Sequence[Witness],
 ) -> _View:
-    """The view with the mirrored picture in its holes, wherever that hides nothing that was ever seen."""
+    """The view with its holes filled from the mirrored image, wherever that occludes nothing observed."""
     mirrored = _View(*rasterizer.draw(scene.mirrored, w2c, intrinsics).numpy())
     taken = (seen.disparity < 0) & (mirrored.disparity >= 0)
     pixels = np.flatnonzero(taken)
     hides = hides_seen(mirrored.disparity, pixels, w2c, intrinsics, witnesses, scene.device)
     taken.ravel()[pixels[hides]] = False
-    # Scraps between known things would look like dirt there.
+    # Small scraps between known surfaces would look like dirt.
     taken = ndimage.binary_opening(taken, iterations=SCRAP)
     return _View(
         np.where(taken[..., None], mirrored.image, seen.image),
@@ -114,7 +114,7 @@ def _with_mirrored(
 
 
 def _drawn(disparity: np.ndarray, full: np.ndarray, gap: Gap) -> np.ndarray:
-    """Which pixels the new layer has: holes, what lies well behind near things, and a rim of its own surface."""
+    """Mask of the new layer: holes, pixels well behind foreground, and a rim of the fill's own surface."""
     hole = disparity < 0
     behind = gap.fill & ~hole & (full < 0.95 * disparity)
     core = hole | behind

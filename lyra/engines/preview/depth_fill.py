@@ -1,4 +1,4 @@
-"""How far away is what nobody has seen: depth for the holes of a view, from the farther side of each gap."""
+"""Depth inpainting of a view's holes, extrapolated from the background side of each disocclusion."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lyra.engines.preview import depth_kernels as kernels
 from lyra.engines.preview.ground import Ground
 from lyra.geometry.raster_cameras import relative_camera
 
-# Beside known surfaces a fill may lie this share of the ground's disparity deep; at this share of the picture's width
-# away from them, not below the ground at all.
+# Next to known surfaces a fill may lie below the ground by this share of the ground's disparity; at this share of the
+# image width from them, not at all.
 GROUND_DIP = 0.6
 GROUND_REACH = 0.12
 SMOOTHING_STEPS = (1, 1, 2, 4, 8, 16, 16, 8, 8, 4, 4, 2, 1, 1)
@@ -22,7 +22,7 @@ SMOOTHING_STEPS = (1, 1, 2, 4, 8, 16, 16, 8, 8, 4, 4, 2, 1, 1)
 
 @dataclass(frozen=True)
 class Witness:
-    """A view whose seen surfaces no fill may hide: `disparity` (H, W) with -1 where it saw nothing."""
+    """A past view whose visible surfaces no fill may occlude: `disparity` (H, W), -1 in holes."""
 
     disparity: np.ndarray
     w2c: np.ndarray
@@ -33,8 +33,8 @@ class Witness:
 class Gap:
     """The pixels of a view to be filled.
 
-    `fill` (H, W) bool: holes, and what lies hidden just behind the near things at their rims, so that a small
-    further move opens nothing new. `near` (H, W) bool: pixels of those near things; they are no model for a fill.
+    `fill` (H, W) bool: holes, and the background just behind the foreground at their rims, so that a small further
+    move opens no new hole. `near` (H, W) bool: pixels of that foreground, which are no source for a fill.
     """
 
     fill: np.ndarray
@@ -42,9 +42,9 @@ class Gap:
 
 
 def find_gap(disparity: np.ndarray, near_side: np.ndarray, reach: int) -> Gap:
-    """Splits the surroundings of the holes (disparity < 0) into near things and background.
+    """Separates the surroundings of the holes (disparity < 0) into foreground and background.
 
-    `near_side` (H, W) bool marks opened near sides of depth edges; `reach` is how many pixels to fill behind them.
+    `near_side` (H, W) bool marks the near sides of disoccluded edges; `reach` is the number of pixels to fill behind.
     """
     hole = disparity < 0
     rim = near_side & ndimage.binary_dilation(hole, iterations=3) & ~hole
@@ -67,8 +67,8 @@ def fill_depth(
 ) -> np.ndarray:
     """Disparity (H, W) of the view with `gap.fill` filled.
 
-    Surfaces beside a hole go on into it as planes; nothing lies below `ground`; where nothing is near enough to
-    tell, disparity is `fallback`; and nothing stands in front of what a witness saw.
+    Surfaces next to a hole are continued into it as planes, never below `ground` and never in front of a surface
+    visible to a witness. Where no surface is close enough, disparity is `fallback`.
     """
     height, width = disparity.shape
     state = np.full((height, width), kernels.KNOWN, np.uint8)
@@ -99,7 +99,7 @@ def fill_depth(
     filled[filled < 0] = fallback
     if ground is not None:
         floor = ground.disparity(w2c, intrinsics, height, width).ravel()[pixels]
-        # Close to what is known the ground may well dip; far from it the plane is all there is to go by.
+        # Close to known surfaces the ground may dip; far from them the plane is the only evidence.
         inside = ndimage.distance_transform_edt(np.pad(gap.fill, 1, mode="edge"))[1:-1, 1:-1][gap.fill]
         sure = np.clip(inside / (GROUND_REACH * width), 0, 1)
         filled = np.maximum(filled, floor * (GROUND_DIP + (1 - GROUND_DIP) * sure))
@@ -121,7 +121,7 @@ def hides_seen(
     witnesses: Sequence[Witness],
     device="cpu",
 ) -> np.ndarray:
-    """Which of the `pixels` (n,) of a view with `disparity` (H, W) stand in front of what a witness saw (n,) bool."""
+    """Which `pixels` (n,) of a view with `disparity` (H, W) would occlude a surface visible to a witness, (n,) bool."""
     given = disparity.ravel()[pixels].astype(np.float32)
     values = wp.array(given, dtype=wp.float32, device=device)
     pixels_device = wp.array(pixels.astype(np.int32), dtype=wp.int32, device=device)
@@ -156,14 +156,14 @@ def _push_behind(
 
 
 def _every_other(fill: np.ndarray) -> np.ndarray:
-    """A quarter of the pixels of `fill`, and those that have none of that quarter beside them."""
+    """A regular quarter of the pixels of `fill`, plus those without a neighbour in that quarter."""
     some = np.zeros_like(fill)
     some[::2, ::2] = fill[::2, ::2]
     return some | (fill & ~ndimage.maximum_filter(some, 3))
 
 
 def _spread(values: np.ndarray, pixels: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """Values given at some pixels of `fill`, taken over from the nearest of them elsewhere (H, W)."""
+    """Values (H, W) at some pixels of `fill`, spread to the others by nearest neighbour."""
     grid = np.zeros(fill.shape, np.float32)
     given = np.zeros(fill.shape, bool)
     grid.ravel()[pixels] = values
@@ -173,7 +173,7 @@ def _spread(values: np.ndarray, pixels: np.ndarray, fill: np.ndarray) -> np.ndar
 
 
 def _tidy_sky(found: np.ndarray, disparity: np.ndarray, gap: Gap) -> np.ndarray:
-    """`found` (H, W) with a calm border between sky (0) and solid things: rays decide pixel by pixel."""
+    """`found` (H, W) with a smooth border between sky (0) and solid surfaces, which rays decide per pixel."""
     sky = np.where(gap.fill, found, disparity) == 0
     solid = gap.fill & (found != 0)
     if not sky.any() or not solid.any():
@@ -185,20 +185,20 @@ def _tidy_sky(found: np.ndarray, disparity: np.ndarray, gap: Gap) -> np.ndarray:
 
 
 def _without_islands(sky: np.ndarray, fill: np.ndarray) -> np.ndarray:
-    """`sky` (H, W) bool where no patch of sky or solid hangs in the fill without anything known to come from."""
+    """`sky` (H, W) bool without patches of sky or solid that are not connected to known pixels of their kind."""
     for kind in (sky, ~sky):
         patches, count = ndimage.label(kind)
         rooted = np.zeros(count + 1, bool)
         rooted[patches[~fill]] = True
         rooted[0] = True
-        # With no known sky or no known solid at all, the rays' verdict is all there is to go by.
+        # Without any known sky or any known solid, the result of the rays stands.
         if rooted[1:].any():
             sky = sky ^ ~rooted[patches]
     return sky
 
 
 def _smoothed(values: wp.array, index: np.ndarray, pixels: wp.array, device) -> wp.array:
-    """Evens out what neighbouring rays have found; more so deep inside a wide hole."""
+    """Smooths the disparities of neighbouring rays, more strongly deep inside wide holes."""
     fill = index >= 0
     inside = ndimage.distance_transform_edt(np.pad(fill, 1, mode="edge"))[1:-1, 1:-1][fill]
     index_device = wp.array(index, dtype=wp.int32, device=device)

@@ -2,7 +2,7 @@
 
 import warp as wp
 
-# Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
+# Unrolling loops and generating adjoints would make compilation ten times slower.
 wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 
 KNOWN = 0
@@ -47,7 +47,7 @@ def fit_slopes(
             dx = ix * reach / 4
             if y + dy >= 0 and x + dx >= 0 and y + dy < state.shape[0] and x + dx < state.shape[1]:
                 v = disparity[y + dy, x + dx]
-                # Samples far away may differ more: a plane seen at a slant does.
+                # Distant samples may differ more, as they do on a slanted plane.
                 away = wp.sqrt(float(dx * dx + dy * dy)) / float(reach)
                 if int(state[y + dy, x + dx]) == _KNOWN and wp.abs(v - w) < (0.03 + 0.12 * away) * wp.max(
                     v, w
@@ -59,7 +59,7 @@ def fit_slopes(
                     xx += fx * fx
                     xy += fx * fy
                     yy += fy * fy
-    # A little damping keeps thin supports from inventing slopes.
+    # Damping keeps thin supports from producing arbitrary slopes.
     damping = 4.0 * float(reach)
     xx += damping
     yy += damping
@@ -76,10 +76,10 @@ def extrapolate(
     trust: float,
     result: wp.array(dtype=float),
 ):
-    """Disparity behind a hole: surfaces around it continued into it, those of nearer things left out.
+    """Disparity in a hole, extrapolated from the surfaces around it without the foreground.
 
-    Looks along rays in the picture for the first surface that is no near thing; each continues as a plane, for
-    about `trust` pixels. -1 where no ray finds anything.
+    Marches along rays in the image to the first background surface; each is continued as a plane for about `trust`
+    pixels. -1 where no ray finds a surface.
     """
     i = wp.tid()
     width = disparity.shape[1]
@@ -116,7 +116,7 @@ def extrapolate(
                 if what == _NEAR_THING:
                     passing = wp.max(passing, w)
                 elif what == _KNOWN:
-                    # A ray that met a near thing goes on until that thing ends.
+                    # A ray that meets foreground continues until the foreground ends.
                     if passing < 0.0 or w < 0.85 * passing:
                         looking = 2
                         g = slopes[py, px]
@@ -137,7 +137,7 @@ def extrapolate(
                             least = wp.min(least, guess)
                 elif what == _UNKNOWN:
                     passing = -1.0
-            # Far away a coarser look will do.
+            # Farther away, larger steps suffice.
             stride = wp.clamp(wp.floor(wp.max(wp.abs(fx - float(x)), wp.abs(fy - float(y))) / 32.0), 1.0, 4.0)
     if sky + solid <= 0.0:
         result[i] = -1.0
@@ -149,7 +149,7 @@ def extrapolate(
     weights = float(0.0)
     for k in range(_DIRECTIONS):
         if weight[k] > 0.0 and found[k] > 0.0:
-            # Of surfaces equally far away in the picture the farther one is more likely to go on behind.
+            # Of surfaces at the same image distance, the farther one is more likely to continue behind.
             farther = (least / found[k]) * (least / found[k])
             share = weight[k] * farther * farther
             total += share * found[k]
@@ -166,7 +166,7 @@ def push_behind(
     shift: wp.vec3,
     disparity: wp.array(dtype=float),
 ):
-    """Moves filled pixels away along their rays until they hide nothing that the witness view saw."""
+    """Moves filled pixels back along their rays until they occlude nothing visible to the witness."""
     i = wp.tid()
     u = float(pixels[i] % width) + 0.5
     v = float(pixels[i] / width) + 0.5
@@ -198,9 +198,9 @@ def smooth(
     source: wp.array(dtype=float),
     target: wp.array(dtype=float),
 ):
-    """A mean of 5 x 5 filled pixels `step` apart, of the same kind (sky or not), that differ little.
+    """Mean of the 5 x 5 filled pixels `step` apart that are of the same kind (sky or not) and differ little.
 
-    `inside` is how far from the rim a pixel lies; wide steps are only taken well inside.
+    `inside` is a pixel's distance from the rim; wide steps are taken well inside only.
     """
     i = wp.tid()
     x = pixels[i] % index.shape[1]

@@ -1,4 +1,4 @@
-"""The preview engine: from one picture with depth to 80 frames at a time, on any machine."""
+"""The preview engine: 80 frames at a time from one image with depth, on any machine."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from lyra.geometry.raster import Rasterizer
 from lyra.geometry.views import View
 from lyra.world.chunks import Chunk, ChunkFrames, rounded_depth
 
-# Every so many frames is looked at first when a chunk is completed.
+# Spacing of the keyframes that are considered first when a chunk is completed.
 KEYFRAME_STEP = 10
-# A keyframe is worth completing before the sweep through all frames when this share of it is missing.
+# A keyframe is completed before the sweep through all frames if this share of it is missing.
 KEYFRAME_HOLES = 0.003
-# Completing a view of which more than this share is missing waits until its neighbours are complete.
+# A view with more than this share missing is completed only after its neighbours.
 MOST_HOLES = 0.45
-# Keyframes are completed this much wider than the frame, as a share of its width: the next frames look there.
+# Margin around keyframes, as a share of the width, that is completed for the following frames.
 OVERSCAN = 0.02
-# A view of which at least this share was filled is remembered as a witness.
+# A view with at least this share filled becomes a witness.
 WITNESS_SHARE = 0.02
 STAGE = "frames"
 MAX_THREADS = 8
 
 
 class PreviewEngine:
-    """Warps the source picture into each view and fills what nobody has seen; needs no weights and no GPU.
+    """Warps the source image into every view and inpaints the holes; needs no weights and no GPU.
 
-    A chunk is completed before it is drawn: the views with the largest holes first, every fill kept as a layer
-    of the world with its depth. All frames are then drawn from the same layers, so what was filled stays put. The
-    prompt has no influence; the seed varies the filled texture. Equal input gives equal output.
+    A chunk is completed before it is rendered: views with the largest holes first, every fill kept as an RGB-D layer
+    of the world. All frames are then rendered from the same layers, so fills are consistent across frames. The prompt
+    has no influence; the seed varies the texture of fills. Deterministic.
     """
 
     id = "preview"
@@ -54,7 +54,7 @@ class PreviewEngine:
         """Prompts have no influence here."""
 
     def close(self) -> None:
-        """Nothing is held beyond the state."""
+        """Does nothing: the engine holds no resources beyond the state."""
 
     def begin(self, view: View) -> PreviewScene:
         """The world of one frame. Kernels are compiled here, so that no frame waits for the compiler."""
@@ -74,7 +74,7 @@ class PreviewEngine:
     def extend(
         self, state: PreviewScene, cameras: Trajectory, prompt: str, seed: int, progress: Progress
     ) -> ChunkFrames:
-        """See lyra.engines.base.Engine; any number of cameras will do."""
+        """See lyra.engines.base.Engine; takes any number of cameras."""
         first_witness = len(state.memory)
         layers = self._complete_world(state, cameras, seed, progress.part(0, 0.6))
         frames, depth = self._draw(state, cameras, progress.part(0.6, 1))
@@ -84,7 +84,7 @@ class PreviewEngine:
     def _complete_world(
         self, scene: PreviewScene, trajectory: Trajectory, seed: int, progress: Progress
     ) -> list[Layer]:
-        """Adds layers until no frame of the path has holes; returns them."""
+        """Adds layers until no frame of the path has holes, and returns them."""
         margin = round(OVERSCAN * scene.width)
         wide = Rasterizer(scene.height + 2 * margin, scene.width + 2 * margin, scene.space.near, self.device)
         exact = Rasterizer(scene.height, scene.width, scene.space.near, self.device)
@@ -131,7 +131,7 @@ class PreviewEngine:
         for number, frame in enumerate(swept):
             share = 0.75 + 0.25 * number / len(swept)
             progress.update(STAGE, share, newest)
-            # What an earlier fill brought may have closed this frame's holes as well.
+            # An earlier fill may have closed this frame's holes as well.
             if self._missing(scene, trajectory, [frame])[0] > limit:
                 complete(frame, exact, 0, share)
         return layers
@@ -143,7 +143,7 @@ class PreviewEngine:
         frames: Sequence[int],
         tick: Callable[[], None] = lambda: None,
     ) -> list[float]:
-        """The share of each of these frames that nothing is drawn to."""
+        """The share of hole pixels in each of these frames."""
         shares = []
 
         def missing(rasterizer: Rasterizer, frame: int) -> float:
@@ -178,7 +178,7 @@ class PreviewEngine:
     def _each(
         self, scene: PreviewScene, frames: Sequence[int], work: Callable[[Rasterizer, int], Any]
     ) -> Iterator:
-        """`work` for each frame, in order; on a CPU one frame per core at a time."""
+        """Results of `work` for each frame, in order; on a CPU in parallel, one frame per core."""
         threads = 1 if self.device != "cpu" else min(os.cpu_count() or 1, MAX_THREADS)
         idle: queue.SimpleQueue[Rasterizer] = queue.SimpleQueue()
         for _ in range(min(threads, len(frames))):
@@ -198,7 +198,7 @@ class PreviewEngine:
 
 
 def _next_keyframe(holes: list[float]) -> int:
-    """The most broken view that still shows enough to go by; with none such, the least broken one."""
+    """The view with the largest hole that still shows enough to complete it; failing that, the smallest hole."""
     fit = [share if share <= MOST_HOLES else -share for share in holes]
     return int(np.argmax(fit))
 
@@ -210,7 +210,7 @@ def _mixed(seed: int, frame: int) -> int:
 def _remember(
     scene: PreviewScene, completed: Completed, number: int, trajectory: Trajectory, frame: int, border: int
 ) -> np.ndarray:
-    """Keeps a completed view as a witness if it is much of a change; returns its picture (H, W, 3) uint8."""
+    """Keeps a completed view as a witness if enough of it is new; returns its image (H, W, 3) uint8."""
     inner = np.s_[border : border + scene.height, border : border + scene.width]
     if completed.filled >= WITNESS_SHARE:
         depth = rounded_depth(completed.disparity[inner]).astype(np.float16)

@@ -1,4 +1,4 @@
-"""The ground of a scene: what lies below the horizon where nothing else is known."""
+"""Ground plane of a scene, the lower bound of inpainted depth."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Ground:
     height: float
 
     def disparity(self, w2c: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Disparity (H, W) of the plane in a view; 0 above its horizon and for a camera below ground."""
+        """Disparity (H, W) of the plane in a view; 0 above the horizon and for a camera below the ground."""
         c2w = inverse_camera(w2c)
         above = self.height - self.normal @ c2w[:3, 3]
         if above <= 0.05 * self.height:
             return np.zeros((height, width), np.float32)
-        # A plane's disparity is linear in the pixel.
+        # A plane's disparity is linear in pixel coordinates.
         linear = self.normal @ c2w[:3, :3] @ inverse3(intrinsics) / above
         return np.maximum(over_pixels(linear, height, width), 0)
 
@@ -36,8 +36,8 @@ class Ground:
 def over_pixels(linear: np.ndarray, height: int, width: int) -> np.ndarray:
     """`linear` (3,) times (u, v, 1) for each pixel centre (H, W) float32.
 
-    A sum of a row and a column: a matrix product of whole pictures would set BLAS threads spinning, which takes
-    the cores from everything else.
+    A sum of a row and a column: a matrix product over the image would start BLAS threads, which keep spinning on
+    cores needed elsewhere.
     """
     columns = linear[0] * (np.arange(width) + 0.5)
     rows = linear[1] * (np.arange(height) + 0.5) + linear[2]
@@ -45,9 +45,9 @@ def over_pixels(linear: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def find_ground(view: View) -> Ground | None:
-    """The widest nearly horizontal plane below the camera, by random sampling; None where there is none.
+    """The largest nearly horizontal plane below the camera, by RANSAC; None if there is none.
 
-    The source camera is taken to be upright within 25 degrees.
+    Assumes that the source camera is upright within 25 degrees.
     """
     rows = np.arange(len(view.depth))[:, None]
     y, x = np.nonzero(np.isfinite(view.depth) & (rows > len(rows) // 3))
@@ -68,7 +68,7 @@ def find_ground(view: View) -> Ground | None:
     if not upright.any():
         return None
     normals, heights = normals[upright], heights[upright]
-    # Within 3 % of the distance counts as on the plane: depth errors grow with depth.
+    # Inliers lie within 3 % of their depth, since depth errors grow with depth.
     off = np.abs(points @ normals.T - heights) < 0.03 * np.maximum(z[:, None], heights)
     best = int(off.sum(0).argmax())
     on = off[:, best]
@@ -80,7 +80,7 @@ def find_ground(view: View) -> Ground | None:
         close = off < tolerance * np.maximum(z, chosen.height)
         if close.sum() < 0.3 * on.sum():
             break
-        # n · X = h divided by h z: near points, which are known best, weigh most.
+        # n · X = h divided by h z: near points, which are the most accurate, weigh most.
         solution, *_ = np.linalg.lstsq(points[close] / z[close, None], 1 / z[close], rcond=None)
         length = np.linalg.norm(solution)
         if length == 0 or solution[1] < length * np.cos(MAX_TILT):

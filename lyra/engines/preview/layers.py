@@ -1,4 +1,4 @@
-"""What a preview world is made of: the source picture, and the fills that complete it."""
+"""RGB-D layers of a preview world: the source image and the fills that complete it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from lyra.geometry.raster import Surface
 from lyra.geometry.raster_cameras import relative_camera
 
-# A layer is sampled at this many pixels to see whether a view can show it.
+# Pixels of a layer that are probed to decide whether it is in view.
 PROBES = 512
-# How far outside the picture a probe may land, as a share of its size, for the layer to count as in view.
+# How far outside the frame, as a share of its size, a probe may land for the layer to count as in view.
 PROBE_MARGIN = 0.15
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Pixels that were filled in one camera's picture.
+    """The filled pixels of one camera's image.
 
-    `pixels` (n,) int32 indices into a picture of `height` x `width`; `colours` (n, 3) uint8 sRGB; `disparity` (n,)
+    `pixels` (n,) int32 indices into an image of `height` x `width`; `colours` (n, 3) uint8 sRGB; `disparity` (n,)
     float32; `w2c` (4, 4) and `intrinsics` (3, 3) of that camera.
     """
 
@@ -34,7 +34,7 @@ class Layer:
 
     @classmethod
     def cut(cls, image, disparity, drawn, w2c, intrinsics) -> Layer:
-        """The pixels `drawn` (H, W) bool of a picture, cropped to their bounding box."""
+        """The pixels `drawn` (H, W) bool of an image, cropped to their bounding box."""
         rows, columns = np.nonzero(drawn.any(1))[0], np.nonzero(drawn.any(0))[0]
         top, left = int(rows[0]), int(columns[0])
         box = np.s_[top : rows[-1] + 1, left : columns[-1] + 1]
@@ -67,7 +67,7 @@ class Layer:
 
 
 class PlacedLayer:
-    """A layer's surface on its device, with probes that tell which views can show it."""
+    """A layer's surface on its device, with probe points for culling."""
 
     def __init__(self, layer: Layer, device: str):
         self.surface = layer.surface(device)
@@ -88,7 +88,7 @@ class PlacedLayer:
 
 
 def pack(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
-    """Layers as named arrays; `unpack` gives the same layers back, bit for bit."""
+    """Layers as named arrays; `unpack` restores them exactly."""
     counts = [len(layer.pixels) for layer in layers]
     return {
         "layer_shape": np.array([(layer.height, layer.width) for layer in layers], np.int32).reshape(-1, 2),

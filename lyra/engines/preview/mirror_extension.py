@@ -1,7 +1,7 @@
-"""What may lie beside the source picture: its own mirror image, the guess that fits at the border without a seam.
+"""Mirror extension: the source image continued past its sides by reflection, seamless at the border.
 
-At every elevation the directions beyond a side border are folded back into the picture, to the same elevation and
-the same distance. So colours and depth go on across the border, the ground stays ground, and the horizon straight.
+At every elevation, directions beyond a side border are reflected into the image, to the same elevation and distance.
+Colours and depth thus continue across the border, the ground stays ground and the horizon straight.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from lyra.geometry.raster import Surface
 from lyra.geometry.raster_cameras import inverse3
 from lyra.geometry.views import View
 
-# Pictures on each side, and the share of the field of view by which each is turned from the one before.
+# Mirrored images on each side, and the rotation from one to the next as a share of the field of view.
 COPIES, TURN = 2, 0.9
-# Beyond this angle from the source camera's axis nothing is mirrored.
+# Nothing is mirrored beyond this angle from the source camera's axis.
 MOST = np.radians(170)
 
 
 def mirror_surfaces(view: View, disparity: np.ndarray, ground: Ground | None, device: str) -> list[Surface]:
-    """Pictures of what lies to the left and right, nearest to the source picture first.
+    """Mirrored surfaces to the left and right, those closest to the source image first.
 
-    `disparity` (H, W) belongs to `view`, whose camera is the world's origin; "up" is the ground's, or the camera's.
+    `disparity` (H, W) is that of `view`, whose camera is the world's origin; "up" is the ground's normal or, without
+    ground, the camera's up axis.
     """
     down = np.array([0.0, 1.0, 0.0]) if ground is None else ground.normal
     level = _level_axes(down)
@@ -45,14 +46,14 @@ def mirror_surfaces(view: View, disparity: np.ndarray, ground: Ground | None, de
 
 
 def _level_axes(down: np.ndarray) -> np.ndarray:
-    """Rotation (3, 3) from the camera's frame to one with y straight down and z ahead."""
+    """Rotation (3, 3) from camera axes to axes with y along gravity and z ahead."""
     ahead = np.array([0.0, 0.0, 1.0]) - down[2] * down
     ahead /= np.linalg.norm(ahead)
     return np.stack([np.cross(down, ahead), down, ahead])
 
 
 def _about_y(angle: float) -> np.ndarray:
-    """Rotation (3, 3) that turns what is ahead (z) by `angle` to the right (x)."""
+    """Rotation (3, 3) about y by `angle` radians, from z towards x."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
 
@@ -69,7 +70,7 @@ def _folded(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image (H, W, 3) float32, disparity (H, W) and mask (H, W) seen with the source camera turned by `turn`.
 
-    `rays` (H, W, 3) are the source camera's in level axes.
+    `rays` (H, W, 3) are the source camera's in gravity-aligned axes.
     """
     height, width = disparity.shape
     seen = rays @ _about_y(turn).T
@@ -80,7 +81,7 @@ def _folded(
         drawn = (azimuth < left) | (azimuth > right)
         span = right - left
         inside = np.abs((azimuth - left + span) % (2 * span) - span) + left
-    # Back from azimuth and slope to pixels of the source picture.
+    # From azimuth and slope back to pixels of the source image.
     direction = np.stack([np.sin(inside), slope, np.cos(inside)], -1) @ level
     drawn &= direction[..., 2] > 1e-6
     u, v, z = np.moveaxis(np.where(drawn[..., None], direction, 1.0) @ view.intrinsics.T, -1, 0)
@@ -88,14 +89,14 @@ def _folded(
     drawn &= (at[0] > -0.5) & (at[0] < height - 0.5) & (at[1] > -1) & (at[1] < width)
     at = np.where(drawn, at, 0.0)
     image = [ndimage.map_coordinates(c, at, np.float32, order=1, mode="nearest") for c in _channels(view)]
-    # Disparity belongs to z, the distance along the ray is what stays.
+    # The distance along the ray is preserved; disparity is relative to z.
     longer = np.linalg.norm(seen, axis=-1) / np.linalg.norm(direction, axis=-1) * direction[..., 2]
     folded = ndimage.map_coordinates(disparity, at, np.float32, order=0, mode="nearest") * longer
     return np.stack(image, -1), np.where(drawn, folded, 0).astype(np.float32), drawn
 
 
 def _border(rays: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Azimuth at each `slope` of a border whose pixels look along `rays` (H, 3); NaN where it has no such slope."""
+    """Azimuth of a border with `rays` (H, 3) at each `slope`; NaN outside the border's range of slopes."""
     azimuth = np.arctan2(rays[:, 0], rays[:, 2])
     slopes = rays[:, 1] / np.hypot(rays[:, 0], rays[:, 2])
     order = np.argsort(slopes)

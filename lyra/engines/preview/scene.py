@@ -1,4 +1,4 @@
-"""The state of a preview world: its layers, what past views saw, and what its space is like."""
+"""State of a preview world: layers, witnesses and depth range."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lyra.geometry.raster import Surface
 from lyra.geometry.views import View
 from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage
 
-# So many remembered views, besides the source picture, are asked what a fill may not hide.
+# Remembered views, besides the source image, that are consulted as witnesses of a fill.
 WITNESSES = 6
 
 
 @dataclass(frozen=True)
 class Space:
-    """What the source picture tells about its world, in disparities: `typical`, `far`; `near` is a depth."""
+    """Depth range of the source image: the disparities `typical` and `far`, and the depth `near`."""
 
     typical: float
     far: float
@@ -38,7 +38,7 @@ class Space:
 
 
 class PreviewScene:
-    """Layers of one world, in the order in which they were made; the source picture comes first.
+    """Layers of one world in the order of creation, the source image first.
 
     Witnesses are past views with their depth, kept in a geometry memory and retrieved by coverage.
     """
@@ -62,16 +62,16 @@ class PreviewScene:
         self.placed.append(PlacedLayer(layer, self.device))
 
     def surfaces(self, w2c, intrinsics, height: int, width: int) -> list[Surface]:
-        """Every surface that a view of this size can show."""
+        """The surfaces in view of a camera with frames of this size."""
         shown = [layer.surface for layer in self.placed if layer.in_view(w2c, intrinsics, height, width)]
         return [self.seed_surface, *shown]
 
     def add_witness(self, frame: int, depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> None:
-        """Remembers what a view saw; `depth` (H, W) float16."""
+        """Remembers a view as a witness; `depth` (H, W) float16."""
         self.memory.add(frame, depth, w2c, intrinsics)
 
     def witnesses(self, w2c: np.ndarray, intrinsics: np.ndarray) -> list[Witness]:
-        """The source picture and the remembered views that cover most of this one."""
+        """The source image and the remembered views that together cover most of this view."""
         chosen = [Witness(self.disparity, np.eye(4), self.view.intrinsics)]
         if len(self.memory):
             coverage = GreedyCoverage(
@@ -84,7 +84,7 @@ class PreviewScene:
         return chosen
 
     def packed(self, layers: list[Layer], first_witness: int) -> dict[str, np.ndarray]:
-        """What one chunk added, for `add_packed`: its layers, and the witnesses from `first_witness` on."""
+        """The additions of one chunk for `add_packed`: its layers, and the witnesses from `first_witness` on."""
         entries = self.memory.entries[first_witness:]
         return pack(layers) | {
             "witness_frame": np.array([entry.frame_id for entry in entries], np.int64),

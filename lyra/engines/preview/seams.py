@@ -1,25 +1,25 @@
-"""Seams between a fill and its surroundings made invisible."""
+"""Seam blending between a fill and its surroundings."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
 
-# How far a correction reaches into a fill, as a share of the picture's width.
+# Reach of the correction into a fill, as a share of the image width.
 REACH = 0.12
-# Larger differences (of 255) are texture, not shade; they are left alone.
+# Larger differences (of 255) are texture, not shading, and are kept.
 MOST = 12.0
-# Colours are compared over this many pixels on either side of the rim.
+# Width of the bands, in pixels, whose colours are compared on either side of the rim.
 SPAN = 7
 
 
 def blend_seams(
     image: np.ndarray, disparity: np.ndarray, fill: np.ndarray, excluded: np.ndarray
 ) -> np.ndarray:
-    """`image` (H, W, 3) whose fill takes on the shade of what it touches.
+    """`image` (H, W, 3) with the fill's shading matched to its surroundings.
 
-    Along each rim the mean colours on both sides are compared on the same surface; the difference is added to the
-    fill and fades with distance. `excluded` (H, W) marks pixels that are no part of the fill's surface.
+    Along each rim the mean colours on both sides are compared within the same surface; the difference is added to the
+    fill and decays with distance. `excluded` (H, W) marks pixels that are not part of the fill's surface.
     """
     if not fill.any():
         return image
@@ -31,7 +31,7 @@ def blend_seams(
 
 
 def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """The part of a picture that holds all of `mask` (H, W) and `margin` pixels around it."""
+    """Slices of the bounding box of `mask` (H, W) with a margin of `margin` pixels."""
     spans = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     return tuple(slice(max(span[0] - margin, 0), span[-1] + 1 + margin) for span in spans)
 

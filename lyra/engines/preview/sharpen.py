@@ -1,23 +1,23 @@
-"""Depth edges made crisp: estimators blur them, and a blurred edge would become a curtain between two things."""
+"""Depth edge sharpening: an edge blurred by an estimator would become a curtain between two objects."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
 
-# An edge's two sides differ by at least this factor in disparity. Estimated depth rises and falls within one wall by
-# smaller factors: steps made of those would cut it up, and a fill beside it could no longer take it as its source.
+# The two sides of an edge differ by at least this factor in disparity. Estimated depth varies by smaller factors within
+# one wall; sharpening those would split the wall, and fills next to it could no longer use it as a source.
 CONTRAST = 1.7
-# A pixel on a ramp differs from both sides by at least this share of the step, and so do its own neighbours from it.
+# A pixel on a ramp differs from both sides, and from its neighbours, by at least this share of the step.
 BETWEEN = 0.06
-# Twice the window must not show much more: a plane seen at a slant goes on, an edge does not.
+# A window twice as wide must not have a much larger range, as it has on a slanted plane.
 GOES_ON = 1.35
 
 
 def sharpened(depth: np.ndarray) -> np.ndarray:
-    """Depth (H, W) in which the pixels of a blurred edge have joined the nearer of its two sides in the picture.
+    """Depth (H, W) with the pixels of blurred edges assigned to the side that is closer in the image.
 
-    Crisp depth, planes at a slant and curved surfaces stay as they are. Sky (inf) may be a side.
+    Sharp depth, slanted planes and curved surfaces are unchanged. Sky (inf) may be a side.
     """
     reach = max(3, depth.shape[1] // 120)
     with np.errstate(divide="ignore"):

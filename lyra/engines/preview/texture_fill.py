@@ -1,7 +1,7 @@
-"""What it looks like where nobody has looked: texture for the holes of a view, from its surroundings.
+"""Exemplar-based inpainting of disoccluded texture.
 
-Patches of the known picture are laid over the hole, coarse to fine, each like its surroundings and from a like
-place in the world: as far away, as high above the ground. Near things at a rim neither serve as source nor count.
+Patches of the known image are matched to the hole, coarse to fine, by the similarity of colours and of positions in
+the world: depth and height above the ground. Foreground at a rim is neither a source nor part of the cost.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from lyra.engines.preview import texture_kernels as kernels
 from lyra.engines.preview.ground import Ground, over_pixels
 from lyra.geometry.raster_cameras import inverse3, inverse_camera
 
-# Rounds of match and vote at the first, coarsest size, at the finest, and in between; each improves matches twice.
+# Rounds of matching and voting at the coarsest level, at the finest, and in between; each improves matches twice.
 FIRST_ROUNDS, BETWEEN_ROUNDS, LAST_ROUNDS = 8, 3, 1
 MAX_LEVELS = 4
-# A coarser size is of use while holes are thicker than this and this share of the sources still has whole patches.
+# A coarser level is added while holes are thicker than this and this share of the sources still has whole patches.
 THIN = 5
 SOURCES_LEFT = 0.5
-# A step of one octave in depth weighs like this difference in colour (of 0 ... 1).
+# Cost of one octave of depth as a difference in colour (of 0 ... 1).
 DEPTH_WEIGHT = 0.08
 PLACE_WEIGHT = 0.25
 GROUND_WEIGHT = 0.15
-# Within this share of the ground's disparity something counts as lying on the ground.
+# Pixels within this share of the ground's disparity lie on the ground.
 ON_GROUND = 0.2
 
 
 @dataclass(frozen=True)
 class Exemplar:
-    """Another complete picture to take texture from: `image` in [0, 255], `disparity` and `guide` as in a level."""
+    """Another complete image as a texture source: `image` in [0, 255], `disparity` and `guide` as in a level."""
 
     image: np.ndarray
     disparity: np.ndarray
@@ -43,7 +43,7 @@ class Exemplar:
 
 @dataclass(frozen=True)
 class Level:
-    """One size of the picture: `image` (H, W, 3) in [0, 1], `disparity` (H, W), `guide` (H, W, 3); bool masks."""
+    """One pyramid level: `image` (H, W, 3) in [0, 1], `disparity` (H, W), `guide` (H, W, 3); bool masks."""
 
     image: np.ndarray
     disparity: np.ndarray
@@ -53,7 +53,7 @@ class Level:
 
     @cached_property
     def usable(self) -> np.ndarray:
-        """Centres of patches that lie wholly in the sources (H, W) bool."""
+        """Centres of patches that lie entirely in the sources, (H, W) bool."""
         return ndimage.minimum_filter(self.source, 2 * kernels.PATCH_RADIUS + 1, mode="constant", cval=False)
 
     def halved(self) -> Level:
@@ -72,7 +72,7 @@ class Level:
 
 
 def _shrink(array: np.ndarray) -> np.ndarray:
-    """Mean of 2 x 2 pixels; an odd last row or column is doubled."""
+    """Mean of 2 x 2 pixels; an odd last row or column is repeated."""
     height, width = array.shape[:2]
     array = np.pad(array, [(0, height % 2), (0, width % 2)] + [(0, 0)] * (array.ndim - 2), mode="edge")
     return 0.25 * (array[::2, ::2] + array[1::2, ::2] + array[::2, 1::2] + array[1::2, 1::2])
@@ -81,10 +81,10 @@ def _shrink(array: np.ndarray) -> np.ndarray:
 def place_guide(
     disparity: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray, reference: float, ground: Ground | None
 ) -> np.ndarray:
-    """Where in the world each pixel is (H, W, 3), scaled so that its squared differences add to patch costs.
+    """Guide channels (H, W, 3) of each pixel's position in the world, scaled so that squared differences are costs.
 
-    Octaves of depth; height in the world; nearness to the ground, or elevation for the sky. `reference` is a
-    disparity typical of the scene.
+    Octaves of depth; height in the world; distance to the ground, or elevation in the sky. `reference` is a typical
+    disparity of the scene.
     """
     height, width = disparity.shape
     c2w = inverse_camera(w2c)
@@ -101,7 +101,7 @@ def place_guide(
         floor = ground.disparity(w2c, intrinsics, height, width)
         off = np.abs(disparity - floor) / solid
         lying = np.where(sky | (floor <= 0), 0, np.clip(1 - off / ON_GROUND, 0, 1))
-    # Sky and solid things never stand in for each other.
+    # Sky and solid surfaces are never matched.
     guide = [
         DEPTH_WEIGHT * octaves + 2.0 * sky,
         PLACE_WEIGHT * altitude,
@@ -123,9 +123,9 @@ def fill_texture(
 ) -> np.ndarray:
     """`image` (H, W, 3) float32 in [0, 255] with the pixels `fill` synthesised.
 
-    `disparity` (H, W) is complete; `near` marks things in front that must not spread into the fill; `guide` is
-    from `place_guide`; `extra` is a second source; `tick` is called now and then and may raise. The same `seed`
-    gives the same texture.
+    `disparity` (H, W) is complete; `near` marks foreground that must not spread into the fill; `guide` is from
+    `place_guide`; `extra` is a second source; `tick` is called regularly and may raise to cancel. Deterministic for
+    a given `seed`.
     """
     source = ~fill & ~ndimage.binary_dilation(near, iterations=2)
     start = np.where(fill[..., None], 0, image / np.float32(255)).astype(np.float32)
@@ -151,7 +151,7 @@ def fill_texture(
 
 
 def _beside(level: Level, extra: Exemplar) -> Level:
-    """The level with a second picture below it, as a source only."""
+    """The level with a second image below it that serves only as a source."""
     rows, columns = level.fill.shape
     height, width = extra.disparity.shape
 
@@ -162,7 +162,7 @@ def _beside(level: Level, extra: Exemplar) -> Level:
         return result
 
     source = stacked(level.source, np.ones((height, width), bool), False)
-    # No patch reaches from one picture into the other.
+    # No patch spans both images.
     source[rows - 1 : rows + 1] = False
     return Level(
         stacked(level.image, extra.image / np.float32(255), 0),
@@ -182,7 +182,7 @@ def _fill_level(level: Level, coarser, rounds: int, seed: int, tick, device) -> 
     height, width = level.fill.shape
     pixels = wp.array(np.flatnonzero(level.fill).astype(np.int32), dtype=wp.int32, device=device)
     sources = wp.array(np.flatnonzero(usable).astype(np.int32), dtype=wp.int32, device=device)
-    # Fill far from anything known is a guess on a guess.
+    # Matches far from known pixels are less reliable.
     depth_inside = ndimage.distance_transform_edt(level.fill)
     trust = np.where(level.fill, np.maximum(0.9**depth_inside, 0.02), 1).astype(np.float32)
     trust = wp.array(trust, dtype=wp.float32, device=device)
@@ -199,7 +199,7 @@ def _fill_level(level: Level, coarser, rounds: int, seed: int, tick, device) -> 
     wp.launch(
         kernels.start_matches, len(pixels), [pixels, sources, *fields, seed, 24], [matches], device=device
     )
-    # A match found at a coarser size is only refined; the first size searches everywhere.
+    # Matches from a coarser level are refined locally; the coarsest level searches globally.
     search = 3.0 if coarser is not None else float(max(height, width))
     for turn in range(rounds):
         tick()
@@ -224,7 +224,7 @@ def _fill_level(level: Level, coarser, rounds: int, seed: int, tick, device) -> 
 
 
 def _nearest_colours(level: Level) -> np.ndarray:
-    """Holes painted with the colour of the nearest pixel in picture and guide that may serve as a source."""
+    """Holes initialised with the colour of the source pixel nearest in image position and guide."""
     known = level.source if level.source.any() else ~level.fill
     if not known.any():
         return level.image
@@ -235,7 +235,7 @@ def _nearest_colours(level: Level) -> np.ndarray:
 
 
 def _finer_matches(coarser: np.ndarray | None, fill: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Matches (H, W, 2) int32 (row, column) at this size from those of half the size; -1 where there is none."""
+    """Matches (H, W, 2) int32 (row, column) at this level from the next coarser one; -1 where there is none."""
     height, width = fill.shape
     matches = np.full((height, width, 2), -1, np.int32)
     if coarser is None:

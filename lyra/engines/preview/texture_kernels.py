@@ -1,19 +1,19 @@
-"""Warp kernels of lyra.engines.preview.texture_fill: PatchMatch that is the same on any number of threads.
+"""Warp kernels of lyra.engines.preview.texture_fill: PatchMatch, deterministic for any number of threads.
 
-Matches are read from one array and written to another, so a result depends on no order of execution. After
+Matches are read from one array and written to another, so results do not depend on the order of execution. After
 Barnes et al., "PatchMatch" (2009), and Wexler et al., "Space-Time Completion of Video" (2007).
 """
 
 import warp as wp
 
-# Unrolled loops and gradients nobody asks for would take the compiler ten times as long.
+# Unrolling loops and generating adjoints would make compilation ten times slower.
 wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 
 PATCH_RADIUS = 3
 
 _RADIUS = wp.constant(PATCH_RADIUS)
 _HUGE = wp.constant(1.0e9)
-# What a source a whole picture's width away costs; things go on as what is beside them.
+# Cost of a source one image width away: textures tend to continue from what is next to them.
 _LOCALITY = wp.constant(0.02)
 
 
@@ -28,9 +28,9 @@ def patch_cost(
     sy: int,
     sx: int,
 ):
-    """Mean squared colour difference of two patches, and how unlike their places in the world are.
+    """Mean squared colour difference of two patches plus the difference of their guide channels.
 
-    Pixels clearly nearer than the target's centre belong to something else and do not count.
+    Pixels clearly nearer than the target's centre belong to another object and are ignored.
     """
     limit = 1.25 * disparity[ty, tx] + 1.0e-9
     total = float(0.0)
@@ -87,7 +87,7 @@ def start_matches(
     trials: int,
     matches: wp.array2d(dtype=wp.vec2i),
 ):
-    """The best of some random sources, for target pixels whose match is still (-1, -1)."""
+    """Initialises unmatched (-1, -1) target pixels with the best of `trials` random sources."""
     i = wp.tid()
     width = image.shape[1]
     x = pixels[i] % width
@@ -123,7 +123,7 @@ def improve_matches(
     improved: wp.array2d(dtype=wp.vec2i),
     costs: wp.array2d(dtype=float),
 ):
-    """One round: neighbours' matches `jump` pixels away, then random ones within a shrinking radius `search`."""
+    """One round: propagation from neighbours `jump` pixels away, then random search in a shrinking radius `search`."""
     i = wp.tid()
     width = image.shape[1]
     x = pixels[i] % width
@@ -171,7 +171,7 @@ def vote(
     sharpness: float,
     voted: wp.array(dtype=wp.vec3),
 ):
-    """The colour that the matches of all patches over a pixel propose, the best and most trusted ones counting most."""
+    """Weighted mean of the colours that the patches covering a pixel propose, by their cost and trust."""
     i = wp.tid()
     x = pixels[i] % image.shape[1]
     y = pixels[i] / image.shape[1]

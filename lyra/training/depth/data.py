@@ -1,7 +1,7 @@
-"""Training pictures: made by a process of their own into shards on disk, drawn from memory.
+"""Training data: generator processes write shards to disk, the trainer samples from those in memory.
 
-A shard is an .npz of pictures of one size. The trainer draws from the newest shards again and again, so that neither
-of the two has to wait for the other, and a run that goes on begins at once.
+A shard is an .npz of images of one size. The trainer samples repeatedly from the newest shards, so that neither side
+waits for the other and a resumed run starts at once.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from lyra.depth.network_file import NetworkShape
 from lyra.evaluation.depth_quality import PICTURE
 
 SHARD = 64
-# Share of the batches that are of the extra pictures, where there are some.
+# Share of batches from the extra images, if there are any.
 EXTRA_SHARE = 0.08
 STRIDE = NetworkShape().stride
-# More shards than one process makes in a run.
+# More shards than one process makes in a run: the range of its seeds.
 SEEDS_APART = 10_000_000
 _BYTES = 4_000_000_000
 _SHARD = {
@@ -61,9 +61,9 @@ class Shard:
 
 
 def make_shard(seed: int, count: int, size: tuple[int, int], device: str = "cpu") -> Shard:
-    """`count` pictures of `size` (height, width) of the procedural worlds of `seed`.
+    """`count` images of `size` (height, width) of the procedural worlds of `seed`.
 
-    Pictures that are nothing but sky teach nothing about depth and are left out.
+    Images of nothing but sky are left out.
     """
     from lyra.synthetic import generate
 
@@ -75,10 +75,10 @@ def make_shard(seed: int, count: int, size: tuple[int, int], device: str = "cpu"
 
 
 def _fill(folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int, device: str) -> None:
-    """Makes shards for ever, the sizes in turn; the oldest beyond `keep` are removed."""
+    """Writes shards endlessly, cycling through the sizes, and keeps the newest `keep`."""
     parent = os.getppid()
     if hasattr(os, "nice"):
-        os.nice(3)  # where cores are short the trainer comes first: it can draw a picture twice
+        os.nice(3)  # the trainer has priority on the cores: it can sample an image twice
     while os.getppid() == parent:
         size = sizes[seed % len(sizes)]
         shard = make_shard(seed, SHARD, size, device)
@@ -91,7 +91,7 @@ def _fill(folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int
 def start_generators(
     folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int, device: str, workers: int = 1
 ) -> list[BaseProcess]:
-    """The processes that fill `folder`, each from seeds of its own; they end with the one that started them."""
+    """Starts the processes that fill `folder`, each with its own seeds; they end with their parent."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     settings = [(folder, sizes, seed + worker * SEEDS_APART, keep, device) for worker in range(workers)]
@@ -102,15 +102,15 @@ def start_generators(
 
 
 def load_pictures(folder: Path) -> list[Shard]:
-    """The pictures of a folder as shards, one for each size: .npz files as `scripts.blender_scenes` writes them.
+    """The images of a folder as shards, one per size: .npz files as written by `scripts.blender_scenes`.
 
-    Raises InvalidInputError when there is none.
+    Raises InvalidInputError if there are none.
     """
     by_size: dict[tuple[int, ...], list[tuple]] = {}
     for path in sorted(folder.glob("*.npz")):
         stored = read_arrays(path, PICTURE_WITH_UP, advice="render it again with scripts.blender_scenes")
         image, depth, intrinsics, up = (stored[n] for n in PICTURE_WITH_UP)
-        # Sizes in whole strides of the network, cut about the middle, where the axis is.
+        # Cropped around the principal point to multiples of the network's stride.
         top, left = (side % STRIDE // 2 for side in depth.shape)
         height, width = (side // STRIDE * STRIDE for side in depth.shape)
         cut = np.s_[top : top + height, left : left + width]
@@ -128,7 +128,7 @@ def load_pictures(folder: Path) -> list[Shard]:
 
 
 class Pool:
-    """The newest shards of a folder in memory, and `extra` ones that stay."""
+    """The newest shards of a folder in memory, plus permanent `extra` ones."""
 
     def __init__(self, folder: Path, keep: int, extra: list[Shard] | None = None):
         self.folder, self.keep, self.extra = folder, keep, extra or []
@@ -136,7 +136,7 @@ class Pool:
         self._newest = ""
 
     def refresh(self) -> int:
-        """Takes in shards that are new in the folder; how many there are in memory now."""
+        """Loads shards that are new in the folder; returns the number in memory."""
         for path in sorted(self.folder.glob("*.npz"))[-self.keep :]:
             if path.name > self._newest:
                 self._shards.append(Shard.load(path))
@@ -144,9 +144,10 @@ class Pool:
         return len(self._shards)
 
     def draw(self, rng: np.random.Generator, pixels: int, share_used: float = 0.5) -> Shard:
-        """A batch of about `pixels` pixels, of one size, from several shards, turned left to right at random.
+        """A batch of about `pixels` pixels of one size from several shards, mirrored at random.
 
-        Small pictures, which teach most in a given time, come more often, until at the end all sizes come alike.
+        Small images, the most effective per unit of time, are more frequent at first; at the end of the run all sizes
+        are equally frequent.
         """
         shards = self.extra if self.extra and rng.random() < EXTRA_SHARE else list(self._shards)
         areas = np.array([np.prod(shard.images.shape[1:3]) for shard in shards], np.float64)

@@ -1,12 +1,12 @@
-"""What the depth network is asked for, as losses over a batch.
+"""Losses of the depth network over a batch.
 
-Target is t = log(1/z + EPSILON), z in units of the picture's median depth; the sky is t = log(EPSILON). Terms: the
-difference in t as it is and freed of the picture's median error; the scale-and-shift-invariant difference of inverse
+Target is t = log(1/z + EPSILON), z in units of the image's median depth; for sky t = log(EPSILON). Terms: the
+difference in t, plain and without the image's median error; the scale-and-shift-invariant difference of inverse
 depth and the gradients at several scales of MiDaS (Ranftl et al. 2020, eqs. 5 to 7 and 11); a logistic ranking of
 random pairs (after Chen et al. 2016, "Single-Image Depth Perception in the Wild"); cross-entropy for the sky; the
-angle between surface normals; the angle between chords of what is straight, so that walls and columns do not lean (over
-long ways, as Yin et al. 2019, "Enforcing geometric constraints of virtual normal for depth prediction"); and the
-gravity field, which the lens follows from (after Jin et al. 2023, "Perspective Fields for Single Image Camera
+angle between surface normals; the angle between chords of straight structures, so that walls and columns do not lean
+(long-range, as in Yin et al. 2019, "Enforcing geometric constraints of virtual normal for depth prediction"); and the
+gravity field, which determines the focal length (after Jin et al. 2023, "Perspective Fields for Single Image Camera
 Calibration").
 """
 
@@ -18,23 +18,23 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from lyra.depth.network import EPSILON, places
+from lyra.depth.network import EPSILON, pixel_coordinates
 
 SKY_LOG = math.log(EPSILON)
 SCALES = 4
-# Pixels to either side over which normals are taken.
+# Reach in pixels of the differences from which normals are computed.
 REACHES = (1, 3)
-# Pixels to either side over which chords are taken.
+# Reach in pixels of the chords.
 CHORDS = (8, 20)
-# Angles in radians below which a chord's error counts by its square.
+# Angle in radians below which a chord's error is squared.
 SOFT = 0.02
-# Relative bend of inverse depth over that reach, above which it is no surface but an edge.
+# Relative curvature of inverse depth over that reach, above which a pixel is an edge.
 BEND = 0.05
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts."""
+    """LossWeights of the terms."""
 
     direct: float = 0.6
     aligned: float = 1.0
@@ -61,7 +61,7 @@ class Target:
 
 
 def target_from(depth: torch.Tensor, focal: torch.Tensor, up: torch.Tensor) -> Target:
-    """The target for z-depth (N, H, W), inf where the sky is, `focal` (N,) over the longer side, `up` as above."""
+    """The target for z-depth (N, H, W), inf for sky, `focal` (N,) over the longer side, `up` as above."""
     sky = ~torch.isfinite(depth)
     median = masked_median(depth, ~sky)
     normalised = depth / median[:, None, None]
@@ -85,11 +85,11 @@ def terms(
 ) -> dict[str, torch.Tensor]:
     """Each term, by its name in `LossWeights`, of a prediction as `DepthNet.forward` returns it."""
     error = log_inverse - target.log_inverse
-    # Beyond the sky there is nothing: being farther than it is no error.
+    # In the sky, predictions farther than the target are not an error.
     error = torch.where(target.sky, error.clamp(min=0), error)
     seen = ~target.sky
     offset = masked_median(error.detach(), seen)[:, None, None]
-    # Without the sky, which would pull all of the picture down with it.
+    # Without the sky, which would dominate the difference.
     freed = (error - offset).abs() * seen
     return {
         "direct": error.abs().mean(),
@@ -112,15 +112,15 @@ def total(parts: dict[str, torch.Tensor], weights: LossWeights) -> torch.Tensor:
 
 
 def _invariant(log_inverse: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean difference of inverse depth, each freed of its median and mean deviation.
+    """Mean difference of inverse depth, each normalised by its median and mean absolute deviation.
 
-    The truth has no outliers, so that none are trimmed.
+    Nothing is trimmed, since the truth has no outliers.
     """
     return (_standardised(inverse_of(log_inverse)) - _standardised(inverse_of(target))).abs().mean()
 
 
 def inverse_of(log_inverse: torch.Tensor) -> torch.Tensor:
-    """Inverse depth in units of the median's, of t."""
+    """Inverse depth, in units of the median's, from t."""
     return log_inverse.clamp(max=5).exp() - EPSILON
 
 
@@ -131,7 +131,7 @@ def _standardised(values: torch.Tensor) -> torch.Tensor:
 
 
 def _normal(log_inverse: torch.Tensor, target: Target) -> torch.Tensor:
-    """Mean of 1 - cos of the angle between normals of what is seen and of the truth, where the truth is smooth."""
+    """Mean of 1 - cos of the angle between predicted and true normals, where the truth is smooth."""
     inverse, truth = inverse_of(log_inverse), inverse_of(target.log_inverse)
     focal = target.camera[:, 0].exp() * max(truth.shape[1:])
     sum_ = inverse.new_zeros(())
@@ -144,12 +144,12 @@ def _normal(log_inverse: torch.Tensor, target: Target) -> torch.Tensor:
 
 
 def _straight(middle: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """Where three inverse depths in a row are those of a straight line."""
+    """Where three consecutive inverse depths lie on a straight line."""
     return (before + after - 2 * middle).abs() < BEND * middle
 
 
 def _chord(log_inverse: torch.Tensor, target: Target) -> torch.Tensor:
-    """Mean angle (radians) between chords of what is seen and of the truth, down and across, where that is straight."""
+    """Mean angle (radians) between predicted and true chords along columns and rows, where the truth is straight."""
     inverse, truth = inverse_of(log_inverse), inverse_of(target.log_inverse)
     focal = target.camera[:, 0].exp() * max(truth.shape[1:])
     sum_ = inverse.new_zeros(())
@@ -168,7 +168,7 @@ def _chord(log_inverse: torch.Tensor, target: Target) -> torch.Tensor:
 
 
 def _around(values: torch.Tensor, reach: int) -> tuple[tuple[torch.Tensor, ...], ...]:
-    """For columns, then rows: every second pixel of values (N, H, W), and what is `reach` before and after it."""
+    """For columns, then rows: every second pixel of values (N, H, W), and those `reach` before and after it."""
     height, width = values.shape[1:]
     rows, columns = (range(reach, side - reach, 2) for side in (height, width))
 
@@ -182,7 +182,7 @@ def _around(values: torch.Tensor, reach: int) -> tuple[tuple[torch.Tensor, ...],
 
 
 def _rays(focal: torch.Tensor, reach: int, height: int, width: int) -> torch.Tensor:
-    """Rays (3, N, h, w) in pixels, `focal` (N,) too, of every second pixel that has `reach` others on every side."""
+    """Rays (3, N, h, w) of every second pixel at least `reach` pixels from the border; `focal` (N,) in pixels."""
     x = torch.arange(reach, width - reach, 2, device=focal.device) + 0.5 - width / 2
     y = (torch.arange(reach, height - reach, 2, device=focal.device) + 0.5 - height / 2)[:, None]
     return torch.stack(torch.broadcast_tensors(x, y, focal[:, None, None]))
@@ -203,9 +203,9 @@ def _normals(inverse: torch.Tensor, focal: torch.Tensor, reach: int) -> torch.Te
 def _along(
     before: torch.Tensor, after: torch.Tensor, rays: torch.Tensor, axis: int, reach: int
 ) -> torch.Tensor:
-    """Unit vectors (3, N, h, w) between what is `reach` before and after along an axis, of their inverse depths.
+    """Unit vectors (3, N, h, w) between the points `reach` before and after along an axis, from inverse depths.
 
-    With rays r - a, r + a and inverse depths b, c it is the way of b (r + a) - c (r - a) = (b - c) r + (b + c) a.
+    For rays r - a, r + a with inverse depths b, c the direction is b (r + a) - c (r - a) = (b - c) r + (b + c) a.
     """
     way = list((before - after) * rays)
     way[axis] = way[axis] + (before + after) * reach
@@ -214,8 +214,8 @@ def _along(
 
 
 def gravity_field(target: Target, height: int, width: int) -> torch.Tensor:
-    """(N, 3, height, width): sine of a ray's angle over the horizon; x and y of where up is there in the picture."""
-    across, down = (torch.as_tensor(p, dtype=torch.float32) for p in places(height, width))
+    """(N, 3, height, width): sine of the ray's elevation, and the unit up direction (x, y) in the image."""
+    across, down = (torch.as_tensor(p, dtype=torch.float32) for p in pixel_coordinates(height, width))
     double = 2 * target.camera[:, 0].exp()[:, None, None]
     x, y = across.to(double) / double, down.to(double) / double
     x, y = torch.broadcast_tensors(x, y)
@@ -227,7 +227,7 @@ def gravity_field(target: Target, height: int, width: int) -> torch.Tensor:
 
 
 def _gradient(error: torch.Tensor) -> torch.Tensor:
-    """Mean absolute gradient of the error, at full size and at its halves."""
+    """Mean absolute gradient of the error at several scales."""
     sum_ = error.new_zeros(())
     for scale in range(SCALES):
         coarse = error[:, :: 2**scale, :: 2**scale]
@@ -237,7 +237,7 @@ def _gradient(error: torch.Tensor) -> torch.Tensor:
 
 
 def _ranking(log_inverse: torch.Tensor, target: torch.Tensor, pairs: int = 1024) -> torch.Tensor:
-    """Logistic loss of the order of random pairs whose depths differ by more than a tenth."""
+    """Logistic ranking loss of random pairs whose depths differ by more than a tenth."""
     count = target.flatten(1).shape[1]
     first, second = torch.randint(0, count, (2, pairs), device=target.device)
     steps = (values.flatten(1)[:, first] - values.flatten(1)[:, second] for values in (log_inverse, target))

@@ -1,7 +1,7 @@
-"""The depth network as it is trained, in torch; `lyra.depth.network` runs the same weights without torch.
+"""The depth network in torch, for training; `lyra.depth.network` runs the same weights without torch.
 
-A residual U-Net: convolutions at 1/2, 1/4 and 1/8 of the picture, self-attention over all of it at 1/16, and back up
-to full size. Batch normalisation is folded into the convolutions when the weights are written.
+A residual U-Net: convolutions at 1/2, 1/4 and 1/8 of the resolution, global self-attention at 1/16, and back up to
+full size. Batch normalisation is folded into the convolutions on export.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lyra.depth.network import places
+from lyra.depth.network import pixel_coordinates
 from lyra.depth.network_file import NetworkShape, save_weights
 
 
@@ -29,14 +29,14 @@ class ConvNorm(nn.Module):
         return self.norm(self.conv(x))
 
     def folded(self) -> dict[str, torch.Tensor]:
-        """`weight` (kh, kw, in, out) and `bias` (out,) of the convolution that does both."""
+        """`weight` (kh, kw, in, out) and `bias` (out,) of the equivalent single convolution."""
         gain = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
         weight = (self.conv.weight * gain[:, None, None, None]).permute(2, 3, 1, 0)
         return {"weight": weight, "bias": self.norm.bias - self.norm.running_mean * gain}
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside the identity."""
+    """Residual block of two 3x3 convolutions."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -49,7 +49,7 @@ class Residual(nn.Module):
 
 
 class TokenBlock(nn.Module):
-    """A transformer block over all pixels; a depthwise 3x3 convolution tells it where they are to each other."""
+    """A transformer block over all pixels, with a depthwise 3x3 convolution as relative position encoding."""
 
     def __init__(self, channels: int, heads: int):
         super().__init__()
@@ -68,7 +68,7 @@ class TokenBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         count, channels, height, width = x.shape
         tokens = x.flatten(2).transpose(1, 2)
-        # Within the normalised branch: on the sum itself a convolution would multiply it from block to block.
+        # In the normalised branch: on the residual stream a convolution would amplify it from block to block.
         normal = self.norm1(tokens).transpose(1, 2).reshape(x.shape)
         normal = (normal + self.place(normal)).flatten(2).transpose(1, 2)
         qkv = self.qkv(normal).view(count, height * width, 3, self.heads, channels // self.heads)
@@ -80,7 +80,7 @@ class TokenBlock(nn.Module):
 
 
 class DepthNet(nn.Module):
-    """Normalised log inverse depth, sky and two numbers about the camera, from pictures of any size in whole 16s."""
+    """Normalised log inverse depth, sky and two camera parameters, for images whose sides are multiples of 16."""
 
     def __init__(self, shape: NetworkShape | None = None):
         super().__init__()
@@ -107,17 +107,17 @@ class DepthNet(nn.Module):
         )
         self.head = ConvNorm(widths[0], widths[0])
         self.maps = nn.Conv2d(widths[0], 8, 3, padding=1)
-        # The four pixels of a block begin alike (Aitken et al. 2017), lest a chequer stays in the maps.
+        # The four pixels of a block start equal (Aitken et al. 2017), to avoid checkerboard artefacts.
         with torch.no_grad():
             self.maps.weight.copy_(self.maps.weight[::4].repeat_interleave(4, 0))
             self.maps.bias.zero_()
-        # Over the batch: what sets pictures apart is small beside what all of them share.
+        # Normalised over the batch: differences between images are small compared with their common part.
         self.camera_norm = nn.BatchNorm1d(3 * shape.token_width, momentum=0.03)
         self.camera1 = nn.Linear(3 * shape.token_width, 64)
         self.camera2 = nn.Linear(64, 2)
-        with torch.no_grad():  # a usual lens, and a dozen metres
+        with torch.no_grad():  # a typical focal length, and about twelve metres
             self.camera2.bias.copy_(torch.tensor([-0.3, 2.5]))
-        # Asked for in training alone: who knows where the horizon is at every place knows the lens.
+        # An auxiliary output for training: the gravity field determines the focal length.
         self.gravity = nn.Sequential(
             nn.BatchNorm2d(shape.token_width, momentum=0.03), nn.Conv2d(shape.token_width, 3, 1)
         )
@@ -126,8 +126,8 @@ class DepthNet(nn.Module):
         """`inputs` (N, 5, H, W) from `network_input`.
 
         Returns the log of normalised inverse depth (N, H, W), the logit of sky (N, H, W), (N, 2): log of the focal
-        length over the longer side, log of the median depth in metres, and the gravity field (N, 3, H/16, W/16) as
-        `depth_losses.gravity_field` has it.
+        length over the longer side, log of the median depth in metres, and the gravity field (N, 3, H/16, W/16) as in
+        `losses.gravity_field`.
         """
         x = functional.relu(self.stem(inputs))
         kept = []
@@ -135,7 +135,7 @@ class DepthNet(nn.Module):
             x = blocks(x)
             kept.append(x)
             x = functional.relu(down(x))
-        # What the blocks add up stays in float32: in bfloat16 small differences would be lost on large sums.
+        # The residual stream stays in float32: in bfloat16 small updates would be lost on large sums.
         x = self.tokens(x.float())
         camera = self.camera2(functional.relu(self.camera1(self.camera_norm(_pooled(x)))))
         gravity = self.gravity(x).float()
@@ -147,24 +147,27 @@ class DepthNet(nn.Module):
 
 
 def _pooled(x: torch.Tensor) -> torch.Tensor:
-    """(N, 3 C) of x (N, C, H, W): the mean, and how it changes from left to right and from top to bottom."""
-    across, down = (torch.as_tensor(p, dtype=x.dtype, device=x.device) for p in places(*x.shape[2:]))
+    """(N, 3 C) of x (N, C, H, W): the mean and the first moments across columns and rows."""
+    across, down = (
+        torch.as_tensor(p, dtype=x.dtype, device=x.device) for p in pixel_coordinates(*x.shape[2:])
+    )
     return torch.cat([x.mean((2, 3)), (x * across).mean((2, 3)), (x * down).mean((2, 3))], 1)
 
 
 def inputs_from(images: torch.Tensor) -> torch.Tensor:
-    """What the network takes, (N, 5, H, W), of `images` (N, H, W, 3) in 0 ... 255, as `network_input` has it."""
+    """The network's input (N, 5, H, W) for `images` (N, H, W, 3) in 0 ... 255, as in `network_input`."""
     count, height, width, _ = images.shape
     across, down = (
-        torch.as_tensor(p, dtype=torch.float32, device=images.device) for p in places(height, width)
+        torch.as_tensor(p, dtype=torch.float32, device=images.device)
+        for p in pixel_coordinates(height, width)
     )
     where = [p.expand(count, height, width)[..., None] for p in (across, down)]
-    # Channels last in memory as well.
+    # Channels-last in memory as well.
     return torch.cat([images.float() / 63.75 - 2, *where], -1).permute(0, 3, 1, 2)
 
 
 def exported(model: DepthNet) -> dict[str, np.ndarray]:
-    """The weights as `lyra.depth.network` reads them: folded, convolutions (kh, kw, in, out), matrices (in, out)."""
+    """The weights in the layout of `lyra.depth.network`: folded, convolutions (kh, kw, in, out), matrices (in, out)."""
     tensors: dict[str, torch.Tensor] = {}
     for name, module in model.named_modules():
         if name.startswith("gravity"):
@@ -183,7 +186,7 @@ def exported(model: DepthNet) -> dict[str, np.ndarray]:
 
 
 def _folded_before(norm: nn.BatchNorm1d, linear: nn.Linear) -> dict[str, torch.Tensor]:
-    """`linear` that does what `norm` did before it as well."""
+    """`linear` with the preceding `norm` folded in."""
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     weight = linear.weight * gain
     offset = linear.weight @ (norm.bias - norm.running_mean * gain)
@@ -191,5 +194,5 @@ def _folded_before(norm: nn.BatchNorm1d, linear: nn.Linear) -> dict[str, torch.T
 
 
 def export(model: DepthNet, path: Path, facts: dict[str, str]) -> None:
-    """Writes `model` for shipping, float16, with `facts` about its making in the header."""
+    """Writes `model` in the bundled format, float16, with training `facts` in the header."""
     save_weights(path, exported(model.eval()), model.shape, facts)

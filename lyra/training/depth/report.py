@@ -1,4 +1,4 @@
-"""What a training run shows of itself: its curve and a sheet of results."""
+"""Reports of a training run: the curve of metrics and a contact sheet of predictions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARGIN = 34
 
 
 def append_row(path: Path, row: dict[str, float]) -> None:
-    """Adds a line of figures to a .csv file, which gets a column for those that earlier lines do not have."""
+    """Appends a row to a .csv file, adding columns for keys that earlier rows lack."""
     rows: list[dict[str, str]] = []
     if path.is_file():
         with path.open(newline="") as file:
@@ -30,7 +30,7 @@ def append_row(path: Path, row: dict[str, float]) -> None:
 
 
 def draw_curve(table: Path, picture: Path) -> None:
-    """The figures of `table` over the steps, one panel each, the smallest and newest value written in it."""
+    """Plots the columns of `table` over the steps, one panel each, labelled with its range and newest value."""
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     width, height = PANEL
@@ -54,7 +54,7 @@ def draw_curve(table: Path, picture: Path) -> None:
 
 
 def draw_sheet(rows: list[tuple[np.ndarray, ...]], picture: Path, columns: int = 2) -> None:
-    """Rows of pictures (H, W, 3) of one height beside each other, several rows abreast."""
+    """Writes rows of images (H, W, 3) of one height as a sheet, with several rows side by side."""
     lines = [np.concatenate(row, 1) for row in rows]
     lines += [np.zeros_like(lines[0])] * (-len(lines) % columns)
     abreast = [np.concatenate(lines[i : i + columns], 1) for i in range(0, len(lines), columns)]

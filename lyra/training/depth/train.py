@@ -1,6 +1,6 @@
-"""Training of the built-in depth network, from random weights, on worlds the project makes itself.
+"""Training runs of the built-in depth network, from random weights, on procedural worlds.
 
-A run is a folder. Pictures are made by processes beside it; one or more processes learn, as one.
+A run is a folder. Generator processes make the images; one or more trainer processes learn from them, data-parallel.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ import torch
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
 from lyra.synthetic import HELD_OUT_SEED
+from lyra.training.depth.all_reduce import AllReduce
 from lyra.training.depth.data import Pool, Shard, load_pictures, make_shard, start_generators
 from lyra.training.depth.network import DepthNet
 from lyra.training.depth.report import append_row, draw_curve
-from lyra.training.depth.together import Together
 from lyra.training.depth.trainer import Settings, Trainer
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run ends: at whichever of the two comes first."""
+    """When a run ends: after `steps` or `minutes`, whichever comes first."""
 
     steps: int | None = None
     minutes: float | None = None
 
     def used(self, steps: int, seconds: float) -> float:
-        """Share of this run that is over, 1 at its end."""
+        """Share of the budget that is used; 1 at the end of the run."""
         shares = [steps / self.steps] if self.steps else []
         shares += [seconds / 60 / self.minutes] if self.minutes else []
         return max(shares)
@@ -53,28 +53,28 @@ def train(
     extra: Path | None = None,
     progress: Progress = SILENT,
 ) -> dict[str, float]:
-    """Trains into the folder `out` until the budget is used; the newest row of its curve.
+    """Trains into the folder `out` until the budget is used; returns the newest row of its curve.
 
-    `out` then holds depth.safetensors (what ships), the checkpoint, curve.csv, curve.png, sheet.png and the pool of
-    pictures. `seed` is where the pictures' seeds begin, `extra` a folder of rendered pictures to learn from besides.
-    When `progress` is cancelled the step at hand is finished and what was learned is kept.
-    Raises InvalidInputError when `out` cannot be gone on with, or is a run already and `resume` is not set.
+    `out` then holds depth.safetensors (the bundled format), the checkpoint, curve.csv, curve.png, sheet.png and the
+    pool of images. `seed` is the first seed of the images, `extra` a folder of additional rendered images.
+    On cancellation by `progress` the current step is finished and saved.
+    Raises InvalidInputError if `out` cannot be resumed, or contains a run and `resume` is not set.
     """
     settings = settings or Settings()
     if device != "cpu":
         settings = replace(settings, processes=1)
     if not resume and (out / "state.json").exists():
-        raise InvalidInputError(f"{out} holds a run already; go on with --resume or choose another folder.")
+        raise InvalidInputError(f"{out} already holds a run; go on with --resume or choose another folder.")
     rendered = load_pictures(extra) if extra else None
     out.mkdir(parents=True, exist_ok=True)
-    together = None
+    all_reduce = None
     if settings.processes > 1:
-        together = Together(settings.processes, _numbers())
+        all_reduce = AllReduce(settings.processes, _all_reduce_length())
         _share_cores(settings.processes)
-    trainer = Trainer(out, settings, device, seed, together=together)
+    trainer = Trainer(out, settings, device, seed, all_reduce=all_reduce)
     if resume:
         trainer.load()
-    # Every start makes new pictures: the seeds go on where no earlier part of the run has been.
+    # Every start makes new images, with seeds that no earlier part of the run has used.
     first_seed = seed + trainer.step
     with contextlib.ExitStack() as until_the_end:
         generators = start_generators(
@@ -82,10 +82,10 @@ def train(
         )
         until_the_end.callback(_end, generators)
         arguments = [
-            (out, settings, rank, together, seed, resume, rendered) for rank in range(1, settings.processes)
+            (out, settings, rank, all_reduce, seed, resume, rendered) for rank in range(1, settings.processes)
         ]
         context = multiprocessing.get_context("spawn")
-        others = [context.Process(target=_accompany, args=each, daemon=True) for each in arguments]
+        others = [context.Process(target=_run_follower, args=each, daemon=True) for each in arguments]
         until_the_end.callback(_end, others)
         for process in others:
             process.start()
@@ -101,8 +101,8 @@ def _end(processes: list[BaseProcess]) -> None:
             process.join()
 
 
-def _numbers() -> int:
-    """How many numbers processes exchange: a gradient for every weight, and two about the run."""
+def _all_reduce_length() -> int:
+    """Length of the vectors the processes average: a gradient per weight, and two numbers on the run's progress."""
     return sum(parameter.numel() for parameter in DepthNet().parameters()) + 2
 
 
@@ -110,19 +110,19 @@ def _share_cores(processes: int) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
 
 
-def _accompany(
+def _run_follower(
     out: Path,
     settings: Settings,
     rank: int,
-    together: Together,
+    all_reduce: AllReduce,
     seed: int,
     resume: bool,
     rendered: list[Shard] | None,
 ) -> None:
-    """Learns beside the first process until that says that the run is over."""
+    """Trains in a further process until the first one ends the run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _share_cores(settings.processes)
-    trainer = Trainer(out, settings, "cpu", seed, rank, together)
+    trainer = Trainer(out, settings, "cpu", seed, rank, all_reduce)
     if resume:
         trainer.load()
     rng = np.random.default_rng((seed + trainer.step, rank))
@@ -139,11 +139,13 @@ def _accompany(
 def _wait_for_pictures(
     pool: Pool, settings: Settings, generators: Sequence[BaseProcess] = (), progress: Progress = SILENT
 ) -> None:
-    """Until there is a shard of every size. Raises RuntimeError when one of those that make them has ended."""
+    """Waits for a shard of every size. Raises RuntimeError if a generator process has ended."""
     while pool.refresh() < len(set(settings.sizes)):
         progress.update("pictures", 0)
         if not all(process.is_alive() for process in generators):
-            raise RuntimeError("A process that makes the pictures has ended; its error is printed above.")
+            raise RuntimeError(
+                "A process that generates training pictures has ended; its error is printed above."
+            )
         time.sleep(0.5)
 
 
@@ -156,8 +158,8 @@ def _run(trainer: Trainer, pool: Pool, budget: Budget, progress: Progress) -> di
     while not trainer.over:
         last = progress.cancelled() or budget.used(trainer.step + 1 - first, time.monotonic() - started) >= 1
         parts = trainer.learn(pool.draw(rng, settings.pixels, share), rng, share, last)
-        # A step that was left out says nothing of the curve.
-        if not trainer.lost or not recent:
+        # Skipped steps are left out of the curve.
+        if not trainer.skipped or not recent:
             recent.append(parts)
         share = min(1.0, budget.used(trainer.step - first, time.monotonic() - started))
         progress.listener(f"step {trainer.step}", share, None)
@@ -171,7 +173,7 @@ def _run(trainer: Trainer, pool: Pool, budget: Budget, progress: Progress) -> di
 
 
 def _report(trainer: Trainer, recent: list[dict[str, float]], held_out: Shard) -> dict[str, float]:
-    """Checkpoint, figures and pictures of where the run stands."""
+    """Saves the checkpoint and reports the run's metrics and sample predictions."""
     trainer.save()
     means = {name: float(np.mean([parts[name] for parts in recent])) for name in recent[0]}
     row = {"step": trainer.step, "seen": trainer.seen, "minutes": trainer.minutes, **means}

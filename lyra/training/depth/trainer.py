@@ -1,7 +1,7 @@
-"""One step of the depth network's training after another: losses, optimiser, mean of the weights, checkpoint.
+"""Training steps of the depth network: losses, optimiser, running mean of the weights, checkpoint.
 
-The learning rate warms up, then falls with the root of the steps, which does not depend on how long the run will be;
-the last part of every run cools it down to nothing. What is evaluated and shipped is the running mean of the weights.
+The learning rate warms up, then decays with the inverse square root of the step, independent of the run's length; at
+the end of every run it is cooled down to almost nothing. The running mean of the weights is evaluated and exported.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sample
 from lyra.depth.network import EPSILON
 from lyra.depth.shading import shaded
 from lyra.hub.safetensor_files import read_header
+from lyra.training.depth.all_reduce import AllReduce
 from lyra.training.depth.data import Shard
 from lyra.training.depth.losses import LossWeights, target_from, terms, total
 from lyra.training.depth.network import DepthNet, export, inputs_from
 from lyra.training.depth.report import draw_sheet
-from lyra.training.depth.together import Together
 from lyra.training.depth.variation import recoloured
 
-# (height, width): mostly small, for many pictures in a short time, and as the network reads the whole of a picture; a
-# few larger ones, as it reads the detail. It is evaluated on the first.
+# (height, width): mostly small, for throughput and as in the estimator's passes over the whole image; a few larger
+# ones, as in its pass for detail. The first is used for evaluation.
 SIZES = 5 * ((96, 160),) + 4 * ((80, 128),) + 2 * ((112, 144),) + 2 * ((128, 96),) + ((128, 224), (160, 272))
-# So many steps in a row without a finite gradient are no accident.
-MOST_LOST = 20
+# Training stops after this many consecutive steps without a finite gradient.
+MAX_SKIPPED = 20
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run is made. `pixels` is the size of a batch, `sizes` (height, width) are drawn in turn."""
+    """Settings of a run. `pixels` is the size of a batch, `sizes` (height, width) are cycled through."""
 
     rate: float = 1.2e-3
-    # Wide matrices move far in a step that convolutions bear well.
+    # The attention's wide matrices need a lower rate than the convolutions.
     token_share: float = 0.25
     warmup: int = 300
-    # The rate falls with the root of the steps from here on.
+    # Decay of the rate starts at this step.
     plateau: int = 4000
     cooldown: float = 0.15
     decay: float = 0.03
     pixels: int = 16 * 96 * 160
-    # Short enough for the mean to follow the cooldown to its end.
+    # In steps; short enough for the mean to follow the cooldown.
     mean_over: int = 300
     report_every: int = 300
     shards: int = 300
@@ -62,7 +62,7 @@ class Settings:
 
 
 class Trainer:
-    """Network, optimiser, mean of the weights, and their checkpoint in a folder."""
+    """Network, optimiser and running mean of the weights, with their checkpoint in a folder."""
 
     def __init__(
         self,
@@ -71,12 +71,12 @@ class Trainer:
         device: str = "cpu",
         seed: int = 0,
         rank: int = 0,
-        together: Together | None = None,
+        all_reduce: AllReduce | None = None,
     ):
-        """`rank` of the processes that meet in `together`; the first is the one that decides and reports."""
+        """`rank` among the processes that share `all_reduce`; rank 0 controls the run and reports."""
         torch.manual_seed(seed)
-        self.rank, self.together, self.seed = rank, together, seed
-        self.over, self.share, self.lost = False, 0.0, 0
+        self.rank, self.all_reduce, self.seed = rank, all_reduce, seed
+        self.over, self.share, self.skipped = False, 0.0, 0
         self.folder, self.settings, self.device = folder, settings, torch.device(device)
         self.model = DepthNet().to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.model).requires_grad_(False).eval()
@@ -84,7 +84,7 @@ class Trainer:
         self.step, self.seen, self.minutes = 0, 0, 0.0
 
     def _groups(self) -> list[dict]:
-        """Matrices and kernels decay, offsets and gains do not; attention learns at its share of the rate."""
+        """Parameter groups: weight decay on matrices and kernels alone; a reduced rate for attention."""
         groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
         for name, parameter in self.model.named_parameters():
             share = self.settings.token_share if name.startswith("tokens.") else 1.0
@@ -98,10 +98,10 @@ class Trainer:
     def learn(
         self, batch: Shard, rng: np.random.Generator, share_used: float, last: bool = False
     ) -> dict[str, float]:
-        """One step on a batch, the `last` or not; the terms of its loss.
+        """One step on a batch; returns the terms of its loss.
 
-        Of several processes the first says how far the run is; `over` is set in all of them after its last step.
-        Raises FloatingPointError when gradients have not been finite for MOST_LOST steps.
+        `share_used` and `last` of rank 0 apply to all processes; `over` is set in all of them after the last step.
+        Raises FloatingPointError if gradients have not been finite for MAX_SKIPPED steps.
         """
         images, depth, focal, up = (
             torch.from_numpy(values).to(self.device)
@@ -116,32 +116,32 @@ class Trainer:
         loss = total(parts, LossWeights())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.share, self.over = self._agree(share_used, last)
+        self.share, self.over = self._synchronise(share_used, last)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate(self.share) * group["share"]
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)):
             self.optimiser.step()
-            self._follow()
-            self.lost = 0
+            self._update_mean()
+            self.skipped = 0
         else:
-            self.lost += 1
-        if self.lost >= MOST_LOST:
+            self.skipped += 1
+        if self.skipped >= MAX_SKIPPED:
             raise FloatingPointError(
-                f"The gradients are not finite since step {self.step - self.lost + 1}; "
-                "go on from the last checkpoint with --resume and another --seed."
+                f"Gradients are not finite since step {self.step - self.skipped + 1}; "
+                "continue from the last checkpoint with --resume and another --seed."
             )
         self.step += 1
         self.seen += len(batch.images) * self.settings.processes
-        # Read at once: each reading waits for the device.
+        # Read in one transfer, since each one waits for the device.
         return dict(zip(("loss", *parts), torch.stack([loss, *parts.values()]).tolist(), strict=True))
 
-    def _agree(self, share_used: float, last: bool) -> tuple[float, bool]:
-        """Gives every process the mean gradient, and what the first of them says of the run."""
-        if self.together is None:
+    def _synchronise(self, share_used: float, last: bool) -> tuple[float, bool]:
+        """Averages gradients over processes; returns rank 0's share of the run and whether this is the last step."""
+        if self.all_reduce is None:
             return share_used, last
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.model.parameters()]
         said = torch.tensor([share_used, float(last)] if self.rank == 0 else [0.0, 0.0])
-        mean = self.together.mean(self.rank, torch.cat([*(g.flatten() for g in gradients), said]))
+        mean = self.all_reduce.mean(self.rank, torch.cat([*(g.flatten() for g in gradients), said]))
         for parameter, part in zip(
             self.model.parameters(), mean[:-2].split([g.numel() for g in gradients]), strict=True
         ):
@@ -150,7 +150,7 @@ class Trainer:
         return float(mean[-2]) * count, bool(mean[-1] > 0)
 
     def rate(self, share_used: float) -> float:
-        """The learning rate now, when `share_used` of this run is over."""
+        """The current learning rate when `share_used` of this run is over."""
         settings = self.settings
         warm = min(1.0, (self.step + 1) / settings.warmup)
         slow = math.sqrt(settings.plateau / max(self.step, settings.plateau))
@@ -158,8 +158,8 @@ class Trainer:
         return settings.rate * warm * slow * max(cool, 0.01)
 
     @torch.no_grad()
-    def _follow(self) -> None:
-        """The mean of the weights takes a step toward them, a larger one in the beginning."""
+    def _update_mean(self) -> None:
+        """Updates the running mean of the weights, with larger steps in the beginning."""
         share = max(1 / self.settings.mean_over, 1 / (self.step / 4 + 1))
         values = [
             [value for value in model.state_dict().values() if value.dtype.is_floating_point]
@@ -168,7 +168,7 @@ class Trainer:
         get_ema_multi_avg_fn(1 - share)(*values, None)
 
     def save(self) -> None:
-        """The checkpoint: tensors as safetensors, the rest as JSON, the JSON last."""
+        """Writes the checkpoint: tensors as safetensors, then the rest as JSON."""
         tensors = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
         tensors |= {f"mean.{k}": v.contiguous() for k, v in self.mean.state_dict().items()}
         for index, state in self.optimiser.state_dict()["state"].items():
@@ -186,7 +186,7 @@ class Trainer:
         export(self.mean, self.folder / "depth.safetensors", facts)
 
     def load(self) -> None:
-        """Goes on from the folder's checkpoint. Raises InvalidInputError when there is none or it does not fit."""
+        """Loads the folder's checkpoint. Raises InvalidInputError if there is none or it does not match."""
         path = self.folder / "state.json"
         if not path.is_file():
             raise InvalidInputError(
@@ -200,7 +200,7 @@ class Trainer:
             self.mean.load_state_dict(_under("mean.", tensors))
         except RuntimeError as error:
             raise InvalidInputError(
-                f"The checkpoint in {self.folder} is of another network ({str(error).splitlines()[0]}); "
+                f"The checkpoint in {self.folder} is for another network ({str(error).splitlines()[0]}); "
                 "choose another folder."
             ) from error
         whole = self.optimiser.state_dict()
@@ -213,7 +213,7 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, held_out: Shard, sheet: Path | None = None) -> dict[str, float]:
-        """The mean weights' figures on pictures never trained on; a sheet of pictures of the first of them."""
+        """Metrics of the mean weights on held-out images; optionally writes a sheet of the first of them."""
         images = torch.from_numpy(held_out.images).to(self.device)
         predictions = [self.mean(inputs_from(image[None])) for image in images]
         inverse = [(p[0][0].exp() - EPSILON).cpu().numpy() for p in predictions]

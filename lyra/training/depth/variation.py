@@ -1,4 +1,4 @@
-"""Training pictures in other colours, grain and surface detail, on the device that learns from them."""
+"""Data augmentation on the training device: colour, grain and foreign surface detail."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-# Share of the pictures that another one's fine detail is laid over.
+# Share of the images that get the fine detail of another one.
 FOREIGN_DETAIL = 0.3
 
 
 def recoloured(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Pictures (N, H, W, 3) uint8 as float32 in 0 ... 255 with other contrast, tint, saturation and grain.
+    """Images (N, H, W, 3) uint8 as float32 in 0 ... 255 with random contrast, tint, saturation and grain.
 
-    The grain alone follows torch's own seed.
+    The grain is drawn from torch's global generator, everything else from `rng`.
     """
     count = len(images)
 
@@ -36,9 +36,9 @@ def recoloured(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def _with_foreign_detail(colors: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Colours (N, H, W, 3), some of them with the fine detail of another picture, upside down, laid over.
+    """Colours (N, H, W, 3), some of them overlaid with the fine detail of another image, upside down.
 
-    Ivy, carving and brush strokes cover surfaces of every shape, and their edges are none of depth.
+    Ivy, carvings and brush strokes cover surfaces of every shape; their edges are not depth edges.
     """
     chosen = np.flatnonzero(rng.random(len(colors)) < FOREIGN_DETAIL)
     apart = rng.integers(1, max(len(colors), 2), len(chosen))

@@ -1,4 +1,4 @@
-"""The losses of the depth network: what they ask for and what they leave open."""
+"""The losses of the depth network: what they penalise and what they do not."""
 
 import math
 
@@ -22,7 +22,7 @@ def scene():
 
 
 def cost(log_inverse, target, sky_logit=None):
-    """The terms of a prediction that is the truth in all but its depth."""
+    """The terms of a prediction that equals the truth except for its depth."""
     if sky_logit is None:
         sky_logit = torch.where(target.sky, 20.0, -20.0)
     return terms(log_inverse, sky_logit, target.camera, gravity_field(target, 3, 4), target)

@@ -1,4 +1,4 @@
-"""Training the depth network: rate, checkpoint, and that it learns."""
+"""Training of the depth network: learning rate, checkpoint, convergence."""
 
 import argparse
 import copy
@@ -17,12 +17,12 @@ from lyra.cli.train import add_parser, run  # noqa: E402
 from lyra.common.errors import EngineNotReadyError, InvalidInputError  # noqa: E402
 from lyra.common.progress import Progress  # noqa: E402
 from lyra.depth.network import DepthNetwork  # noqa: E402
+from lyra.training.depth.all_reduce import AllReduce  # noqa: E402
 from lyra.training.depth.data import Shard  # noqa: E402
 from lyra.training.depth.network import DepthNet  # noqa: E402
 from lyra.training.depth.report import CURVES, append_row, draw_curve  # noqa: E402
-from lyra.training.depth.together import Together  # noqa: E402
 from lyra.training.depth.train import Budget, train  # noqa: E402
-from lyra.training.depth.trainer import MOST_LOST, Settings, Trainer  # noqa: E402
+from lyra.training.depth.trainer import MAX_SKIPPED, Settings, Trainer  # noqa: E402
 
 SETTINGS = Settings(pixels=4 * 32 * 48, sizes=((32, 48),), report_every=3, held_out=2, warmup=2, shards=2)
 
@@ -53,7 +53,7 @@ def test_the_rate_warms_up_falls_slowly_and_cools_down(tmp_path):
     for trainer.step, used in [(0, 0.0), (300, 0.1), (4000, 0.2), (16000, 0.5), (16000, 0.99)]:
         rates.append(trainer.rate(used) / trainer.settings.rate)
     assert rates == pytest.approx([1 / 300, 1, 1, 0.5, 0.5 * 0.01 / 0.15])
-    # A run that goes on takes up the rate that its step calls for, whatever the first part cooled down to.
+    # A resumed run continues at its step's rate, regardless of the first part's cooldown.
     assert trainer.rate(0.0) / trainer.settings.rate == pytest.approx(0.5)
 
 
@@ -91,7 +91,7 @@ def test_steps_without_a_finite_gradient_change_nothing_and_end_the_run(tmp_path
     assert all(value.equal(before[name]) for name, value in trainer.mean.state_dict().items())
     assert np.isfinite(trainer.learn(slopes, rng, 0.0)["loss"]) and trainer.step == 3
     with pytest.raises(FloatingPointError, match="not finite since step 3"):
-        for _ in range(MOST_LOST):
+        for _ in range(MAX_SKIPPED):
             trainer.learn(broken, rng, 0.0)
 
 
@@ -122,9 +122,9 @@ def test_two_processes_learn_as_one(tmp_path):
 def test_processes_that_learn_together_take_the_step_of_the_mean(tmp_path, slopes):
     """Two trainers, each in a thread, end with the same weights: those of one that saw both gradients."""
     settings = dataclasses.replace(SETTINGS, processes=2)
-    together = Together(2, sum(p.numel() for p in DepthNet().parameters()) + 2)
+    all_reduce = AllReduce(2, sum(p.numel() for p in DepthNet().parameters()) + 2)
     # As every process has its own copy, with the same memory behind it.
-    trainers = [Trainer(tmp_path, settings, rank=rank, together=copy.copy(together)) for rank in range(2)]
+    trainers = [Trainer(tmp_path, settings, rank=rank, all_reduce=copy.copy(all_reduce)) for rank in range(2)]
     halves = [
         dataclasses.replace(
             slopes, **{n: getattr(slopes, n)[k::2] for n in ("images", "depth", "focal", "up")}

@@ -1,4 +1,4 @@
-"""Training pictures in other colours."""
+"""Colour and detail augmentation of training images."""
 
 import numpy as np
 import pytest

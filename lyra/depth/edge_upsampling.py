@@ -1,7 +1,7 @@
-"""From the network's small maps to the picture's size, with edges where the picture has them.
+"""Edge-aware upsampling of the network's maps to the image's resolution.
 
-At an edge of depth two surfaces meet, and what lies between their depths belongs to neither: there every pixel of the
-picture is given to the nearer or the farther one, by how near the small map has it and by whose colours it wears.
+At a depth edge two surfaces meet, and depths in between belong to neither. Every image pixel there is assigned to the
+nearer or the farther surface, by its upsampled value and by the similarity of its colour to either surface.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-# Small pixels a side in which the two surfaces are looked for, and across which a blurred edge has its step.
+# Low-resolution pixels: side of the window that contains the two surfaces, and width of a blurred edge.
 WINDOW, STEP_WIDTH = 11, 5
-# A slope has under half of its range over the window within the width of a step, an edge most of it.
+# Over the width of a step, a slope has less than half of the window's range, an edge most of it.
 SLOPE_SHARE, EDGE_SHARE = 0.45, 0.65
-# How strongly the values at the two ends count in what a surface is like.
+# How strongly the extreme values dominate the statistics of a surface.
 PURITY = 10
-# Least deviation of a surface's colours (0 ... 1): film grain, paint.
+# Least standard deviation of a surface's colours (0 ... 1): film grain, paint.
 GRAIN = 0.06
-# Most that colours may say for one side, in logits.
+# Limit of the colour evidence for one side, in logits.
 MOST_EVIDENCE = 8.0
 
 
 @dataclass(frozen=True)
 class _Surface:
-    """One side of the edges, over small pixels: `value` (h, w), `color` (h, w, 3) and its `variance` (h, w)."""
+    """One side of the edges, at low resolution: `value` (h, w), `color` (h, w, 3) and its `variance` (h, w)."""
 
     value: np.ndarray
     color: np.ndarray
@@ -34,17 +34,17 @@ class _Surface:
 
 
 def resized(values: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """`values` (h, w) or (h, w, C) at (H, W), bilinear, float32."""
+    """`values` (h, w) or (h, w, C) resized bilinearly to (H, W), float32."""
     if values.ndim == 3:
         return np.stack([resized(values[..., c], size_hw) for c in range(values.shape[2])], -1)
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     return np.asarray(image.resize(size_hw[::-1], Image.Resampling.BILINEAR))
 
 
-def drawn_to_edges(values: np.ndarray, small: np.ndarray, image: np.ndarray, step: float) -> np.ndarray:
-    """`values` (h, w) at the size of `image` (H, W, 3), in which `small` (h, w, 3) is the same shrunk; float32.
+def upsampled_to_edges(values: np.ndarray, small: np.ndarray, image: np.ndarray, step: float) -> np.ndarray:
+    """`values` (h, w) float32 at the size of `image` (H, W, 3), of which `small` (h, w, 3) is the downscaled version.
 
-    Colours are 0 ... 1. Where neighbouring values are apart by `step` to twice of it, edges begin to be drawn.
+    Colours are 0 ... 1. Sharpening sets in where neighbouring values differ by `step` and is full at twice that.
     """
     size = image.shape[:2]
     low, high = ndimage.minimum_filter(values, WINDOW), ndimage.maximum_filter(values, WINDOW)
@@ -61,7 +61,7 @@ def drawn_to_edges(values: np.ndarray, small: np.ndarray, image: np.ndarray, ste
 
 
 def _edge(values: np.ndarray, span: np.ndarray, step: float) -> np.ndarray:
-    """How much of an edge is in the window of each small pixel, (h, w) in [0, 1]."""
+    """How much the window of each low-resolution pixel contains an edge, (h, w) in [0, 1]."""
     local = ndimage.maximum_filter(values, STEP_WIDTH) - ndimage.minimum_filter(values, STEP_WIDTH)
     steepest = ndimage.maximum_filter(local, WINDOW - STEP_WIDTH + 1)
     sudden = (steepest / np.maximum(span, 1e-6) - SLOPE_SHARE) / (EDGE_SHARE - SLOPE_SHARE)
@@ -69,7 +69,7 @@ def _edge(values: np.ndarray, span: np.ndarray, step: float) -> np.ndarray:
 
 
 def _surface(values: np.ndarray, small: np.ndarray, share: np.ndarray) -> _Surface:
-    """What the pixels of a window are like that belong to one side by `share` (h, w)."""
+    """Statistics of the pixels of each window that belong to one side, weighted by `share` (h, w)."""
     weight = share**PURITY + 1e-4
     total = ndimage.uniform_filter(weight, WINDOW)
 
@@ -82,7 +82,7 @@ def _surface(values: np.ndarray, small: np.ndarray, share: np.ndarray) -> _Surfa
 
 
 def _evidence(nearer: _Surface, farther: _Surface, image: np.ndarray) -> np.ndarray:
-    """Logit (H, W) that a pixel of `image` wears the nearer surface's colours, both taken as normal distributions."""
+    """Logit (H, W) that a pixel of `image` has the nearer surface's colour, both modelled as normal distributions."""
     size = image.shape[:2]
 
     def likelihood(surface: _Surface) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What keeps a depth model from running on this machine, and what to do about it."""
+"""Readiness checks that the downloaded depth models share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def missing_files(label: str, folder: str | Path, files: Sequence[str]) -> str | None:
-    """The remark that names what a weights folder lacks, or None."""
+    """A message that names the files a weights folder lacks; None if it is complete."""
     lacking = [name for name in files if not (Path(folder) / name).is_file()]
     return f"The folder {folder} lacks {' and '.join(lacking)} of {label}; give another." if lacking else None

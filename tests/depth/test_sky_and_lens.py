@@ -1,10 +1,10 @@
-"""Sky and lens at a glance, as the built-in network sees them."""
+"""Sky mask and intrinsics by the built-in network."""
 
 import numpy as np
 import pytest
 
-from lyra.depth.glance import joined_to_the_upper_edge, seen_lens, seen_sky
 from lyra.depth.learned import LearnedDepth
+from lyra.depth.sky_and_lens import seen_lens, seen_sky, touching_upper_edge
 from lyra.synthetic import generate
 
 
@@ -40,5 +40,5 @@ def test_any_picture_has_a_lens_and_perhaps_a_sky(size):
 def test_regions_at_the_upper_edge():
     mask = np.zeros((6, 8), bool)
     mask[:3, :2] = mask[4:, 5:] = True
-    joined = joined_to_the_upper_edge(mask)
+    joined = touching_upper_edge(mask)
     assert joined[:3, :2].all() and joined.sum() == 6

@@ -1,4 +1,4 @@
-"""Views as the mesh kernels take them."""
+"""Cameras and surface maps of views as arguments of the mesh kernels."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lyra.geometry.views import View
 from lyra.mesh import kernels
 from lyra.mesh.contraction import Contraction
 
-# Along depth edges depth and colour may be a blend of both sides; any other view of the place prevails.
+# At depth edges depth and colour may blend both sides; any other view of the surface takes precedence.
 EDGE_CONFIDENCE = 0.1
 
 
-def make_eye(view: View, contraction: Contraction) -> kernels.Eye:
-    """The view's camera for points relative to the contraction's centre."""
-    eye = kernels.Eye()
+def kernel_camera(view: View, contraction: Contraction) -> kernels.KernelCamera:
+    """The view's camera, for points relative to the contraction's centre."""
+    camera = kernels.KernelCamera()
     rotation = view.w2c[:3, :3]
-    eye.rotation = wp.mat33(*rotation.astype(np.float32).ravel())
-    eye.translation = wp.vec3(*(view.w2c[:3, 3] + rotation @ contraction.center).astype(np.float32))
-    eye.fx, eye.fy = float(view.intrinsics[0, 0]), float(view.intrinsics[1, 1])
-    eye.cx, eye.cy = float(view.intrinsics[0, 2]), float(view.intrinsics[1, 2])
-    eye.radius = float(contraction.radius)
-    return eye
+    camera.rotation = wp.mat33(*rotation.astype(np.float32).ravel())
+    camera.translation = wp.vec3(*(view.w2c[:3, 3] + rotation @ contraction.center).astype(np.float32))
+    camera.fx, camera.fy = float(view.intrinsics[0, 0]), float(view.intrinsics[1, 1])
+    camera.cx, camera.cy = float(view.intrinsics[0, 2]), float(view.intrinsics[1, 2])
+    camera.radius = float(contraction.radius)
+    return camera
 
 
 @dataclass(frozen=True)

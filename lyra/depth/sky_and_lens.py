@@ -1,7 +1,7 @@
-"""Sky and lens of a picture, as the built-in network sees them: for depth that comes without one or the other.
+"""Sky mask and intrinsics by the built-in network, for depth sources that lack them.
 
-Depth Anything V2 says neither, a depth file no lens. For the sky one reading is enough, which takes less than a
-tenth of a second, so that every frame can have it; the lens is that of the whole estimate.
+Depth Anything V2 predicts neither, depth files have no intrinsics. The sky takes one pass of the network, less than a
+tenth of a second, so it can be computed for every frame; the intrinsics are those of the full estimate.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import functools
 import numpy as np
 from scipy import ndimage
 
+from lyra.depth.edge_upsampling import upsampled_to_edges
 from lyra.depth.learned import (
     SKY_STEP,
     WEIGHTS,
@@ -18,10 +19,9 @@ from lyra.depth.learned import (
     estimated_intrinsics,
     readings,
     shrunk,
-    without_specks,
+    without_small_regions,
 )
 from lyra.depth.network import DepthNetwork
-from lyra.depth.network_detail import drawn_to_edges
 
 
 @functools.cache
@@ -30,23 +30,23 @@ def _network() -> DepthNetwork:
 
 
 def seen_sky(image: np.ndarray) -> np.ndarray:
-    """Where `image` (H, W, 3) uint8 sRGB shows sky, bool (H, W), its rim on the picture's own edges."""
+    """Sky mask (H, W) bool of `image` (H, W, 3) uint8 sRGB, refined to the image's edges."""
     network = _network()
     small = shrunk(network, image, WHOLE_PIXELS[-1])
     soft = network.predict(small).sky
     guide, colors = small.astype(np.float32) / 255, image.astype(np.float32) / 255
-    mask = drawn_to_edges(soft, guide, colors, SKY_STEP) > 0.5
-    return without_specks(without_specks(mask), of=False)
+    mask = upsampled_to_edges(soft, guide, colors, SKY_STEP) > 0.5
+    return without_small_regions(without_small_regions(mask), of=False)
 
 
 def seen_lens(image: np.ndarray) -> tuple[np.ndarray, str]:
-    """Intrinsics (3, 3) in pixels of `image` (H, W, 3) uint8 sRGB, and the remark that they are estimated."""
+    """Intrinsics (3, 3) in pixels of `image` (H, W, 3) uint8 sRGB, and the note that they are estimated."""
     seen = [reading for pixels in WHOLE_PIXELS for reading in readings(_network(), image, pixels)[0]]
     focal = float(np.exp(np.mean([np.log(reading.focal) for reading in seen])))
     return estimated_intrinsics(focal, image.shape[:2])
 
 
-def joined_to_the_upper_edge(mask: np.ndarray) -> np.ndarray:
-    """The regions of `mask` (H, W) bool that touch the picture's upper edge."""
+def touching_upper_edge(mask: np.ndarray) -> np.ndarray:
+    """The regions of `mask` (H, W) bool that touch the upper edge."""
     regions, _ = ndimage.label(mask)
     return mask & np.isin(regions, np.setdiff1d(regions[0], [0]))
