@@ -5,14 +5,14 @@ import warp as wp
 
 from lyra.geometry.arrays import to_numpy
 from lyra.geometry.projection import pinhole
-from lyra.geometry.warp import SplatSettings, WarpedViews, splat, splat_source
+from lyra.geometry.warp import WarpSettings, WarpedViews, splat, splat_source
 
 
 def forward_warp(
     values, depth, w2c, intrinsics, target_w2c, target_intrinsics, *, mask=None, settings=None
 ) -> WarpedViews:
     """`splat_source` and `splat` in one call; shapes as theirs."""
-    settings = settings or SplatSettings()
+    settings = settings or WarpSettings()
     source = splat_source(values, depth, w2c, intrinsics, mask=mask, pixel_offset=settings.pixel_offset)
     return splat(source, target_w2c, target_intrinsics, settings)
 
