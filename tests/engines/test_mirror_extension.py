@@ -5,7 +5,7 @@ import pytest
 
 from lyra.engines.preview.ground import Ground
 from lyra.engines.preview.mirror_extension import mirror_surfaces
-from lyra.engines.preview.scene import Scene
+from lyra.engines.preview.scene import PreviewScene
 from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.raster import Rasterizer, Surface
 from lyra.geometry.views import View
@@ -87,6 +87,6 @@ def test_a_wide_lens_is_not_mirrored_behind_the_camera():
 def test_a_picture_of_sky_alone_is_mirrored_as_sky():
     image = np.full((H, W, 3), 200, np.uint8)
     view = View.at_origin(image, np.full((H, W), np.inf, np.float32), intrinsics_from_fov(1.0, H, W))
-    scene = Scene(view, "cpu")
+    scene = PreviewScene(view, "cpu")
     image, disparity, _ = panorama(scene.mirrored)
     assert (disparity[disparity >= 0] == 0).all() and (disparity >= 0).mean() > 0.2
