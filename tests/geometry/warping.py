@@ -5,7 +5,7 @@ import warp as wp
 
 from lyra.geometry.arrays import to_numpy
 from lyra.geometry.projection import pinhole
-from lyra.geometry.warp import WarpSettings, WarpedViews, splat, splat_source
+from lyra.geometry.warp import WarpedViews, WarpSettings, splat, splat_source
 
 
 def forward_warp(
