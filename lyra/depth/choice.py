@@ -34,7 +34,7 @@ def has_room(model: str, machine: Machine) -> bool:
     Depends on total, not on free memory: a different choice on resuming would give different depth.
     """
     memory = max(item(i).memory for i in needs(model).items)
-    return machine.device != "cuda" or memory <= PLANNED_SHARE * machine.memory
+    return machine.device != "cuda" or memory <= PLANNED_SHARE * (machine.memory or 0)
 
 
 def window_model(
