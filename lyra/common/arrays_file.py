@@ -280,7 +280,8 @@ def _read_one(file: IO[bytes], length: int, limit: ArrayLimit) -> np.ndarray:
 def _fill(file: IO[bytes], target: memoryview) -> None:
     done = 0
     while done < len(target):
-        count = file.readinto(target[done:])
+        # Binary files have it, which the type of them all does not say.
+        count = file.readinto(target[done:])  # type: ignore[attr-defined]
         if not count:
             raise _RefusedError("is cut short")
         done += count

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.common.folders import expanded
@@ -183,7 +183,7 @@ class _Counting(io.RawIOBase):
     def __init__(self, file: BinaryIO, on_bytes: OnBytes):
         self._file, self._on_bytes = file, on_bytes
 
-    def write(self, piece: bytes) -> int:
+    def write(self, piece: Any) -> int:
         written = self._file.write(piece)
         self._on_bytes(len(piece))
         return written
