@@ -16,6 +16,7 @@ from PIL import Image
 
 from lyra.common.arrays_file import ArrayLimit, read_array, read_arrays
 from lyra.common.errors import InvalidInputError
+from lyra.common.files import open_given
 from lyra.common.quoting import one_line, place
 from lyra.depth.checks import file_lens
 from lyra.depth.pfm import read_pfm
@@ -65,8 +66,9 @@ def read_stored(path: Path, read_png: Callable[[bytes], StoredDepth]) -> StoredD
             f"{place(path)} is no depth file that can be read; give .npz, .npy, .exr, .pfm or 16-bit .png."
         )
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if suffix in of_bytes and size <= MAX_BYTES else b""
+        file, size = open_given(path)
+        with file:
+            data = file.read(MAX_BYTES) if suffix in of_bytes and size <= MAX_BYTES else b""
     except FileNotFoundError as error:
         raise InvalidInputError(f"There is no depth file at {place(path)}.") from error
     except OSError as error:
