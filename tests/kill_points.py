@@ -23,7 +23,7 @@ from lyra.common.progress import SILENT
 from lyra.engines.base import ChunkFrames
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
 from lyra.geometry.gaussians import GaussianCloud
-from lyra.mesh import Mesh
+from lyra.geometry.meshes import Mesh
 from lyra.pipeline import create as builder
 from lyra.pipeline import reconstruct as results
 from lyra.world.folder import World

@@ -21,6 +21,7 @@ from typing import IO
 import numpy as np
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.files import open_given
 from lyra.common.quoting import one_line, place, value
 
 Source = Path | str | bytes | IO[bytes]
@@ -183,7 +184,7 @@ def _opened(source: Source) -> Iterator[IO[bytes]]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
     elif isinstance(source, (str, Path)):
-        with Path(source).open("rb") as file:
+        with open_given(source)[0] as file:
             yield file
     else:
         yield source
