@@ -70,7 +70,7 @@ def test_what_is_odd_about_a_path_reaches_the_job(tmp_path):
 def test_why_there_is_no_mesh_reaches_the_job(tmp_path, monkeypatch):
     world = make_world(tmp_path / "world")
     monkeypatch.setattr(
-        "backend.worker.runners.results.reconstruct_world", lambda *_, **__: {"notes": ["There is no mesh."]}
+        "backend.worker.runners.reconstruct_world", lambda *_, **__: {"notes": ["There is no mesh."]}
     )
     told = []
     runners.reconstruct(task(tmp_path / "job", {"mesh": True}, world.folder, told))
@@ -80,14 +80,14 @@ def test_why_there_is_no_mesh_reaches_the_job(tmp_path, monkeypatch):
 def test_a_scale_that_is_set_while_results_are_packed_is_theirs(tmp_path, monkeypatch):
     world = make_world(tmp_path / "world")
     world.add_chunk(cameras(), make_chunk(1), "", 0, 1.0)
-    packing = runners.results.export_world
+    packing = runners.export_world
 
     def rescaled_meanwhile(*arguments):
         packing(*arguments)
         World.open(world.folder).rescale(4.0)
         packing(*arguments)  # the file of the old scale comes after the new scale was set
 
-    monkeypatch.setattr(runners.results, "export_world", rescaled_meanwhile)
+    monkeypatch.setattr(runners, "export_world", rescaled_meanwhile)
     request = {"items": ["trajectory.npz"]}
     runners.export(task(tmp_path / "job", request, world.folder))
     with zipfile.ZipFile(world.packed) as archive:

@@ -20,8 +20,9 @@ from lyra.common.progress import Progress
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
 from lyra.geometry.views import View
 from lyra.media import video
-from lyra.pipeline.create import extend_world, resume_world
-from lyra.pipeline.reconstruct import available_items, export_world, reconstruct_world
+from lyra.pipeline.export import available_items, export_world
+from lyra.pipeline.extend import extend_world, resume_world
+from lyra.pipeline.reconstruct import reconstruct_world
 from lyra.world.chunks import ChunkFrames
 from lyra.world.folder import World
 from lyra.world.plan import Plan
