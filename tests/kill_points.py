@@ -77,7 +77,7 @@ class Create(Scenario):
     def again(self, folder: Path) -> None:
         if not (folder / "world").exists():
             self.work(folder)
-        with World.open(folder / "world").alone():
+        with World.open(folder / "world").exclusive():
             pass
 
     def check(self, folder: Path) -> None:
@@ -111,7 +111,7 @@ class Seed(Create):
     def again(self, folder: Path) -> None:
         remove_leftovers(folder / "world", folder / "job")
         self.work(folder)
-        with World.open(folder / "world").alone():
+        with World.open(folder / "world").exclusive():
             pass
 
 
@@ -125,7 +125,7 @@ class Extend(Scenario):
             builder.resume_world(world)
         if world.frames == 1:
             extend(world)
-        with world.alone():
+        with world.exclusive():
             assert world.frames == 1 + CHUNK_FRAMES and world.load_plan() is None
         assert np.array_equal(world.chunks[0].load_frames()[7], frames(0)[7])
 
@@ -175,7 +175,7 @@ class Rescale(ReconstructAgain):
 
     def again(self, folder: Path) -> None:
         self.work(folder)
-        with World.open(folder / "world").alone():
+        with World.open(folder / "world").exclusive():
             pass
 
     def check(self, folder: Path) -> None:
@@ -192,7 +192,7 @@ class Export(ReconstructAgain):
     def work(self, folder: Path) -> None:
         world = World.open(folder / "world")
         results.export_world(world, results.available_items(world), folder / "out" / "world.zip")
-        with world.alone():
+        with world.exclusive():
             results.export_world(world, ["splats.ply", "trajectory.npz"], world.packed)
 
 
