@@ -79,7 +79,7 @@ class Create(Scenario):
     def again(self, folder: Path) -> None:
         if not (folder / "world").exists():
             self.work(folder)
-        with World.open(folder / "world").alone():
+        with World.open(folder / "world").exclusive():
             pass
 
     def check(self, folder: Path) -> None:
@@ -113,7 +113,7 @@ class Seed(Create):
     def again(self, folder: Path) -> None:
         remove_leftovers(folder / "world", folder / "job")
         self.work(folder)
-        with World.open(folder / "world").alone():
+        with World.open(folder / "world").exclusive():
             pass
 
 
@@ -127,7 +127,7 @@ class Extend(Scenario):
             extending.resume_world(world)
         if world.frames == 1:
             extend(world)
-        with world.alone():
+        with world.exclusive():
             assert world.frames == 1 + CHUNK_FRAMES and world.load_plan() is None
         assert np.array_equal(world.chunks[0].load_frames()[7], frames(0)[7])
 
@@ -177,7 +177,7 @@ class Rescale(ReconstructAgain):
 
     def again(self, folder: Path) -> None:
         self.work(folder)
-        with World.open(folder / "world").alone():
+        with World.open(folder / "world").exclusive():
             pass
 
     def check(self, folder: Path) -> None:
@@ -194,7 +194,7 @@ class Export(ReconstructAgain):
     def work(self, folder: Path) -> None:
         world = World.open(folder / "world")
         export_world(world, available_items(world), folder / "out" / "world.zip")
-        with world.alone():
+        with world.exclusive():
             export_world(world, ["splats.ply", "trajectory.npz"], world.packed)
 
 

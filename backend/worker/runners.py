@@ -10,7 +10,7 @@ import numpy as np
 from backend.worker.task import DEPTH_FOLDER, IMAGE_FOLDER, TRAJECTORY_FILE, Runner, Task
 from lyra import hub
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import patiently
+from lyra.common.files import retry_while_locked
 from lyra.common.progress import Progress
 from lyra.engines.readiness import wanted_items
 from lyra.geometry.cameras import Trajectory
@@ -40,7 +40,7 @@ def seed(task: Task) -> None:
     if not (task.world_folder / "world.json").is_file():
         if not finished.exists():
             _create(task, finished)
-        patiently(finished.rename, task.world_folder)
+        retry_while_locked(finished.rename, task.world_folder)
     for uploads in (IMAGE_FOLDER, DEPTH_FOLDER):
         # What cannot be removed now, such as a file that is being looked at, goes with the job.
         shutil.rmtree(task.folder / uploads, ignore_errors=True)
@@ -74,7 +74,7 @@ def extend(task: Task) -> None:
     world = World.open(task.world_folder)
     request = task.request
     share = FRAMES_SHARE if request["reconstruct"] else 1.0
-    with world.alone():
+    with world.exclusive():
         _add_chunks(task, world, task.progress.part(0, share))
         if request["reconstruct"]:
             _reconstruct(task, world, task.progress.part(share, 1))
@@ -127,7 +127,7 @@ def _reconstruct(task: Task, world: World, progress: Progress) -> None:
 def export(task: Task) -> None:
     world = World.open(task.world_folder)
     # The zip file lies among the results, which others may be about to replace.
-    with world.alone():
+    with world.exclusive():
         export_world(world, task.request["items"], world.packed, task.progress)
         # A scale that was set meanwhile found no packed file to remove.
         while (now := World.open(task.world_folder)).settings.scale != world.settings.scale:

@@ -86,7 +86,7 @@ def extend_world(
     happens after it; `resume_world` goes on from there. Raises LyraError, InUseError while another process works on
     the world.
     """
-    with world.alone():
+    with world.exclusive():
         return _extend(
             world, trajectory, captions or {0: prompt}, seed, pose_scale, options, device, progress
         )
@@ -116,7 +116,7 @@ def resume_world(world: World, *, device: str | None = None, progress: Progress 
 
     Raises LyraError, InUseError while another process works on the world.
     """
-    with world.alone():
+    with world.exclusive():
         plan = world.load_plan()
         return None if plan is None else _run_plan(world, plan, device, progress)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lyra.common.files import inside, patiently, scratch_folder
+from lyra.common.files import inside, retry_while_locked, scratch_folder
 from lyra.common.progress import SILENT, Progress
 from lyra.world.files import RESULTS
 from lyra.world.folder import World
@@ -22,7 +22,7 @@ def reconstruct_world(
     A world with too little surface for a mesh, such as nothing but sky, gets splats alone, and the figures' `notes`
     say why. Raises InUseError while another process works on the world.
     """
-    with world.alone():
+    with world.exclusive():
         return _reconstruct(world, mesh, device or "cpu", progress)
 
 
@@ -58,7 +58,7 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
         world.clear_results()
         # The figures last: a run that is stopped before is seen as unfinished.
         for file in (*(file for file in new.iterdir() if file != figures), figures):
-            patiently(file.rename, world.results / file.name)
+            retry_while_locked(file.rename, world.results / file.name)
     progress.update("done", 1.0)
     return results
 

@@ -75,7 +75,7 @@ class World:
         self.folder = folder
         self.settings = settings
         self.chunks: list[Chunk] = []
-        self._alone = False
+        self._exclusive = False
         self._read_chunks()
 
     @classmethod
@@ -114,24 +114,24 @@ class World:
         return cls(folder, settings)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Keeps other processes from working on this world; inside such a block, a further one changes nothing.
 
         What another process has added or removed by then is read first, and what killed ones left is removed. Raises
         InUseError while one works on it, InvalidInputError where a link would lead what is written elsewhere.
         """
-        if self._alone:
+        if self._exclusive:
             yield
             return
         with no_other_process(self.folder):
-            self._alone = True
+            self._exclusive = True
             try:
                 require_folders(self.folder)
                 self._sweep()
                 self._read_chunks()
                 yield
             finally:
-                self._alone = False
+                self._exclusive = False
 
     def _read_chunks(self) -> None:
         size = (self.height, self.width)
@@ -274,7 +274,7 @@ class World:
 
         Raises InvalidInputError for more than there are, InUseError while another process works on the world.
         """
-        with self.alone():
+        with self.exclusive():
             self._revert(chunks)
 
     def _revert(self, chunks: int) -> None:

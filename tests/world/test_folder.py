@@ -304,7 +304,7 @@ def test_only_one_process_works_on_a_world(world):
 def test_what_another_process_did_meanwhile_is_seen(world):
     World.open(world.folder).revert(1)
     assert world.frames == 161
-    with world.alone(), world.alone():
+    with world.exclusive(), world.exclusive():
         assert world.frames == 81
     world.revert(0)
     assert World.open(world.folder).frames == 1
@@ -537,7 +537,7 @@ def test_cameras_without_facts_go_with_the_next_work(world):
     mine = world.folder.parent / ".partial-76543210"
     mine.mkdir()
     (mine / "thesis.txt").touch()
-    with world.alone():
+    with world.exclusive():
         pass
     assert not (world.folder / "pending.npz").exists()
     assert list(world.folder.parent.rglob(".partial-*")) == [mine]
