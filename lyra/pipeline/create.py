@@ -14,6 +14,7 @@ from lyra import depth as depth_estimators
 from lyra.common.files import require_place
 from lyra.common.progress import SILENT, Progress
 from lyra.engines import FREE_LICENSE, engine_info
+from lyra.formats.ply_writer import COLORED
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.lens import lens_remark, picture_lens
 from lyra.geometry.views import View
@@ -144,9 +145,7 @@ def seed_points(view: View) -> np.ndarray:
     step = -(-len(xs) // MAX_SEED_POINTS) if len(xs) else 1
     ys, xs = ys[::step], xs[::step]
     z = view.depth[ys, xs]
-    points = np.empty(
-        len(z), [(axis, "<f4") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
-    )
+    points = np.empty(len(z), COLORED)
     points["x"] = (xs + 0.5 - view.intrinsics[0, 2]) / view.intrinsics[0, 0] * z
     points["y"] = (ys + 0.5 - view.intrinsics[1, 2]) / view.intrinsics[1, 1] * z
     points["z"] = z
