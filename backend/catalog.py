@@ -21,7 +21,7 @@ from backend.config import Config
 from backend.errors import NotFoundError
 from backend.jobs.seeding import damaged_resource
 from lyra.common.errors import InUseError, InvalidInputError
-from lyra.common.files import is_link, open_inside, patiently, refusal
+from lyra.common.files import is_link, open_inside, refusal, retry_while_locked
 from lyra.common.temporary import TEMPORARY_PREFIX, sweep
 from lyra.world.files import LOCK_FILE, WORLD_FILE, has_leftovers, list_files, sweep_world
 from lyra.world.folder import World, no_other_process
@@ -161,7 +161,7 @@ class WorldCatalog:
         with no_other_process(folder):
             self._trash.mkdir(exist_ok=True)
         doomed = self._trash / secrets.token_hex(8)
-        patiently(folder.rename, doomed)
+        retry_while_locked(folder.rename, doomed)
         # What cannot be removed now goes when the service starts next.
         shutil.rmtree(doomed, ignore_errors=True)
 

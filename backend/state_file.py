@@ -14,7 +14,7 @@ from typing import get_type_hints
 from backend import API_VERSION
 from backend.api.hello import new_challenge, proof
 from backend.config import HOST
-from lyra.common.files import patiently
+from lyra.common.files import retry_while_locked
 from lyra.version import VERSION
 
 PROBE_SECONDS = 2.0
@@ -44,7 +44,7 @@ def write_state(file: Path, state: BackendState) -> None:
             json.dump(asdict(state), handle)
             handle.flush()
             os.fsync(handle.fileno())
-        patiently(Path(temporary).replace, file)
+        retry_while_locked(Path(temporary).replace, file)
     finally:
         Path(temporary).unlink(missing_ok=True)
 
