@@ -6,21 +6,13 @@ import atexit
 
 import bpy
 
-from . import (
-    following,
-    jobs,
-    operators,
-    preferences,
-    properties,
-    sampled_path,
-    session,
-    ui,
-    viewport,
-    weights,
-)
+from . import operators, ui, viewport
+from .jobs import following, requests, weights
+from .scene import properties, sampled_path
+from .service import preferences, session
 
 # What is found out whenever an engine answers that did not before.
-_ON_READY = (weights.find_again, following.find_again, jobs.look_again)
+_ON_READY = (weights.find_again, following.find_again, requests.look_again)
 
 
 @bpy.app.handlers.persistent

@@ -10,9 +10,9 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from .. import conversion
-from ..resources import World
-from ..trajectory import CHUNK_FRAMES
+from ..camera import conversion
+from ..camera.trajectory import CHUNK_FRAMES
+from ..service.resources import World
 from .ply import FileError
 
 # Lens settings that change by less than this are not keyed.

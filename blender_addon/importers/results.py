@@ -14,8 +14,9 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import conversion, scaling, worlds
-from ..resources import World
+from ..camera import conversion
+from ..scene import scaling, worlds
+from ..service.resources import World
 from . import camera, mesh, ply, points, splat_nodes, splats
 
 # So many splats are worked on in one step: a few milliseconds.

@@ -1,8 +1,8 @@
 """What the artist can do, one file per step."""
 
-from . import depth, engine, generate, opening, path, prompts, results, scale, seed, weights
+from . import depth, generate, opening, path, prompts, results, scale, service, start, weights
 
-_modules = (seed, opening, depth, path, generate, prompts, results, scale, engine, weights)
+_modules = (start, opening, depth, path, generate, prompts, results, scale, service, weights)
 
 
 def register() -> None:

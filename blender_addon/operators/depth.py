@@ -8,8 +8,10 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import blockout, conversion, depth_raster, measuring, preferences, scene_depth, session, worlds
-from .seed import image_file, picture_lens, sized, standpoint
+from ..camera import conversion, depth_raster
+from ..scene import blockout, depth_file, worlds
+from ..service import pictures, preferences, session
+from .start import image_file, picture_lens, sized, standpoint
 
 # What the session knows the question for the size of the image by.
 MEASURING = "the size of an image"
@@ -55,11 +57,11 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
         def render(size: tuple[int, int]) -> None:
             target = size_for(*size)
             intrinsics = lens.of_picture(size, target)
-            origin = scene_depth.origin(path, size, c2w, intrinsics)
+            origin = depth_file.origin(path, size, c2w, intrinsics)
             session.current.tasks.append(_rendering(name, surfaces, intrinsics, target, near, origin))
             session.wake()
 
-        session.current.ensure(lambda: measuring.measure(image, render, MEASURING), MEASURING)
+        session.current.ensure(lambda: pictures.measure(image, render, MEASURING), MEASURING)
         if session.current.message:
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}
@@ -86,7 +88,7 @@ def _rendering(
     if scene is None:
         return  # another file was loaded meanwhile
     settings = scene.lyra
-    if not scene_depth.is_for_image(origin, settings.image):
+    if not depth_file.is_for_image(origin, settings.image):
         session.current.say(
             "The image has changed while its depth was rendered. Press Depth from Scene again."
         )
@@ -95,7 +97,7 @@ def _rendering(
     np.savez(file, depth=depth * np.float32(scene.unit_settings.scale_length), intrinsics=intrinsics)
     settings.depth_file = str(file)  # which puts the others back to what holds for any file
     settings.depth_blend, settings.depth_known, settings.depth_origin = True, float(known), origin
-    scene_depth.remove_unused(file.parent)
+    depth_file.remove_unused(file.parent)
     worlds.push_undo("Depth from Scene")
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .. import engines, following, jobs, prompts, sampled_path, session, trajectory, worlds
-from ..resources import Job
+from ..camera import trajectory
+from ..jobs import following, requests
+from ..scene import captions, sampled_path, worlds
+from ..service import engines, session
+from ..service.resources import Job
 from .path import needs_ready_world
 
 
@@ -51,7 +54,7 @@ class LYRA_OT_generate(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         world, first_frame = worlds.description(empty), round(trajectory.path_range(context.scene)[0])
-        session.current.ensure(lambda: jobs.extend(world, payload, first_frame), world.id)
+        session.current.ensure(lambda: requests.extend(world, payload, first_frame), world.id)
         if session.current.message:
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}
@@ -66,7 +69,7 @@ def _payload(context, empty) -> dict:
     settings, world = context.scene.lyra, worlds.description(empty)
     options = engines.checked_settings(world.engine, _own_settings(settings))
     pieces = len(world.chunks) + settings.chunks
-    texts = prompts.captions(
+    texts = captions.captions(
         ((entry.piece, entry.text) for entry in empty.lyra.prompts), settings.prompt, pieces
     )
     sampled = sampled_path.update(context)
@@ -114,7 +117,7 @@ class LYRA_OT_cancel(_OnJob, bpy.types.Operator):
     wanted = "No job is under way"
 
     def execute(self, context):
-        jobs.cancel(job_of(context.scene.lyra.world).id)
+        requests.cancel(job_of(context.scene.lyra.world).id)
         return {"FINISHED"}
 
 
@@ -137,7 +140,7 @@ class LYRA_OT_resume(_OnJob, bpy.types.Operator):
     def execute(self, context):
         empty = context.scene.lyra.world
         world_id, job_id = empty.lyra.world_id, job_of(empty).id
-        session.current.ensure(lambda: jobs.resume(world_id, job_id), world_id)
+        session.current.ensure(lambda: requests.resume(world_id, job_id), world_id)
         return {"FINISHED"}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import bpy
 from bpy.props import EnumProperty
 
-from .. import opening, session
-from .seed import standpoint
+from ..jobs import opening
+from ..service import session
+from .start import standpoint
 
 # Blender does not keep the texts of an enumeration that a function makes; somebody has to.
 _items: list[tuple[str, str, str]] = []

@@ -7,10 +7,12 @@ import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from mathutils import Matrix, Quaternion
 
-from .. import conversion, sampled_path, session, trajectory, worlds
-from ..following import ACTIVE
+from ..camera import conversion, trajectory
+from ..camera.presets import PRESETS, Shape, Start
 from ..importers.camera import see_far
-from ..presets import PRESETS, Shape, Start
+from ..jobs.following import ACTIVE
+from ..scene import sampled_path, worlds
+from ..service import session
 
 # A camera that leans less than this to a side keeps the horizon level while it tracks.
 LEVEL = 1e-4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from .. import worlds
+from ..scene import worlds
 
 
 class _OnPrompts:

@@ -7,7 +7,9 @@ from pathlib import Path
 import bpy
 from bpy.props import IntProperty
 
-from .. import jobs, session, worlds
+from ..jobs import requests
+from ..scene import worlds
+from ..service import session
 from .generate import is_busy
 
 
@@ -35,7 +37,7 @@ class LYRA_OT_reload(_OnWorld, bpy.types.Operator):
 
     def execute(self, context):
         world_id = context.scene.lyra.world.lyra.world_id
-        session.current.ensure(lambda: jobs.reload(world_id))
+        session.current.ensure(lambda: requests.reload(world_id))
         return {"FINISHED"}
 
 
@@ -47,7 +49,7 @@ class LYRA_OT_reconstruct(_OnWorld, bpy.types.Operator):
     def execute(self, context):
         settings = context.scene.lyra
         world_id, mesh = settings.world.lyra.world_id, settings.mesh
-        session.current.ensure(lambda: jobs.reconstruct(world_id, mesh), world_id)
+        session.current.ensure(lambda: requests.reconstruct(world_id, mesh), world_id)
         return {"FINISHED"}
 
 
@@ -88,7 +90,9 @@ class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
             return {"CANCELLED"}
         world, keep = worlds.description(context.scene.lyra.world), self.keep
         world_id = world.id
-        session.current.ensure(lambda: jobs.if_as_known(world, lambda: jobs.revert(world_id, keep)), world_id)
+        session.current.ensure(
+            lambda: requests.if_as_known(world, lambda: requests.revert(world_id, keep)), world_id
+        )
         return {"FINISHED"}
 
 
@@ -116,7 +120,7 @@ class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
             # The engine has one world for all of them.
             self.report({"ERROR"}, f"There are {copies} of this world in the file; use Remove")
             return {"CANCELLED"}
-        session.current.ensure(lambda: jobs.delete(world_id), world_id)
+        session.current.ensure(lambda: requests.delete(world_id), world_id)
         return {"FINISHED"}
 
 

@@ -9,7 +9,10 @@ from bpy.props import EnumProperty, FloatProperty, FloatVectorProperty, StringPr
 from gpu_extras.batch import batch_for_shader
 from mathutils import Vector
 
-from .. import conversion, jobs, scaling, session, worlds
+from ..camera import conversion
+from ..jobs import requests
+from ..scene import scaling, worlds
+from ..service import session
 from .generate import is_busy
 from .path import needs_ready_world
 
@@ -182,7 +185,7 @@ _told: dict[str, float] = {}
 
 def _tell(world_id: str, scale: float) -> None:
     _told[world_id] = scale
-    session.current.ensure(lambda: jobs.set_scale(world_id, scale))
+    session.current.ensure(lambda: requests.set_scale(world_id, scale))
 
 
 @bpy.app.handlers.persistent

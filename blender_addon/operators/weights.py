@@ -5,9 +5,10 @@ from __future__ import annotations
 import bpy
 from bpy.props import StringProperty
 
-from .. import engines, jobs, session, weights
-from ..resources import Licence
-from ..session import Phase
+from ..jobs import requests, weights
+from ..service import engines, session
+from ..service.resources import Licence
+from ..service.session import Phase
 from ..ui.status import wrapped
 
 # Characters in a line of the dialog.
@@ -98,7 +99,7 @@ class LYRA_OT_cancel_download(bpy.types.Operator):
         return _connected(cls) and weights.is_downloading()
 
     def execute(self, context):
-        jobs.cancel(weights.download_job().id)
+        requests.cancel(weights.download_job().id)
         return {"FINISHED"}
 
 

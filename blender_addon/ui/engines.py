@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .. import engines, session, weights
-from ..resources import Engine, Job
+from ..jobs import weights
+from ..service import engines, session
+from ..service.resources import Engine, Job
 from .status import say, stage, time_left
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import bpy
 
-from .. import following, installer, preferences, sampled_path, session, trajectory, worlds
+from ..camera import trajectory
+from ..camera.presets import PRESETS
+from ..jobs import following
 from ..operators.generate import job_of
-from ..presets import PRESETS
-from ..session import Phase
+from ..scene import sampled_path, worlds
+from ..service import installer, preferences, session
+from ..service.session import Phase
 from . import engines, prompts, thumbnails
 from .status import say, size, stage, time_left
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bpy
 
-from .. import engines, prompts, worlds
-from ..trajectory import CHUNK_FRAMES
+from ..camera.trajectory import CHUNK_FRAMES
+from ..scene import captions, worlds
+from ..service import engines
 
 
 class LYRA_UL_prompts(bpy.types.UIList):
@@ -47,7 +48,7 @@ class LYRA_PT_prompts(_OfGenerate, bpy.types.Panel):
         column.operator("lyra.remove_prompt", text="", icon="REMOVE")
         if 0 <= kept.prompt_index < len(kept.prompts):
             piece = kept.prompts[kept.prompt_index].piece
-            first = prompts.first_frame(piece)
+            first = captions.first_frame(piece)
             layout.label(text=f"Piece {piece}: frames {first} to {CHUNK_FRAMES * piece}")
 
 

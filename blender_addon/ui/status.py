@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..resources import Job
+from ..service.resources import Job
 
 # Characters that fit into a line of the sidebar at its usual width.
 WIDTH = 34

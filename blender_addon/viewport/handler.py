@@ -5,8 +5,9 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .. import preferences, sampled_path, worlds
 from ..importers import splat_nodes, splats
+from ..scene import sampled_path, worlds
+from ..service import preferences
 from .path import PathDrawing
 from .splats import SplatDrawing
 

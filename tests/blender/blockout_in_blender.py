@@ -163,7 +163,7 @@ def stale(says):
     bpy.context.view_layer.update()
     try:
         seed.new_world(bpy.context)
-    except scene_depth.StaleDepthError as error:
+    except depth_file.StaleDepthError as error:
         assert says in str(error) and "Press Depth from Scene again, or clear Depth File" in str(error), error
     else:
         raise AssertionError(f"not refused; expected: {says}")
@@ -269,9 +269,9 @@ def check_old_files():
 
 def check_upright(photo):
     """A camera held upright stores 120 x 90 pixels and how they are turned: the engine says 90 x 120."""
-    settings, measuring = bpy.context.scene.lyra, module("measuring")
+    settings, pictures = bpy.context.scene.lyra, module("service.pictures")
     settings.depth_file, settings.image, sizes = "", str(photo), []
-    measuring.measure(photo, sizes.append, "a test")
+    pictures.measure(photo, sizes.append, "a test")
     until(lambda: sizes)
     assert sizes == [(90, 120)] and seed.image_size(photo) == (90, 120)
     settings.size = "DRAFT"
@@ -295,11 +295,15 @@ def check_upright(photo):
 def main():
     zip_file, image, photo = sys.argv[1:]
     install(zip_file)
-    global scene_depth, seed, service, session
+    global depth_file, seed, service, session
     service = Service()
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", service.token
-    scene_depth, seed, session = module("scene_depth"), module("operators.seed"), module("session")
+    depth_file, seed, session = (
+        module("scene.depth_file"),
+        module("operators.start"),
+        module("service.session"),
+    )
     check_depth(Path(image))
     check_what_is_sent(Path(image))
     check_options_of_depth(Path(image))

@@ -148,7 +148,7 @@ def be_quick():
 
 def check_timer():
     """Blender's timer goes on after a tick that has raised."""
-    timer = module("timer")
+    timer = module("service.timer")
     assert bpy.app.timers.is_registered(timer._poll) and timer._poll() > 0
     current.tasks.append(None)
     try:
@@ -274,7 +274,7 @@ def write_state_file():
 def check_state_file():
     """The engine that the state file names is neither forgotten nor overwritten while it listens."""
     bpy.ops.lyra.disconnect()
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     chosen.source, chosen.engine_python = "PYTHON", "/nowhere/python"
     write_state_file()
     begun = []
@@ -301,7 +301,7 @@ def check_state_file():
 
 def check_strangers():
     """What does not prove to be the engine gets no token, and the state of the connection is known again."""
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     hello = {"service": "lyra-worlds", "api": 1, "pid": 4711, "proof": "0" * 64}
     strangers = [
         ((401, {"detail": "The token is missing."}), "is of an earlier version"),
@@ -374,13 +374,21 @@ def main():
     install(sys.argv[1])
     global current, following, generate, health, jobs, loaded, resources, service, session, worlds
     following, health, jobs, resources, session, worlds = map(
-        module, ("following", "health", "jobs", "resources", "session", "worlds")
+        module,
+        (
+            "jobs.following",
+            "service.health",
+            "jobs.requests",
+            "service.resources",
+            "service.session",
+            "scene.worlds",
+        ),
     )
     generate, current = module("operators.generate"), session.current
     be_quick()
-    loaded, module("fetching").fetch_results = [], load_results
+    loaded, module("jobs.fetching").fetch_results = [], load_results
     service = Service()
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{service.port}", "token"
     connect()
     bpy.context.scene.lyra.world = worlds.create(

@@ -192,7 +192,7 @@ def check_settings_and_prompts(folder):
     bpy.ops.wm.open_mainfile(filepath=f"{folder}/prompts.blend")
     (kept,) = bpy.context.scene.lyra.world.lyra.prompts
     assert (kept.piece, kept.text) == (2, "a bridge")
-    bpy.context.scene.lyra.steps, described = 900, module("resources").Engine.from_json
+    bpy.context.scene.lyra.steps, described = 900, module("service.resources").Engine.from_json
     session.current.engines = [described(engine) for engine in Service().engines()]
     try:
         generate._payload(bpy.context, bpy.context.scene.lyra.world)
@@ -222,12 +222,12 @@ def check_camera_left_out():
     for owner, switch in ((camera, "hide_viewport"), (shelf, "hide_viewport"), (layer, "exclude")):
         setattr(owner, switch, True)
         assert bpy.ops.lyra.update_path() == {"FINISHED"} and scene.camera == seed
-        x = module("sampled_path").shown(scene).sampled.matrices[:, 0, 3]
+        x = module("scene.sampled_path").shown(scene).sampled.matrices[:, 0, 3]
         assert abs(x[0]) < 1e-4 and abs(x[40] - 4) < 1e-4 and abs(x[80] - 8) < 1e-4, (switch, x)
         setattr(owner, switch, False)
     bpy.ops.lyra.update_path()
     bpy.context.view_layer.update()
-    assert module("sampled_path").is_current(scene)
+    assert module("scene.sampled_path").is_current(scene)
     shelf.objects.unlink(camera)
     refused(bpy.ops.lyra.update_path, "Camera 'camera' was deleted")
 
@@ -236,10 +236,12 @@ def main():
     zip_file, folder = sys.argv[1:]
     install(zip_file)
     global engines, generate, session, weights, worlds
-    engines, session, weights, worlds = map(module, ("engines", "session", "weights", "worlds"))
+    engines, session, weights, worlds = map(
+        module, ("service.engines", "service.session", "jobs.weights", "scene.worlds")
+    )
     generate = module("operators.generate")
     service = Service()
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", "token"
     bpy.ops.lyra.start_engine()
     until(lambda: session.current.engines)

@@ -52,8 +52,8 @@ def main():
     zip_file, address, token, image, depth = sys.argv[1:]
     install(zip_file)
     global engines, session, worlds
-    engines, session, worlds = map(module, ("engines", "session", "worlds"))
-    chosen = module("preferences").get()
+    engines, session, worlds = map(module, ("service.engines", "service.session", "scene.worlds"))
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", address, token
     bpy.ops.lyra.start_engine()
     make_ready(image)

@@ -195,7 +195,7 @@ def check_results_wait():
     assert current.tick() == session.ACTIVE_INTERVAL and mesh.mode == "SCULPT" and mesh.data == data
     bpy.ops.object.mode_set(mode="OBJECT")
 
-    timer = module("timer")
+    timer = module("service.timer")
     is_rendering, timer.is_rendering = timer.is_rendering, lambda: True
     current.tick()
     assert "Blender renders" in current.waits_for and not undo
@@ -270,12 +270,14 @@ def check_deleted(service):
 def main():
     install(sys.argv[1])
     global fetching, opening, session, undo, worlds, ROLES
-    fetching, opening, session, worlds = map(module, ("fetching", "opening", "session", "worlds"))
+    fetching, opening, session, worlds = map(
+        module, ("jobs.fetching", "jobs.opening", "service.session", "scene.worlds")
+    )
     ROLES = (worlds.SPLATS, worlds.MESH, worlds.CAMERA)
     undo = []
     worlds.push_undo = undo.append  # there is no undo in the background
     service = Service()
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", "token"
     check_list(service)
     check_opened()

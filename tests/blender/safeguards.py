@@ -23,22 +23,22 @@ def check(service):
 
 
 def _empty():
-    return module("worlds").find("w")
+    return module("scene.worlds").find("w")
 
 
 def _describe(world):
-    module("worlds").describe(_empty(), world_of(world))
+    module("scene.worlds").describe(_empty(), world_of(world))
 
 
 def _connect():
-    session = module("session")
+    session = module("service.session")
     bpy.ops.lyra.start_engine()
     until(lambda: session.current.phase is session.Phase.READY)
 
 
 def _worlds_folder():
     """Worlds outlive the extension, whose own folder Blender deletes with it; those that lie there are still found."""
-    preferences = module("preferences")
+    preferences = module("service.preferences")
     own, chosen = preferences.user_folder() / "worlds", preferences.get()
     assert preferences.worlds_folder() is None
     (own / ".backend").mkdir(parents=True)
@@ -76,7 +76,7 @@ def _revert_asks(service):
 
 def _undone_results(service):
     """After an undo of results the file knows an older world than the engine has: nothing is made or removed by it."""
-    worlds, current = module("worlds"), module("session").current
+    worlds, current = module("scene.worlds"), module("service.session").current
     camera = worlds.part(_empty(), worlds.SEED_CAMERA)
     bpy.context.scene.collection.objects.link(camera)
     bpy.context.scene.lyra.camera = camera
@@ -100,7 +100,7 @@ def _undone_results(service):
 
 def _generate_is_a_step(service):
     """What the file remembers of a job stays when the artist undoes what came after it."""
-    worlds, current = module("worlds"), module("session").current
+    worlds, current = module("scene.worlds"), module("service.session").current
     undo, push = [], worlds.push_undo
     worlds.push_undo = lambda message: undo.append((message, _empty().lyra.job, _empty().lyra.first_frame))
     scene = bpy.context.scene
@@ -121,7 +121,7 @@ def _generate_is_a_step(service):
 
 def _second_click(service):
     """What was asked for and is not answered yet is not asked for again; a lost connection asks for nothing."""
-    current, settings = module("session").current, bpy.context.scene.lyra
+    current, settings = module("service.session").current, bpy.context.scene.lyra
     image = bpy.data.images.new("picture", 16, 16)
     settings.image = str(Path(bpy.app.tempdir) / "picture.png")
     image.save(filepath=settings.image)

@@ -147,7 +147,7 @@ def check_what_follows():
 def main():
     install(sys.argv[1])
     global scaling, worlds
-    scaling, worlds = module("scaling"), module("worlds")
+    scaling, worlds = module("scene.scaling"), module("scene.worlds")
     check_under_mouse()
     check_under_mouse_without_perspective()
     check_what_follows()

@@ -15,14 +15,14 @@ def _like(world, identifier):
 
 def _create(scene, world, identifier):
     """The empty of a world that is started in a scene."""
-    worlds = module("worlds")
+    worlds = module("scene.worlds")
     scene.lyra.world = worlds.create(scene, _like(world, identifier), np.eye(4))
     return scene.lyra.world
 
 
 def check_second_scene(choose):
     """A world that is started in another scene leaves the first alone; one that is opened there stands in both."""
-    worlds, fetching, results = map(module, ("worlds", "fetching", "importers.results"))
+    worlds, fetching, results = map(module, ("scene.worlds", "jobs.fetching", "importers.results"))
     first, here = bpy.context.scene, bpy.context.scene.lyra.world
     world, camera = worlds.description(here), first.camera
     other = bpy.data.scenes.new("other")
@@ -46,7 +46,7 @@ def check_second_scene(choose):
 
 def check_root():
     """It stays where the artist has filed it; one that several scenes share, as in older files, gets nothing new."""
-    worlds = module("worlds")
+    worlds = module("scene.worlds")
     first, here = bpy.context.scene, bpy.context.scene.lyra.world
     world, shared = worlds.description(here), bpy.data.collections["Lyra Worlds"]
     other = bpy.data.scenes.new("other")
@@ -75,13 +75,13 @@ def _copied(empty):
     for obj in bpy.context.view_layer.objects:
         obj.select_set(obj == empty or obj.parent == empty)
     bpy.ops.object.duplicate()
-    (copy,) = set(module("worlds").every(empty.lyra.world_id)) - {empty}
+    (copy,) = set(module("scene.worlds").every(empty.lyra.world_id)) - {empty}
     return copy
 
 
 def check_copies(reload):
     """Results, scale and Delete World of a world that the artist has copied are those of the one that is chosen."""
-    worlds, scale = module("worlds"), module("operators.scale")
+    worlds, scale = module("scene.worlds"), module("operators.scale")
     settings, here = bpy.context.scene.lyra, bpy.context.scene.lyra.world
     copy = _copied(here)
     assert worlds.find("w1") == here
@@ -111,7 +111,7 @@ def check_copies(reload):
 
 def check_copied_scene():
     """A copy that was deleted in the viewport comes back where it stood, without the one it was copied from."""
-    worlds = module("worlds")
+    worlds = module("scene.worlds")
     first, here = bpy.context.scene, bpy.context.scene.lyra.world
     bpy.ops.scene.new(type="FULL_COPY")
     other = bpy.context.scene
@@ -129,7 +129,7 @@ def check_copied_scene():
 
 def check_linked(choose, folder):
     """A world that is linked from another .blend is left alone; those of this file stand beside it as ever."""
-    worlds = module("worlds")
+    worlds = module("scene.worlds")
     first, here = bpy.context.scene, bpy.context.scene.lyra.world
     other, blend = bpy.data.scenes.new("other"), str(folder / "library.blend")
     bpy.data.libraries.write(blend, {bpy.data.collections["Lyra Worlds"]})
@@ -151,7 +151,7 @@ def check_linked(choose, folder):
 
 def check_changed_by_hand(reload):
     """Reload Results keeps the scale that the artist has given, brings the empty back, and marks only its own."""
-    worlds, seed = module("worlds"), module("operators.seed")
+    worlds, seed = module("scene.worlds"), module("operators.start")
     scene, here = bpy.context.scene, bpy.context.scene.lyra.world
     own = worlds.collection_of(here)
     here.scale = (1, 1, 1)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.blender.addon import load
 
-client = load("client")
-wire = load("wire")
+client = load("service.client")
+wire = load("service.wire")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,7 +3,7 @@ import pytest
 
 from tests.blender.addon import finished, load
 
-raster = load("depth_raster")
+raster = load("camera.depth_raster")
 HEIGHT, WIDTH = 30, 40
 K = np.array([[35.0, 0, 21.0], [0, 30.0, 14.0], [0, 0, 1]])
 

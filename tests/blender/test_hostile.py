@@ -11,7 +11,9 @@ import pytest
 from tests.blender.addon import load
 from tests.blender.test_client import ask
 
-client, hello, process, resources, wire = map(load, ("client", "hello", "process", "resources", "wire"))
+client, hello, process, resources, wire = map(
+    load, ("service.client", "service.hello", "service.process", "service.resources", "service.wire")
+)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 

@@ -1,6 +1,6 @@
 from tests.blender.addon import load
 
-prompts = load("prompts")
+prompts = load("scene.captions")
 
 
 def test_pieces_begin_where_the_published_format_says():

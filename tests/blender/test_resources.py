@@ -8,7 +8,9 @@ import pytest
 
 from tests.blender.addon import load
 
-fields, hello, resources, wire = map(load, ("fields", "hello", "resources", "wire"))
+fields, hello, resources, wire = map(
+    load, ("service.fields", "service.hello", "service.resources", "service.wire")
+)
 WORLD = {
     "id": "yard-0a1b2c3d", "name": "yard", "engine": "preview", "created": "2026-01-02T03:04:05", "width": 832,
     "height": 480, "frames": 81, "state": "ready", "error": None,

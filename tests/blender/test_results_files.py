@@ -7,7 +7,7 @@ from tests.blender.addon import finished, load
 
 pytest.importorskip("bpy", reason="needs Blender as a Python module")
 camera, mesh, ply = map(load, ("importers.camera", "importers.mesh", "importers.ply"))
-resources = load("resources")
+resources = load("service.resources")
 EYE = np.eye(4)
 WORLD = resources.World.from_json(
     {

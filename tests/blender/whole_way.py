@@ -292,7 +292,7 @@ def check_blockout():
     # The world's first camera sees what the artist's saw: another world may start from the same depth.
     assert scene.camera == worlds.part(settings().world, worlds.SEED_CAMERA)
     bpy.context.view_layer.update()
-    assert module("operators.seed").new_world(bpy.context).depth == Path(settings().depth_file)
+    assert module("operators.start").new_world(bpy.context).depth == Path(settings().depth_file)
 
 
 def check_end(state_file):
@@ -310,8 +310,12 @@ def main():
     zip_file, image, depth, folder = sys.argv[1:]
     install(zip_file)
     global engines, preferences, sampled_path, session, worlds
-    engines, preferences, sampled_path = module("engines"), module("preferences"), module("sampled_path")
-    session, worlds = module("session"), module("worlds")
+    engines, preferences, sampled_path = (
+        module("service.engines"),
+        module("service.preferences"),
+        module("scene.sampled_path"),
+    )
+    session, worlds = module("service.session"), module("scene.worlds")
     check_refusals_before_anything(Path(image))
     stand = start(Path(image), Path(depth), Path(folder))
     check_seed(stand)

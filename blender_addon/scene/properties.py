@@ -13,7 +13,8 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import engines, scene_depth, worlds
+from ..service import engines
+from . import depth_file, worlds
 
 
 def _is_camera(_settings, candidate: bpy.types.Object) -> bool:
@@ -33,7 +34,7 @@ def _show(settings, _context) -> None:
 
 def _other_image(settings, _context) -> None:
     """Depth that the scene gave to one image is not that of another. A file the artist chose is left to them."""
-    if settings.depth_origin and not scene_depth.is_for_image(settings.depth_origin, settings.image):
+    if settings.depth_origin and not depth_file.is_for_image(settings.depth_origin, settings.image):
         settings.depth_file = ""
 
 

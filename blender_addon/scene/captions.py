@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .trajectory import CHUNK_FRAMES
+from ..camera.trajectory import CHUNK_FRAMES
 
 
 def first_frame(piece: int) -> int:

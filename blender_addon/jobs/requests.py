@@ -13,12 +13,15 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import conversion, fetching, following, measuring, session, worlds
-from .client import PATIENCE, Client
+from ..camera import conversion
+from ..scene import worlds
+from ..service import pictures, session
+from ..service.client import PATIENCE, Client
+from ..service.resources import Job, World, entries
+from ..service.resources import NewWorld as NewWorldAnswer
+from ..service.wire import Body, NoAnswerError, Reply
+from . import fetching, following
 from .following import follow
-from .resources import Job, World, entries
-from .resources import NewWorld as NewWorldAnswer
-from .wire import Body, NoAnswerError, Reply
 
 # Files are sent or written before the answer comes.
 LONG_PATIENCE = 120.0
@@ -62,7 +65,7 @@ def start_world(new: NewWorld) -> None:
         if new.of_size is None:
             _send_world(new, new.settings)
         else:
-            measuring.measure(new.image, measured, NEW_WORLD)
+            pictures.measure(new.image, measured, NEW_WORLD)
     except OSError as error:
         session.current.say(str(error))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import session
+from ..service import session
+from ..service.resources import Job, entries
+from ..service.wire import Reply
 from .following import ACTIVE, follow, is_followed
-from .resources import Job, entries
-from .wire import Reply
 
 # Downloads belong to no world: among the jobs, which are kept by their world, they stand under this name.
 NO_WORLD = ""

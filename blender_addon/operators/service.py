@@ -7,8 +7,8 @@ from pathlib import Path
 
 import bpy
 
-from .. import installer, preferences, session
-from ..session import Phase
+from ..service import installer, preferences, session
+from ..service.session import Phase
 
 
 def _installing() -> bool:

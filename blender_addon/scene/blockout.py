@@ -5,8 +5,8 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
+from ..camera.depth_raster import Surface
 from . import worlds
-from .depth_raster import Surface
 
 _WITH_SURFACE = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
 # Shown as lines only: boolean cutters, cages, helpers. They hide nothing.

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import fetching, preferences, session, worlds
-from .resources import Job, World, entries
-from .wire import Reply
+from ..scene import worlds
+from ..service import preferences, session
+from ..service.resources import Job, World, entries
+from ..service.wire import Reply
+from . import fetching
 
 ACTIVE = {"queued", "running", "cancelling"}
 RESUMABLE = {"cancelled", "failed", "interrupted"}

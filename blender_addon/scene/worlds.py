@@ -13,8 +13,8 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from .resources import World
-from .wire import ProtocolError
+from ..service.resources import World
+from ..service.wire import ProtocolError
 
 # The collection of a scene that holds its worlds' own ones, and what marks it, however the artist renames it.
 ROOT, IS_ROOT = "Lyra Worlds", "lyra_worlds"

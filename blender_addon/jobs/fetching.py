@@ -12,10 +12,10 @@ from pathlib import Path
 
 import bpy
 
-from . import preferences, session
-from .fields import is_id
-from .importers import results
-from .resources import World
+from ..importers import results
+from ..service import preferences, session
+from ..service.fields import is_id
+from ..service.resources import World
 
 SEED_FILES = ("seed_points.ply", "seed.png")
 WALKTHROUGH = "walkthrough.mp4"

@@ -8,9 +8,10 @@ from dataclasses import replace
 import bpy
 import numpy as np
 
-from . import conversion, worlds
-from .importers.camera import see_far
-from .importers.splats import positions
+from ..camera import conversion
+from ..importers.camera import see_far
+from ..importers.splats import positions
+from . import worlds
 
 # A point counts as under the mouse within so many pixels ...
 REACH = 14.0

@@ -7,9 +7,12 @@ from collections.abc import Callable
 import bpy
 import numpy as np
 
-from . import conversion, fetching, following, session, worlds
-from .resources import World, entries
-from .wire import Reply
+from ..camera import conversion
+from ..scene import worlds
+from ..service import session
+from ..service.resources import World, entries
+from ..service.wire import Reply
+from . import fetching, following
 
 # The worlds that can be opened, the newest first, as the engine listed them last.
 listed: list[World] = []

@@ -9,7 +9,10 @@ import bpy
 import numpy as np
 from bpy.props import StringProperty
 
-from .. import conversion, engines, jobs, measuring, scene_depth, session, worlds
+from ..camera import conversion
+from ..jobs import requests
+from ..scene import depth_file, worlds
+from ..service import engines, pictures, session
 
 # What the engine reads (docs/inputs.md); it says so itself of a file that it does not.
 EXTENSIONS = (
@@ -104,7 +107,7 @@ class LYRA_OT_start_world(bpy.types.Operator):
         if reason := engines.missing(settings.engine):
             cls.poll_message_set(reason)
             return False
-        if session.current.is_asking(jobs.NEW_WORLD):
+        if session.current.is_asking(requests.NEW_WORLD):
             cls.poll_message_set("Wait until the engine has the image of the world before")
             return False
         return True
@@ -112,10 +115,10 @@ class LYRA_OT_start_world(bpy.types.Operator):
     def execute(self, context):
         try:
             new = new_world(context)
-        except (OSError, conversion.CameraError, scene_depth.StaleDepthError) as error:
+        except (OSError, conversion.CameraError, depth_file.StaleDepthError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        session.current.ensure(lambda: jobs.start_world(new), jobs.NEW_WORLD)
+        session.current.ensure(lambda: requests.start_world(new), requests.NEW_WORLD)
         if session.current.message:
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}
@@ -123,7 +126,7 @@ class LYRA_OT_start_world(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def new_world(context) -> jobs.NewWorld:
+def new_world(context) -> requests.NewWorld:
     """What Start World sends.
 
     Raises OSError for an image that is not there, CameraError for a camera of no use, and StaleDepthError for depth
@@ -152,7 +155,7 @@ def new_world(context) -> jobs.NewWorld:
         return found
 
     depends = is_draft or known is not None
-    return jobs.NewWorld(image, depth, asked, scene.name, stands, of_size if depends else None)
+    return requests.NewWorld(image, depth, asked, scene.name, stands, of_size if depends else None)
 
 
 def _asked_of_depth(settings) -> dict:
@@ -174,10 +177,10 @@ def _asked_of_depth(settings) -> dict:
 
 
 def _check_scene_depth(settings, camera: bpy.types.Object | None, stands: np.ndarray) -> None:
-    size = scene_depth.image_size(settings.depth_origin)
+    size = depth_file.image_size(settings.depth_origin)
     target = picture_size(settings, *size)
     seen = None if camera is None else picture_lens(camera).of_picture(size, target)
-    scene_depth.check(settings.depth_origin, settings.image, conversion.opencv_from_blender(stands), seen)
+    depth_file.check(settings.depth_origin, settings.image, conversion.opencv_from_blender(stands), seen)
 
 
 def picture_lens(camera: bpy.types.Object) -> conversion.PictureLens:
@@ -232,9 +235,9 @@ def _file(path: str) -> Path:
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height of an image, upright, as the engine has measured it.
 
-    Raises measuring.NotMeasuredError where it has not yet, and OSError for a file that is not there.
+    Raises pictures.NotMeasuredError where it has not yet, and OSError for a file that is not there.
     """
-    return measuring.known(path)
+    return pictures.known(path)
 
 
 classes = (LYRA_OT_choose_image, LYRA_FH_image, LYRA_OT_choose_engine, LYRA_OT_start_world)

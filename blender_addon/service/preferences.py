@@ -11,11 +11,13 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 from . import installer
 
 # Where the full zip carries the engine's wheel; the thin one has no such folder.
-_BUNDLE = Path(__file__).parent / "engine"
+_BUNDLE = Path(__file__).parents[1] / "engine"
+# Blender knows preferences and user folder by the extension's own package.
+_EXTENSION = __package__.rpartition(".")[0]
 
 
 class LYRA_AP_preferences(bpy.types.AddonPreferences):
-    bl_idname = __package__
+    bl_idname = _EXTENSION
 
     source: EnumProperty(
         name="Engine",
@@ -100,12 +102,12 @@ class LYRA_AP_preferences(bpy.types.AddonPreferences):
 
 def get() -> LYRA_AP_preferences:
     """The extension's preferences."""
-    return bpy.context.preferences.addons[__package__].preferences
+    return bpy.context.preferences.addons[_EXTENSION].preferences
 
 
 def user_folder(path: str = "") -> Path:
     """A folder of the extension's own; Blender keeps it when the extension is updated."""
-    return Path(bpy.utils.extension_path_user(__package__, path=path, create=True))
+    return Path(bpy.utils.extension_path_user(_EXTENSION, path=path, create=True))
 
 
 def worlds_folder() -> Path | None:

@@ -12,11 +12,11 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
+from ..camera.conversion import CameraError
+from ..importers.ply import FileError
 from . import hello, preferences, process, timer
 from .client import Client
-from .conversion import CameraError
 from .health import HealthWatch
-from .importers.ply import FileError
 from .installer import Installation
 from .resources import Engine, Health, Hello, Job, entries
 from .timer import wake

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import bpy
 import numpy as np
 
-from . import conversion, trajectory, worlds
+from ..camera import conversion, trajectory
+from . import worlds
 
 
 @dataclass(frozen=True)
