@@ -30,7 +30,7 @@ class Surface:
     to_camera: np.ndarray
 
 
-def rendering(
+def rasterizing(
     surfaces: list[Surface], intrinsics: np.ndarray, height: int, width: int, near: float
 ) -> Iterator[None]:
     """z-depth (height, width) float32, NaN where no triangle is; returned when it is whole.

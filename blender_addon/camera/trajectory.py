@@ -21,27 +21,14 @@ class Sampled:
     width: int
     height: int
 
-    def payload(self, empty_matrix: np.ndarray, name: str) -> dict:
-        """The trajectory of the backend's API, in the frame and units of the world under `empty_matrix` (4, 4)."""
-        return {
-            "w2c": conversion.cameras_in_world(self.matrices, empty_matrix, name).tolist(),
-            "intrinsics": self.intrinsics.tolist(),
-            "image_height": self.height,
-            "image_width": self.width,
-        }
+    def w2c(self, empty_matrix: np.ndarray, name: str) -> np.ndarray:
+        """w2c (N, 4, 4) in OpenCV axes, in the frame and units of the world under `empty_matrix` (4, 4)."""
+        return conversion.cameras_in_world(self.matrices, empty_matrix, name)
 
 
 def frame_count(chunks: int) -> int:
     """How many frames a path of so many chunks has, the first camera included."""
     return 1 + CHUNK_FRAMES * chunks
-
-
-def path_range(scene) -> tuple[float, float]:
-    """First and last scene frame of the path. Raises nothing: an empty range is a camera that stands still."""
-    settings = scene.lyra
-    if settings.range == "SCENE":
-        return scene.frame_start, scene.frame_end
-    return settings.first_frame, max(settings.first_frame, settings.last_frame)
 
 
 def sample(context, camera, first: float, last: float, count: int, width: int, height: int) -> Sampled:

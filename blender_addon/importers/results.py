@@ -16,6 +16,7 @@ import numpy as np
 
 from ..camera import conversion
 from ..scene import scaling, worlds
+from ..scene.attributes import positions
 from ..service.resources import World
 from . import camera, mesh, ply, points, splat_nodes, splats
 
@@ -25,12 +26,16 @@ BLOCK = 20_000
 
 @dataclass(frozen=True)
 class Files:
-    """Where the files of a world were downloaded to; None for what it does not have."""
+    """Where the files of a world were downloaded to; None for what it does not have.
+
+    The cameras are in `trajectory`, or in those of its `chunks` where the service is an earlier one.
+    """
 
     splats: Path | None
     mesh: Path | None
     walkthrough: Path | None
-    chunks: list[Path]
+    trajectory: Path | None
+    chunks: tuple[Path, ...] = ()
 
 
 # Puts what was made of a world under its empty, all at once; the settings that go with it are those of the scene.
@@ -124,7 +129,7 @@ def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[
         lens = conversion.intrinsics_lens(intrinsics, world.width, world.height)
         data = bpy.data.cameras.new(f"{name} Camera")
         conversion.apply_lens(data, lens)
-        camera.see_far(data, depth * scale, 0.0)
+        scaling.see_far(data, depth * scale, 0.0)
         camera.put_image_behind(data, make_image.result())
         local = conversion.cameras_under_empty(np.eye(4)[None], scale)[0]
         seed_camera = worlds.add(
@@ -162,7 +167,10 @@ def _making_results(world: World, files: Files) -> Iterator[None]:
     if files.walkthrough:
         make_clip = _Early([lambda _data: camera.load_clip(files.walkthrough)])
         yield from make_clip.steps()
-    path = camera.read_path(world, files.chunks)
+    if files.trajectory:
+        path = camera.read_trajectory(world, files.trajectory)
+    else:
+        path = camera.read_chunk_trajectories(world, list(files.chunks))
     keys = camera.keys(path)
     yield
 
@@ -191,7 +199,7 @@ def _making_results(world: World, files: Files) -> Iterator[None]:
         else:
             worlds.remove(empty, worlds.CAMERA)
         drawn = worlds.part(empty, worlds.SPLATS)
-        empty.lyra.reach = camera.reach(path, splats.positions(drawn.data)) if drawn else 0.0
+        empty.lyra.reach = camera.reach(path, positions(drawn.data)) if drawn else 0.0
         scaling.see_sky(empty, scale)
         shown = "SPLATS" if files.splats else "MESH" if files.mesh else "POINTS"
         worlds.show(empty, shown)

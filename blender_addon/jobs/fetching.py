@@ -1,4 +1,4 @@
-"""Brings the files of a world from the backend to this machine and hands them to the importers."""
+"""Downloads of a world's files from the service, which the importers then bring into the scene."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from http import HTTPStatus
 from pathlib import Path
 
 import bpy
 
 from ..importers import results
+from ..importers.camera import trajectory_limit
 from ..service import preferences, session
+from ..service.contract import MESH, SEED_IMAGE, SEED_POINTS, SPLATS, WALKTHROUGH
 from ..service.fields import is_id
 from ..service.resources import World
+from ..service.wire import Reply, error_of
+from . import tasks
 
-SEED_FILES = ("seed_points.ply", "seed.png")
-WALKTHROUGH = "walkthrough.mp4"
+SEED_FILES = (SEED_POINTS, SEED_IMAGE)
+TRAJECTORY = "trajectory.npz"
 
 
 def valid(identifier: str) -> bool:
@@ -32,24 +37,26 @@ def valid(identifier: str) -> bool:
 
 
 def fetch_seed(world: World) -> None:
-    """Downloads what a world's first picture left and imports it."""
+    """Downloads the points and the picture of a world's first view and imports them."""
     files = {name: folder_of(world.id) / name for name in SEED_FILES}
 
     def complete() -> None:
-        session.current.tasks.append(results.import_seed(world, *files.values()))
+        tasks.begin(results.import_seed(world, *files.values()))
 
     _fetch(world, files, complete)
 
 
 def fetch_results(world: World) -> None:
     """Downloads a world's newest results and imports them."""
-    files, local = _results(world)
 
-    def complete() -> None:
-        _remove_old_walkthroughs(files.walkthrough, folder_of(world.id))
-        session.current.tasks.append(results.import_results(world, files))
+    def cameras_known(files: results.Files, chunks: dict[str, Path]) -> None:
+        def complete() -> None:
+            _remove_old_walkthroughs(files.walkthrough, folder_of(world.id))
+            tasks.begin(results.import_results(world, files))
 
-    _fetch(world, local, complete)
+        _fetch(world, _paths(files) | chunks, complete)
+
+    _fetch_cameras(world, cameras_known)
 
 
 def fetch_world(
@@ -57,13 +64,15 @@ def fetch_world(
 ) -> None:
     """Downloads all of a world and imports it in the scene and under the empty that `stand` gives; calls `then`."""
     seed = {name: folder_of(world.id) / name for name in SEED_FILES}
-    files, local = _results(world)
 
-    def importing() -> Iterator[None]:
-        yield from results.import_world(world, *seed.values(), files, stand)
-        then()
+    def cameras_known(files: results.Files, chunks: dict[str, Path]) -> None:
+        def importing() -> Iterator[str | None]:
+            yield from results.import_world(world, *seed.values(), files, stand)
+            then()
 
-    _fetch(world, seed | local, lambda: session.current.tasks.append(importing()))
+        _fetch(world, seed | _paths(files) | chunks, lambda: tasks.begin(importing()))
+
+    _fetch_cameras(world, cameras_known)
 
 
 def forget(world_id: str) -> None:
@@ -98,23 +107,55 @@ def walkthrough_name(world: World) -> str:
     return f"walkthrough-{world.frames}-{digest[:8]}.mp4"
 
 
-def _results(world: World) -> tuple[results.Files, dict[str, Path]]:
-    """Where the results that a world has go, and the same by their names in the world's folder."""
+def _results(world: World) -> results.Files:
+    """Where the results that a world has go."""
     folder, there = folder_of(world.id), {file.path for file in world.files}
-    chunks = [f"chunks/{chunk.index:04d}/trajectory.npz" for chunk in world.chunks]
-    local = {
-        "results/splats.ply": folder / "results/splats.ply",
-        "results/mesh.ply": folder / "results/mesh.ply",
-        WALKTHROUGH: folder / walkthrough_name(world),
-    }
-    local = {name: file for name, file in local.items() if name in there}
-    files = results.Files(
-        splats=local.get("results/splats.ply"),
-        mesh=local.get("results/mesh.ply"),
-        walkthrough=local.get(WALKTHROUGH),
-        chunks=[folder / name for name in chunks],
+    return results.Files(
+        splats=folder / SPLATS if SPLATS in there else None,
+        mesh=folder / MESH if MESH in there else None,
+        walkthrough=folder / walkthrough_name(world) if WALKTHROUGH in there else None,
+        trajectory=None,
     )
-    return files, local | dict(zip(chunks, files.chunks, strict=True))
+
+
+def _paths(files: results.Files) -> dict[str, Path]:
+    """Results by their names in the world's folder, as far as the world has them."""
+    named = {SPLATS: files.splats, MESH: files.mesh, WALKTHROUGH: files.walkthrough}
+    return {name: file for name, file in named.items() if file is not None}
+
+
+def _fetch_cameras(world: World, known: Callable[[results.Files, dict[str, Path]], None]) -> None:
+    """Downloads the cameras of a world. `known` gets where its results go, and the chunks' files that are still to be
+    fetched: those of a service that does not give all cameras in one file."""
+    files = _results(world)
+    if not valid(world.id):
+        return
+    if not world.chunks:
+        known(files, {})
+        return
+    trajectory = folder_of(world.id) / TRAJECTORY
+
+    def arrived(_reply: Reply) -> None:
+        known(replace(files, trajectory=trajectory), {})
+
+    def refused(reply: Reply) -> None:
+        if reply.status != HTTPStatus.NOT_FOUND:
+            session.current.say(error_of(reply))
+            return
+        names = [f"chunks/{chunk.index:04d}/{TRAJECTORY}" for chunk in world.chunks]
+        chunks = {name: folder_of(world.id) / name for name in names}
+        known(replace(files, chunks=tuple(chunks.values())), chunks)
+
+    session.current.client.request(
+        "GET",
+        f"/worlds/{world.id}/trajectory",
+        save_to=trajectory,
+        limit=trajectory_limit(world.frames),
+        on_reply=arrived,
+        on_refusal=refused,
+        on_error=session.current.say,
+    )
+    session.wake()
 
 
 def _fetch(world: World, files: dict[str, Path], complete: Callable[[], None]) -> None:

@@ -10,20 +10,34 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import bpy
+
 from ..scene import worlds
 from ..service import preferences, session
+from ..service.contract import ACTIVE_STATES, BEGIN_JOB, DOWNLOAD_JOB
 from ..service.resources import Job, World, entries
 from ..service.wire import Reply
 from . import fetching
 
-ACTIVE = {"queued", "running", "cancelling"}
-RESUMABLE = {"cancelled", "failed", "interrupted"}
 POLL_INTERVAL = 0.4
 PREVIEW_INTERVAL = 1.0
 # A frame as a JPEG has some hundred kilobytes.
 PREVIEW_LIMIT = 1 << 24
 # Before each new try after a poll that failed, in seconds.
 RETRY_PAUSES = (1.0, 2.0, 4.0, 8.0)
+
+
+def job_of(empty: bpy.types.Object | None) -> Job | None:
+    """The newest job of a world, as the backend last described it."""
+    return session.current.jobs.get(empty.lyra.world_id) if empty else None
+
+
+def is_busy(empty: bpy.types.Object | None) -> bool:
+    """Whether a job of a world is under way, or a click on it not answered yet."""
+    job = job_of(empty)
+    if job is not None and job.state in ACTIVE_STATES:
+        return True
+    return empty is not None and session.current.is_asking(empty.lyra.world_id)
 
 
 class Follower:
@@ -73,7 +87,7 @@ class Follower:
             session.current.client.request(
                 "GET", f"/jobs/{self.job_id}/preview", save_to=preview_file(self.job_id), limit=PREVIEW_LIMIT
             )
-        if job.state not in ACTIVE:
+        if job.state not in ACTIVE_STATES:
             self.over = True
             preview_file(self.job_id).unlink(missing_ok=True)
             _ended(job)
@@ -113,7 +127,7 @@ def preview_file(job_id: str) -> Path:
 def _ended(job: Job) -> None:
     for note in job.notes:
         session.current.say(note)
-    if job.kind == "download":
+    if job.kind == DOWNLOAD_JOB:
         session.current.refresh_engines()
         return
     if job.state != "done":
@@ -121,7 +135,9 @@ def _ended(job: Job) -> None:
         return
 
     def known(reply: Reply) -> None:
-        (fetching.fetch_seed if job.kind == "seed" else fetching.fetch_results)(World.from_json(reply.json()))
+        (fetching.fetch_seed if job.kind == BEGIN_JOB else fetching.fetch_results)(
+            World.from_json(reply.json())
+        )
 
     session.current.client.request(
         "GET", f"/worlds/{job.world_id}", on_reply=known, on_error=session.current.say

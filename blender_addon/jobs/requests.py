@@ -16,7 +16,7 @@ import numpy as np
 from ..camera import conversion
 from ..scene import worlds
 from ..service import pictures, session
-from ..service.client import PATIENCE, Client
+from ..service.bodies import ExtendSettings, ReconstructSettings, WorldSettings
 from ..service.resources import Job, World, entries
 from ..service.resources import NewWorld as NewWorldAnswer
 from ..service.wire import Body, NoAnswerError, Reply
@@ -25,29 +25,24 @@ from .following import follow
 
 # Files are sent or written before the answer comes.
 LONG_PATIENCE = 120.0
-# What is left of the walkthrough is joined before the answer comes; that of an older world is encoded anew.
-REVERT_PATIENCE = 600.0
 
 # What a request for a new world is about, in place of the world's id.
 NEW_WORLD = "a new world"
-
-# Changes of worlds that were asked for and not answered yet: the client that asked, and what finds out about them.
-_unanswered: dict[object, tuple[Client | None, Callable[[], None]]] = {}
 
 
 @dataclass(frozen=True)
 class NewWorld:
     """What Start World sends, and where the world shall stand: `first_camera` (4, 4) in the scene `scene`.
 
-    `of_size` gives the settings that follow from the width and height of the image, where some do.
+    `of_size` gives the whole settings for a width and height of the image, where some of them follow from these.
     """
 
     image: Path
     depth: Path | None
-    settings: dict
+    settings: WorldSettings
     scene: str
     first_camera: np.ndarray = field(repr=False)
-    of_size: Callable[[tuple[int, int]], dict] | None = field(default=None, repr=False)
+    of_size: Callable[[tuple[int, int]], WorldSettings] | None = field(default=None, repr=False)
 
 
 def _client():
@@ -59,7 +54,7 @@ def start_world(new: NewWorld) -> None:
     image waits for the engine to have measured it."""
 
     def measured(size: tuple[int, int]) -> None:
-        _send_world(new, new.settings | new.of_size(size))
+        _send_world(new, new.of_size(size))
 
     try:
         if new.of_size is None:
@@ -70,7 +65,7 @@ def start_world(new: NewWorld) -> None:
         session.current.say(str(error))
 
 
-def _send_world(new: NewWorld, settings: dict) -> None:
+def _send_world(new: NewWorld, settings: WorldSettings) -> None:
     files = {"image": new.image} | ({"depth": new.depth} if new.depth else {})
 
     def taken(reply: Reply) -> None:
@@ -82,7 +77,7 @@ def _send_world(new: NewWorld, settings: dict) -> None:
         follow(answer.job)
         worlds.push_undo("Start World")
 
-    body = Body.multipart({"settings": json.dumps(settings)}, files)
+    body = Body.multipart({"settings": json.dumps(settings.to_json())}, files)
     _client().request(
         "POST",
         "/worlds",
@@ -125,10 +120,10 @@ def if_as_known(world: World, then: Callable[[], None]) -> None:
     session.wake()
 
 
-def extend(world: World, settings: dict, first_frame: int) -> None:
+def extend(world: World, settings: ExtendSettings, first_frame: int) -> None:
     """Asks for the frames along a path, which was made for a world that is as `world` describes it and begins at this
     frame of the scene."""
-    world_id, body = world.id, Body.of_json(settings)
+    world_id, body = world.id, Body.of_json(settings.to_json())
 
     def send() -> None:
         empty = worlds.find(world_id)
@@ -140,7 +135,7 @@ def extend(world: World, settings: dict, first_frame: int) -> None:
 
 
 def reconstruct(world_id: str, mesh: bool) -> None:
-    body = Body.of_json({"mesh": mesh})
+    body = Body.of_json(ReconstructSettings(mesh).to_json())
     _ask_for_job("Reconstruct", world_id, f"/worlds/{world_id}/reconstruct", body)
 
 
@@ -180,129 +175,6 @@ def cancel(job_id: str) -> None:
 
     _client().request("POST", f"/jobs/{job_id}/cancel", on_reply=taken, on_error=session.current.say)
     session.wake()
-
-
-def revert(world_id: str, chunks: int) -> None:
-    """Removes chunks from the end; splats and mesh of what is left must be made anew."""
-
-    def changed(world: World) -> bool:
-        if len(world.chunks) != chunks:
-            return False
-        if empty := worlds.find(world_id):
-            worlds.describe(empty, world)
-            session.current.jobs.pop(world_id, None)
-            empty.lyra.job = ""
-            fetching.fetch_results(world)
-        return True
-
-    body = Body.of_json({"chunks": chunks})
-    _change("POST", f"/worlds/{world_id}/revert", body, world_id, changed, patience=REVERT_PATIENCE)
-
-
-def set_scale(world_id: str, scale: float) -> None:
-    """Has the engine keep the metres per unit of a world."""
-
-    def changed(world: World) -> bool:
-        if empty := worlds.find(world_id):
-            worlds.describe(empty, world)
-        return world.scale == scale
-
-    _change("PUT", f"/worlds/{world_id}", Body.of_json({"scale": scale}), world_id, changed)
-
-
-def delete(world_id: str) -> None:
-    """Removes a world from the engine's folder, and then from the scene."""
-
-    def gone() -> None:
-        session.current.jobs.pop(world_id, None)
-        if empty := worlds.find(world_id):
-            worlds.delete(empty)
-            fetching.forget(world_id)
-            worlds.push_undo("Delete World")
-        else:
-            fetching.forget(world_id)
-
-    def silent(error: NoAnswerError) -> None:
-        def listed(reply: Reply) -> None:
-            if all(world.id != world_id for world in entries(reply.json(), World.from_json)):
-                gone()
-            else:
-                session.current.say(f"{error} The world is not deleted yet. Try again in a moment.")
-
-        _client().request("GET", "/worlds", on_reply=listed, on_error=session.current.say)
-
-    _client().request(
-        "DELETE",
-        f"/worlds/{world_id}",
-        on_reply=lambda _reply: gone(),
-        on_error=session.current.say,
-        on_silence=silent,
-        patience=LONG_PATIENCE,
-        about=world_id,
-    )
-    session.wake()
-
-
-def _change(
-    method: str,
-    path: str,
-    body: Body,
-    world_id: str,
-    changed: Callable[[World], bool],
-    patience: float = PATIENCE,
-) -> None:
-    """Has a world changed. `changed` takes the world as the engine then describes it, keeps that, and tells whether
-    it is as it was to be. Without an answer the engine may have changed it all the same: how the world stands is
-    asked before anything is said, and asked again when the next connection stands.
-    """
-    key = object()
-
-    def answered(reply: Reply) -> None:
-        world = World.from_json(reply.json())
-        _unanswered.pop(key, None)
-        changed(world)
-
-    def refused(message: str) -> None:
-        _unanswered.pop(key, None)
-        session.current.say(message)
-
-    def look(why: str) -> None:
-        def known(reply: Reply) -> None:
-            world = World.from_json(reply.json())
-            _unanswered.pop(key, None)
-            if not changed(world):
-                if empty := worlds.find(world_id):
-                    worlds.describe(empty, world)
-                session.current.say(
-                    f"{why} World '{world.name}' has {world.frames} frames now. Wait a little, "
-                    "click Reload Results, and try again if nothing has changed."
-                )
-
-        def silent(error: NoAnswerError) -> None:
-            _unanswered[key] = None, lambda: look(why)
-            session.current.say(str(error))
-
-        _client().request("GET", f"/worlds/{world_id}", on_reply=known, on_error=refused, on_silence=silent)
-
-    _unanswered[key] = _client(), lambda: look("The connection was lost before the engine had answered.")
-    _client().request(
-        method,
-        path,
-        body=body,
-        on_reply=answered,
-        on_error=refused,
-        on_silence=lambda error: look(str(error)),
-        patience=patience,
-        about=world_id,
-    )
-    session.wake()
-
-
-def look_again() -> None:
-    """When an engine answers: finds out about the changes that an earlier connection did not live to see."""
-    for asked_by, look in list(_unanswered.values()):
-        if asked_by is not _client():
-            look()
 
 
 def reload(world_id: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..service import session
+from ..service.contract import ACTIVE_STATES, DOWNLOAD_JOB
 from ..service.resources import Job, entries
 from ..service.wire import Reply
-from .following import ACTIVE, follow, is_followed
+from .following import follow, is_followed
 
 # Downloads belong to no world: among the jobs, which are kept by their world, they stand under this name.
 NO_WORLD = ""
@@ -18,7 +19,7 @@ def download_job() -> Job | None:
 
 def is_downloading() -> bool:
     job = download_job()
-    return job is not None and job.state in ACTIVE
+    return job is not None and job.state in ACTIVE_STATES
 
 
 def accept(licence_id: str) -> None:
@@ -48,7 +49,7 @@ def find_again() -> None:
     """Follows the download that runs in the backend already, if one does."""
 
     def listed(reply: Reply) -> None:
-        active = [job for job in entries(reply.json(), Job.from_json) if job.kind == "download"]
+        active = [job for job in entries(reply.json(), Job.from_json) if job.kind == DOWNLOAD_JOB]
         for job in active:
             if not is_followed(job.id):
                 follow(job)

@@ -9,9 +9,10 @@ import bpy
 import numpy as np
 
 from ..camera import conversion, depth_raster
+from ..jobs import tasks
 from ..scene import blockout, depth_file, worlds
+from ..scene.reference_image import camera_lens, existing_file, first_camera, frame_size
 from ..service import pictures, preferences, session
-from .start import image_file, picture_lens, sized, standpoint
 
 # What the session knows the question for the size of the image by.
 MEASURING = "the size of an image"
@@ -42,9 +43,9 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
     def execute(self, context):
         scene, camera = context.scene, context.scene.camera
         try:
-            image = image_file(scene.lyra)
-            lens = picture_lens(camera)
-            c2w = conversion.opencv_from_blender(standpoint(context, camera))
+            image = existing_file(scene.lyra.image)
+            lens = camera_lens(camera)
+            c2w = conversion.opencv_from_blender(first_camera(context, camera))
         except (OSError, conversion.CameraError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -52,14 +53,18 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
         if not surfaces:
             self.report({"ERROR"}, "There is no visible surface in the scene. Add boxes and planes first.")
             return {"CANCELLED"}
-        name, path, near, size_for = scene.name, scene.lyra.image, camera.data.clip_start, sized(scene.lyra)
+        name, path, near, size_for = (
+            scene.name,
+            scene.lyra.image,
+            camera.data.clip_start,
+            frame_size(scene.lyra),
+        )
 
         def render(size: tuple[int, int]) -> None:
             target = size_for(*size)
             intrinsics = lens.of_picture(size, target)
-            origin = depth_file.origin(path, size, c2w, intrinsics)
-            session.current.tasks.append(_rendering(name, surfaces, intrinsics, target, near, origin))
-            session.wake()
+            origin = depth_file.DepthOrigin(path, size, c2w, intrinsics).to_text()
+            tasks.begin(_rasterizing(name, surfaces, intrinsics, target, near, origin))
 
         session.current.ensure(lambda: pictures.measure(image, render, MEASURING), MEASURING)
         if session.current.message:
@@ -69,7 +74,7 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _rendering(
+def _rasterizing(
     scene_name: str,
     surfaces: list[depth_raster.Surface],
     intrinsics: np.ndarray,
@@ -79,7 +84,7 @@ def _rendering(
 ) -> Iterator[None]:
     """Renders in short steps, then keeps the depth as a file and has the scene use it."""
     width, height = size
-    depth = yield from depth_raster.rendering(surfaces, intrinsics, height, width, near)
+    depth = yield from depth_raster.rasterizing(surfaces, intrinsics, height, width, near)
     known = np.isfinite(depth).mean()
     if not known:
         session.current.say("Nothing stands before the camera. Move it, or the blockout, and try again.")
@@ -106,16 +111,3 @@ def _new_file() -> Path:
     folder = preferences.user_folder("depth")
     numbers = [int(path.stem[6:]) for path in folder.glob("scene-*.npz") if path.stem[6:].isdecimal()]
     return folder / f"scene-{max(numbers, default=0) + 1:04d}.npz"
-
-
-classes = (LYRA_OT_depth_from_scene,)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

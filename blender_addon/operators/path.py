@@ -9,10 +9,9 @@ from mathutils import Matrix, Quaternion
 
 from ..camera import conversion, trajectory
 from ..camera.presets import PRESETS, Shape, Start
-from ..importers.camera import see_far
-from ..jobs.following import ACTIVE
 from ..scene import sampled_path, worlds
-from ..service import session
+from ..scene.scaling import see_far
+from .polls import needs_camera, needs_ready_world
 
 # A camera that leans less than this to a side keeps the horizon level while it tracks.
 LEVEL = 1e-4
@@ -89,12 +88,7 @@ class LYRA_OT_update_path(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if not needs_ready_world(cls, context):
-            return False
-        if context.scene.lyra.camera is None:
-            cls.poll_message_set("Add a camera path, or choose an animated camera")
-            return False
-        return True
+        return needs_ready_world(cls, context) and needs_camera(cls, context)
 
     def execute(self, context):
         try:
@@ -103,24 +97,6 @@ class LYRA_OT_update_path(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return {"FINISHED"}
-
-
-def needs_ready_world(cls, context) -> bool:
-    """Part of a poll: whether the scene has a chosen world with its points in place."""
-    empty = context.scene.lyra.world
-    if empty is None:
-        cls.poll_message_set("Start a world first")
-        return False
-    if worlds.part(empty, worlds.SEED_CAMERA) is None:
-        job = session.current.jobs.get(empty.lyra.world_id)
-        coming = session.current.tasks or (job is not None and job.state in ACTIVE)
-        cls.poll_message_set(
-            "Wait until the world's points are there"
-            if coming
-            else "The world's first camera is not in the scene: click Reload Results to bring it back"
-        )
-        return False
-    return True
 
 
 def newest_camera(empty: bpy.types.Object) -> np.ndarray:
@@ -211,16 +187,3 @@ def _copy_lens(source: bpy.types.Object, camera: bpy.types.Object, depth: float)
     for setting in ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y"):
         setattr(camera.data, setting, getattr(source.data, setting))
     camera.data.display_size = 0.1 * depth
-
-
-classes = (LYRA_OT_add_path, LYRA_OT_update_path)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

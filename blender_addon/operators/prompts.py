@@ -48,16 +48,3 @@ class LYRA_OT_remove_prompt(_OnPrompts, bpy.types.Operator):
         kept.prompts.remove(kept.prompt_index)
         kept.prompt_index = max(0, min(kept.prompt_index, len(kept.prompts) - 1))
         return {"FINISHED"}
-
-
-classes = (LYRA_OT_add_prompt, LYRA_OT_remove_prompt)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -7,10 +7,10 @@ from pathlib import Path
 import bpy
 from bpy.props import IntProperty
 
-from ..jobs import requests
+from ..jobs import changes, requests
 from ..scene import worlds
 from ..service import session
-from .generate import is_busy
+from .polls import needs_idle_world
 
 
 class _OnWorld:
@@ -20,14 +20,7 @@ class _OnWorld:
 
     @classmethod
     def poll(cls, context):
-        empty = context.scene.lyra.world
-        if empty is None:
-            cls.poll_message_set("Start a world first")
-            return False
-        if is_busy(empty):
-            cls.poll_message_set("Wait for the world's job, or cancel it")
-            return False
-        return True
+        return needs_idle_world(cls, context)
 
 
 class LYRA_OT_reload(_OnWorld, bpy.types.Operator):
@@ -91,7 +84,7 @@ class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
         world, keep = worlds.description(context.scene.lyra.world), self.keep
         world_id = world.id
         session.current.ensure(
-            lambda: requests.if_as_known(world, lambda: requests.revert(world_id, keep)), world_id
+            lambda: requests.if_as_known(world, lambda: changes.revert(world_id, keep)), world_id
         )
         return {"FINISHED"}
 
@@ -120,7 +113,7 @@ class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
             # The engine has one world for all of them.
             self.report({"ERROR"}, f"There are {copies} of this world in the file; use Remove")
             return {"CANCELLED"}
-        session.current.ensure(lambda: requests.delete(world_id), world_id)
+        session.current.ensure(lambda: changes.delete(world_id), world_id)
         return {"FINISHED"}
 
 
@@ -166,24 +159,3 @@ class LYRA_OT_standard_view(bpy.types.Operator):
         view.view_transform, view.look = "Standard", "None"
         view.exposure, view.gamma = 0.0, 1.0
         return {"FINISHED"}
-
-
-classes = (
-    LYRA_OT_reload,
-    LYRA_OT_reconstruct,
-    LYRA_OT_revert,
-    LYRA_OT_delete_world,
-    LYRA_OT_remove_world,
-    LYRA_OT_open_folder,
-    LYRA_OT_standard_view,
-)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -15,8 +15,8 @@ def _installing() -> bool:
     return session.current.installation is not None and session.current.installation.active
 
 
-class LYRA_OT_install_engine(bpy.types.Operator):
-    bl_idname = "lyra.install_engine"
+class LYRA_OT_install_service(bpy.types.Operator):
+    bl_idname = "lyra.install_service"
     bl_label = "Install Engine"
     bl_description = "Install the engine with the chosen packages into an environment of its own"
     bl_options = {"REGISTER"}
@@ -71,8 +71,8 @@ class LYRA_OT_cancel_install(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class LYRA_OT_start_engine(bpy.types.Operator):
-    bl_idname = "lyra.start_engine"
+class LYRA_OT_start_service(bpy.types.Operator):
+    bl_idname = "lyra.start_service"
     bl_label = "Start Engine"
     bl_description = "Start the engine, or find the one that runs"
 
@@ -91,8 +91,8 @@ class LYRA_OT_start_engine(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class LYRA_OT_stop_engine(bpy.types.Operator):
-    bl_idname = "lyra.stop_engine"
+class LYRA_OT_stop_service(bpy.types.Operator):
+    bl_idname = "lyra.stop_service"
     bl_label = "Stop Engine"
     bl_description = "Stop the engine; it refuses while a job runs"
 
@@ -127,23 +127,3 @@ class LYRA_OT_open_log(bpy.types.Operator):
     def execute(self, context):
         bpy.ops.wm.path_open(filepath=str(preferences.user_folder("logs")))
         return {"FINISHED"}
-
-
-classes = (
-    LYRA_OT_install_engine,
-    LYRA_OT_cancel_install,
-    LYRA_OT_start_engine,
-    LYRA_OT_stop_engine,
-    LYRA_OT_disconnect,
-    LYRA_OT_open_log,
-)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -11,16 +11,17 @@ from bpy.props import StringProperty
 
 from ..camera import conversion
 from ..jobs import requests
-from ..scene import depth_file, worlds
-from ..service import engines, pictures, session
+from ..scene import depth_file
+from ..scene.reference_image import camera_lens, existing_file, first_camera, frame_size
+from ..service import engines, session
+from ..service.bodies import WorldSettings
+from ..service.contract import MAX_NAME
 
 # What the engine reads (docs/inputs.md); it says so itself of a file that it does not.
 EXTENSIONS = (
     ".png;.jpg;.jpeg;.webp;.avif;.gif;.tif;.tiff;.psd;.psb;.tga;.bmp;.exr;.hdr;.pic;.jp2;.jxl;.dpx;.cin"
 )
 EXTENSIONS += ";.ppm;.pgm;.pfm;.dds"
-EYE_HEIGHT = 1.6
-_SIZES = {"MODEL": (832, 480), "DRAFT": (416, 240)}
 
 
 class LYRA_OT_choose_image(bpy.types.Operator):
@@ -133,121 +134,54 @@ def new_world(context) -> requests.NewWorld:
     from the scene that belongs to another image or camera.
     """
     scene, settings = context.scene, context.scene.lyra
-    image = image_file(settings)
-    depth = _file(settings.depth_file) if settings.depth_file else None
-    asked = {"engine": settings.engine, "seed": settings.seed, "name": (settings.name or image.stem)[:64]}
-    asked |= _asked_of_depth(settings)
+    image = existing_file(settings.image)
+    depth = existing_file(settings.depth_file) if settings.depth_file else None
     camera = scene.camera
-    stands = standpoint(context, camera)
+    stands = first_camera(context, camera)
     if depth is not None and settings.depth_origin:
         _check_scene_depth(settings, camera, stands)
-    if settings.size == "CUSTOM":
-        asked["size"] = picture_size(settings, 0, 0)
-    picture, is_draft = sized(settings), settings.size == "DRAFT"
-    known = picture_lens(camera) if settings.use_camera_lens else None
+    asked = _world_settings(settings, image)
+    size_for, is_draft = frame_size(settings), settings.size == "DRAFT"
+    lens = camera_lens(camera) if settings.use_camera_lens else None
 
-    def of_size(size: tuple[int, int]) -> dict:
-        target = picture(*size)
-        found = {"size": target} if is_draft else {}
-        if known is not None:
-            # The size goes along, so that the engine can refuse a lens that belongs to another picture.
-            found |= {"intrinsics": known.of_image(size, target).tolist(), "intrinsics_size": size}
-        return found
+    def of_size(size: tuple[int, int]) -> WorldSettings:
+        target = size_for(*size)
+        found = replace(asked, size=target) if is_draft else asked
+        if lens is None:
+            return found
+        # The size goes along, so that the service can refuse a lens that belongs to another picture.
+        return replace(found, intrinsics=lens.of_image(size, target).tolist(), intrinsics_size=size)
 
-    depends = is_draft or known is not None
+    depends = is_draft or lens is not None
     return requests.NewWorld(image, depth, asked, scene.name, stands, of_size if depends else None)
 
 
-def _asked_of_depth(settings) -> dict:
-    """The settings that have a part in the depth; the engine refuses some where they have none.
+def _world_settings(settings, image: Path) -> WorldSettings:
+    """The settings that do not depend on the size of the image.
 
-    What is left as it is goes unsaid, so that an engine that does not know it yet has nothing to refuse.
+    The service refuses some settings of depth where they have no part in it, so those go unsaid.
     """
-    asked = {}
-    if settings.estimates_depth:
-        asked["depth"] = settings.depth
-        asked["allow_download"] = settings.allow_download and bpy.app.online_access
-    if settings.chooses_depth_scene and settings.depth_scene != "auto":
-        asked["depth_scene"] = settings.depth_scene
-    if settings.depth_is_inverse:
-        asked["depth_values"] = settings.depth_values
-    elif settings.depth_file and settings.depth_blend:
-        asked["depth_blend"] = True
-    return asked
+    return WorldSettings(
+        engine=settings.engine,
+        seed=settings.seed,
+        name=(settings.name or image.stem)[:MAX_NAME],
+        depth=settings.depth if settings.estimates_depth else None,
+        allow_download=settings.allow_download and bpy.app.online_access
+        if settings.estimates_depth
+        else None,
+        depth_scene=settings.depth_scene
+        if settings.chooses_depth_scene and settings.depth_scene != "auto"
+        else None,
+        depth_values=settings.depth_values if settings.depth_is_inverse else None,
+        depth_blend=True
+        if settings.depth_file and settings.depth_blend and not settings.depth_is_inverse
+        else None,
+        size=(settings.width, settings.height) if settings.size == "CUSTOM" else None,
+    )
 
 
 def _check_scene_depth(settings, camera: bpy.types.Object | None, stands: np.ndarray) -> None:
     size = depth_file.image_size(settings.depth_origin)
-    target = picture_size(settings, *size)
-    seen = None if camera is None else picture_lens(camera).of_picture(size, target)
+    target = frame_size(settings)(*size)
+    seen = None if camera is None else camera_lens(camera).of_picture(size, target)
     depth_file.check(settings.depth_origin, settings.image, conversion.opencv_from_blender(stands), seen)
-
-
-def picture_lens(camera: bpy.types.Object) -> conversion.PictureLens:
-    """The camera's lens, for an image whose size need not be known yet. Raises conversion.CameraError."""
-    conversion.check_camera(camera.name, camera.data)
-    sees_crop = any(map(worlds.is_made_for, camera.users_collection))
-    return conversion.PictureLens(conversion.LensSettings.of(camera.data), sees_crop)
-
-
-def image_intrinsics(settings, camera: bpy.types.Object, width: int, height: int) -> np.ndarray:
-    """Intrinsics (3, 3) in pixels of an image of width x height that was seen through the camera.
-
-    Raises conversion.CameraError.
-    """
-    return picture_lens(camera).of_image((width, height), picture_size(settings, width, height))
-
-
-def picture_size(settings, width: int, height: int) -> tuple[int, int]:
-    """Width and height of a world's pictures, made from an image of width x height."""
-    return sized(settings)(width, height)
-
-
-def sized(settings) -> Callable[[int, int], tuple[int, int]]:
-    """What gives the size of a world's pictures for an image of some width and height, by the settings of now."""
-    if settings.size == "CUSTOM":
-        custom = settings.width, settings.height
-        return lambda width, height: custom
-    wide = _SIZES[settings.size]
-    return lambda width, height: wide[::-1] if height > width else wide
-
-
-def standpoint(context, camera) -> np.ndarray:
-    """Where the first camera of a new world stands (4, 4): at the scene's camera, or at eye height looking along +Y."""
-    if camera is not None:
-        evaluated = camera.evaluated_get(context.evaluated_depsgraph_get())
-        return conversion.rigid(np.array(evaluated.matrix_world), camera.name)
-    return np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, EYE_HEIGHT], [0, 0, 0, 1]], np.float64)
-
-
-def image_file(settings) -> Path:
-    """The chosen image. Raises OSError where it is not."""
-    return _file(settings.image)
-
-
-def _file(path: str) -> Path:
-    found = Path(bpy.path.abspath(path))
-    if not found.is_file():
-        raise FileNotFoundError(f"There is no file at {found}. Choose another one.")
-    return found
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image, upright, as the engine has measured it.
-
-    Raises pictures.NotMeasuredError where it has not yet, and OSError for a file that is not there.
-    """
-    return pictures.known(path)
-
-
-classes = (LYRA_OT_choose_image, LYRA_FH_image, LYRA_OT_choose_engine, LYRA_OT_start_world)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -1,6 +1,6 @@
-"""What Depth from Scene rendered its depth file for: one image, seen by one camera. For others the file says nothing.
+"""The depth file that Depth from Scene makes: for which image and camera it holds, and which files are left over.
 
-It is kept on the scene beside the depth file, as JSON, and empty for a file that the artist has chosen.
+The origin is kept on the scene beside the depth file, as JSON; it is empty for a file that the artist has chosen.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
@@ -25,54 +26,76 @@ class StaleDepthError(ValueError):
     """A depth file that was rendered for something else than what is chosen now; the message says the next step."""
 
 
-def origin(image: str, size: tuple[int, int], camera_c2w: np.ndarray, intrinsics: np.ndarray) -> str:
-    """What is kept with a rendered depth.
+@dataclass(frozen=True)
+class DepthOrigin:
+    """The view that a depth was rasterized for.
 
-    `image` is the path as the artist's settings have it, `size` the width and height of that image, `camera_c2w` (4, 4)
-    the camera's OpenCV matrix in the scene, `intrinsics` (3, 3) its lens in pixels of the depth.
+    `image` is the path of an image as the artist's settings have it, `size` its width and height, `c2w` (4, 4) the
+    camera's OpenCV matrix in the scene, `intrinsics` (3, 3) its lens in pixels of the depth.
     """
-    return json.dumps(
-        {
-            "image": image,
-            "size": size,
-            "c2w": np.asarray(camera_c2w).tolist(),
-            "intrinsics": np.asarray(intrinsics).tolist(),
-        }
-    )
+
+    image: str
+    size: tuple[int, int] | None
+    c2w: np.ndarray
+    intrinsics: np.ndarray
+
+    def to_text(self) -> str:
+        """What is kept on the scene."""
+        facts = {"image": self.image, "size": self.size}
+        return json.dumps(facts | {"c2w": self.c2w.tolist(), "intrinsics": self.intrinsics.tolist()})
+
+    @classmethod
+    def from_text(cls, text: str) -> DepthOrigin:
+        """From what is kept; `size` is None in what an earlier version kept. Raises StaleDepthError."""
+        try:
+            facts = json.loads(text)
+            size = None if facts.get("size") is None else tuple(facts["size"])
+            c2w, intrinsics = np.array(facts["c2w"], np.float64), np.array(facts["intrinsics"], np.float64)
+            if c2w.shape != (4, 4) or intrinsics.shape != (3, 3):
+                raise ValueError("wrong shapes")
+            return cls(str(facts["image"]), size, c2w, intrinsics)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StaleDepthError(
+                f"What this file says of its depth from the scene is damaged. {_NEXT}"
+            ) from error
 
 
 def is_for_image(kept: str, image: str) -> bool:
-    """Whether a rendered depth belongs to the image of this path; both may be relative to the .blend."""
-    rendered_for = json.loads(kept)["image"]
-    return Path(bpy.path.abspath(rendered_for)) == Path(bpy.path.abspath(image))
+    """Whether a rasterized depth belongs to the image of this path; both may be relative to the .blend."""
+    with contextlib.suppress(StaleDepthError):
+        return _is_same_file(DepthOrigin.from_text(kept).image, image)
+    return False
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    return Path(bpy.path.abspath(one)) == Path(bpy.path.abspath(other))
 
 
 def image_size(kept: str) -> tuple[int, int]:
-    """Width and height of the image that a depth was rendered for. Raises StaleDepthError where that was not kept."""
-    size = json.loads(kept).get("size")
+    """Width and height of the image of a rasterized depth. Raises StaleDepthError where that was not kept."""
+    size = DepthOrigin.from_text(kept).size
     if size is None:
-        raise StaleDepthError(f"The depth from the scene was rendered by an earlier version. {_NEXT}")
-    return tuple(size)
+        raise StaleDepthError(f"The depth from the scene was rasterized by an earlier version. {_NEXT}")
+    return size
 
 
 def check(kept: str, image: str, camera_c2w: np.ndarray, intrinsics: np.ndarray | None) -> None:
-    """Raises StaleDepthError unless a rendered depth is that of this image, camera and lens; see `origin`.
+    """Raises StaleDepthError unless a rasterized depth is that of this image, camera and lens; see DepthOrigin.
 
     `intrinsics` is None in a scene without a camera, whose worlds stand at a place of their own.
     """
-    then = json.loads(kept)
-    if not is_for_image(kept, image):
-        name = Path(bpy.path.abspath(then["image"])).name
-        raise StaleDepthError(f"The depth from the scene was rendered for another image, {name}. {_NEXT}")
-    c2w = np.array(then["c2w"])
-    if np.abs(c2w - camera_c2w).max() > SAME_POSE * max(1.0, np.abs(c2w).max()):
+    then = DepthOrigin.from_text(kept)
+    if not _is_same_file(then.image, image):
+        name = Path(bpy.path.abspath(then.image)).name
+        raise StaleDepthError(f"The depth from the scene belongs to another image, {name}. {_NEXT}")
+    if np.abs(then.c2w - camera_c2w).max() > SAME_POSE * max(1.0, np.abs(then.c2w).max()):
         raise StaleDepthError(
-            f"The scene's camera does not stand where the depth from the scene was rendered. {_NEXT}"
+            f"The scene's camera has moved since the depth from the scene was rasterized. {_NEXT}"
         )
-    if intrinsics is None or np.abs(np.array(then["intrinsics"]) - intrinsics).max() > SAME_LENS:
+    if intrinsics is None or np.abs(then.intrinsics - intrinsics).max() > SAME_LENS:
         raise StaleDepthError(
-            "The lens of the scene's camera or the size of the pictures has changed since the depth from the scene "
-            f"was rendered. {_NEXT}"
+            "The lens of the scene's camera or the frame size has changed since the depth from the scene was "
+            f"rasterized. {_NEXT}"
         )
 
 

@@ -312,18 +312,13 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         return self.estimates_depth and (self.depth == "auto" or self.depth.startswith("depth-anything-v2"))
 
 
-classes = (LYRA_PG_prompt, LYRA_PG_world, LYRA_PG_settings)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
+def attach() -> None:
+    """Gives scenes and objects their settings."""
     bpy.types.Scene.lyra = PointerProperty(type=LYRA_PG_settings)
     bpy.types.Object.lyra = PointerProperty(type=LYRA_PG_world)
 
 
-def unregister() -> None:
+def detach() -> None:
+    """Takes them away again."""
     del bpy.types.Object.lyra
     del bpy.types.Scene.lyra
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -30,12 +30,20 @@ class Kept:
 _kept: Kept | None = None
 
 
+def path_range(scene) -> tuple[float, float]:
+    """First and last scene frame of the path. Raises nothing: an empty range is a camera that stands still."""
+    settings = scene.lyra
+    if settings.range == "SCENE":
+        return scene.frame_start, scene.frame_end
+    return settings.first_frame, max(settings.first_frame, settings.last_frame)
+
+
 def update(context) -> trajectory.Sampled:
     """Samples the chosen camera for the chosen world, and keeps the path. Raises conversion.CameraError."""
     global _kept
     scene, settings = context.scene, context.scene.lyra
     empty, world = settings.world, worlds.description(settings.world)
-    first, last = trajectory.path_range(scene)
+    first, last = path_range(scene)
     count = trajectory.frame_count(settings.chunks)
     sampled = trajectory.sample(context, settings.camera, first, last, count, world.width, world.height)
     scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
@@ -63,7 +71,7 @@ def forget() -> None:
 def _key(scene) -> tuple:
     settings = scene.lyra
     ids = (item.session_uid if item else 0 for item in (settings.world, settings.camera))
-    return (*ids, *trajectory.path_range(scene), settings.chunks)
+    return (*ids, *path_range(scene), settings.chunks)
 
 
 def _made_from(camera: bpy.types.Object) -> frozenset[int]:
@@ -82,7 +90,7 @@ def _made_from(camera: bpy.types.Object) -> frozenset[int]:
 
 
 @bpy.app.handlers.persistent
-def _watch(_scene, depsgraph) -> None:
+def watch(_scene, depsgraph) -> None:
     global _kept
     if _kept is None or _kept.changed:
         return
@@ -94,12 +102,3 @@ def _watch(_scene, depsgraph) -> None:
         ):
             _kept = replace(_kept, changed=True)
             return
-
-
-def register() -> None:
-    bpy.app.handlers.depsgraph_update_post.append(_watch)
-
-
-def unregister() -> None:
-    bpy.app.handlers.depsgraph_update_post.remove(_watch)
-    forget()

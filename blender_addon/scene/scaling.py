@@ -9,9 +9,8 @@ import bpy
 import numpy as np
 
 from ..camera import conversion
-from ..importers.camera import see_far
-from ..importers.splats import positions
 from . import worlds
+from .attributes import positions
 
 # A point counts as under the mouse within so many pixels ...
 REACH = 14.0
@@ -20,6 +19,10 @@ REACH = 14.0
 SAME_SURFACE = 0.05
 # Of the points under the mouse the foremost few are passed over: stray splats float before surfaces.
 STRAY = 0.1
+# The far plane in median depths of the first view, and in distances of the farthest splat: the sky mostly stands some
+# hundred median depths away.
+FAR_PLANE_DEPTHS = 1000.0
+FAR_PLANE_MARGIN = 1.1
 _TRACKS = {"TRACK_TO", "DAMPED_TRACK"}
 
 
@@ -106,6 +109,14 @@ def see_sky(empty: bpy.types.Object, scale: float) -> None:
     for obj in (*parts, *path_objects(empty)):
         if obj and obj.type == "CAMERA":
             see_far(obj.data, empty.lyra.depth * scale, empty.lyra.reach * scale)
+
+
+def see_far(camera: bpy.types.Camera, depth: float, reach: float) -> None:
+    """Moves the far plane behind a world's sky, if it is not there: `depth` of its picture, `reach` of its splats.
+
+    Both are in the scene's units, the median depth and what the function `reach` tells; 0 without splats.
+    """
+    camera.clip_end = max(camera.clip_end, 1000.0, FAR_PLANE_DEPTHS * depth, FAR_PLANE_MARGIN * reach)
 
 
 def path_objects(empty: bpy.types.Object) -> list[bpy.types.Object]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from . import session
-from .resources import Engine, Licence, Range
+from .contract import Range
+from .resources import Engine, Licence
+from .wording import byte_size
 
 # What an engine lacks, by the state the backend gives; the size is filled in.
 _LACKS = {
@@ -43,7 +45,13 @@ def lack(engine: Engine) -> str:
     if engine.ready:
         return ""
     words = _LACKS.get(status(engine), "not ready")
-    return words.format(download=size(engine.state.download_bytes if engine.state else None))
+    return words.format(download=download_size(engine))
+
+
+def download_size(engine: Engine) -> str:
+    """How much is to be downloaded for an engine: `98 GB`."""
+    byte_count = engine.state.download_bytes if engine.state else 0
+    return byte_size(byte_count) if byte_count else "some GB"
 
 
 def obstacle(engine: Engine) -> str:
@@ -91,10 +99,3 @@ def checked_settings(engine_id: str, wanted: dict[str, float]) -> dict[str, floa
             )
         found[name] = value
     return found
-
-
-def size(byte_count: float | None) -> str:
-    """Bytes as people read them: `340 MB`, `98 GB`."""
-    if not byte_count:
-        return "some GB"
-    return f"{byte_count / 1e9:.0f} GB" if byte_count >= 1e9 else f"{byte_count / 1e6:.0f} MB"

@@ -1,4 +1,4 @@
-"""What the service says, as typed objects: the one place where its JSON is checked.
+"""The resources of the service as frozen dataclasses: the one place where its JSON is read and checked.
 
 Ids and paths of files become addresses and names on this disk, so they are checked here and nowhere else. Needs no
 Blender; docs/api.md describes the resources.
@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
+from .contract import JOB_STATES, SERVICE, WORLD_STATES, Range
 from .fields import MAX_NAME, MAX_TEXT, NEXT, Fields, is_file_path, quoted
 from .wire import ProtocolError
 
 T = TypeVar("T")
 MAX_SIDE, MAX_FRAMES, MAX_CHUNKS, MAX_ENTRIES = 1 << 16, 1_000_000, 12_500, 100_000
 MAX_BYTES = 1 << 50
-WORLD_STATES = {"seeding", "ready", "damaged"}
-JOB_STATES = {"queued", "running", "cancelling", "cancelled", "failed", "interrupted", "done"}
 _PROOF = re.compile(r"[0-9a-f]{64}")
 
 
@@ -45,7 +44,7 @@ class Hello:
         if not _PROOF.fullmatch(proof):
             raise fields.refuse("proof", "64 hexadecimal digits")
         return cls(
-            fields.one_of("service", {"lyra-worlds"}),
+            fields.one_of("service", {SERVICE}),
             fields.integer("api", 0, 1 << 31),
             fields.integer("pid", 0, 1 << 62),
             proof,
@@ -129,18 +128,9 @@ class EngineState:
         )
 
 
-@dataclass(frozen=True)
-class Range:
-    """The limits of a setting of an engine."""
-
-    default: float
-    min: float
-    max: float
-
-    @classmethod
-    def from_json(cls, value: object) -> Range:
-        fields = Fields(value, "a setting of an engine")
-        return cls(*(fields.number(key, -1e9, 1e9) for key in ("default", "min", "max")))
+def _range(value: object) -> Range:
+    fields = Fields(value, "a setting of an engine")
+    return Range(*(fields.number(key, -1e9, 1e9) for key in ("default", "min", "max")))
 
 
 @dataclass(frozen=True)
@@ -170,7 +160,7 @@ class Engine:
             fields.text("needs", ""),
             fields.text("license", ""),
             fields.part("state", EngineState.from_json),
-            {key: Range.from_json(each) for key, each in options.items() if each is not None},
+            {key: _range(each) for key, each in options.items() if each is not None},
         )
 
 

@@ -12,17 +12,16 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-from ..camera.conversion import CameraError
-from ..importers.ply import FileError
 from . import hello, preferences, process, timer
+from .bodies import ShutdownBody
 from .client import Client
+from .contract import API_VERSION
 from .health import HealthWatch
 from .installer import Installation
 from .resources import Engine, Health, Hello, Job, entries
 from .timer import wake
 from .wire import Address, Body, ClientError, NoAnswerError, Reply, error_of, is_refusal
 
-API = 1
 CONNECT_PATIENCE = 10.0
 # After an engine that listens has not answered, until it is asked again.
 RETRY_PAUSE = 3.0
@@ -227,9 +226,9 @@ class Session:
 
     def _connected(self, reply: Reply) -> None:
         self.health = Health.from_json(reply.json())
-        if self.health.api != API:
+        if self.health.api != API_VERSION:
             self._fail(
-                f"The engine {self.health.version} speaks API {self.health.api}, this extension {API}. "
+                f"The engine {self.health.version} speaks API {self.health.api}, this extension {API_VERSION}. "
                 f"End the engine (process {self.health.pid}) and update the older of the two."
             )
             return
@@ -293,7 +292,7 @@ class Session:
             self.client.request("GET", "/health", on_reply=known, on_error=self.say)
 
         if self.client:
-            body = Body.of_json({"force": False})
+            body = Body.of_json(ShutdownBody(force=False).to_json())
             self.client.request("POST", "/shutdown", body=body, on_reply=stopped, on_error=refused)
             wake()
 
@@ -340,14 +339,10 @@ class Session:
         if timer.is_rendering():
             return "Blender renders; what has arrived is taken in afterwards"
         try:
-            step = next(self.tasks[0], self)
-        except (FileError, CameraError, OSError) as error:
-            self.say(str(error))
-            step = self
-        if step is self:
+            return next(self.tasks[0]) or ""
+        except StopIteration:
             self.tasks.pop(0)
             return ""
-        return step or ""
 
     def _interval(self) -> float | None:
         if (self.tasks and not self.waits_for) or (self.client and self.client.busy):
@@ -400,12 +395,3 @@ def log_file() -> Path:
 
 
 current = Session()
-
-
-def register() -> None:
-    timer.start(current.tick)
-
-
-def unregister() -> None:
-    current.close()
-    timer.stop()

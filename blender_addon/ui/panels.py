@@ -7,12 +7,13 @@ import bpy
 from ..camera import trajectory
 from ..camera.presets import PRESETS
 from ..jobs import following
-from ..operators.generate import job_of
 from ..scene import sampled_path, worlds
 from ..service import installer, preferences, session
+from ..service.contract import ACTIVE_STATES, RESUMABLE_STATES
 from ..service.session import Phase
-from . import engines, prompts, thumbnails
-from .status import say, size, stage, time_left
+from ..service.wording import byte_size, stage, time_left
+from . import engines, thumbnails
+from .text import say
 
 
 class _Panel:
@@ -129,11 +130,11 @@ class LYRA_PT_job(_Panel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context):
-        return job_of(context.scene.lyra.world) is not None
+        return following.job_of(context.scene.lyra.world) is not None
 
     def draw(self, context):
-        layout, job = self.layout, job_of(context.scene.lyra.world)
-        if job.state in following.ACTIVE:
+        layout, job = self.layout, following.job_of(context.scene.lyra.world)
+        if job.state in ACTIVE_STATES:
             layout.label(text=stage(job))
             text = " - ".join(filter(None, (f"{job.progress:.0%}", time_left(job.eta_seconds))))
             layout.progress(factor=job.progress, text=text)
@@ -149,7 +150,7 @@ class LYRA_PT_job(_Panel, bpy.types.Panel):
             say(layout, note, "DOT")
         if job.error:
             say(layout, job.error, "ERROR")
-        if job.state in following.RESUMABLE:
+        if job.state in RESUMABLE_STATES:
             layout.operator("lyra.resume", icon="PLAY")
 
 
@@ -209,10 +210,10 @@ class LYRA_PT_chunks(_Panel, bpy.types.Panel):
             column.label(text=f"{text}, {chunk.prompt}" if chunk.prompt else text)
         for file in world.files:
             if file.path.startswith("results/") or file.path == "walkthrough.mp4":
-                column.label(text=f"{file.path}, {size(file.size)}", icon="FILE")
+                column.label(text=f"{file.path}, {byte_size(file.size)}", icon="FILE")
 
 
-class LYRA_PT_engine(_Panel, bpy.types.Panel):
+class LYRA_PT_service(_Panel, bpy.types.Panel):
     bl_label = "Engine"
 
     def draw(self, context):
@@ -226,7 +227,7 @@ class LYRA_PT_engine(_Panel, bpy.types.Panel):
             text = "Run by the extension" if current.started_here else "Run by you"
             layout.label(text=f"{text}, device {health.device or 'not known yet'}")
             row = layout.row(align=True)
-            row.operator("lyra.stop_engine")
+            row.operator("lyra.stop_service")
             row.operator("lyra.disconnect")
             row.operator("lyra.open_log", text="", icon="TEXT")
             return
@@ -247,7 +248,7 @@ class LYRA_PT_engine(_Panel, bpy.types.Panel):
             row.operator("lyra.disconnect", text="Cancel")
             return
         row = layout.row(align=True)
-        row.operator("lyra.start_engine", text="Connect" if chosen.source == "ADDRESS" else "Start Engine")
+        row.operator("lyra.start_service", text="Connect" if chosen.source == "ADDRESS" else "Start Engine")
         row.operator("lyra.open_log", text="", icon="TEXT")
 
 
@@ -264,17 +265,17 @@ def _draw_installed(layout, current) -> None:
         )
     elif installed is None:
         say(layout, "The engine is not installed yet. It goes into an environment of its own.", "INFO")
-        layout.operator("lyra.install_engine", icon="IMPORT")
+        layout.operator("lyra.install_service", icon="IMPORT")
     elif installed != installer.wheel_version(wheel):
         say(
             layout,
             f"Engine {installed} is installed; this extension brings {installer.wheel_version(wheel)}.",
             "INFO",
         )
-        layout.operator("lyra.install_engine", text="Update Engine", icon="IMPORT")
+        layout.operator("lyra.install_service", text="Update Engine", icon="IMPORT")
     elif installer.installed_extra(preferences.environment()) != preferences.wanted_extra():
         layout.label(text=f"Engine {installed} has other packages", icon="INFO")
-        layout.operator("lyra.install_engine", text="Change Packages", icon="IMPORT")
+        layout.operator("lyra.install_service", text="Change Packages", icon="IMPORT")
     else:
         layout.label(text=f"Engine {installed} is installed", icon="CHECKMARK")
         if remark := installer.installed_remark(preferences.environment()):
@@ -288,29 +289,3 @@ def _draw_installation(layout, installation) -> None:
         say(layout, installation.remark, "INFO")
     say(layout, installation.line[:120])
     layout.operator("lyra.cancel_install", text="Cancel", icon="CANCEL")
-
-
-classes = (
-    LYRA_PT_image,
-    LYRA_PT_image_options,
-    LYRA_PT_path,
-    LYRA_PT_generate,
-    LYRA_PT_job,
-    LYRA_PT_world,
-    LYRA_PT_chunks,
-    LYRA_PT_engine,
-)
-
-
-def register() -> None:
-    thumbnails.register()
-    for cls in classes:
-        bpy.utils.register_class(cls)
-    prompts.register()
-
-
-def unregister() -> None:
-    prompts.unregister()
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)
-    thumbnails.unregister()

@@ -75,16 +75,3 @@ def _draw_own(layout, settings, name: str, label: str, default: str) -> None:
         row.prop(settings, name, text="")
     else:
         row.label(text=default)
-
-
-classes = (LYRA_UL_prompts, LYRA_PT_prompts, LYRA_PT_engine_settings)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -118,7 +118,7 @@ def empty():
 
 
 def is_busy():
-    return generate.is_busy(empty())
+    return following.is_busy(empty())
 
 
 def follow(job_id):
@@ -127,7 +127,7 @@ def follow(job_id):
 
 
 def connect():
-    assert bpy.ops.lyra.start_engine() == {"FINISHED"}
+    assert bpy.ops.lyra.start_service() == {"FINISHED"}
     until(lambda: current.phase is session.Phase.READY)
 
 
@@ -143,7 +143,7 @@ def be_quick():
     health.INTERVAL, health.PATIENCE = 0.1, 0.4
     session.CONNECT_PATIENCE, session.RETRY_PAUSE = 0.4, 0.1
     following.RETRY_PAUSES = (0.02, 0.04, 0.06)
-    jobs.REVERT_PATIENCE = 0.4
+    changes.REVERT_PATIENCE = 0.4
 
 
 def check_timer():
@@ -185,8 +185,8 @@ def check_engine_gone():
     service.job["state"] = "interrupted"
     service.start()
     connect()
-    until(lambda: generate.job_of(empty()))
-    assert generate.job_of(empty()).state == "interrupted"
+    until(lambda: following.job_of(empty()))
+    assert following.job_of(empty()).state == "interrupted"
     assert "lyra.resume" in drawn(bpy.types.LYRA_PT_job, bpy.context)
     assert bpy.ops.lyra.resume() == {"FINISHED"}
     until(lambda: current.followers and not current.client.busy)
@@ -222,7 +222,7 @@ def check_silence():
 
 def check_stop_refused():
     service.begin("d")
-    assert bpy.ops.lyra.stop_engine() == {"FINISHED"}
+    assert bpy.ops.lyra.stop_service() == {"FINISHED"}
     until(lambda: current.message)
     assert "Disconnect leaves" in current.message and "force" not in current.message
     service.job["state"] = "failed"
@@ -232,20 +232,20 @@ def check_stop_refused():
 def check_revert():
     """What became of a revert without an answer is found out."""
     service.be_silent("revert")
-    jobs.revert("w", 0)
+    changes.revert("w", 0)
     until(lambda: current.message)
     assert "has 81 frames now" in current.message
     current.say("")
-    jobs.revert("w", 0)
+    changes.revert("w", 0)
     service.revert()
-    until(lambda: worlds.description(empty()).frames == 1 and not jobs._unanswered)
+    until(lambda: worlds.description(empty()).frames == 1 and not changes._unanswered)
     assert not current.message and loaded[-1] == 1
-    jobs.REVERT_PATIENCE = 600.0
+    changes.REVERT_PATIENCE = 600.0
     chunk = {"index": 1, "prompt": "", "seconds": 1.0}
     service.world = service.world | {"frames": 161, "chunks": [chunk, chunk]}
     bpy.ops.lyra.reload()
     until(lambda: worlds.description(empty()).frames == 161)
-    jobs.revert("w", 0)
+    changes.revert("w", 0)
     until(lambda: "POST /v1/worlds/w/revert" in service.requests)
     service.revert()
     bpy.ops.lyra.disconnect()
@@ -256,7 +256,7 @@ def check_revert():
 
 
 def check_seed_camera_deleted():
-    assert generate.needs_ready_world(bpy.types.LYRA_OT_generate, bpy.context)
+    assert module("operators.polls").needs_ready_world(bpy.types.LYRA_OT_generate, bpy.context)
     worlds.remove(empty(), worlds.SEED_CAMERA)
     refused(bpy.ops.lyra.generate, "click Reload Results")
     follow("e")
@@ -283,7 +283,7 @@ def check_state_file():
         begin()
         until(lambda: "process 4711" in current.message)
         assert current.phase is session.Phase.CONNECTING and session.state_file().exists()
-        assert "lyra.disconnect" in drawn(bpy.types.LYRA_PT_engine, bpy.context)
+        assert "lyra.disconnect" in drawn(bpy.types.LYRA_PT_service, bpy.context)
         service.be_back()
         until(lambda: current.phase is session.Phase.READY)
         assert begun == ["job"]
@@ -294,7 +294,7 @@ def check_state_file():
     current.install(lambda: begun.append("installation"))
     until(lambda: "installation" in begun)
     assert current.phase is session.Phase.OFF and session.state_file().exists()
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(lambda: "does not start" in current.message)
     assert not session.state_file().exists()
 
@@ -323,7 +323,7 @@ def check_strangers():
     chosen.source = "PYTHON"
     for service.stranger, says in ((strangers[0][0], "(process 4711)"), (strangers[3][0], "does not start")):
         write_state_file()
-        bpy.ops.lyra.start_engine()
+        bpy.ops.lyra.start_service()
         until(lambda: current.phase is session.Phase.OFF, limit=10)
         assert says in current.message, current.message
         assert session.state_file().exists() == ("4711" in says)
@@ -331,7 +331,7 @@ def check_strangers():
     service.stranger = None
     state = json.loads(session.state_file().read_text())
     session.state_file().write_text(json.dumps(state | {"pid": 5}))
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(lambda: "does not start" in current.message)
     assert not service.tokens, service.tokens
     current.say("")
@@ -357,12 +357,12 @@ def check_stop():
     """An engine that was stopped is waited for until it has taken its state file away."""
     service.start()
     write_state_file()
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(lambda: current.phase is session.Phase.READY)
-    assert bpy.ops.lyra.stop_engine() == {"FINISHED"}
+    assert bpy.ops.lyra.stop_service() == {"FINISHED"}
     until(lambda: current.phase is session.Phase.STOPPING)
-    assert not bpy.ops.lyra.start_engine.poll() and "Stopping the Engine" in drawn(
-        bpy.types.LYRA_PT_engine, bpy.context
+    assert not bpy.ops.lyra.start_service.poll() and "Stopping the Engine" in drawn(
+        bpy.types.LYRA_PT_service, bpy.context
     )
     current.ensure(lambda: None)
     service.end()
@@ -372,19 +372,19 @@ def check_stop():
 
 def main():
     install(sys.argv[1])
-    global current, following, generate, health, jobs, loaded, resources, service, session, worlds
-    following, health, jobs, resources, session, worlds = map(
+    global changes, current, following, health, loaded, resources, service, session, worlds
+    changes, following, health, resources, session, worlds = map(
         module,
         (
+            "jobs.changes",
             "jobs.following",
             "service.health",
-            "jobs.requests",
             "service.resources",
             "service.session",
             "scene.worlds",
         ),
     )
-    generate, current = module("operators.generate"), session.current
+    current = session.current
     be_quick()
     loaded, module("jobs.fetching").fetch_results = [], load_results
     service = Service()

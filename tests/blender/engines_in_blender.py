@@ -137,7 +137,7 @@ def check_found_again(service):
     service.begin()
     session.current.disconnect()
     session.current.jobs.clear()
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(weights.is_downloading)
     service.job["state"] = "done"
     until(lambda: engines.find("lyra2").ready)
@@ -173,33 +173,33 @@ def check_settings_and_prompts(folder):
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     scene.collection.objects.link(camera)
     settings.camera, settings.chunks, settings.prompt = camera, 2, "a valley"
-    plain = generate._payload(bpy.context, settings.world)
+    plain = generate.extend_settings(bpy.context, settings.world).to_json()
     assert plain["options"] == {"guidance": 5.0} and plain["prompt"] == "a valley" and "seed" not in plain
     settings.use_styles, settings.styles = True, 0.25
-    assert generate._payload(bpy.context, settings.world)["options"] == {"guidance": 5.0, "styles": 0.25}
+    assert generate.extend_settings(bpy.context, settings.world).to_json()["options"] == {"guidance": 5.0, "styles": 0.25}
     settings.use_styles = False
     settings.use_steps, settings.steps, settings.use_new_seed, settings.new_seed = True, 20, True, 3
     bpy.ops.lyra.add_prompt()
     settings.world.lyra.prompts[0].text = "a bridge"
     bpy.ops.lyra.add_prompt()
-    assert [entry.piece for entry in settings.world.lyra.prompts] == [2, 3]
+    assert [entry.chunk for entry in settings.world.lyra.prompts] == [2, 3]
     assert "Piece 3: frames 161 to 240" in panel("LYRA_PT_prompts")
-    own = generate._payload(bpy.context, settings.world)
+    own = generate.extend_settings(bpy.context, settings.world).to_json()
     assert own["captions"] == {"0": "a valley", "81": "a bridge", "161": "a valley"} and "prompt" not in own
     assert own["options"] == {"steps": 20, "guidance": 5.0} and own["seed"] == 3
     bpy.ops.lyra.remove_prompt()
     bpy.ops.wm.save_as_mainfile(filepath=f"{folder}/prompts.blend")
     bpy.ops.wm.open_mainfile(filepath=f"{folder}/prompts.blend")
     (kept,) = bpy.context.scene.lyra.world.lyra.prompts
-    assert (kept.piece, kept.text) == (2, "a bridge")
-    bpy.context.scene.lyra.steps, described = 900, module("service.resources").Engine.from_json
+    assert (kept.chunk, kept.text) == (2, "a bridge")
+    bpy.context.scene.lyra.steps, described = 150, module("service.resources").Engine.from_json
     session.current.engines = [described(engine) for engine in Service().engines()]
     try:
-        generate._payload(bpy.context, bpy.context.scene.lyra.world)
+        generate.extend_settings(bpy.context, bpy.context.scene.lyra.world)
     except ValueError as error:
-        assert "Steps is 900" in str(error) and "1 to 100" in str(error)
+        assert "Steps is 150" in str(error) and "1 to 100" in str(error)
     else:
-        raise AssertionError("900 steps were taken")
+        raise AssertionError("150 steps were taken")
 
 
 def check_camera_left_out():
@@ -243,7 +243,7 @@ def main():
     service = Service()
     chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", "token"
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(lambda: session.current.engines)
     check_licence_and_download(service)
     check_found_again(service)

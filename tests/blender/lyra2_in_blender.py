@@ -55,7 +55,7 @@ def main():
     engines, session, worlds = map(module, ("service.engines", "service.session", "scene.worlds"))
     chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", address, token
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     make_ready(image)
     make_world(depth)
     uninstall()

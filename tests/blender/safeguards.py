@@ -32,7 +32,7 @@ def _describe(world):
 
 def _connect():
     session = module("service.session")
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(lambda: session.current.phase is session.Phase.READY)
 
 

@@ -95,10 +95,10 @@ def check_copies(reload):
     before, scale._tell = scale._tell, lambda *scales: told.append(scales)
     worlds.describe(copy, replace(worlds.description(copy), scale=6.0))
     scale._told["w1"] = 6.0
-    scale._after_undo(None)
+    scale.after_undo(None)
     assert not told, told
     worlds.describe(copy, replace(worlds.description(copy), scale=2.0))
-    scale._after_undo(None)
+    scale.after_undo(None)
     assert told == [("w1", 2.0)], told
     scale._tell = before
     scale._told.clear()
@@ -151,7 +151,7 @@ def check_linked(choose, folder):
 
 def check_changed_by_hand(reload):
     """Reload Results keeps the scale that the artist has given, brings the empty back, and marks only its own."""
-    worlds, seed = module("scene.worlds"), module("operators.start")
+    worlds, image = module("scene.worlds"), module("scene.reference_image")
     scene, here = bpy.context.scene, bpy.context.scene.lyra.world
     own = worlds.collection_of(here)
     here.scale = (1, 1, 1)
@@ -169,12 +169,17 @@ def check_changed_by_hand(reload):
         scene.collection.objects.link(obj)
     mine = bpy.data.objects.new("my camera", bpy.data.cameras.new("my camera"))
     scene.collection.objects.link(mine)
-    lens = seed.image_intrinsics(scene.lyra, mine, 4000, 1700)
+
+    def lens_of(camera):
+        size = 4000, 1700
+        return image.camera_lens(camera).of_image(size, image.frame_size(scene.lyra)(*size))
+
+    lens = lens_of(mine)
     reload()
     assert "lyra_world_id" not in scene.collection and here in scene.collection.objects[:]
-    np.testing.assert_array_equal(seed.image_intrinsics(scene.lyra, mine, 4000, 1700), lens)
+    np.testing.assert_array_equal(lens_of(mine), lens)
     scene.collection["lyra_world_id"] = "w1"  # as older files carry it
-    np.testing.assert_array_equal(seed.image_intrinsics(scene.lyra, mine, 4000, 1700), lens)
+    np.testing.assert_array_equal(lens_of(mine), lens)
     assert worlds.collection_of(here) == scene.collection and not own.all_objects
     bpy.data.objects.remove(mine)
     del scene.collection["lyra_world_id"]

@@ -42,9 +42,9 @@ def evaluated(obj):
 def check_refusals_before_anything(image):
     refused(bpy.ops.lyra.start_world, "Choose an image first")
     refused(bpy.ops.lyra.generate, "Start a world first")
-    refused(bpy.ops.lyra.install_engine, "Allow Online Access")
-    texts = drawn(bpy.types.LYRA_PT_engine, bpy.context)
-    assert "packages" in texts and "lyra.install_engine" in texts, texts
+    refused(bpy.ops.lyra.install_service, "Allow Online Access")
+    texts = drawn(bpy.types.LYRA_PT_service, bpy.context)
+    assert "packages" in texts and "lyra.install_service" in texts, texts
     settings().image = str(image.with_name("gone.png"))
     refused(bpy.ops.lyra.start_world, "There is no file")
     settings().image = str(image)

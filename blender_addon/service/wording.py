@@ -1,15 +1,13 @@
-"""Lines that say how things stand, for the panels."""
+"""Texts for the user: the stage of a job, the time left, sizes in bytes, lines of limited width. Needs no Blender."""
 
 from __future__ import annotations
 
 import math
 
-from ..service.resources import Job
+from .resources import Job
 
 # Characters that fit into a line of the sidebar at its usual width.
 WIDTH = 34
-# A panel draws no more of a text: it does so many times a second.
-MOST_LINES = 40
 _STAGES = {
     "depth": "Estimating Depth",
     "frames": "Making Frames",
@@ -63,12 +61,8 @@ def wrapped(text: str, width: int = WIDTH) -> list[str]:
     return [*lines, line] if line else lines
 
 
-def say(layout, text: str, icon: str = "NONE") -> None:
-    """A text over several lines, the icon beside the first."""
-    column = layout.column(align=True)
-    for i, line in enumerate(wrapped(text)[:MOST_LINES]):
-        column.label(text=line, icon=icon if i == 0 else "BLANK1" if icon != "NONE" else "NONE")
-
-
-def size(byte_count: int) -> str:
-    return f"{byte_count / 1e6:.1f} MB"
+def byte_size(byte_count: int) -> str:
+    """Bytes in decimal units: `0.3 MB`, `340 MB`, `98 GB`."""
+    if byte_count < 1e7:
+        return f"{byte_count / 1e6:.1f} MB"
+    return f"{byte_count / 1e9:.0f} GB" if byte_count >= 1e9 else f"{byte_count / 1e6:.0f} MB"
