@@ -120,6 +120,7 @@ def _after_load(_file) -> None:
     session.current.jobs.clear()
     sampled_path.forget()
     handler.forget()
+    properties.take_over_earlier_names()
     following.find_after_load()
 
 

@@ -42,9 +42,9 @@ class Files:
 Place = Callable[[bpy.types.Scene, bpy.types.Object], None]
 
 
-def import_seed(world: World, points_file: Path, image_file: Path) -> Iterator[str | None]:
+def import_first_view(world: World, points_file: Path, image_file: Path) -> Iterator[str | None]:
     """The seed points and the camera of a world whose empty stands already; it gets the world's scale here."""
-    place = yield from _making_seed(world, points_file, image_file)
+    place = yield from _making_first_view(world, points_file, image_file)
     yield from _waiting(world.id)
     if empty := worlds.find(world.id):  # else the artist has deleted it, or undone its start
         place(worlds.scene_of(empty), empty)
@@ -68,11 +68,11 @@ def import_world(
     stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]],
 ) -> Iterator[str | None]:
     """All of a world at once. `stand` gives the scene, and the empty to hang it under, once everything is made."""
-    place_seed = yield from _making_seed(world, points_file, image_file)
+    place_first_view = yield from _making_first_view(world, points_file, image_file)
     place_results = yield from _making_results(world, files)
     yield from _waiting(world.id)
     scene, empty = stand()
-    place_seed(scene, empty)
+    place_first_view(scene, empty)
     place_results(scene, empty)
     worlds.push_undo("Open World")
 
@@ -92,7 +92,7 @@ def _mode(world_id: str) -> str:
     return next((part.mode for part in parts if part and part.mode != "OBJECT"), "")
 
 
-def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[None]:
+def _making_first_view(world: World, points_file: Path, image_file: Path) -> Iterator[None]:
     """Makes the seed points and the picture of a world; returns their Place."""
     intrinsics = np.array(world.intrinsics)
     vertices = yield from points.reading(points_file)
@@ -132,11 +132,11 @@ def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[
         scaling.see_far(data, depth * scale, 0.0)
         camera.put_image_behind(data, make_image.result())
         local = conversion.cameras_under_empty(np.eye(4)[None], scale)[0]
-        seed_camera = worlds.add(
-            empty, worlds.SEED_CAMERA, bpy.data.objects.new(f"{name} Camera", data), local
+        first_camera = worlds.add(
+            empty, worlds.FIRST_CAMERA, bpy.data.objects.new(f"{name} Camera", data), local
         )
 
-        scene.camera = seed_camera
+        scene.camera = first_camera
         if scene.lyra.match_render_size:
             scene.render.resolution_x, scene.render.resolution_y = world.width, world.height
             scene.render.resolution_percentage = 100

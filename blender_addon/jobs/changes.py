@@ -42,7 +42,7 @@ def revert(world_id: str, chunks: int) -> None:
 
 
 def set_scale(world_id: str, scale: float) -> None:
-    """Has the engine keep the metres per unit of a world."""
+    """Has the service keep the metres per unit of a world."""
 
     def changed(world: World) -> bool:
         if empty := worlds.find(world_id):
@@ -53,7 +53,7 @@ def set_scale(world_id: str, scale: float) -> None:
 
 
 def delete(world_id: str) -> None:
-    """Removes a world from the engine's folder, and then from the scene."""
+    """Removes a world from the service's folder, and then from the scene."""
 
     def gone() -> None:
         session.current.jobs.pop(world_id, None)
@@ -93,8 +93,8 @@ def _change(
     changed: Callable[[World], bool],
     patience: float = PATIENCE,
 ) -> None:
-    """Has a world changed. `changed` takes the world as the engine then describes it, keeps that, and tells whether
-    it is as it was to be. Without an answer the engine may have changed it all the same: how the world stands is
+    """Has a world changed. `changed` takes the world as the service then describes it, keeps that, and tells whether
+    it is as it was to be. Without an answer the service may have changed it all the same: how the world stands is
     asked before anything is said, and asked again when the next connection stands.
     """
     key = object()
@@ -126,7 +126,7 @@ def _change(
 
         _client().request("GET", f"/worlds/{world_id}", on_reply=known, on_error=refused, on_silence=silent)
 
-    _unanswered[key] = _client(), lambda: look("The connection was lost before the engine had answered.")
+    _unanswered[key] = _client(), lambda: look("The connection was lost before the service had answered.")
     _client().request(
         method,
         path,
@@ -141,7 +141,7 @@ def _change(
 
 
 def look_again() -> None:
-    """When an engine answers: finds out about the changes that an earlier connection did not live to see."""
+    """When a service answers: finds out about the changes that an earlier connection did not live to see."""
     for asked_by, look in list(_unanswered.values()):
         if asked_by is not _client():
             look()

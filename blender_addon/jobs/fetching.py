@@ -22,7 +22,7 @@ from ..service.resources import World
 from ..service.wire import Reply, error_of
 from . import tasks
 
-SEED_FILES = (SEED_POINTS, SEED_IMAGE)
+FIRST_VIEW_FILES = (SEED_POINTS, SEED_IMAGE)
 TRAJECTORY = "trajectory.npz"
 
 
@@ -31,17 +31,17 @@ def valid(identifier: str) -> bool:
     if is_id(identifier):
         return True
     session.current.say(
-        f"{identifier!r} is no name of a world or job; this file did not get it from an engine."
+        f"{identifier!r} is no name of a world or job; this file did not get it from a service."
     )
     return False
 
 
-def fetch_seed(world: World) -> None:
+def fetch_first_view(world: World) -> None:
     """Downloads the points and the picture of a world's first view and imports them."""
-    files = {name: folder_of(world.id) / name for name in SEED_FILES}
+    files = {name: folder_of(world.id) / name for name in FIRST_VIEW_FILES}
 
     def complete() -> None:
-        tasks.begin(results.import_seed(world, *files.values()))
+        tasks.begin(results.import_first_view(world, *files.values()))
 
     _fetch(world, files, complete)
 
@@ -63,7 +63,7 @@ def fetch_world(
     world: World, stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]], then: Callable[[], None]
 ) -> None:
     """Downloads all of a world and imports it in the scene and under the empty that `stand` gives; calls `then`."""
-    seed = {name: folder_of(world.id) / name for name in SEED_FILES}
+    seed = {name: folder_of(world.id) / name for name in FIRST_VIEW_FILES}
 
     def cameras_known(files: results.Files, chunks: dict[str, Path]) -> None:
         def importing() -> Iterator[str | None]:

@@ -1,7 +1,7 @@
-"""Jobs as the backend works on them: watched until they end, and found again after the connection was lost.
+"""Jobs as the service works on them: watched until they end, and found again after the connection was lost.
 
 `session.current.jobs` holds an active job only while a follower watches it: a job whose state nobody knows must not
-keep its world locked. The file remembers the job's id, and what became of it is asked when an engine answers again.
+keep its world locked. The file remembers the job's id, and what became of it is asked when a service answers again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RETRY_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 
 def job_of(empty: bpy.types.Object | None) -> Job | None:
-    """The newest job of a world, as the backend last described it."""
+    """The newest job of a world, as the service last described it."""
     return session.current.jobs.get(empty.lyra.world_id) if empty else None
 
 
@@ -101,7 +101,7 @@ class Follower:
             self._failures += 1
             return
         self.leave()
-        step = "Reload Results" if self.world_id else "Disconnect, then Start Engine or Connect,"
+        step = "Reload Results" if self.world_id else "Disconnect, then Start Service or Connect,"
         session.current.say(f"{message} The job may go on unseen: click {step} to look for it.")
 
 
@@ -135,7 +135,7 @@ def _ended(job: Job) -> None:
         return
 
     def known(reply: Reply) -> None:
-        (fetching.fetch_seed if job.kind == BEGIN_JOB else fetching.fetch_results)(
+        (fetching.fetch_first_view if job.kind == BEGIN_JOB else fetching.fetch_results)(
             World.from_json(reply.json())
         )
 
@@ -156,13 +156,13 @@ def _refresh(world_id: str) -> None:
 
 
 def find_after_load() -> None:
-    """After loading a file: connects when it remembers jobs and an engine runs, which finds them. Starts none."""
+    """After loading a file: connects when it remembers jobs and a service runs, which finds them. Starts none."""
     if any(empty.lyra.job for empty in worlds.every()):
         session.current.adopt(lambda: None)
 
 
 def find_again() -> None:
-    """When an engine answers: follows what runs for the file's worlds, and learns how the jobs it remembers ended."""
+    """When a service answers: follows what runs for the file's worlds, and learns how the jobs it remembers ended."""
 
     def ask_about_others() -> None:
         for empty in worlds.every():
@@ -173,7 +173,7 @@ def find_again() -> None:
 
 
 def find_running(then: Callable[[], None] = lambda: None) -> None:
-    """Follows what the engine does for the file's worlds, whoever began it; calls `then` when it is known."""
+    """Follows what the service does for the file's worlds, whoever began it; calls `then` when it is known."""
 
     def listed(reply: Reply) -> None:
         for job in entries(reply.json(), Job.from_json):

@@ -1,4 +1,4 @@
-"""Worlds that the engine keeps, brought into the open file."""
+"""Worlds that the service keeps, brought into the open file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..service.resources import World, entries
 from ..service.wire import Reply
 from . import fetching, following
 
-# The worlds that can be opened, the newest first, as the engine listed them last.
+# The worlds that can be opened, the newest first, as the service listed them last.
 listed: list[World] = []
 
 
 def ask(then: Callable[[], None]) -> None:
-    """Asks the engine for its worlds and then calls `then`, unless there is none to open."""
+    """Asks the service for its worlds and then calls `then`, unless there is none to open."""
 
     def known(reply: Reply) -> None:
         ready = [world for world in entries(reply.json(), World.from_json) if world.state == "ready"]
@@ -27,7 +27,7 @@ def ask(then: Callable[[], None]) -> None:
         if listed:
             then()
         else:
-            session.current.say("The engine has no world that could be opened. Start one from an image.")
+            session.current.say("The service has no world that could be opened. Start one from an image.")
 
     session.current.client.request("GET", "/worlds", on_reply=known, on_error=session.current.say)
     session.wake()
@@ -50,7 +50,7 @@ def open_world(world_id: str, scene_name: str, first_camera: np.ndarray) -> None
         empty = worlds.find(world_id)
         if empty is not None:
             worlds.choose(scene(), empty)
-            if worlds.part(empty, worlds.SEED_CAMERA):
+            if worlds.part(empty, worlds.FIRST_CAMERA):
                 worlds.push_undo("Choose World")
                 return
 

@@ -1,4 +1,4 @@
-"""What the extension asks of the backend about worlds, and what it does with the answers.
+"""What the extension asks of the service about worlds, and what it does with the answers.
 
 Worlds and jobs are known by their ids only; the objects in the scene are looked up when an answer comes.
 """
@@ -50,8 +50,8 @@ def _client():
 
 
 def start_world(new: NewWorld) -> None:
-    """Sends the image; the world's empty stands as soon as the backend has taken it. What depends on the size of the
-    image waits for the engine to have measured it."""
+    """Sends the image; the world's empty stands as soon as the service has taken it. What depends on the size of the
+    image waits for the service to have measured it."""
 
     def measured(size: tuple[int, int]) -> None:
         _send_world(new, new.of_size(size))
@@ -90,8 +90,8 @@ def _send_world(new: NewWorld, settings: WorldSettings) -> None:
 
 
 def if_as_known(world: World, then: Callable[[], None]) -> None:
-    """Calls `then` if the engine's world still is as `world` describes it and nothing works on it, and says in the
-    panel if not: after an undo or a lost connection, which do not reach the engine, or when another Blender is at it.
+    """Calls `then` if the service's world still is as `world` describes it and nothing works on it, and says in the
+    panel if not: after an undo or a lost connection, which do not reach the service, or when another Blender is at it.
     """
     world_id, name = world.id, world.name
 
@@ -100,7 +100,7 @@ def if_as_known(world: World, then: Callable[[], None]) -> None:
 
     def listed(reply: Reply) -> None:
         if entries(reply.json(), Job.from_json):
-            session.current.say(f"The engine is at work on world '{name}'. Wait for its job, or cancel it.")
+            session.current.say(f"The service is at work on world '{name}'. Wait for its job, or cancel it.")
             following.find_running()
         else:
             ask(f"/worlds/{world_id}", described)
@@ -112,8 +112,8 @@ def if_as_known(world: World, then: Callable[[], None]) -> None:
             return
         here = "others" if there.frames == world.frames else world.frames
         session.current.say(
-            f"The engine has {there.frames} frames of world '{name}', this file {here}: Blender's undo does not "
-            "reach the engine. Click Reload Results, then go on from its newest frame or Revert."
+            f"The service has {there.frames} frames of world '{name}', this file {here}: Blender's undo does not "
+            "reach the service. Click Reload Results, then go on from its newest frame or Revert."
         )
 
     ask(f"/jobs?world_id={world_id}&active=true", listed)
@@ -188,8 +188,8 @@ def reload(world_id: str) -> None:
             )
             return
         empty = worlds.find(world_id)
-        if empty and not worlds.part(empty, worlds.SEED_CAMERA):
-            fetching.fetch_seed(world)
+        if empty and not worlds.part(empty, worlds.FIRST_CAMERA):
+            fetching.fetch_first_view(world)
         else:
             fetching.fetch_results(world)
 

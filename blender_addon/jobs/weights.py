@@ -1,4 +1,4 @@
-"""Licences and weights of the engines: accepted, downloaded and converted by the backend at the artist's word."""
+"""Licences and weights of the engines: accepted, downloaded and converted by the service at the artist's word."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_WORLD = ""
 
 
 def download_job() -> Job | None:
-    """The newest download, as the backend last described it."""
+    """The newest download, as the service last described it."""
     return session.current.jobs.get(NO_WORLD)
 
 
@@ -23,7 +23,7 @@ def is_downloading() -> bool:
 
 
 def accept(licence_id: str) -> None:
-    """Tells the backend that the user accepts a licence; it keeps that for good."""
+    """Tells the service that the user accepts a licence; it keeps that for good."""
     session.current.client.request(
         "POST",
         f"/licences/{licence_id}/accept",
@@ -34,7 +34,7 @@ def accept(licence_id: str) -> None:
 
 
 def download(engine_id: str) -> None:
-    """Has the backend fetch and convert what an engine needs; what was fetched before is not fetched again."""
+    """Has the service fetch and convert what an engine needs; what was fetched before is not fetched again."""
     session.current.client.request(
         "POST",
         f"/engines/{engine_id}/download",
@@ -46,7 +46,7 @@ def download(engine_id: str) -> None:
 
 
 def find_again() -> None:
-    """Follows the download that runs in the backend already, if one does."""
+    """Follows the download that runs in the service already, if one does."""
 
     def listed(reply: Reply) -> None:
         active = [job for job in entries(reply.json(), Job.from_json) if job.kind == DOWNLOAD_JOB]

@@ -36,7 +36,7 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
             cls.poll_message_set("Add a camera to the scene, and stand it where the picture was seen from")
             return False
         if session.current.is_asking(MEASURING):
-            cls.poll_message_set("Wait until the engine has measured the image")
+            cls.poll_message_set("Wait until the service has measured the image")
             return False
         return True
 

@@ -40,7 +40,7 @@ class LYRA_OT_generate(bpy.types.Operator):
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}
         self.report(
-            {"INFO"}, f"{trajectory.frame_count(settings.chunks)} cameras are on their way to the engine"
+            {"INFO"}, f"{trajectory.frame_count(settings.chunks)} cameras are on their way to the service"
         )
         return {"FINISHED"}
 
@@ -113,7 +113,7 @@ class LYRA_OT_cancel(_OnJob, bpy.types.Operator):
 class LYRA_OT_resume(_OnJob, bpy.types.Operator):
     bl_idname = "lyra.resume"
     bl_label = "Resume"
-    bl_description = "Go on with the job after the last whole piece of 80 frames"
+    bl_description = "Go on with the job after the last whole chunk of 80 frames"
     states = RESUMABLE_STATES
     wanted = "No job waits to be resumed"
 
@@ -122,7 +122,7 @@ class LYRA_OT_resume(_OnJob, bpy.types.Operator):
         if not super().poll(context):
             return False
         if following.is_busy(context.scene.lyra.world):
-            cls.poll_message_set("Wait until the engine has answered")
+            cls.poll_message_set("Wait until the service has answered")
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""Step one for a world that is there already: choose it from the engine's list."""
+"""Step one for a world that is there already: choose it from the service's list."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _choices(_operator, _context) -> list[tuple[str, str, str]]:
 class LYRA_OT_open_world(bpy.types.Operator):
     bl_idname = "lyra.open_world"
     bl_label = "Open World"
-    bl_description = "Bring a world that the engine keeps into this file, at the 3D cursor"
+    bl_description = "Bring a world that the service keeps into this file, at the 3D cursor"
     bl_options = {"REGISTER"}
 
     def execute(self, context):

@@ -70,7 +70,7 @@ class LYRA_OT_add_path(bpy.types.Operator):
         shape = preset.make(start, self.amount if self.use_amount else preset.amount)
         first, last = _frames(scene, empty, settings.chunks)
         camera = _build(empty, f"{empty.name} {preset.label}", shape, matrix, start, first, last)
-        _copy_lens(worlds.part(empty, worlds.SEED_CAMERA), camera, start.depth)
+        _copy_lens(worlds.part(empty, worlds.FIRST_CAMERA), camera, start.depth)
         see_far(camera.data, start.depth, empty.lyra.reach * scale)
         settings.camera, scene.camera = camera, camera
         settings.range, settings.first_frame, settings.last_frame = "PATH", first, last

@@ -15,7 +15,7 @@ def needs_ready_world(cls, context) -> bool:
     if empty is None:
         cls.poll_message_set("Start a world first")
         return False
-    if worlds.part(empty, worlds.SEED_CAMERA) is None:
+    if worlds.part(empty, worlds.FIRST_CAMERA) is None:
         job = following.job_of(empty)
         coming = session.current.tasks or (job is not None and job.state in ACTIVE_STATES)
         cls.poll_message_set(

@@ -1,4 +1,4 @@
-"""Texts for single pieces of the chosen world."""
+"""Texts for single chunks of the chosen world."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class _OnPrompts:
 class LYRA_OT_add_prompt(_OnPrompts, bpy.types.Operator):
     bl_idname = "lyra.add_prompt"
     bl_label = "Add Prompt"
-    bl_description = "Add a text that holds from the next piece of 80 frames on"
+    bl_description = "Add a text that holds from the next chunk of 80 frames on"
 
     def execute(self, context):
         empty = context.scene.lyra.world
         made = len(worlds.description(empty).chunks)
-        pieces = [entry.piece for entry in empty.lyra.prompts]
+        chunks = [entry.chunk for entry in empty.lyra.prompts]
         entry = empty.lyra.prompts.add()
-        entry.piece = max([made, *pieces]) + 1
+        entry.chunk = max([made, *chunks]) + 1
         entry.text = context.scene.lyra.prompt
         empty.lyra.prompt_index = len(empty.lyra.prompts) - 1
         return {"FINISHED"}

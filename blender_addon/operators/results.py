@@ -10,6 +10,7 @@ from bpy.props import IntProperty
 from ..jobs import changes, requests
 from ..scene import worlds
 from ..service import session
+from ..service.contract import MAX_CHUNKS
 from .polls import needs_idle_world
 
 
@@ -26,7 +27,7 @@ class _OnWorld:
 class LYRA_OT_reload(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.reload"
     bl_label = "Reload Results"
-    bl_description = "Load the world's newest splats, mesh and walkthrough from the engine again"
+    bl_description = "Load the world's newest splats, mesh and walkthrough from the service again"
 
     def execute(self, context):
         world_id = context.scene.lyra.world.lyra.world_id
@@ -49,35 +50,37 @@ class LYRA_OT_reconstruct(_OnWorld, bpy.types.Operator):
 class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.revert"
     bl_label = "Revert"
-    bl_description = "Remove the newest pieces of 80 frames from the world, for good"
+    bl_description = (
+        "Take the newest chunks of 80 frames off the world; Blender's undo does not bring them back"
+    )
 
     # A script that does not say how many are kept loses none.
     keep: IntProperty(
         name="Keep",
-        description="How many pieces of 80 frames are kept",
+        description="How many chunks of 80 frames are kept",
         default=100,
         min=0,
-        max=100,
+        max=MAX_CHUNKS,
         options={"SKIP_SAVE"},
     )
 
     def invoke(self, context, event):
-        self.keep = max(0, _pieces(context) - 1)
+        self.keep = max(0, _chunk_count(context) - 1)
         return context.window_manager.invoke_props_dialog(
             self, title="Revert", confirm_text="Remove", cancel_default=True
         )
 
     def draw(self, context):
         self.layout.prop(self, "keep")
-        first, last = self.keep + 1, _pieces(context)
+        first, last = self.keep + 1, _chunk_count(context)
         if first > last:
-            self.layout.label(text=f"Nothing goes; the world has {_counted(last)}")
+            self.layout.label(text=f"Nothing is removed; the world has {_counted(last)}")
             return
-        going = f"piece {last}" if first == last else f"pieces {first} to {last}"
-        self.layout.label(text=f"Remove {going} of {last}? This cannot be undone.", icon="ERROR")
+        going = f"chunk {last}" if first == last else f"chunks {first} to {last}"
+        self.layout.label(text=f"Remove {going} of {last}? Undo does not bring them back.", icon="ERROR")
 
     def execute(self, context):
-        there = _pieces(context)
+        there = _chunk_count(context)
         if self.keep >= there:
             self.report({"ERROR"}, f"The world has {_counted(there)}; keep fewer than that, not {self.keep}.")
             return {"CANCELLED"}
@@ -89,19 +92,19 @@ class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _pieces(context) -> int:
-    """How many pieces of 80 frames the chosen world has."""
+def _chunk_count(context) -> int:
+    """How many chunks of 80 frames the chosen world has."""
     return len(worlds.description(context.scene.lyra.world).chunks)
 
 
-def _counted(pieces: int) -> str:
-    return f"{pieces} piece{'' if pieces == 1 else 's'}"
+def _counted(chunks: int) -> str:
+    return f"{chunks} chunk{'' if chunks == 1 else 's'}"
 
 
 class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.delete_world"
     bl_label = "Delete World"
-    bl_description = "Delete the world with all its files from the engine's folder, and from this file"
+    bl_description = "Delete the world with all its files from the service's folder, and from this file"
 
     def invoke(self, context, event):
         return context.window_manager.invoke_confirm(self, event)
@@ -110,7 +113,7 @@ class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
         world_id = context.scene.lyra.world.lyra.world_id
         copies = len(list(worlds.every(world_id)))
         if copies > 1:
-            # The engine has one world for all of them.
+            # The service has one world for all of them.
             self.report({"ERROR"}, f"There are {copies} of this world in the file; use Remove")
             return {"CANCELLED"}
         session.current.ensure(lambda: changes.delete(world_id), world_id)
@@ -120,7 +123,7 @@ class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
 class LYRA_OT_remove_world(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.remove_world"
     bl_label = "Remove from Scene"
-    bl_description = "Take the world out of this file; the engine keeps its folder"
+    bl_description = "Take the world out of this file; the service keeps its folder"
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context):

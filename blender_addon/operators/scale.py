@@ -173,7 +173,7 @@ class LYRA_OT_set_scale(bpy.types.Operator):
         return (Vector(self.point_a) - Vector(self.point_b)).length
 
 
-# The scale of each world as the engine was last told.
+# The scale of each world as the service was last told.
 _told: dict[str, float] = {}
 
 
@@ -184,7 +184,7 @@ def _tell(world_id: str, scale: float) -> None:
 
 @bpy.app.handlers.persistent
 def after_undo(_scene) -> None:
-    """Undo and redo change the scale in the file; the engine is told as well."""
+    """Undo and redo change the scale in the file; the service is told as well."""
     for world_id, told in list(_told.items()):
         empty = worlds.find(world_id)
         scale = worlds.description(empty).scale if empty else None

@@ -1,4 +1,4 @@
-"""The engine itself: install it, start it, stop it, look into its log."""
+"""The service itself: install it, start it, stop it, look into its log."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def _installing() -> bool:
 
 class LYRA_OT_install_service(bpy.types.Operator):
     bl_idname = "lyra.install_service"
-    bl_label = "Install Engine"
-    bl_description = "Install the engine with the chosen packages into an environment of its own"
+    bl_label = "Install Service"
+    bl_description = "Install the service with the chosen packages into an environment of its own"
     bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, context):
         if preferences.bundled_wheel() is None:
             cls.poll_message_set(
-                "This extension came without the engine: install the full zip, or connect to one"
+                "This extension came without the service: install the full zip, or connect to one"
             )
             return False
         if not bpy.app.online_access:
@@ -34,7 +34,7 @@ class LYRA_OT_install_service(bpy.types.Operator):
             )
             return False
         if session.current.phase is not Phase.OFF:
-            cls.poll_message_set("Stop the engine first")
+            cls.poll_message_set("Stop the service first")
             return False
         return not _installing()
 
@@ -73,13 +73,13 @@ class LYRA_OT_cancel_install(bpy.types.Operator):
 
 class LYRA_OT_start_service(bpy.types.Operator):
     bl_idname = "lyra.start_service"
-    bl_label = "Start Engine"
-    bl_description = "Start the engine, or find the one that runs"
+    bl_label = "Start Service"
+    bl_description = "Start the service, or find the one that runs"
 
     @classmethod
     def poll(cls, context):
         if session.current.phase is not Phase.OFF:
-            cls.poll_message_set("The engine is started already")
+            cls.poll_message_set("The service is started already")
             return False
         return not _installing()
 
@@ -93,8 +93,8 @@ class LYRA_OT_start_service(bpy.types.Operator):
 
 class LYRA_OT_stop_service(bpy.types.Operator):
     bl_idname = "lyra.stop_service"
-    bl_label = "Stop Engine"
-    bl_description = "Stop the engine; it refuses while a job runs"
+    bl_label = "Stop Service"
+    bl_description = "Stop the service; it refuses while a job runs"
 
     @classmethod
     def poll(cls, context):
@@ -108,7 +108,7 @@ class LYRA_OT_stop_service(bpy.types.Operator):
 class LYRA_OT_disconnect(bpy.types.Operator):
     bl_idname = "lyra.disconnect"
     bl_label = "Disconnect"
-    bl_description = "Leave the engine alone; it and its jobs go on"
+    bl_description = "Leave the service alone; it and its jobs go on"
 
     @classmethod
     def poll(cls, context):
@@ -122,7 +122,7 @@ class LYRA_OT_disconnect(bpy.types.Operator):
 class LYRA_OT_open_log(bpy.types.Operator):
     bl_idname = "lyra.open_log"
     bl_label = "Open Log Folder"
-    bl_description = "Open the folder with the logs of the engine and of its installation"
+    bl_description = "Open the folder with the logs of the service and of its installation"
 
     def execute(self, context):
         bpy.ops.wm.path_open(filepath=str(preferences.user_folder("logs")))

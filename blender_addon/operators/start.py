@@ -17,7 +17,7 @@ from ..service import engines, session
 from ..service.bodies import WorldSettings
 from ..service.contract import MAX_NAME
 
-# What the engine reads (docs/inputs.md); it says so itself of a file that it does not.
+# What the service reads (docs/inputs.md); it says so itself of a file that it does not.
 EXTENSIONS = (
     ".png;.jpg;.jpeg;.webp;.avif;.gif;.tif;.tiff;.psd;.psb;.tga;.bmp;.exr;.hdr;.pic;.jp2;.jxl;.dpx;.cin"
 )
@@ -109,7 +109,7 @@ class LYRA_OT_start_world(bpy.types.Operator):
             cls.poll_message_set(reason)
             return False
         if session.current.is_asking(requests.NEW_WORLD):
-            cls.poll_message_set("Wait until the engine has the image of the world before")
+            cls.poll_message_set("Wait until the service has the image of the previous world")
             return False
         return True
 

@@ -103,7 +103,7 @@ def remove_unused(folder: Path) -> None:
     """Removes rendered depth that is older than a week and that no scene of the open file refers to."""
     used = {Path(bpy.path.abspath(scene.lyra.depth_file)).resolve() for scene in bpy.data.scenes}
     for file in folder.glob("scene-*.npz"):
-        # An engine may be reading it, which on Windows keeps it from being removed.
+        # A service may be reading it, which on Windows keeps it from being removed.
         with contextlib.suppress(OSError):
             if file.resolve() not in used and time.time() - file.stat().st_mtime > KEPT_SECONDS:
                 file.unlink()

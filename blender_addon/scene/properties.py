@@ -14,7 +14,48 @@ from bpy.props import (
 )
 
 from ..service import engines
+from ..service.contract import (
+    ENGINE_OPTIONS,
+    LANDSCAPE_SIZE,
+    MAX_CHUNKS,
+    MAX_NAME,
+    MAX_PROMPT,
+    MAX_SEED,
+    MAX_SIDE,
+    MIN_SIDE,
+    SIDE_STEP,
+)
 from . import depth_file, worlds
+
+DEPTH_ITEMS = [
+    ("auto", "Automatic", "The best estimator that is ready on the service's machine"),
+    ("builtin", "Built In", "A small network that comes with the service; nothing to download"),
+    ("depth-anything-v2", "Depth Anything V2", "Metric depth by a learned model"),
+    ("depth-anything-v2-large", "Depth Anything V2 Large", "The same, larger; non-commercial"),
+    ("depth-anything-3", "Depth Anything 3", "The most accurate, on a GPU; non-commercial"),
+    ("layout", "Layout", "Ground, horizon and sky estimated from the image; the simplest"),
+]
+DEPTH_SCENE_ITEMS = [
+    ("auto", "Automatic", "Outdoor where the image shows sky, else indoor"),
+    ("indoor", "Indoor", "For rooms"),
+    ("outdoor", "Outdoor", "For streets and landscapes"),
+]
+DEPTH_VALUE_ITEMS = [
+    ("metres", "Metres", "z-depth along the view; a .png of 16 bits in millimetres"),
+    ("inverse", "Inverse", "Relative depth in which near is bright; its scale is estimated"),
+]
+# In capitals the service's own names, and AUTO for none of them.
+MEMORY_ITEMS = [
+    ("AUTO", "Automatic", "The first of these that fits the free device memory"),
+    ("RESIDENT", "Resident", "All weights on the GPU: the fastest"),
+    ("FP8", "8 Bit", "On the GPU with weights of 8 bits: half the device memory"),
+    ("OFFLOAD", "Offload", "In main memory, a part at a time on the GPU: the least device memory, slow"),
+]
+
+
+def _limits(option: str) -> dict:
+    limits = ENGINE_OPTIONS[option]
+    return {"default": limits.default, "min": limits.min, "max": limits.max}
 
 
 def _is_camera(_settings, candidate: bpy.types.Object) -> bool:
@@ -59,21 +100,21 @@ def _own(name: str):
 class LYRA_PG_prompt(bpy.types.PropertyGroup):
     """A text for a part of a world."""
 
-    piece: IntProperty(
-        name="From Piece",
-        description="The piece of 80 frames, counted from 1 over the whole world, from which the text holds",
+    chunk: IntProperty(
+        name="From Chunk",
+        description="The chunk of 80 frames, counted from 1 over the whole world, from which the text holds",
         default=1,
         min=1,
-        max=100,
+        max=MAX_CHUNKS,
     )
-    text: StringProperty(name="Text", description="What the camera finds there")
+    text: StringProperty(name="Text", description="What the camera finds there", maxlen=MAX_PROMPT)
 
 
 class LYRA_PG_world(bpy.types.PropertyGroup):
-    """A world, on the empty it hangs under. What the backend says is kept as it was said, in JSON."""
+    """A world, on the empty it hangs under. What the service says is kept as it was said, in JSON."""
 
-    world_id: StringProperty(name="World ID", description="The world's name in the engine's folder")
-    world: StringProperty(name="World", description="The world as the engine last described it")
+    world_id: StringProperty(name="World ID", description="The world's id: the name of its folder")
+    world: StringProperty(name="World", description="The world as the service last described it")
     job: StringProperty(name="Job", description="The job under way when the file was saved, to find it again")
     depth: FloatProperty(
         name="Depth", description="Median depth of the first picture in world units", default=1.0
@@ -110,10 +151,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     depth_values: EnumProperty(
         name="Values",
         description="What the depth file holds",
-        items=[
-            ("metres", "Metres", "Distance along the view; a .png of 16 bits in millimetres"),
-            ("inverse", "Inverse", "Relative depth in which near is bright; its scale is estimated"),
-        ],
+        items=DEPTH_VALUE_ITEMS,
         default="metres",
     )
     depth_blend: BoolProperty(
@@ -130,29 +168,18 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     depth: EnumProperty(
         name="Depth",
         description="How depth is estimated",
-        items=[
-            ("auto", "Automatic", "The best estimator that is ready on the engine's machine"),
-            ("builtin", "Built In", "A small network that is shipped; nothing to download"),
-            ("depth-anything-v2", "Depth Anything V2", "Metric depth by a learned model"),
-            ("depth-anything-v2-large", "Depth Anything V2 Large", "The same, larger; non-commercial"),
-            ("depth-anything-3", "Depth Anything 3", "The strongest, on a GPU; non-commercial"),
-            ("layout", "Layout", "Ground, horizon and sky guessed from the picture; the plainest"),
-        ],
+        items=DEPTH_ITEMS,
         default="auto",
     )
     depth_scene: EnumProperty(
         name="Kind of Scene",
         description="Which weights of Depth Anything V2 are taken",
-        items=[
-            ("auto", "Automatic", "Outdoor where the picture shows sky, else indoor"),
-            ("indoor", "Indoor", "For rooms"),
-            ("outdoor", "Outdoor", "For streets and landscapes"),
-        ],
+        items=DEPTH_SCENE_ITEMS,
         default="auto",
     )
     allow_download: BoolProperty(
         name="Allow Download",
-        description="Let the engine download the depth estimator's weights when they are missing",
+        description="Let the service download the depth estimator's weights when they are missing",
         default=False,
     )
     use_camera_lens: BoolProperty(
@@ -163,10 +190,12 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     name: StringProperty(
         name="Name",
         description="Name of the world; empty: that of the image",
-        maxlen=64,
+        maxlen=MAX_NAME,
     )
-    engine: StringProperty(name="Engine", description="What makes the world's pictures", default="preview")
-    seed: IntProperty(name="Seed", description="Another seed gives another world", default=0, min=0)
+    engine: StringProperty(name="Engine", description="What makes the world's frames", default="preview")
+    seed: IntProperty(
+        name="Seed", description="Another seed gives another world", default=0, min=0, max=MAX_SEED
+    )
     size: EnumProperty(
         name="Size",
         description="Size of the world's pictures",
@@ -177,8 +206,12 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         ],
         default="MODEL",
     )
-    width: IntProperty(name="Width", default=832, min=64, max=2048, step=16, subtype="PIXEL")
-    height: IntProperty(name="Height", default=480, min=64, max=2048, step=16, subtype="PIXEL")
+    width: IntProperty(
+        name="Width", default=LANDSCAPE_SIZE[0], min=MIN_SIDE, max=MAX_SIDE, step=SIDE_STEP, subtype="PIXEL"
+    )
+    height: IntProperty(
+        name="Height", default=LANDSCAPE_SIZE[1], min=MIN_SIDE, max=MAX_SIDE, step=SIDE_STEP, subtype="PIXEL"
+    )
     match_render_size: BoolProperty(
         name="Set Render Size",
         description="Set the scene's resolution to the size of the world's pictures",
@@ -210,19 +243,21 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     last_frame: IntProperty(name="Last Frame", description="Frame at which the path ends", default=81)
     show_path: BoolProperty(
         name="Show Path",
-        description="Show the path that will be sent: a tick every 10 frames, a camera at each piece's border",
+        description="Show the path that will be sent: a tick every 10 frames, a camera at each chunk's border",
         default=True,
     )
     chunks: IntProperty(
         name="Length",
-        description="How many pieces of 80 frames are made along the path",
+        description="How many chunks of 80 frames are made along the path",
         default=1,
         min=1,
         soft_max=10,
-        max=100,
+        max=MAX_CHUNKS,
     )
     prompt: StringProperty(
-        name="Prompt", description="What the camera finds on its way; the preview engine ignores it"
+        name="Prompt",
+        description="What the camera finds on its way; the preview engine ignores it",
+        maxlen=MAX_PROMPT,
     )
     use_steps: BoolProperty(
         name="Own Steps",
@@ -232,9 +267,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     steps: IntProperty(
         name="Steps",
         description="Denoising steps; fewer are quicker and coarser",
-        default=35,
-        min=1,
-        max=1000,
+        **_limits("steps"),
     )
     use_guidance: BoolProperty(
         name="Own Guidance",
@@ -242,7 +275,9 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         update=_own("guidance"),
     )
     guidance: FloatProperty(
-        name="Guidance", description="How strictly the prompt is followed", default=5.0, min=0.0, max=100.0
+        name="Guidance",
+        description="How strictly the prompt is followed",
+        **_limits("guidance"),
     )
     use_styles: BoolProperty(
         name="Own Styles",
@@ -252,25 +287,20 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     styles: FloatProperty(
         name="Styles",
         description="Strength of the published style files, realism and detail; they are a download of their own",
-        default=0.0,
-        min=0.0,
-        max=1.0,
+        **_limits("styles"),
     )
     memory_mode: EnumProperty(
-        name="Memory",
-        description="Where the network lies while it works",
-        items=[
-            ("AUTO", "Automatic", "What fits into the memory that is free"),
-            ("RESIDENT", "Resident", "All of it on the GPU: the quickest"),
-            ("FP8", "8 Bit", "On the GPU with weights of 8 bits: half the memory"),
-            ("OFFLOAD", "Offload", "In main memory, a part at a time on the GPU: the least memory, slow"),
-        ],
+        name="Device Memory",
+        description="How the network is kept in device memory while it runs",
+        items=MEMORY_ITEMS,
         default="AUTO",
     )
     use_new_seed: BoolProperty(
         name="Own Seed", description="Use another seed than the world's for new frames"
     )
-    new_seed: IntProperty(name="Seed", description="Another seed gives other frames", default=0, min=0)
+    new_seed: IntProperty(
+        name="Seed", description="Another seed gives other frames", default=0, min=0, max=MAX_SEED
+    )
     pose_scale: FloatProperty(
         name="Path Scale",
         description="Factor on how far the camera moves, relative to the scene",
@@ -322,3 +352,15 @@ def detach() -> None:
     """Takes them away again."""
     del bpy.types.Object.lyra
     del bpy.types.Scene.lyra
+
+
+def take_over_earlier_names() -> None:
+    """After loading a file: an earlier version kept the chunk of a prompt as `piece`."""
+    for empty in worlds.every():
+        for entry in empty.lyra.prompts:
+            # From Blender 5.0 on, properties that are registered are not kept among the artist's own.
+            system = getattr(entry, "bl_system_properties_get", None)
+            kept = system() if system else entry
+            if kept is not None and "piece" in kept:
+                entry.chunk = kept["piece"]
+                del kept["piece"]

@@ -88,7 +88,7 @@ def apply(empty: bpy.types.Object, factor: float) -> float:
     bpy.context.view_layer.update()
     scale = factor * conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
     paths = path_objects(empty)
-    cameras = [part for role in (worlds.CAMERA, worlds.SEED_CAMERA) if (part := worlds.part(empty, role))]
+    cameras = [part for role in (worlds.CAMERA, worlds.FIRST_CAMERA) if (part := worlds.part(empty, role))]
     empty.scale *= factor
     for camera in cameras:
         camera.scale /= factor
@@ -105,7 +105,7 @@ def apply(empty: bpy.types.Object, factor: float) -> float:
 
 def see_sky(empty: bpy.types.Object, scale: float) -> None:
     """Lets the cameras of a world that has `scale` scene units per unit, and those made for it, see its sky."""
-    parts = (worlds.part(empty, role) for role in (worlds.CAMERA, worlds.SEED_CAMERA))
+    parts = (worlds.part(empty, role) for role in (worlds.CAMERA, worlds.FIRST_CAMERA))
     for obj in (*parts, *path_objects(empty)):
         if obj and obj.type == "CAMERA":
             see_far(obj.data, empty.lyra.depth * scale, empty.lyra.reach * scale)

@@ -21,7 +21,7 @@ ROOT, IS_ROOT = "Lyra Worlds", "lyra_worlds"
 ROLE = "lyra_role"
 # What Camera Path made carries the id of its world under this name.
 PATH = "lyra_path"
-POINTS, SPLATS, MESH, CAMERA, SEED_CAMERA = "points", "splats", "mesh", "camera", "seed_camera"
+POINTS, SPLATS, MESH, CAMERA, FIRST_CAMERA = "points", "splats", "mesh", "camera", "seed_camera"
 _SHOWN = {"POINTS": {POINTS}, "SPLATS": {SPLATS}, "MESH": {MESH}, "ALL": {POINTS, SPLATS, MESH}}
 
 
@@ -56,7 +56,7 @@ def scene_of(empty: bpy.types.Object) -> bpy.types.Scene:
 
 
 def description(empty: bpy.types.Object) -> World:
-    """The world as the backend last described it. Raises ProtocolError for a .blend that holds something else."""
+    """The world as the service last described it. Raises ProtocolError for a .blend that holds something else."""
     return _parsed(empty.lyra.world)
 
 
@@ -72,7 +72,7 @@ def _parsed(text: str) -> World:
 
 
 def describe(empty: bpy.types.Object, world: World) -> None:
-    """Keeps what the backend says of a world, and writes its origin where other tools and people find it."""
+    """Keeps what the service says of a world, and writes its origin where other tools and people find it."""
     empty.lyra.world_id = world.id
     empty.lyra.world = json.dumps(world.to_json())
     own = (collection for collection in empty.users_collection if is_made_for(collection, world.id))
@@ -272,7 +272,7 @@ def remove(empty: bpy.types.Object, role: str) -> None:
 def delete(empty: bpy.types.Object) -> None:
     """Takes a world out of the file: its parts, its empty and its collection, unless that holds something else."""
     own = _own_collections(empty.lyra.world_id)
-    for role in (POINTS, SPLATS, MESH, CAMERA, SEED_CAMERA):
+    for role in (POINTS, SPLATS, MESH, CAMERA, FIRST_CAMERA):
         remove(empty, role)
     bpy.data.objects.remove(empty)
     for collection in own:

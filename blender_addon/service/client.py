@@ -1,4 +1,4 @@
-"""HTTP to the backend without threads and without waiting.
+"""HTTP to the service without threads and without waiting.
 
 Blender has no safe threads and must not stand still, so every request is a small state machine on a non-blocking
 socket. `Client.tick` moves all of them on for a few milliseconds and returns; a timer calls it. Uploads and downloads
@@ -87,7 +87,7 @@ class Exchange:
             if isinstance(error, ClientError):
                 raise
             raise ClientError(
-                f"What answers there is no Lyra engine ({error}). Check the address."
+                f"What answers there is no Lyra service ({error}). Check the address."
             ) from error
         now = time.monotonic()
         # A byte now and then does not keep an exchange alive.
@@ -98,7 +98,7 @@ class Exchange:
         if now - self._moved > self.patience:
             self._close()
             raise NoAnswerError(
-                f"The engine has not answered for {self.patience:.0f} s. See its log, or restart it."
+                f"The service has not answered for {self.patience:.0f} s. See its log, or restart it."
             )
         return worked
 
@@ -242,7 +242,7 @@ class Exchange:
     def _explain(self, error: OSError) -> str:
         where = f"{self.address.host}:{self.address.port}"
         if error.errno == errno.ECONNREFUSED:
-            return f"No engine answers at {where}. Start it, or check the address in the preferences."
+            return f"No service answers at {where}. Start it, or check the address in the preferences."
         if error.errno == errno.ENOSPC:
             return f"The disk is full: {self.save_to} could not be written. Make room and load the results again."
         # Only errors about files name one, and only those about moving it into its place name two.
@@ -253,7 +253,7 @@ class Exchange:
             )
         if error.filename is not None:
             return f"{error.filename} could not be opened ({error.strerror}). Check the folder and its permissions."
-        return f"The connection to the engine at {where} broke: {error.strerror or error}. Try again."
+        return f"The connection to the service at {where} broke: {error.strerror or error}. Try again."
 
 
 class Client:

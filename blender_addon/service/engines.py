@@ -1,4 +1,4 @@
-"""What the backend says of its engines: what each still lacks, how large that is, what can be set."""
+"""What the service says of its engines: what each still lacks, how large that is, what can be set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .contract import Range
 from .resources import Engine, Licence
 from .wording import byte_size
 
-# What an engine lacks, by the state the backend gives; the size is filled in.
+# What an engine lacks, by the state the service gives; the size is filled in.
 _LACKS = {
     "needs_licence": "licence not accepted",
     "needs_download": "{download} to download",
@@ -16,12 +16,12 @@ _LACKS = {
     "needs_packages": "packages missing",
 }
 FETCHABLE = {"needs_download", "needs_conversion"}
-# What the panel has buttons for; of anything else the backend's own words say what to do.
+# What the panel has buttons for; of anything else the service's own words say what to do.
 MENDABLE = FETCHABLE | {"needs_licence"}
 
 
 def find(engine_id: str) -> Engine | None:
-    """An engine as the backend last described it; None while it is not known."""
+    """An engine as the service last described it; None while it is not known."""
     return next((engine for engine in session.current.engines if engine.id == engine_id), None)
 
 
@@ -36,7 +36,7 @@ def missing(engine_id: str) -> str:
 
 
 def status(engine: Engine) -> str:
-    """What an engine lacks, as the API names it; empty from a backend that has engines without weights only."""
+    """What an engine lacks, as the API names it; empty from a service that has engines without weights only."""
     return engine.state.status if engine.state else ""
 
 
@@ -55,7 +55,7 @@ def download_size(engine: Engine) -> str:
 
 
 def obstacle(engine: Engine) -> str:
-    """What the backend says of an engine that the panel's buttons cannot make ready; else empty."""
+    """What the service says of an engine that the panel's buttons cannot make ready; else empty."""
     if engine.ready or status(engine) in MENDABLE:
         return ""
     return (engine.state.text if engine.state else "") or engine.reason

@@ -11,7 +11,7 @@ from .wire import ProtocolError
 
 T = TypeVar("T")
 MAX_TEXT, MAX_NAME = 100_000, 1024
-NEXT = "Update the older of engine and extension, or check the address."
+NEXT = "Update the older of service and extension, or check the address."
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 # Names that Windows gives to devices, with any ending.
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"}
@@ -44,7 +44,7 @@ class Fields:
 
     def __init__(self, value: object, what: str):
         if not isinstance(value, dict):
-            raise ProtocolError(f"The engine sent {quoted(value)} as {what}. {NEXT}")
+            raise ProtocolError(f"The service sent {quoted(value)} as {what}. {NEXT}")
         self._value, self._what = value, what
 
     def has(self, key: str) -> bool:
@@ -52,7 +52,7 @@ class Fields:
 
     def refuse(self, key: str, wanted: str) -> ProtocolError:
         said = quoted(self._value[key]) if key in self._value else "nothing"
-        return ProtocolError(f"The engine sent {said} as {key} of {self._what}, not {wanted}. {NEXT}")
+        return ProtocolError(f"The service sent {said} as {key} of {self._what}, not {wanted}. {NEXT}")
 
     def text(self, key: str, default: str | None = None, limit: int = MAX_TEXT) -> str:
         value = self._value.get(key, default)

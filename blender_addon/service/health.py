@@ -1,4 +1,4 @@
-"""Whether the connected backend is still there: it answers, it is silent for a while, or it is gone."""
+"""Whether the connected service is still there: it answers, it is silent for a while, or it is gone."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PATIENCE = 30.0
 class HealthWatch:
     """Asks for `/health` every few seconds.
 
-    `there` is called with each answer and whether the backend was silent before it, `gone` with a line when nobody
-    listens any longer, `silent` when somebody listens who has not answered: a backend that is busy, so it is asked on.
+    `there` is called with each answer and whether the service was silent before it, `gone` with a line when nobody
+    listens any longer, `silent` when somebody listens who has not answered: a service that is busy, so it is asked on.
     """
 
     def __init__(

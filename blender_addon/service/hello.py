@@ -34,9 +34,9 @@ def check(hello: Hello, challenge: str, address: Address) -> None:
     where = f"{address.host}:{address.port}"
     if not hmac.compare_digest(proof, hello.proof):
         raise ProtocolError(
-            f"The engine at {where} has another token. Copy the one it printed when it started, or start it again."
+            f"The service at {where} has another token. Copy the one it printed when it started, or start it again."
         )
     if address.pid is not None and hello.pid != address.pid:
         raise ProtocolError(
-            f"Process {hello.pid} answers at {where} in place of the engine's, {address.pid}."
+            f"Process {hello.pid} answers at {where} in place of the service's, {address.pid}."
         )

@@ -1,4 +1,4 @@
-"""Installs the engine that lies in the extension's zip into an environment of its own.
+"""Installs the service that lies in the extension's zip into an environment of its own.
 
 Blender's own Python is never touched: a virtual environment in the extension's user folder takes the wheel and what
 it needs, by a lock that names every version and the hashes of its wheels. Each step is a child process that writes to
@@ -50,7 +50,7 @@ def environment_python(environment: Path) -> Path:
 
 
 def installed_version(environment: Path) -> str | None:
-    """The engine version an environment holds whole, or None."""
+    """The service version an environment holds whole, or None."""
     try:
         return str(json.loads((environment / MARKER).read_text("utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -58,7 +58,7 @@ def installed_version(environment: Path) -> str | None:
 
 
 def installed_extra(environment: Path) -> str:
-    """The extra that the engine was installed with, "" for none."""
+    """The extra that the service was installed with, "" for none."""
     try:
         return str(json.loads((environment / MARKER).read_text("utf-8")).get("extra", ""))
     except (OSError, ValueError, AttributeError):
@@ -83,7 +83,7 @@ class Plan:
 
 
 def plan(locks: Path, extra: str, target: str) -> Plan:
-    """The plan for a part of the engine on a target, such as `3.13 linux x86_64`, by the locks of a folder."""
+    """The plan for a part of the service on a target, such as `3.13 linux x86_64`, by the locks of a folder."""
     whole, alone = locks / f"{extra or 'base'}.txt", locks / "base.txt"
     if _covers(whole, target):
         return Plan(whole, unlocked=False)
@@ -103,7 +103,7 @@ def _covers(lock: Path, target: str) -> bool:
 
 
 def bundled_wheel(folder: Path) -> Path | None:
-    """The engine's wheel beside the extension's code; None in the thin zip."""
+    """The service's wheel beside the extension's code; None in the thin zip."""
     return next(iter(sorted(folder.glob("lyra_worlds-*.whl"))), None)
 
 
@@ -157,7 +157,7 @@ class Installation:
         self.remark = chosen.remark
         python = [str(environment_python(self._environment)), "-I", "-m"]
         pip = [*python, "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
-        failure = "pip could not install the engine. Check the connection and the space on the disk."
+        failure = "pip could not install the service. Check the connection and the space on the disk."
         steps = []
         if chosen.lock:
             locked = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(chosen.lock)]
@@ -167,12 +167,12 @@ class Installation:
             wanted = f"{self._wheel}[{self._extra}]" if self._extra else str(self._wheel)
             begin = 0.35 if chosen.lock else 0.06
             command = [*pip, "-c", str(self._constraints), wanted]
-            steps.append(Step("Installing the Engine", begin, command, failure, 0.85 - begin))
+            steps.append(Step("Installing the Service", begin, command, failure, 0.85 - begin))
         else:
             command = [*pip, "--no-deps", str(self._wheel)]
-            steps.append(Step("Installing the Engine", 0.9, command, failure))
+            steps.append(Step("Installing the Service", 0.9, command, failure))
         trial = [*python, "backend", "--help"]
-        return [*steps, Step("Trying It Out", 0.95, trial, "The installed engine does not start.")]
+        return [*steps, Step("Trying It Out", 0.95, trial, "The installed service does not start.")]
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""The sizes of pictures: the engine measures them, as it is the engine that reads them."""
+"""The sizes of pictures: the service measures them, as it is the service that reads them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class NotMeasuredError(OSError):
 
 
 def known(image: Path) -> tuple[int, int]:
-    """Width and height of the picture that the engine measured last, upright.
+    """Width and height of the picture that the service measured last, upright.
 
     Raises NotMeasuredError for any other picture, and OSError for one that is not there.
     """
     if _measured is None or _measured[0] != _state(image):
         raise NotMeasuredError(
-            f"{image} is measured by the engine, which is asked when a step needs the size."
+            f"{image} is measured by the service, which is asked when a step needs the size."
         )
     return _measured[1]
 
 
 def measure(image: Path, then: Callable[[tuple[int, int]], None], about: str) -> None:
-    """Has the engine measure a picture, and calls `then` with its width and height, upright.
+    """Has the service measure a picture, and calls `then` with its width and height, upright.
 
-    A backend must be connected. `about` is what the session knows the request by. Raises OSError for a picture that is
+    A service must be connected. `about` is what the session knows the request by. Raises OSError for a picture that is
     not there.
     """
     state = _state(image)

@@ -1,4 +1,4 @@
-"""What belongs to the installation and not to a file: where the engine and the worlds are."""
+"""The extension's preferences: where the service and the worlds are. They belong to the installation, not to a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 
 from . import installer
 
-# Where the full zip carries the engine's wheel; the thin one has no such folder.
+# Where the full zip carries the service's wheel; the thin one has no such folder.
 _BUNDLE = Path(__file__).parents[1] / "engine"
 # Blender knows preferences and user folder by the extension's own package.
 _EXTENSION = __package__.rpartition(".")[0]
@@ -20,28 +20,28 @@ class LYRA_AP_preferences(bpy.types.AddonPreferences):
     bl_idname = _EXTENSION
 
     source: EnumProperty(
-        name="Engine",
-        description="Which engine makes the worlds",
+        name="Service",
+        description="Which service is used",
         items=[
             (
                 "INSTALLED",
                 "Installed Here",
-                "The engine that this extension installs into its own environment",
+                "The service that this extension installs into its own environment",
                 0,
             ),
             ("PYTHON", "Own Python", "A Python that has the package lyra-worlds installed", 1),
-            ("ADDRESS", "Running Engine", "An engine that was started with lyra serve", 2),
+            ("ADDRESS", "Running Service", "A service that was started with lyra serve", 2),
         ],
         default="INSTALLED" if installer.bundled_wheel(_BUNDLE) else "ADDRESS",
     )
     base_python: StringProperty(
         name="Python for the Environment",
-        description="The Python, 3.11 or newer, from which the engine's environment is made; empty: Blender's own",
+        description="The Python, 3.11 or newer, from which the service's environment is made; empty: Blender's own",
         subtype="FILE_PATH",
     )
     packages: EnumProperty(
         name="Packages",
-        description="What the engine's environment holds",
+        description="What the service's environment holds",
         items=[
             ("BASE", "Preview", "The preview engine: a few hundred megabytes to download"),
             ("DEPTH", "Preview and Learned Depth", "With PyTorch: up to some gigabytes to download"),
@@ -49,24 +49,24 @@ class LYRA_AP_preferences(bpy.types.AddonPreferences):
         ],
         default="BASE",
     )
-    engine_python: StringProperty(
-        name="Engine Python",
+    service_python: StringProperty(
+        name="Service Python",
         description="The Python that has the package lyra-worlds installed",
         subtype="FILE_PATH",
     )
     address: StringProperty(
         name="Address",
-        description="Where the engine listens, as it printed it: 127.0.0.1 and a port",
+        description="Where the service listens, as it printed it: 127.0.0.1 and a port",
         default="127.0.0.1:8000",
     )
     token: StringProperty(
         name="Token",
-        description="The token the engine printed when it started",
+        description="The token the service printed when it started",
         subtype="PASSWORD",
     )
     worlds_folder: StringProperty(
         name="Worlds Folder",
-        description="Where the engine keeps its worlds; empty: a folder that stays when the extension is removed",
+        description="Where the service keeps its worlds; empty: a folder that stays when the extension is removed",
         subtype="DIR_PATH",
     )
     splat_limit: IntProperty(
@@ -85,7 +85,7 @@ class LYRA_AP_preferences(bpy.types.AddonPreferences):
             layout.prop(self, "base_python", placeholder=sys.executable)
             layout.prop(self, "packages")
         elif self.source == "PYTHON":
-            layout.prop(self, "engine_python")
+            layout.prop(self, "service_python")
         else:
             layout.prop(self, "address")
             layout.prop(self, "token")
@@ -111,7 +111,7 @@ def user_folder(path: str = "") -> Path:
 
 
 def worlds_folder() -> Path | None:
-    """Where the engine is to keep its worlds; None: in the folder that it takes by itself, which belongs to the user
+    """Where the service is to keep its worlds; None: in the folder that it takes by itself, which belongs to the user
     and neither to the extension nor to one version of Blender."""
     chosen = get().worlds_folder
     return Path(bpy.path.abspath(chosen)) if chosen else _earlier_worlds()
@@ -125,31 +125,31 @@ def _earlier_worlds() -> Path | None:
 
 
 def environment() -> Path:
-    """The engine's own environment, there or not."""
+    """The service's own environment, there or not."""
     return user_folder() / "engine"
 
 
 def bundled_wheel() -> Path | None:
-    """The engine's wheel in the extension's zip; None in the thin one."""
+    """The service's wheel in the extension's zip; None in the thin one."""
     return installer.bundled_wheel(_BUNDLE)
 
 
 def wanted_extra() -> str:
-    """The optional part of the engine's wheel that is to be installed, "" for none."""
+    """The optional part of the service's wheel that is to be installed, "" for none."""
     chosen = get().packages
     return "" if chosen == "BASE" else chosen.lower()
 
 
 def constraints() -> Path:
-    """The versions the bundled engine was tested with."""
+    """The versions the bundled service was tested with."""
     return _BUNDLE / "constraints.txt"
 
 
-def engine_python() -> Path | None:
-    """The Python that runs the engine, or None while none is installed or chosen."""
+def service_python() -> Path | None:
+    """The Python that runs the service, or None while none is installed or chosen."""
     preferences = get()
     if preferences.source == "PYTHON":
-        chosen = preferences.engine_python.strip()
+        chosen = preferences.service_python.strip()
         return Path(bpy.path.abspath(chosen)) if chosen else None
     if installer.installed_version(environment()) is None:
         return None

@@ -1,7 +1,7 @@
-"""The backend as a process: start it, find it again, stop it.
+"""The service as a process: start it, find it again, stop it.
 
-A running backend keeps a state file with its port and token. Through that file a Blender that was restarted, or has
-crashed, finds the engine it left behind, jobs and all.
+A running service keeps a state file with its port and token. Through that file a Blender that was restarted, or has
+crashed, finds the service it left behind, jobs and all.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ START_PATIENCE = 60.0
 
 
 class StartError(Exception):
-    """A backend that did not come up; the message is one line for the user."""
+    """A service that did not come up; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What a backend's state file says."""
+    """What a service's state file says."""
 
     address: Address
     pid: int
@@ -69,9 +69,9 @@ def clean_environment() -> dict[str, str]:
 
 
 class Launch:
-    """A backend that is being started; it answers once its state file is there. Raises OSError.
+    """A service that is being started; it answers once its state file is there. Raises OSError.
 
-    A state file that lies there must be of a backend that is gone: port and token of a living one would be lost.
+    A state file that lies there must be of a service that is gone: port and token of a living one would be lost.
     Without `worlds` it keeps them in the folder of its own choice.
     """
 
@@ -110,20 +110,20 @@ class Launch:
             kill(self._child)
 
     def look(self) -> Address | None:
-        """Where the backend listens, None while it does not yet. Raises StartError when it never will."""
+        """Where the service listens, None while it does not yet. Raises StartError when it never will."""
         if self.ended:
             said = last_line(console_log(self._log)) or last_line(self._log)
-            raise StartError(f"The engine ended at its start: {said or 'it said nothing'}. Log: {self._log}")
+            raise StartError(f"The service ended at its start: {said or 'it said nothing'}. Log: {self._log}")
         if state := read_state(self._state_file):
             return state.address
         if time.monotonic() - self._since > START_PATIENCE:
             kill(self._child)
-            raise StartError(f"The engine did not answer within {START_PATIENCE:.0f} s. Log: {self._log}")
+            raise StartError(f"The service did not answer within {START_PATIENCE:.0f} s. Log: {self._log}")
         return None
 
 
 def console_log(log: Path) -> Path:
-    """Where a backend's console goes: what it says before its own log is open, such as a failing import."""
+    """Where a service's console goes: what it says before its own log is open, such as a failing import."""
     return log.with_name("console.log")
 
 
@@ -149,9 +149,9 @@ def kill(child: subprocess.Popen) -> None:
 
 
 def stop_if_idle(address: Address, timeout: float = 0.3) -> bool:
-    """Asks a backend to end when nothing runs, at Blender's exit: the one call that may wait, for `timeout` at most.
+    """Asks a service to end when nothing runs, at Blender's exit: the one call that may wait, for `timeout` at most.
 
-    True when it will end. What does not prove to be the backend is left alone and gets no token.
+    True when it will end. What does not prove to be the service is left alone and gets no token.
     """
     until = time.monotonic() + timeout
     challenge = hello.new_challenge()

@@ -1,4 +1,4 @@
-"""The one connection of this Blender to a backend, and all that is under way there and here.
+"""The one connection of this Blender to a service, and all that is under way there and here.
 
 Nothing here waits: the state file, the process and the sockets are looked at for a few milliseconds per tick. What the
 panel shows is read from here; what a .blend must remember is in properties.py.
@@ -23,9 +23,9 @@ from .timer import wake
 from .wire import Address, Body, ClientError, NoAnswerError, Reply, error_of, is_refusal
 
 CONNECT_PATIENCE = 10.0
-# After an engine that listens has not answered, until it is asked again.
+# After a service that listens has not answered, until it is asked again.
 RETRY_PAUSE = 3.0
-# An engine that is told to stop takes its state file away last. After so long it is not waited for any more.
+# A service that is told to stop takes its state file away last. After so long it is not waited for any more.
 STOP_PATIENCE = 20.0
 BUSY_INTERVAL, ACTIVE_INTERVAL, IDLE_INTERVAL = 0.02, 0.15, 1.0
 
@@ -54,17 +54,17 @@ class Session:
         # Jobs under way: objects with a `poll()` that returns False when it is over, and a `leave()` for when the
         # connection ends before.
         self.followers: list = []
-        # Called whenever a backend has answered that did not before.
+        # Called whenever a service has answered that did not before.
         self.on_ready: list[Callable[[], None]] = []
-        # The newest job of each world by the world's id, as the backend last described it.
+        # The newest job of each world by the world's id, as the service last described it.
         self.jobs: dict[str, Job] = {}
         self._launching: process.Launch | None = None
-        # The state file of a backend that an extension started: that one is to end with Blender.
+        # The state file of a service that an extension started: that one is to end with Blender.
         self._own_state: Path | None = None
-        # What is to be called once a backend answers, and the world it is about, "" for none.
+        # What is to be called once a service answers, and the world it is about, "" for none.
         self._waiting: list[tuple[str, Callable[[], None]]] = []
         self._health_watch: HealthWatch | None = None
-        # The next try to connect to such an engine, and when.
+        # The next try to connect to such a service, and when.
         self._again: Callable[[], None] | None = None
         self._again_at = 0.0
         self._stop_until = 0.0
@@ -72,7 +72,7 @@ class Session:
     # Connecting
 
     def ensure(self, then: Callable[[], None], about: str = "") -> None:
-        """Calls `then` once a backend answers, which may be now; starts one if none runs. Until then `is_asking` knows
+        """Calls `then` once a service answers, which may be now; starts one if none runs. Until then `is_asking` knows
         it by `about`, as it does requests."""
         self.message = ""
         if self.phase is Phase.READY:
@@ -84,12 +84,12 @@ class Session:
         wake()
 
     def is_asking(self, about: str) -> bool:
-        """Whether something about this waits for a backend, or for its answer: it is not to be asked for twice."""
+        """Whether something about this waits for a service, or for its answer: it is not to be asked for twice."""
         waits = any(other == about for other, _ in self._waiting)
         return waits or (self.client is not None and self.client.is_asking(about))
 
     def adopt(self, then: Callable[[], None]) -> None:
-        """Calls `then` if a backend is found running; starts none."""
+        """Calls `then` if a service is found running; starts none."""
         if self.phase is Phase.READY:
             then()
         elif self.phase is not Phase.OFF or self._known_address() is not None:
@@ -99,7 +99,7 @@ class Session:
             wake()
 
     def _known_address(self) -> Address | None:
-        """Where a backend is said to run. Raises ClientError for an address that cannot be right."""
+        """Where a service is said to run. Raises ClientError for an address that cannot be right."""
         chosen = preferences.get()
         if chosen.source == "ADDRESS":
             return Address.parse(chosen.address, chosen.token) if chosen.token else None
@@ -107,7 +107,7 @@ class Session:
         return state.address if state else None
 
     def install(self, begin: Callable[[], None]) -> None:
-        """Calls `begin` once it is sure that no engine runs from the environment that an installation replaces.
+        """Calls `begin` once it is sure that no service runs from the environment that an installation replaces.
 
         One that runs is connected to instead, and the panel says how to end it.
         """
@@ -118,8 +118,8 @@ class Session:
 
         def refuse() -> None:
             self.say(
-                "The engine is running, and an installation would take its files away. Wait for its job or cancel it, "
-                "click Stop Engine, and then install again."
+                "The service is running, and an installation would take its files away. Wait for its job or cancel it, "
+                "click Stop Service, and then install again."
             )
 
         state = process.read_state(state_file())
@@ -142,17 +142,17 @@ class Session:
         elif may_start:
             self._launch()
         elif preferences.get().source == "ADDRESS":
-            self._fail("No token is set. Copy address and token of the running engine into the preferences.")
+            self._fail("No token is set. Copy address and token of the running service into the preferences.")
         else:
-            self._fail(f"The engine has ended. Start it again. Log: {log_file()}")
+            self._fail(f"The service has ended. Start it again. Log: {log_file()}")
 
     def _launch(self, _why: str = "") -> None:
         self.phase = Phase.STARTING
         if self._launching and not self._launching.ended:
             return  # begun before a Disconnect or another file
-        python = preferences.engine_python()
+        python = preferences.service_python()
         if python is None:
-            self._fail("The engine is not installed. Click Install Engine in the Engine panel.")
+            self._fail("The service is not installed. Click Install Service in the Service panel.")
             return
         try:
             self._launching = process.Launch(
@@ -164,8 +164,8 @@ class Session:
             )
 
     def _connect(self, address: Address, otherwise: Callable[[str], None], again: Callable[[], None]) -> None:
-        """Asks for an engine. `otherwise` gets a line when there is none; `again` is called a little later when
-        something listens there and does not answer: an engine that is busy, whose state file must stay."""
+        """Asks for a service. `otherwise` gets a line when there is none; `again` is called a little later when
+        something listens there and does not answer: a service that is busy, whose state file must stay."""
 
         def silent(error: NoAnswerError) -> None:
             if error.refused:
@@ -212,24 +212,26 @@ class Session:
         """What to say of a service that refuses the challenge as one of an earlier version does."""
         process_id = "" if address.pid is None else f" (process {address.pid})"
         return (
-            f"The engine at {address.host}:{address.port}{process_id} is of an earlier version, which cannot prove "
-            "that it is the engine. End it, update it, and start it again."
+            f"The service at {address.host}:{address.port}{process_id} is of an earlier version, which cannot prove "
+            "that it is the service. End it, update it, and start it again."
         )
 
     def _silence(self, ends: str) -> str:
-        """What to say of an engine that listens and does not answer, so that a person can find its process."""
+        """What to say of a service that listens and does not answer, so that a person can find its process."""
         address = self.client.address
         state = process.read_state(state_file())
         known = state is not None and state.address == address
-        who = f"The engine (process {state.pid})" if known else f"The engine at {address.host}:{address.port}"
+        who = (
+            f"The service (process {state.pid})" if known else f"The service at {address.host}:{address.port}"
+        )
         return f"{who} does not answer. It may be busy, and is asked again until you click {ends}."
 
     def _connected(self, reply: Reply) -> None:
         self.health = Health.from_json(reply.json())
         if self.health.api != API_VERSION:
             self._fail(
-                f"The engine {self.health.version} speaks API {self.health.api}, this extension {API_VERSION}. "
-                f"End the engine (process {self.health.pid}) and update the older of the two."
+                f"The service {self.health.version} speaks API {self.health.api}, this extension {API_VERSION}. "
+                f"End the service (process {self.health.pid}) and update the older of the two."
             )
             return
         self.phase, self.message, self._launching = Phase.READY, "", None
@@ -268,11 +270,11 @@ class Session:
 
     @property
     def started_here(self) -> bool:
-        """Whether an extension like this one started the backend, so that it may also end it."""
+        """Whether an extension like this one started the service, so that it may also end it."""
         return self.health is not None and self.health.owner == process.OWNER
 
     def stop(self) -> None:
-        """Asks the backend to end, which it refuses while a job runs."""
+        """Asks the service to end, which it refuses while a job runs."""
 
         def stopped(_reply: Reply) -> None:
             state = process.read_state(state_file())
@@ -284,8 +286,8 @@ class Session:
         def refused(message: str) -> None:
             def known(reply: Reply) -> None:
                 busy = (
-                    "The engine has a job under way. Wait for it or cancel it, then stop the engine; "
-                    "Disconnect leaves the engine and the job alone."
+                    "The service has a job under way. Wait for it or cancel it, then stop the service; "
+                    "Disconnect leaves the service and the job alone."
                 )
                 self.say(busy if Health.from_json(reply.json()).active_jobs else message)
 
@@ -297,12 +299,12 @@ class Session:
             wake()
 
     def disconnect(self) -> None:
-        """Forgets the connection, its jobs and its tasks; the backend goes on."""
+        """Forgets the connection, its jobs and its tasks; the service goes on."""
         self._fail("")
         self.tasks.clear()
 
     def close(self) -> None:
-        """At Blender's exit: a backend of ours ends with it, unless something runs there."""
+        """At Blender's exit: a service of ours ends with it, unless something runs there."""
         if self.installation:
             self.installation.abandon()
         if self._launching:
@@ -362,7 +364,7 @@ class Session:
             self._connect(address, self._fail, partial(self._begin, False))
 
     def _watch_stop(self) -> None:
-        """Until then a new engine could not have its worlds, and its environment could not be replaced."""
+        """Until then a new service could not have its worlds, and its environment could not be replaced."""
         if process.read_state(state_file()) is None or time.monotonic() > self._stop_until:
             waiting, self._waiting = self._waiting, []
             self._fail("")
@@ -379,11 +381,11 @@ class Session:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the engine listens, but has not answered for long."""
+        """Whether the service listens, but has not answered for long."""
         return self._health_watch is not None and self._health_watch.silent
 
     def _lost(self, why: str) -> None:
-        self._fail(f"The engine is gone ({why}) Start it again; a job that was under way can be resumed.")
+        self._fail(f"The service is gone ({why}) Start it again; a job that was under way can be resumed.")
 
 
 def state_file() -> Path:

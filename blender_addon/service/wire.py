@@ -28,7 +28,7 @@ class ClientError(Exception):
 class NoAnswerError(ClientError):
     """A request that ended before its answer was whole; what it asked for may have been done all the same.
 
-    `refused`: nobody listens at the address, so nothing was done and no engine runs there.
+    `refused`: nobody listens at the address, so nothing was done and no service runs there.
     """
 
     def __init__(self, message: str, refused: bool = False):
@@ -42,7 +42,7 @@ class ProtocolError(ClientError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a backend listens, the token it asks for, and its process where that is known."""
+    """Where a service listens, the token it asks for, and its process where that is known."""
 
     host: str
     port: int
@@ -57,15 +57,17 @@ class Address:
         host = {"localhost": "127.0.0.1"}.get(host, host)
         if host != "127.0.0.1":
             raise ClientError(
-                f"'{text}' is not on this machine. Give 127.0.0.1:PORT; reach an engine elsewhere through a tunnel: "
+                f"'{text}' is not on this machine. Give 127.0.0.1:PORT; reach a service elsewhere through a tunnel: "
                 "ssh -L 8000:127.0.0.1:PORT its-machine, then 127.0.0.1:8000."
             )
         if not port.isdecimal() or not 0 < int(port) < 65536:
             raise ClientError(
-                f"'{text}' has no port. Give 127.0.0.1:PORT as the engine printed it when it started."
+                f"'{text}' has no port. Give 127.0.0.1:PORT as the service printed it when it started."
             )
         if not token.strip():
-            raise ClientError("The token is empty. Copy it from the line the engine printed when it started.")
+            raise ClientError(
+                "The token is empty. Copy it from the line the service printed when it started."
+            )
         return cls(host, int(port), token.strip())
 
 
@@ -84,7 +86,7 @@ class Reply:
         except (ValueError, RecursionError) as error:
             start = self.body[:40].decode("utf-8", "replace")
             raise ProtocolError(
-                f"What answers there is no Lyra engine ({start!r}). Check the address."
+                f"What answers there is no Lyra service ({start!r}). Check the address."
             ) from error
 
 
@@ -161,12 +163,12 @@ class Decoder:
         if self.status and self._left is None and not self._chunked:
             self.done = True
         if not self.done:
-            raise NoAnswerError("The engine closed the connection in the middle of an answer. Try again.")
+            raise NoAnswerError("The service closed the connection in the middle of an answer. Try again.")
 
     def _read_head(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n")
         if end > MAX_HEAD or (end < 0 and len(self._buffer) > MAX_HEAD):
-            raise ProtocolError("What answers at this address is no Lyra engine. Check the address.")
+            raise ProtocolError("What answers at this address is no Lyra service. Check the address.")
         if end < 0:
             return False
         first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
@@ -174,7 +176,7 @@ class Decoder:
         status = _STATUS_LINE.match(first)
         if status is None:
             raise ProtocolError(
-                f"What answers at this address is no Lyra engine ({first[:40]!r}). Check the address."
+                f"What answers at this address is no Lyra service ({first[:40]!r}). Check the address."
             )
         for line in lines:
             name, _, value = line.partition(":")
@@ -266,7 +268,7 @@ def error_of(reply: Reply) -> str:
     line = " ".join(str(detail).split())
     if len(line) > MAX_MESSAGE:
         line = f"{line[: MAX_MESSAGE - 3]}..."
-    return line or f"The engine answered with status {reply.status}."
+    return line or f"The service answered with status {reply.status}."
 
 
 def _place(loc) -> str:

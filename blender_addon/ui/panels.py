@@ -193,7 +193,7 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
 
 
 class LYRA_PT_chunks(_Panel, bpy.types.Panel):
-    bl_label = "Pieces"
+    bl_label = "Chunks"
     bl_parent_id = "LYRA_PT_world"
     bl_options = {"DEFAULT_CLOSED"}
 
@@ -214,7 +214,7 @@ class LYRA_PT_chunks(_Panel, bpy.types.Panel):
 
 
 class LYRA_PT_service(_Panel, bpy.types.Panel):
-    bl_label = "Engine"
+    bl_label = "Service"
 
     def draw(self, context):
         layout, current = self.layout, session.current
@@ -238,17 +238,17 @@ class LYRA_PT_service(_Panel, bpy.types.Panel):
         if chosen.source == "INSTALLED":
             _draw_installed(layout, current)
         elif chosen.source == "PYTHON":
-            layout.prop(chosen, "engine_python")
+            layout.prop(chosen, "service_python")
         else:
             layout.prop(chosen, "address")
             layout.prop(chosen, "token")
         if current.phase is not Phase.OFF:
             row = layout.row()
-            row.label(text=f"{current.phase.value} the Engine", icon="TIME")
+            row.label(text=f"{current.phase.value} the Service", icon="TIME")
             row.operator("lyra.disconnect", text="Cancel")
             return
         row = layout.row(align=True)
-        row.operator("lyra.start_service", text="Connect" if chosen.source == "ADDRESS" else "Start Engine")
+        row.operator("lyra.start_service", text="Connect" if chosen.source == "ADDRESS" else "Start Service")
         row.operator("lyra.open_log", text="", icon="TEXT")
 
 
@@ -261,23 +261,25 @@ def _draw_installed(layout, current) -> None:
         layout.prop(preferences.get(), "packages")
     if wheel is None:
         say(
-            layout, "This extension came without the engine. Install the full zip, or connect to one.", "INFO"
+            layout,
+            "This extension came without the service. Install the full zip, or connect to one.",
+            "INFO",
         )
     elif installed is None:
-        say(layout, "The engine is not installed yet. It goes into an environment of its own.", "INFO")
+        say(layout, "The service is not installed yet. It goes into an environment of its own.", "INFO")
         layout.operator("lyra.install_service", icon="IMPORT")
     elif installed != installer.wheel_version(wheel):
         say(
             layout,
-            f"Engine {installed} is installed; this extension brings {installer.wheel_version(wheel)}.",
+            f"Service {installed} is installed; this extension brings {installer.wheel_version(wheel)}.",
             "INFO",
         )
-        layout.operator("lyra.install_service", text="Update Engine", icon="IMPORT")
+        layout.operator("lyra.install_service", text="Update Service", icon="IMPORT")
     elif installer.installed_extra(preferences.environment()) != preferences.wanted_extra():
-        layout.label(text=f"Engine {installed} has other packages", icon="INFO")
+        layout.label(text=f"Service {installed} has other packages", icon="INFO")
         layout.operator("lyra.install_service", text="Change Packages", icon="IMPORT")
     else:
-        layout.label(text=f"Engine {installed} is installed", icon="CHECKMARK")
+        layout.label(text=f"Service {installed} is installed", icon="CHECKMARK")
         if remark := installer.installed_remark(preferences.environment()):
             say(layout, remark, "INFO")
 

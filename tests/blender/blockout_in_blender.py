@@ -269,7 +269,7 @@ def check_old_files():
 
 
 def check_upright(photo):
-    """A camera held upright stores 120 x 90 pixels and how they are turned: the engine says 90 x 120."""
+    """A camera held upright stores 120 x 90 pixels and how they are turned: the service says 90 x 120."""
     settings, pictures = bpy.context.scene.lyra, module("service.pictures")
     settings.depth_file, settings.image, sizes = "", str(photo), []
     pictures.measure(photo, sizes.append, "a test")

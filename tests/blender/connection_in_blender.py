@@ -257,7 +257,7 @@ def check_revert():
 
 def check_seed_camera_deleted():
     assert module("operators.polls").needs_ready_world(bpy.types.LYRA_OT_generate, bpy.context)
-    worlds.remove(empty(), worlds.SEED_CAMERA)
+    worlds.remove(empty(), worlds.FIRST_CAMERA)
     refused(bpy.ops.lyra.generate, "click Reload Results")
     follow("e")
     refused(bpy.ops.lyra.generate, "Wait until")
@@ -272,10 +272,10 @@ def write_state_file():
 
 
 def check_state_file():
-    """The engine that the state file names is neither forgotten nor overwritten while it listens."""
+    """The service that the state file names is neither forgotten nor overwritten while it listens."""
     bpy.ops.lyra.disconnect()
     chosen = module("service.preferences").get()
-    chosen.source, chosen.engine_python = "PYTHON", "/nowhere/python"
+    chosen.source, chosen.service_python = "PYTHON", "/nowhere/python"
     write_state_file()
     begun = []
     for begin in (lambda: current.ensure(lambda: begun.append("job")), lambda: current.install(begun.clear)):
@@ -289,7 +289,7 @@ def check_state_file():
         assert begun == ["job"]
         said = current.message
         bpy.ops.lyra.disconnect()
-    assert "click Stop Engine" in said
+    assert "click Stop Service" in said
     service.end()
     current.install(lambda: begun.append("installation"))
     until(lambda: "installation" in begun)
@@ -300,7 +300,7 @@ def check_state_file():
 
 
 def check_strangers():
-    """What does not prove to be the engine gets no token, and the state of the connection is known again."""
+    """What does not prove to be the service gets no token, and the state of the connection is known again."""
     chosen = module("service.preferences").get()
     hello = {"service": "lyra-worlds", "api": 1, "pid": 4711, "proof": "0" * 64}
     strangers = [
@@ -319,7 +319,7 @@ def check_strangers():
         current.ensure(lambda: None)
         until(lambda: current.phase is session.Phase.OFF, limit=10)
         assert says in current.message and current.client is None, current.message
-    # A state file whose port another process has: the engine is started, but never where one answers as it should.
+    # A state file whose port another process has: the service is started, but never where one answers as it should.
     chosen.source = "PYTHON"
     for service.stranger, says in ((strangers[0][0], "(process 4711)"), (strangers[3][0], "does not start")):
         write_state_file()
@@ -346,7 +346,7 @@ def check_ids():
         service.job = service.begin("f") | changes
         following.find_running()
         until(lambda: current.message, limit=10)
-        assert "The engine sent" in current.message, current.message
+        assert "The service sent" in current.message, current.message
         current.say("")
         assert not current.followers and current.jobs == before
     assert outside.read_bytes() == b"mine"
@@ -354,14 +354,14 @@ def check_ids():
 
 
 def check_stop():
-    """An engine that was stopped is waited for until it has taken its state file away."""
+    """A service that was stopped is waited for until it has taken its state file away."""
     service.start()
     write_state_file()
     bpy.ops.lyra.start_service()
     until(lambda: current.phase is session.Phase.READY)
     assert bpy.ops.lyra.stop_service() == {"FINISHED"}
     until(lambda: current.phase is session.Phase.STOPPING)
-    assert not bpy.ops.lyra.start_service.poll() and "Stopping the Engine" in drawn(
+    assert not bpy.ops.lyra.start_service.poll() and "Stopping the Service" in drawn(
         bpy.types.LYRA_PT_service, bpy.context
     )
     current.ensure(lambda: None)
@@ -395,7 +395,7 @@ def main():
         bpy.context.scene, resources.World.from_json(service.world), np.eye(4)
     )
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
-    worlds.add(empty(), worlds.SEED_CAMERA, camera)
+    worlds.add(empty(), worlds.FIRST_CAMERA, camera)
     check_timer()
     check_disconnect()
     check_engine_gone()

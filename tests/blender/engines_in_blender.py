@@ -176,14 +176,17 @@ def check_settings_and_prompts(folder):
     plain = generate.extend_settings(bpy.context, settings.world).to_json()
     assert plain["options"] == {"guidance": 5.0} and plain["prompt"] == "a valley" and "seed" not in plain
     settings.use_styles, settings.styles = True, 0.25
-    assert generate.extend_settings(bpy.context, settings.world).to_json()["options"] == {"guidance": 5.0, "styles": 0.25}
+    assert generate.extend_settings(bpy.context, settings.world).to_json()["options"] == {
+        "guidance": 5.0,
+        "styles": 0.25,
+    }
     settings.use_styles = False
     settings.use_steps, settings.steps, settings.use_new_seed, settings.new_seed = True, 20, True, 3
     bpy.ops.lyra.add_prompt()
     settings.world.lyra.prompts[0].text = "a bridge"
     bpy.ops.lyra.add_prompt()
     assert [entry.chunk for entry in settings.world.lyra.prompts] == [2, 3]
-    assert "Piece 3: frames 161 to 240" in panel("LYRA_PT_prompts")
+    assert "Chunk 3: frames 161 to 240" in panel("LYRA_PT_prompts")
     own = generate.extend_settings(bpy.context, settings.world).to_json()
     assert own["captions"] == {"0": "a valley", "81": "a bridge", "161": "a valley"} and "prompt" not in own
     assert own["options"] == {"steps": 20, "guidance": 5.0} and own["seed"] == 3
@@ -206,7 +209,7 @@ def check_camera_left_out():
     """A camera that the view layer leaves out moves all the same; one that was deleted is refused."""
     scene, camera = bpy.context.scene, bpy.context.scene.lyra.camera
     seed = bpy.data.objects.new("seed", bpy.data.cameras.new("seed"))
-    worlds.add(scene.lyra.world, worlds.SEED_CAMERA, seed)
+    worlds.add(scene.lyra.world, worlds.FIRST_CAMERA, seed)
     shelf = bpy.data.collections.new("shelf")
     scene.collection.children.link(shelf)
     shelf.objects.link(camera)

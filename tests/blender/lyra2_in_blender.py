@@ -33,7 +33,7 @@ def make_world(depth):
     settings.depth_file = depth
     settings.size, settings.width, settings.height = "CUSTOM", WIDTH, HEIGHT
     assert bpy.ops.lyra.start_world() == {"FINISHED"}
-    until(lambda: settings.world and worlds.part(settings.world, worlds.SEED_CAMERA))
+    until(lambda: settings.world and worlds.part(settings.world, worlds.FIRST_CAMERA))
     assert bpy.ops.lyra.add_path(preset="PUSH_IN") == {"FINISHED"}
     settings.use_steps, settings.steps = True, 2
     bpy.ops.lyra.add_prompt()

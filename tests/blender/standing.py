@@ -27,9 +27,9 @@ def check_second_scene(choose):
     world, camera = worlds.description(here), first.camera
     other = bpy.data.scenes.new("other")
     empty = _create(other, world, "w2")
-    files = [fetching.folder_of("w1") / name for name in fetching.SEED_FILES]
-    finished(results.import_seed(_like(world, "w2"), *files))
-    assert other.camera == worlds.part(empty, worlds.SEED_CAMERA) and other.lyra.world == empty
+    files = [fetching.folder_of("w1") / name for name in fetching.FIRST_VIEW_FILES]
+    finished(results.import_first_view(_like(world, "w2"), *files))
+    assert other.camera == worlds.part(empty, worlds.FIRST_CAMERA) and other.lyra.world == empty
     assert (first.camera, first.lyra.world) == (camera, here)
     assert here.users_scene == (first,) and empty.users_scene == (other,)
 
@@ -156,9 +156,9 @@ def check_changed_by_hand(reload):
     own = worlds.collection_of(here)
     here.scale = (1, 1, 1)
     bpy.context.view_layer.update()
-    worlds.remove(here, worlds.SEED_CAMERA)
+    worlds.remove(here, worlds.FIRST_CAMERA)
     reload()
-    assert worlds.part(here, worlds.SEED_CAMERA) and tuple(here.scale) == (1, 1, 1), here.scale
+    assert worlds.part(here, worlds.FIRST_CAMERA) and tuple(here.scale) == (1, 1, 1), here.scale
 
     own.objects.unlink(here)  # what Delete in the viewport does while the settings point at it
     reload()

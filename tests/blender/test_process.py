@@ -1,4 +1,4 @@
-"""The engine's process and its installation, with small stand-in packages; no network."""
+"""The service's process and its installation, with small stand-in packages; no network."""
 
 import hashlib
 import json
@@ -221,7 +221,7 @@ def test_last_line(tmp_path):
 
 
 def launch(tmp_path, code, worlds=None):
-    """A backend whose package `backend` runs `code`, by a Python that finds that package alone."""
+    """A service whose package `backend` runs `code`, by a Python that finds that package alone."""
     folder = tmp_path / "package" / "backend"
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()

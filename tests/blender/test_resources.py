@@ -222,16 +222,3 @@ def test_the_token_is_proven_before_it_is_sent(change, token, pid, says):
         with pytest.raises(wire.ProtocolError, match=says):
             hello.check(greeting, challenge, address)
     assert "'t'" not in repr(address)
-
-
-@pytest.mark.parametrize(
-    ("kind", "schema"),
-    [("World", "World"), ("Job", "Job"), ("Engine", "Engine"), ("EngineState", "EngineState"), ("Licence", "Licence"),
-     ("Range", "Range"), ("Chunk", "Chunk"), ("FileEntry", "File"), ("Health", "Health"), ("NewWorld", "NewWorld"),
-     ("Hello", "Hello")],
-)  # fmt: skip
-def test_the_service_sends_what_is_read(kind, schema):
-    """The contract of both sides: every field that the extension reads is one that the service has."""
-    schemas = pytest.importorskip("backend.api.schemas", reason="needs the engine's environment")
-    read = set(getattr(resources, kind).__dataclass_fields__)
-    assert read <= set(getattr(schemas, schema).model_fields)
