@@ -1,4 +1,4 @@
-"""Shapes of camera paths as control points, measured in the depth of what the camera sees. Plain maths."""
+"""Preset camera paths as control points, scaled by the depth of what the camera sees. Needs NumPy only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Start:
 
     @property
     def level_forward(self) -> np.ndarray:
-        """Forward without climbing, (3,); straight forward for a camera that looks straight up or down."""
+        """Forward in the horizontal plane, (3,); straight forward for a camera that looks straight up or down."""
         level = self.forward - UP * (self.forward @ UP)
         length = np.linalg.norm(level)
         return level / length if length > 1e-3 else self.forward
@@ -57,7 +57,7 @@ def pull_out(start: Start, amount: float) -> Shape:
 
 
 def orbit(start: Start, amount: float) -> Shape:
-    """An arc about the target's upright axis; `amount` is its angle in radians."""
+    """An arc about the vertical axis through the target; `amount` is its angle in radians."""
     arm = start.position - start.target
     steps = np.linspace(0, amount, 7)
     upright = UP * (arm @ UP)

@@ -1,4 +1,4 @@
-"""A world's mesh with its vertex colours."""
+"""Import of a world's mesh with its vertex colours."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def preparing(path: Path) -> Iterator[None]:
     if len(faces) and not 0 <= faces.min() <= faces.max() < len(vertices):
         raise ply.FileError(f"{path} has faces without vertices. Import the results again.")
     yield
-    faces = yield from triangles.distinct(faces)
+    faces = yield from triangles.without_duplicates(faces)
     edges, corner_edges = yield from triangles.edges(faces)
     return Surface(vertices, faces, color, edges, corner_edges)
 

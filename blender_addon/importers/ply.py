@@ -1,4 +1,4 @@
-"""Reads the binary PLY files a world folder holds, with numpy and nothing of Blender, a piece at a time."""
+"""Reader of binary PLY files, in short steps. Needs NumPy only."""
 
 from __future__ import annotations
 

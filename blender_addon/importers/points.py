@@ -1,4 +1,4 @@
-"""The coloured points of a world's first picture, which show where a path can go."""
+"""The coloured points of a world's first view, imported as flat round splats."""
 
 from __future__ import annotations
 

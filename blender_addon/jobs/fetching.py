@@ -1,4 +1,4 @@
-"""Downloads of a world's files from the service, which the importers then bring into the scene."""
+"""Downloads of a world's files from the service, which are handed to the importers."""
 
 from __future__ import annotations
 

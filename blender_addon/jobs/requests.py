@@ -1,6 +1,6 @@
-"""What the extension asks of the service about worlds, and what it does with the answers.
+"""Requests for jobs: start a world, extend, reconstruct, resume, cancel; and reloading of results.
 
-Worlds and jobs are known by their ids only; the objects in the scene are looked up when an answer comes.
+Worlds and jobs are kept by id only; objects of the scene are looked up when an answer arrives.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Depth from Scene: what the artist has blocked out becomes the depth of the picture."""
+"""Depth from Scene: rasterizes the scene's geometry as the depth of the reference image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step three: send the camera's path and have the world grown along it."""
+"""Generate, Cancel, Resume: sends the sampled camera path, and controls the job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step two: a camera path of native objects, which the artist edits like any other."""
+"""Camera Path: adds a curve and a camera that follows it, and samples the path that is shown."""
 
 from __future__ import annotations
 

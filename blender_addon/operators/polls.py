@@ -1,4 +1,4 @@
-"""Conditions that several operators' polls share. Each tells the reason where it does not hold."""
+"""Conditions that polls of several operators share; each gives its reason where it is not met."""
 
 from __future__ import annotations
 

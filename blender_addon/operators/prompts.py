@@ -1,4 +1,4 @@
-"""Texts for single chunks of the chosen world."""
+"""Prompts for single chunks of the chosen world: add and remove."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step four: what was made of a world, and going back."""
+"""Results of the chosen world: reload, reconstruct, revert, delete, remove."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
 
     def execute(self, context):
         world_id = context.scene.lyra.world.lyra.world_id
-        copies = len(list(worlds.every(world_id)))
+        copies = len(list(worlds.all_worlds(world_id)))
         if copies > 1:
             # The service has one world for all of them.
             self.report({"ERROR"}, f"There are {copies} of this world in the file; use Remove")

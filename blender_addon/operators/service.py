@@ -1,4 +1,4 @@
-"""The service itself: install it, start it, stop it, look into its log."""
+"""The local service: install, start, stop, disconnect, open its logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step one: choose an image and start a world from it."""
+"""Start World: the choice of the reference image and engine, and the request for a new world."""
 
 from __future__ import annotations
 

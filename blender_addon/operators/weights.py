@@ -1,4 +1,4 @@
-"""What an engine with weights needs before it runs: its licences accepted, its weights on the disk."""
+"""Weights of engines: accept their licences, download them, cancel."""
 
 from __future__ import annotations
 

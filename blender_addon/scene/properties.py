@@ -1,4 +1,4 @@
-"""What a .blend remembers: the settings on the scene, and each world on its empty."""
+"""Properties that a .blend keeps: settings on the scene, and each world on its empty."""
 
 from __future__ import annotations
 
@@ -356,7 +356,7 @@ def detach() -> None:
 
 def take_over_earlier_names() -> None:
     """After loading a file: an earlier version kept the chunk of a prompt as `piece`."""
-    for empty in worlds.every():
+    for empty in worlds.all_worlds():
         for entry in empty.lyra.prompts:
             # From Blender 5.0 on, properties that are registered are not kept among the artist's own.
             system = getattr(entry, "bl_system_properties_get", None)

@@ -1,8 +1,7 @@
-"""The path that was sampled last, which the viewport shows.
+"""The camera path that was sampled last, for the viewport and for Generate.
 
-Sampling steps through the frames, which drops poses that were not keyed and takes as long as the scene is heavy. So it
-is never done unasked: only when a path is added, sent or updated by a click. What changes it afterwards is watched,
-and then it counts as out of date.
+Sampling steps through the frames: it drops poses that are not keyed, and a heavy scene takes long. So it is done only
+when a path is added, sent or updated by a click. Later changes of what moves the camera mark the path as outdated.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Installs the service that lies in the extension's zip into an environment of its own.
+"""Installer of the service: from the wheel in the extension's zip into a virtual environment of its own.
 
-Blender's own Python is never touched: a virtual environment in the extension's user folder takes the wheel and what
-it needs, by a lock that names every version and the hashes of its wheels. Each step is a child process that writes to
-one log; `poll` looks in now and then. A marker file is written last, so a half-made environment is known as one and
-removed before the next try.
+Blender's own Python is not changed. The environment in the extension's user folder takes the wheel and its
+dependencies, by a lock of versions and hashes. Each step is a child process that writes to one log; `poll` looks at it
+now and then. A marker file is written last: an environment without it is incomplete, and is removed before a retry.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def installed_extra(environment: Path) -> str:
 
 
 def installed_remark(environment: Path) -> str:
-    """What is to be known of how an environment was installed, "" for nothing."""
+    """A remark on how an environment was installed, "" for none."""
     try:
         return str(json.loads((environment / MARKER).read_text("utf-8")).get("remark", ""))
     except (OSError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""The extension's preferences: where the service and the worlds are. They belong to the installation, not to a file."""
+"""The extension's preferences: source and place of the service, and the worlds folder."""
 
 from __future__ import annotations
 

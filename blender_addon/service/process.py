@@ -1,7 +1,7 @@
-"""The service as a process: start it, find it again, stop it.
+"""The service as a child process: start, find again, stop.
 
-A running service keeps a state file with its port and token. Through that file a Blender that was restarted, or has
-crashed, finds the service it left behind, jobs and all.
+A running service keeps a state file with its port and token. By that file a Blender that was restarted, or has
+crashed, finds the service that it started, and its jobs.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def stop_if_idle(address: Address, timeout: float = 0.3) -> bool:
 
 
 def _answer(address: Address, request: str, headers: str, body: bytes, until: float) -> Reply:
-    """One exchange that waits. Raises OSError when it is not over in time, ClientError for no answer of a backend."""
+    """One exchange that waits. Raises OSError at the time limit, ClientError for an answer of something else."""
     head = (
         f"{request} HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n{headers}Content-Length: {len(body)}\r\n"
         "Connection: close\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Messages of HTTP/1.1: what goes out as bytes, and what comes back taken apart. No sockets, no Blender."""
+"""HTTP/1.1 messages: encoding of requests, and an incremental decoder of responses. No sockets, no Blender."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NoAnswerError(ClientError):
 
 
 class ProtocolError(ClientError):
-    """An answer that is none of this API's; the message quotes what is wrong with it."""
+    """An answer that does not follow this API; the message quotes it."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Body:
 
 
 class Decoder:
-    """Takes an answer apart as its bytes come: head, then a body of known length, chunked, or up to the end."""
+    """Incremental decoder of a response: head, then a body of known length, chunked, or up to the end."""
 
     def __init__(self, write: Callable[[int, bytes], None]):
         self.status = 0

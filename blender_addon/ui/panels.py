@@ -35,7 +35,7 @@ class LYRA_PT_image(_Panel, bpy.types.Panel):
             say(box, session.current.message, "ERROR")
         if session.current.waits_for:
             say(layout, session.current.waits_for, "TIME")
-        if any(worlds.every()):
+        if any(worlds.all_worlds()):
             layout.prop(settings, "world")
         layout.prop(settings, "image")
         layout.prop(settings, "name", placeholder="Name of the Image")

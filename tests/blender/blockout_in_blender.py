@@ -210,7 +210,7 @@ def check_depth_of_another_time(image, photo):
     render_depth()
     assert start.new_world(bpy.context).depth == Path(settings.depth_file)
     camera.location.x += 0.01
-    stale("does not stand where")
+    stale("camera has moved since")
     camera.location.x -= 0.01
     camera.data.lens += 1
     stale("The lens of the scene's camera or the size")
@@ -219,9 +219,9 @@ def check_depth_of_another_time(image, photo):
     stale("The lens of the scene's camera or the size")
     settings.width -= 16
     scene.camera = None
-    stale("does not stand where")
+    stale("camera has moved since")
     scene.camera = other = link("other", camera.data)
-    stale("does not stand where")
+    stale("camera has moved since")
     other.matrix_world = camera.matrix_world
     bpy.context.view_layer.update()
     assert start.new_world(bpy.context).depth

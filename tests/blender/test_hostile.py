@@ -55,17 +55,17 @@ def endless(piece, megabytes=80):
 
 
 HOSTILE = {
-    "no HTTP": ([b"SSH-2.0-OpenSSH_9\r\n\r\n"], "no Lyra engine"),
-    "HTTP/2": ([b"HTTP/2 200\r\n\r\n"], "no Lyra engine"),
-    "no status": ([b"HTTP/1.1 2000 OK\r\n\r\n"], "no Lyra engine"),
-    "informational": ([b"HTTP/1.1 100 Continue\r\n\r\n"], "no Lyra engine"),
+    "no HTTP": ([b"SSH-2.0-OpenSSH_9\r\n\r\n"], "no Lyra service"),
+    "HTTP/2": ([b"HTTP/2 200\r\n\r\n"], "no Lyra service"),
+    "no status": ([b"HTTP/1.1 2000 OK\r\n\r\n"], "no Lyra service"),
+    "informational": ([b"HTTP/1.1 100 Continue\r\n\r\n"], "no Lyra service"),
     "HTML": ([OK + b"Content-Length: 6\r\n\r\n<html>"], "no Lyra service ('<html>')"),
-    "broken UTF-8": ([OK + b"Content-Length: 3\r\n\r\n\xff\xfe\xc0"], "no Lyra engine"),
-    "NaN": ([OK + b"Content-Length: 3\r\n\r\nNaN"], "no Lyra engine"),
-    "deep JSON": ([OK + b"\r\n", b"[" * 200_000], "no Lyra engine"),
-    "a long number": ([OK + b"\r\n", b"1" * 100_000], "no Lyra engine"),
-    "endless head": (lambda: [OK, *endless(b"X: y\r\n")], "no Lyra engine"),
-    "endless header": (lambda: [OK, *endless(b"x")], "no Lyra engine"),
+    "broken UTF-8": ([OK + b"Content-Length: 3\r\n\r\n\xff\xfe\xc0"], "no Lyra service"),
+    "NaN": ([OK + b"Content-Length: 3\r\n\r\nNaN"], "no Lyra service"),
+    "deep JSON": ([OK + b"\r\n", b"[" * 200_000], "no Lyra service"),
+    "a long number": ([OK + b"\r\n", b"1" * 100_000], "no Lyra service"),
+    "endless head": (lambda: [OK, *endless(b"X: y\r\n")], "no Lyra service"),
+    "endless header": (lambda: [OK, *endless(b"x")], "no Lyra service"),
     "endless body": (lambda: [OK + b"\r\n", *endless(b"x")], "larger than"),
     "endless chunk line": (
         lambda: [OK + b"Transfer-Encoding: chunked\r\n\r\n", *endless(b"1")],
