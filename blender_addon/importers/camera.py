@@ -47,7 +47,7 @@ def read_trajectory(world: World, file: Path) -> CameraPath:
     size = tuple(arrays.get(f"image_{side}", np.zeros(())).ravel().tolist() for side in ("width", "height"))
     if size != ([world.width], [world.height]):
         raise FileError(
-            f"{file} is of pictures of another size than {world.width} x {world.height}. Import the results again."
+            f"{file} was made for another frame size than {world.width} x {world.height}. Import the results again."
         )
     return CameraPath(w2c, intrinsics, world.width, world.height)
 

@@ -25,7 +25,7 @@ BLOCK = 20_000
 
 
 @dataclass(frozen=True)
-class Files:
+class ResultFiles:
     """Where the files of a world were downloaded to; None for what it does not have.
 
     The cameras are in `trajectory`, or in those of its `chunks` where the service is an earlier one.
@@ -39,7 +39,7 @@ class Files:
 
 
 # Puts what was made of a world under its empty, all at once; the settings that go with it are those of the scene.
-Place = Callable[[bpy.types.Scene, bpy.types.Object], None]
+Placement = Callable[[bpy.types.Scene, bpy.types.Object], None]
 
 
 def import_first_view(world: World, points_file: Path, image_file: Path) -> Iterator[str | None]:
@@ -51,7 +51,7 @@ def import_first_view(world: World, points_file: Path, image_file: Path) -> Iter
         worlds.push_undo("Import First Picture")
 
 
-def import_results(world: World, files: Files) -> Iterator[str | None]:
+def import_results(world: World, files: ResultFiles) -> Iterator[str | None]:
     """Splats, mesh, the sampled camera and the walkthrough of a world, in place of what stood there before."""
     place = yield from _making_results(world, files)
     yield from _waiting(world.id)
@@ -64,7 +64,7 @@ def import_world(
     world: World,
     points_file: Path,
     image_file: Path,
-    files: Files,
+    files: ResultFiles,
     stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]],
 ) -> Iterator[str | None]:
     """All of a world at once. `stand` gives the scene, and the empty to hang it under, once everything is made."""
@@ -80,7 +80,7 @@ def import_world(
 def _waiting(world_id: str) -> Iterator[str]:
     """Waits while the artist edits, sculpts or paints a part of a world: other data would throw their changes out."""
     while mode := _mode(world_id):
-        yield f"Leave {mode.replace('_', ' ').title()} Mode to take in the results"
+        yield f"Leave {mode.replace('_', ' ').title()} Mode to import the results"
 
 
 def _mode(world_id: str) -> str:
@@ -93,7 +93,7 @@ def _mode(world_id: str) -> str:
 
 
 def _making_first_view(world: World, points_file: Path, image_file: Path) -> Iterator[None]:
-    """Makes the seed points and the picture of a world; returns their Place."""
+    """Makes the seed points and the picture of a world; returns their Placement."""
     intrinsics = np.array(world.intrinsics)
     vertices = yield from points.reading(points_file)
     yield
@@ -148,8 +148,8 @@ def _making_first_view(world: World, points_file: Path, image_file: Path) -> Ite
     return place
 
 
-def _making_results(world: World, files: Files) -> Iterator[None]:
-    """Makes splats, mesh, keys and the clip of a world; returns their Place."""
+def _making_results(world: World, files: ResultFiles) -> Iterator[None]:
+    """Makes splats, mesh, keys and the clip of a world; returns their Placement."""
     name = world.name
     make_splats = make_mesh = make_clip = None
     if files.splats and not splats.NATIVE:

@@ -102,7 +102,7 @@ class Follower:
             return
         self.leave()
         step = "Reload Results" if self.world_id else "Disconnect, then Start Service or Connect,"
-        session.current.say(f"{message} The job may go on unseen: click {step} to look for it.")
+        session.current.say(f"{message} The job may still be running: click {step} to look for it.")
 
 
 def is_followed(job_id: str) -> bool:

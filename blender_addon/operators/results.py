@@ -38,7 +38,7 @@ class LYRA_OT_reload(_OnWorld, bpy.types.Operator):
 class LYRA_OT_reconstruct(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.reconstruct"
     bl_label = "Reconstruct"
-    bl_description = "Make splats and mesh anew from the frames the world has"
+    bl_description = "Make new splats and a new mesh from the world's frames"
 
     def execute(self, context):
         settings = context.scene.lyra
@@ -153,7 +153,7 @@ class LYRA_OT_standard_view(bpy.types.Operator):
     bl_idname = "lyra.standard_view"
     bl_label = "Show True Colors"
     bl_description = (
-        "Set the scene's view transform to Standard, with which renders look like the world's pictures"
+        "Set the scene's view transform to Standard, so that renders look like the world's frames"
     )
     bl_options = {"REGISTER", "UNDO"}
 

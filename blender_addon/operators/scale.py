@@ -66,7 +66,7 @@ class LYRA_OT_pick_scale(bpy.types.Operator):
             mouse,
         )
         if point is None:
-            self.report({"WARNING"}, "There is nothing of the world there; click on one of its surfaces")
+            self.report({"WARNING"}, "The world has no point there; click on one of its surfaces")
             return {"RUNNING_MODAL"}
         self._picked.append(point)
         self._say(context)
@@ -148,7 +148,7 @@ class LYRA_OT_set_scale(bpy.types.Operator):
         empty = context.scene.lyra.world
         measured = self._measured()
         if measured < SMALLEST:
-            self.report({"ERROR"}, "The two points are the same; pick two that are apart")
+            self.report({"ERROR"}, "The two points are the same; pick two different ones")
             return {"CANCELLED"}
         true = self.length
         if self.by == "HEIGHT":
@@ -158,7 +158,7 @@ class LYRA_OT_set_scale(bpy.types.Operator):
                 return {"CANCELLED"}
             true = scaling.object_height(obj)
         if true < SMALLEST:
-            self.report({"ERROR"}, f"A length of {true:g} is none; give one above 0")
+            self.report({"ERROR"}, f"A length of {true:g} is not valid; give one above 0")
             return {"CANCELLED"}
         try:
             scale = scaling.apply(empty, true / measured)

@@ -67,7 +67,7 @@ def _parsed(text: str) -> World:
         return World.from_json(json.loads(text))
     except ValueError as error:
         raise ProtocolError(
-            "The description of a world in this file is damaged. Click Open World."
+            "What this file says of a world is damaged. Click Open World to get it from the service."
         ) from error
 
 

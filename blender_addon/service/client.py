@@ -87,7 +87,7 @@ class Exchange:
             if isinstance(error, ClientError):
                 raise
             raise ClientError(
-                f"What answers there is no Lyra service ({error}). Check the address."
+                f"What answers there is not a Lyra service ({error}). Check the address."
             ) from error
         now = time.monotonic()
         # A byte now and then does not keep an exchange alive.

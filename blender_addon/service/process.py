@@ -30,7 +30,7 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True)
-class State:
+class ServiceState:
     """What a service's state file says."""
 
     address: Address
@@ -39,12 +39,12 @@ class State:
     version: str
 
 
-def read_state(path: Path) -> State | None:
+def read_state(path: Path) -> ServiceState | None:
     """The state file, or None while there is none. A file that is no state file counts as none."""
     try:
         data = json.loads(path.read_text("utf-8"))
         pid = int(data["pid"])
-        return State(
+        return ServiceState(
             Address(str(data["host"]), int(data["port"]), str(data["token"]), pid),
             pid,
             str(data["owner"]),

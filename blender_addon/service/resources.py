@@ -24,7 +24,7 @@ _PROOF = re.compile(r"[0-9a-f]{64}")
 def entries(value: object, parse: Callable[[object], T]) -> list[T]:
     """The resources of a list. Raises ProtocolError."""
     if not isinstance(value, list) or len(value) > MAX_ENTRIES:
-        raise ProtocolError(f"The engine sent {quoted(value)} in place of a list. {NEXT}")
+        raise ProtocolError(f"The service sent {quoted(value)} in place of a list. {NEXT}")
     return [parse(item) for item in value]
 
 

@@ -339,7 +339,7 @@ class Session:
     def _step_task(self) -> str:
         """One step of the first task; returns what it waits for, if it does."""
         if timer.is_rendering():
-            return "Blender renders; what has arrived is taken in afterwards"
+            return "Blender is rendering; results are imported afterwards"
         try:
             return next(self.tasks[0]) or ""
         except StopIteration:

@@ -14,7 +14,7 @@ from .splats import SplatDrawing
 # By the session id of the object's data: undo and renaming change everything else.
 _drawings: dict[int, SplatDrawing] = {}
 # The drawing of a path, with the path it was made from.
-_path: tuple[sampled_path.Kept, PathDrawing] | None = None
+_path: tuple[sampled_path.KeptPath, PathDrawing] | None = None
 # A path that is out of date is drawn with this part of its opacity.
 OUTDATED = 0.4
 _handle = None

@@ -135,7 +135,7 @@ def check_depth(image):
     camera.rotation_euler[0] = math.radians(179)
     bpy.context.view_layer.update()
     render_depth()
-    assert "Nothing stands before the camera" in session.current.message
+    assert "The camera sees no surface" in session.current.message
     camera.rotation_euler[0] = math.radians(86)
     bpy.context.view_layer.update()
 
@@ -213,10 +213,10 @@ def check_depth_of_another_time(image, photo):
     stale("camera has moved since")
     camera.location.x -= 0.01
     camera.data.lens += 1
-    stale("The lens of the scene's camera or the size")
+    stale("The lens of the scene's camera or the frame size")
     camera.data.lens -= 1
     settings.width += 16
-    stale("The lens of the scene's camera or the size")
+    stale("The lens of the scene's camera or the frame size")
     settings.width -= 16
     scene.camera = None
     stale("camera has moved since")

@@ -197,7 +197,7 @@ def check_results_wait():
     bpy.ops.lyra.reload()
     until(lambda: current.waits_for)
     said = " ".join(drawn(bpy.types.LYRA_PT_image, bpy.context))
-    assert "Leave Sculpt Mode to take in the results" in said and not undo, said
+    assert "Leave Sculpt Mode to import the results" in said and not undo, said
     assert current.tick() == session.ACTIVE_INTERVAL and mesh.mode == "SCULPT" and mesh.data == data
     bpy.ops.object.mode_set(mode="OBJECT")
 
