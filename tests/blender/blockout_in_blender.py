@@ -288,7 +288,7 @@ def check_upright(photo):
     try:
         pictures.known(photo)
     except OSError as error:
-        assert "measured by the engine" in str(error)
+        assert "measured by the service" in str(error)
     else:
         raise AssertionError("another picture has the size of the one before")
 
