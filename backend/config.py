@@ -50,6 +50,10 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     worker_command: tuple[str, ...] = (sys.executable, "-P", "-m", "backend.worker")
 
+    def world_folder(self, world_id: str) -> Path:
+        """Where the world is or would be; a world's id is the name of its folder."""
+        return self.worlds / world_id
+
     @property
     def private_folder(self) -> Path:
         return self.worlds / PRIVATE_FOLDER

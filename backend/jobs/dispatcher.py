@@ -7,12 +7,12 @@ import contextlib
 import logging
 from pathlib import Path
 
-from backend.catalog import WorldCatalog, remove_leftovers
 from backend.config import Config
 from backend.errors import StoreError
 from backend.jobs.book import JobBook, superseded_message
 from backend.jobs.store import Job
 from backend.jobs.worker_process import WorkerDiedError, WorkerProcess
+from backend.leftovers import remove_leftovers
 from lyra.common.errors import InvalidInputError
 from lyra.world.folder import World
 
@@ -28,10 +28,9 @@ class Dispatcher:
     With `downloads`, runs the downloads instead, beside the other jobs: its worker lives only while there are any.
     """
 
-    def __init__(self, config: Config, book: JobBook, catalog: WorldCatalog, downloads: bool = False):
+    def __init__(self, config: Config, book: JobBook, downloads: bool = False):
         self._config = config
         self._book = book
-        self._catalog = catalog
         self._downloads = downloads
         self._worker: WorkerProcess | None = None
         self._running: Job | None = None
@@ -102,7 +101,7 @@ class Dispatcher:
 
     def _folder(self, job: Job) -> Path:
         """The world's folder, or for a job without a world its own."""
-        return self._catalog.path(job.world_id) if job.world_id else self._book.folder(job.id)
+        return self._config.world_folder(job.world_id) if job.world_id else self._book.folder(job.id)
 
     def _queued(self) -> list[Job]:
         return self._book.queued(downloads=self._downloads)

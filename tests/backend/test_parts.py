@@ -359,7 +359,7 @@ def test_ctrl_c_while_the_service_starts_is_a_stop_on_request(tmp_path, monkeypa
     def interrupted(config):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backend.service.serve", interrupted)
+    monkeypatch.setattr("backend.api.server.serve", interrupted)
     assert main(["--state-file", str(tmp_path / "state.json"), "--worlds", str(tmp_path)]) == 0
 
 
@@ -371,9 +371,9 @@ def test_leftovers_that_cannot_be_removed_keep_no_service_from_starting(tmp_path
     def refused(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-    monkeypatch.setattr("backend.catalog.sweep_world", refused)
-    catalog = WorldCatalog(dataclasses.replace(config, worlds=tmp_path))
-    backend = Backend(config, book, catalog, None, None)
+    monkeypatch.setattr("backend.leftovers.sweep_world", refused)
+    config = dataclasses.replace(config, worlds=tmp_path)
+    backend = Backend(config, book, WorldCatalog(config), None, None)
     backend._take_up()
     assert book.get(job().id).state == "interrupted" and "leftovers stay" in caplog.text
     book.close()

@@ -1,4 +1,4 @@
-"""The service's end of the inspector: a process that is started with the first upload and may die of one."""
+"""The service's end of the inspector, the process that reads uploads: it starts with the first and may die of one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from backend.api.schemas import WorldSettings
 from backend.jobs.worker_process import APART, how_it_ended, worker_environment
 from lyra.common import errors
 from lyra.common.errors import InvalidInputError
@@ -36,13 +37,13 @@ class Inspector:
         """(height, width) of a picture as the engine will see it. Raises InvalidInputError for what is none."""
         return self._ask({"image": image}, kind="measure")
 
-    def check(self, image: Path, depth: Path | None, settings: WorldSettings) -> tuple[int, int]:
+    def check(self, image: Path, depth: Path | None, settings: Mapping[str, Any]) -> tuple[int, int]:
         """Reads image and depth just as the job will; returns the world's (height, width).
 
         Raises what the job would fail with.
         """
         files = {"image": image} if depth is None else {"image": image, "depth": depth}
-        return self._ask(files, kind="check", settings=settings.model_dump())
+        return self._ask(files, kind="check", settings=settings)
 
     def close(self) -> None:
         """Ends the process; the next call starts another."""
