@@ -108,7 +108,7 @@ class Seed(Create):
             },
             **{"allow_download": False, "name": "World", "seed": 0, "intrinsics": None, "size": [SIDE, SIDE]},
         }
-        runners.seed(Task(request, folder / "job", folder / "world", "cpu", None, SILENT, print))
+        runners.seed(Task(request, folder / "job", folder / "world", "cpu", "a-job", SILENT, print))
 
     def again(self, folder: Path) -> None:
         remove_leftovers(folder / "world", folder / "job")
@@ -216,8 +216,8 @@ class FakeEngine:
     def close(self):
         pass
 
-    def restore(self, world):
-        return len(world.chunks)
+    def restore(self, view, chunks):
+        return len(chunks)
 
     def extend(self, state, cameras, prompt, seed, progress):
         depth = np.full((CHUNK_FRAMES, SIDE, SIDE), 2, np.float32)

@@ -82,33 +82,35 @@ def extend(task: Task) -> None:
 
 def _add_chunks(task: Task, world: World, progress: Progress) -> None:
     request = task.request
+    plan = world.load_plan()
+    # Plans of older versions, and of the command line, name no job; one that lies there before a first run is not its.
+    if plan is not None and (plan.job == task.job_id or (plan.job is None and task.resumed)):
+        task.notes(resume_world(world, device=task.device, progress=progress) or [])
+        return
     trajectory = Trajectory.load(task.folder / TRAJECTORY_FILE)
-    if task.resumed_from is not None:
-        notes = resume_world(world, device=task.device, progress=progress)
-        if notes is not None:
-            task.notes(notes)
-            return
-        added = len(world.chunks) - task.resumed_from
-        if added == trajectory.chunks:
-            return
-        if added != 0:
-            raise InvalidInputError(
-                f"World {world.id} has {len(world.chunks)} chunks, {added} more than before this job, and no plan to "
-                "go on with; it was changed from outside. Generate again from its newest frame."
-            )
-    # A plan that an earlier job left must not be taken for this one's, should this one be interrupted at once.
+    made = sum(chunk.job == task.job_id for chunk in world.chunks)
+    if made == trajectory.chunks:
+        return
+    if made:
+        raise InvalidInputError(
+            f"World {world.id} has {made} of the {trajectory.chunks} chunks of this job, and no plan to go on with; it "
+            "was changed from outside. Generate again from its newest frame."
+        )
+    # A plan that names no job must not be taken for this one's, should this one be interrupted at once.
     world.clear_plan()
-    path, notes = prepare_path(world, trajectory, request["pose_scale"])
-    task.notes(notes)
+    prepared = prepare_path(world, trajectory, request["pose_scale"])
+    # Before the frames, which may be stopped.
+    task.notes(prepared.notes)
     captions = request["captions"]
     notes = extend_world(
         world,
-        path,
+        prepared,
         prompt=request["prompt"],
         captions=None if captions is None else {int(start): text for start, text in captions.items()},
         seed=request["seed"],
         # Jobs of older versions have none.
         options=EngineOptions(**request.get("options", {})),
+        job=task.job_id,
         device=task.device,
         progress=progress,
     )

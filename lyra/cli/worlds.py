@@ -93,20 +93,22 @@ def follow_path(
     """Extends the world; what is to be said of the path is said before the frames, which may be stopped."""
     from lyra.pipeline.extend import extend_world, prepare_path
 
-    path, told = prepare_path(world, path, options.pose_scale)
-    for line in told:
-        note(line)
-    notes = extend_world(
-        world,
-        path,
-        captions=captions,
-        seed=options.seed,
-        options=chosen,
-        device=options.device,
-        progress=progress,
-    )
+    # One block: what the path is prepared for must not change before it is followed.
+    with world.exclusive():
+        prepared = prepare_path(world, path, options.pose_scale)
+        for line in prepared.notes:
+            note(line)
+        notes = extend_world(
+            world,
+            prepared,
+            captions=captions,
+            seed=options.seed,
+            options=chosen,
+            device=options.device,
+            progress=progress,
+        )
     for line in notes:
-        if line not in told:
+        if line not in prepared.notes:
             note(line)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,27 +25,43 @@ START_TOLERANCE = 1e-6
 UNREMARKABLE_START = 1e-3
 
 
-def prepare_path(
-    world: World, trajectory: Trajectory, pose_scale: float = 1.0
-) -> tuple[Trajectory, list[str]]:
-    """The path as the world will use it, and what the user should know about it.
+class PreparedPath(NamedTuple):
+    """A camera path as a world takes it, made by `prepare_path`, and what the user should know about it.
 
-    Checks the length, of the path and of the world with it, fits the intrinsics to the world's size, scales
-    translations and moves the start to the world's newest camera. Preparing a prepared path changes nothing, so a
-    resumed run sees the same numbers. Raises InvalidInputError.
+    `trajectory` (1 + 80k frames) has the world's frame size and unit and starts at its newest camera.
     """
-    path = trajectory.require_world_length().fitted(world.height, world.width)
-    total = world.frames + len(path) - 1
+
+    trajectory: Trajectory
+    notes: list[str]
+
+
+def check_path(world: World, trajectory: Trajectory, pose_scale: float = 1.0) -> None:
+    """Raises InvalidInputError for a path that no state of the world could be extended along, as `prepare_path` does.
+
+    Checks its length, that of the world with it, and how far it goes.
+    """
+    trajectory.require_world_length()
+    total = world.frames + len(trajectory) - 1
     if total > MAX_FRAMES:
         room = MAX_FRAMES - world.frames
         shorter = f"Take a path of at most {room + 1} frames" if room else "Revert this world"
         raise InvalidInputError(
             f"The world would have {total} frames; at most {MAX_FRAMES} are possible. {shorter}, or begin a new world."
         )
+    require_reach(trajectory.scaled(pose_scale))
+
+
+def prepare_path(world: World, trajectory: Trajectory, pose_scale: float = 1.0) -> PreparedPath:
+    """The path as the world will use it, and what the user should know about it.
+
+    Fits the intrinsics to the world's size, scales translations and moves the start to the world's newest camera.
+    Preparing a prepared path changes nothing. Raises InvalidInputError as `check_path`.
+    """
+    check_path(world, trajectory, pose_scale)
+    path = trajectory.fitted(world.height, world.width)
     notes = picture_remarks(trajectory, path)
     if pose_scale != 1.0:
         path = path.scaled(pose_scale)
-    require_reach(path)
     start = world.last_w2c
     difference = np.abs(path.w2c[0] - start).max()
     if difference > UNREMARKABLE_START:
@@ -65,50 +82,54 @@ def prepare_path(
             f"frame {newest[0, 0]:.0f} px; the picture jumps by a factor of {zoom:.3g}. "
             "Give both the same lens to avoid it."
         )
-    return path, [*notes, *length_remarks(path, median_depth(world))]
+    return PreparedPath(path, [*notes, *length_remarks(path, median_depth(world))])
 
 
 def extend_world(
     world: World,
-    trajectory: Trajectory,
+    path: PreparedPath | Trajectory,
     *,
     prompt: str = "",
     captions: dict[int, str] | None = None,
     seed: int | None = None,
-    pose_scale: float = 1.0,
     options: EngineOptions = DEFAULT_OPTIONS,
+    job: str | None = None,
     device: str | None = None,
     progress: Progress = SILENT,
 ) -> list[str]:
-    """Adds k chunks along a path of 1 + 80k cameras from the newest frame on; returns notes for the user.
+    """Adds k chunks along a path of 1 + 80k cameras from the newest frame on; returns all notes for the user.
 
-    `options` are settings of the world's engine, which a resumed run keeps. Every finished chunk stays, whatever
-    happens after it; `resume_world` goes on from there. Raises LyraError, InUseError while another process works on
-    the world.
+    `path` is prepared for this world, or a trajectory that is prepared here. `options` are settings of the world's
+    engine, which a resumed run keeps; `job` is the id of the service's job that the chunks are made for. Every
+    finished chunk stays, whatever happens after it; `resume_world` goes on from there. Raises LyraError, InUseError
+    while another process works on the world.
     """
     with world.exclusive():
-        return _extend(
-            world, trajectory, captions or {0: prompt}, seed, pose_scale, options, device, progress
+        prepared = path if isinstance(path, PreparedPath) else prepare_path(world, path)
+        plan = Plan(
+            _require_here(world, prepared.trajectory),
+            len(world.chunks),
+            captions or {0: prompt},
+            world.settings.seed if seed is None else seed,
+            options.checked_for(world.engine),
+            job,
         )
+        # Before the space is asked for: what does not fit now can be resumed when there is room.
+        world.save_plan(plan)
+        frames = plan.trajectory.chunks * CHUNK_FRAMES
+        require_space(world.folder, frames * world.height * world.width * BYTES_PER_PIXEL)
+        return prepared.notes + _run_plan(world, plan, device, progress)
 
 
-def _extend(
-    world: World,
-    trajectory: Trajectory,
-    captions: dict[int, str],
-    seed: int | None,
-    pose_scale: float,
-    options: EngineOptions,
-    device: str | None,
-    progress: Progress,
-) -> list[str]:
-    path, notes = prepare_path(world, trajectory, pose_scale)
-    seed = world.settings.seed if seed is None else seed
-    plan = Plan(path, len(world.chunks), captions, seed, options.checked_for(world.engine))
-    # Before the space is asked for: what does not fit now can be resumed when there is room.
-    world.save_plan(plan)
-    require_space(world.folder, path.chunks * CHUNK_FRAMES * world.height * world.width * BYTES_PER_PIXEL)
-    return notes + _run_plan(world, plan, device, progress)
+def _require_here(world: World, path: Trajectory) -> Trajectory:
+    """The path; raises InvalidInputError for one that was prepared before the world was changed, or for another."""
+    size = (path.height, path.width) == (world.height, world.width)
+    if not size or np.abs(path.w2c[0] - world.last_w2c).max() > START_TOLERANCE:
+        raise InvalidInputError(
+            f"The path does not start at the newest camera of {world.folder}, which has {world.frames} frames now; "
+            "prepare it again."
+        )
+    return path
 
 
 def resume_world(world: World, *, device: str | None = None, progress: Progress = SILENT) -> list[str] | None:
@@ -153,6 +174,6 @@ def _add_chunks(world: World, plan: Plan, engine: Engine, numbers: range, progre
         started = time.monotonic()
         chunk = engine.extend(state, cameras, prompt, seed, share.part(0, 0.95))
         share.update("saving", 0.95, chunk.frames[-1])
-        world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started)
+        world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started, plan.job)
         notes += [note for note in chunk.notes if note not in notes]
     return notes

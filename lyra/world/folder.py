@@ -246,9 +246,15 @@ class World:
         return WorldViews(self)
 
     def add_chunk(
-        self, trajectory: Trajectory, chunk: ChunkFrames, prompt: str, seed: int, seconds: float
+        self,
+        trajectory: Trajectory,
+        chunk: ChunkFrames,
+        prompt: str,
+        seed: int,
+        seconds: float,
+        job: str | None = None,
     ) -> Chunk:
-        """Writes the next chunk, whole or not at all."""
+        """Writes the next chunk, whole or not at all; `job` is the id of the service's job that it was made for."""
         require_folders(self.folder)
         sweep(self.folder / CHUNKS, unmarked=lambda path: True)
         index = len(self.chunks) + 1
@@ -263,6 +269,8 @@ class World:
             if chunk.state:
                 np.savez_compressed(folder / "state.npz", **chunk.state)
             facts = {"prompt": prompt, "seed": seed, "seconds": round(seconds, 2), "created": now()}
+            if job is not None:
+                facts["job"] = job
             if chunk.notes:
                 facts["notes"] = list(chunk.notes)
             (folder / "chunk.json").write_text(json.dumps(facts, indent=2), "utf-8")

@@ -10,7 +10,7 @@ from backend.api.app import create_app
 from backend.api.security import Guard
 from backend.config import Config, Limits
 from backend.service import Backend
-from tests.world.test_folder import make_world
+from tests.worlds import make_world
 
 WORLD = "some-world"
 

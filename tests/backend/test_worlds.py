@@ -15,7 +15,7 @@ from backend.errors import NotFoundError
 from backend.leftovers import remove_leftovers
 from lyra.world.folder import World
 from tests.backend.service import picture, straight_path
-from tests.world.test_folder import cameras, held_by_another_process, make_chunk, make_world
+from tests.worlds import cameras, held_by_another_process, make_chunk, make_world
 
 
 def detail(answer, status=400):

@@ -22,7 +22,7 @@ from lyra.common.progress import Progress
 from lyra.engines import default_device
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.world.plan import Plan
-from tests.world.test_folder import cameras, make_chunk, make_world
+from tests.worlds import cameras, make_chunk, make_world
 
 
 def generate(scene, out, *more, image=None):
