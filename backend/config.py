@@ -1,4 +1,4 @@
-"""What a backend is started with, and how much it accepts."""
+"""Settings of a service: what it is started with, and how much it accepts."""
 
 from __future__ import annotations
 

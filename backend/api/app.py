@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
@@ -31,11 +32,13 @@ from lyra.common.quoting import one_line
 from lyra.version import VERSION
 
 log = logging.getLogger("backend.api.app")
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 
 def create_app(backend: Backend) -> FastAPI:
     """The application of one backend; the Guard of backend.api.security stands in front of it."""
     app = FastAPI(
+        exception_handlers=_HANDLERS,
         title="Lyra Worlds backend",
         version=VERSION,
         description="One image and a camera path in, a world out. Every call but this page needs the bearer token.",
@@ -46,12 +49,6 @@ def create_app(backend: Backend) -> FastAPI:
     )
     give_context(app, backend)
     app.state.reading = asyncio.Lock()  # of long bodies
-    app.add_exception_handler(LyraError, _lyra_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(OSError, _refused)
-    app.add_exception_handler(Exception, _unexpected_error)
     for routes in (routes_service, routes_engines, routes_pictures, routes_worlds, routes_jobs):
         app.include_router(routes.router)
 
@@ -98,3 +95,13 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
 
 def _refusal(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"detail": detail(text)}, status, headers)
+
+
+_HANDLERS: dict[int | type[Exception], Handler] = {
+    LyraError: _lyra_error,
+    HTTPException: _http_error,
+    ClientDisconnect: _gone,
+    RequestValidationError: _validation_error,
+    OSError: _refused,
+    Exception: _unexpected_error,
+}

@@ -36,7 +36,7 @@ async def open_world(backend: Backend, world_id: str) -> World:
     try:
         return await run_in_threadpool(backend.catalog.open, world_id)
     except NotFoundError:
-        seeds = [job for job in backend.book.list(world_id) if job.kind == "seed"]
+        seeds = [job for job in backend.book.jobs(world_id) if job.kind == "seed"]
         if not seeds:
             raise
         job = seeds[-1]

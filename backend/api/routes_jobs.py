@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 @router.get("", response_model=list[schemas.Job])
 async def list_jobs(backend: RunningBackend, world_id: str | None = None, active: bool = False) -> list[dict]:
     """Oldest first; with `active=true` only those that wait or run."""
-    return [job.resource() for job in backend.book.list(world_id) if job.active or not active]
+    return [job.resource() for job in backend.book.jobs(world_id) if job.active or not active]
 
 
 @router.get("/{job_id}", response_model=schemas.Job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -54,7 +54,9 @@ _UPLOAD_SCHEMA = {
 
 
 BYTES = "application/octet-stream"
-_TRAJECTORY_ANSWER = {200: {"content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}}}
+_TRAJECTORY_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}}
+}
 router = APIRouter(prefix="/v1/worlds", tags=["worlds"], route_class=JsonRoute)
 
 
@@ -138,7 +140,7 @@ async def delete_world(world_id: str, backend: RunningBackend) -> None:
             await run_in_threadpool(backend.catalog.delete, world_id)
         except NotFoundError:
             # One that was never made, or removed by hand: what its jobs were given goes.
-            if not backend.book.list(world_id):
+            if not backend.book.jobs(world_id):
                 raise
         await backend.book.forget_world(world_id)
 

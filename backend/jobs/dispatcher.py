@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from pathlib import Path
+from typing import Literal
 
 from backend.config import Config
 from backend.errors import StoreError
@@ -15,6 +16,7 @@ from backend.jobs.worker_process import WorkerDiedError, WorkerProcess
 from backend.leftovers import remove_leftovers
 
 log = logging.getLogger("backend.jobs.dispatcher")
+WorkerState = Literal["starting", "idle", "busy"]
 CANCEL_SECONDS = 1.5
 # Waits before starts of a worker that does not come up; once the last is reached, waiting jobs fail.
 START_DELAYS = (0.0, 1.0, 3.0, 10.0)
@@ -38,7 +40,7 @@ class Dispatcher:
         self.device: str | None = None
 
     @property
-    def worker_state(self) -> str:
+    def worker_state(self) -> WorkerState:
         if self.device is None:
             return "starting"
         return "idle" if self._running is None else "busy"
@@ -49,13 +51,15 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Ends the worker; what it was at stays as it is."""
+        if self._task is None:
+            return
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
     def cancel(self, job_id: str) -> Job:
         job = self._book.begin_cancel(job_id)
-        if job.state == "cancelling":
+        if job.state == "cancelling" and self._worker is not None:
             self._worker.send({"type": "cancel", "id": job.id})
             asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._kill_if_deaf, job, self._worker)
         return job

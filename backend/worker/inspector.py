@@ -56,7 +56,7 @@ def _measured(image: Path) -> tuple[int, int]:
 
 def _checked(image: Path, depth: Path | None, settings: Mapping[str, Any]) -> tuple[int, int]:
     """Reads image and depth just as the job will; returns the world's (height, width). Raises what the job would."""
-    from lyra.depth import create_estimator
+    from lyra.depth import BlendedDepth, DepthFile, RelativeDepthFile, create_estimator
     from lyra.depth.stored import SUFFIXES
     from lyra.media.images import fit, load_image
 
@@ -77,7 +77,7 @@ def _checked(image: Path, depth: Path | None, settings: Mapping[str, Any]) -> tu
         blend=settings["depth_blend"],
         values=settings["depth_values"],
     )
-    if depth is not None:
+    if isinstance(estimator, DepthFile | RelativeDepthFile | BlendedDepth):
         estimator.check_size((height, width))
     return height, width
 

@@ -100,7 +100,7 @@ def test_a_database_that_cannot_be_written_fails_the_job_and_the_next_one_runs(t
                     book.submit(export("refused"))
                 with pytest.raises(StoreError):
                     book.resume("first")
-            assert [each.id for each in book.list()] == ["first"]
+            assert [each.id for each in book.jobs()] == ["first"]
             assert first.state == "failed"
             assert "disk is full" in first.error
             book.resume("first")

@@ -308,7 +308,7 @@ def test_old_jobs_and_their_folders_go_while_the_service_lives(tmp_path, monkeyp
         assert not coming.exists()
 
     asyncio.run(sweep())
-    assert [each.id for each in book.list()] == names[3:]
+    assert [each.id for each in book.jobs()] == names[3:]
     assert {path.name for path in kept.parent.iterdir()} == {*names[3:], kept.name}
     book.close()
 
