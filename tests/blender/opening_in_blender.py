@@ -89,13 +89,13 @@ def check_chosen_not_doubled(service):
     settings().world = None
     service.requests.clear()
     choose()
-    assert undo == ["Choose World"] and settings().world == empty and len(list(worlds.every())) == 1
+    assert undo == ["Choose World"] and settings().world == empty and len(list(worlds.all_worlds())) == 1
     assert not [request for request in service.requests if "/files/" in request]
     for collection in list(empty.users_collection):
         collection.objects.unlink(empty)  # what Delete in the viewport does while the settings point at it
     choose()
     assert settings().world == empty and empty.name in bpy.context.scene.objects
-    assert len(list(worlds.every())) == 1 and tuple(empty.location) == (1, 2, 3)
+    assert len(list(worlds.all_worlds())) == 1 and tuple(empty.location) == (1, 2, 3)
 
 
 def point_at_everything():
@@ -197,7 +197,7 @@ def check_results_wait():
     bpy.ops.lyra.reload()
     until(lambda: current.waits_for)
     said = " ".join(drawn(bpy.types.LYRA_PT_image, bpy.context))
-    assert "Leave Sculpt Mode to take in the results" in said and not undo, said
+    assert "Leave Sculpt Mode to import the results" in said and not undo, said
     assert current.tick() == session.ACTIVE_INTERVAL and mesh.mode == "SCULPT" and mesh.data == data
     bpy.ops.object.mode_set(mode="OBJECT")
 
@@ -222,7 +222,7 @@ def convert(splats):
 def check_running_job(service):
     """A world in which another Blender has begun a job: it is followed, and its results come in."""
     bpy.ops.lyra.remove_world()
-    assert settings().world is None and not list(worlds.every())
+    assert settings().world is None and not list(worlds.all_worlds())
     job = service.begin()
     undo.clear()
     assert bpy.ops.lyra.choose_world(world="w1") == {"FINISHED"}
@@ -269,7 +269,7 @@ def check_deleted(service):
     assert folder.is_dir()
     bpy.ops.lyra.delete_world()
     until(lambda: "Delete World" in undo and idle())
-    assert not folder.exists() and not list(worlds.every())
+    assert not folder.exists() and not list(worlds.all_worlds())
     assert not [clip for clip in bpy.data.movieclips if "w1" in clip.filepath]
 
 
