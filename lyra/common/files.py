@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and files inside a folder without following links."""
+"""Atomic file writes, and paths inside a folder that follow no links."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 NO_FOLDERS = (errno.EACCES, errno.EPERM, errno.EISDIR)
 
 
-def patiently(action: Callable[..., T], *arguments: object, **options: object) -> T:
+def retry_while_locked(action: Callable[..., T], *arguments: object, **options: object) -> T:
     """What `action` returns, which moves or removes a file; where another program has it open, in a moment."""
     for wait in WAITS:
         try:
@@ -108,7 +108,7 @@ def whole_file(target: Path) -> Iterator[Path]:
         _require_replaceable(target)
         yield temporary
         sync(temporary)
-        patiently(temporary.replace, target)
+        retry_while_locked(temporary.replace, target)
         sync_folder(target.parent)
 
 
@@ -126,7 +126,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 else:
                     sync_folder(path)
             sync_folder(temporary)
-            patiently(temporary.rename, target)
+            retry_while_locked(temporary.rename, target)
             sync_folder(target.parent)
 
 

@@ -1,4 +1,4 @@
-"""The licences of weights: what each means for a user, and which of them the user has accepted.
+"""Licences of weights, and which of them the user has accepted.
 
 A licence that limits what may be done with the weights, or with what they make, is accepted once and per user.
 The acceptance is kept in the user's settings folder together with a digest of the text that was shown, so that a
@@ -112,11 +112,6 @@ class AcceptedLicences:
         entry = licence(licence_id)
         record = {"digest": entry.digest, "accepted": datetime.now(UTC).isoformat(timespec="seconds")}
         self._write(self._read() | {licence_id: record})
-
-    def withdraw(self, licence_id: str) -> None:
-        """Takes an acceptance back; weights that are on the machine stay but are no longer used."""
-        entry = licence(licence_id)
-        self._write({key: value for key, value in self._read().items() if key != entry.id})
 
     def missing(self, licence_ids: Iterable[str]) -> tuple[Licence, ...]:
         """Those of `licence_ids` that still have to be accepted, each once."""

@@ -31,7 +31,7 @@ class Chunk:
     """80 frames on disk: frames 80 (index - 1) + 1 ... 80 index of the world.
 
     `folder` is no link, and no link in it is followed. `size` is the world's (height, width); where it is not known,
-    the largest possible one bounds what is read.
+    the largest possible one bounds what is read. `job` is the id of the service's job that it was made for.
     """
 
     folder: Path
@@ -40,13 +40,20 @@ class Chunk:
     seed: int
     seconds: float
     size: tuple[int, int] | None = None
+    job: str | None = None
 
     @classmethod
     def open(cls, folder: Path, size: tuple[int, int] | None = None) -> Chunk:
         data = read_json(inside(folder, "chunk.json"))
         try:
             return cls(
-                folder, int(folder.name), str(data["prompt"]), int(data["seed"]), float(data["seconds"]), size
+                folder,
+                int(folder.name),
+                str(data["prompt"]),
+                int(data["seed"]),
+                float(data["seconds"]),
+                size,
+                None if data.get("job") is None else str(data["job"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidInputError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import inside, is_link, patiently
+from lyra.common.files import inside, is_link, retry_while_locked
 from lyra.common.temporary import TEMPORARY_PREFIX, leads_elsewhere, sweep
 
 LOCK_FILE = ".lyra.lock"
@@ -54,7 +54,7 @@ def remove_file(folder: Path, relative: str) -> None:
     path = (inside(folder, parent) if parent else folder) / name
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISREG(path.lstat().st_mode) or path.is_symlink():
-            patiently(path.unlink, missing_ok=True)
+            retry_while_locked(path.unlink, missing_ok=True)
 
 
 def require_own(chunk: Path) -> None:
@@ -76,7 +76,7 @@ def remove_chunk(chunk: Path) -> None:
     require_own(chunk)
     # Of a shape that is swept when this is stopped in the middle. Renamed first: a chunk must never be half there.
     doomed = chunk.with_name(f"{TEMPORARY_PREFIX}{chunk.name}")
-    patiently(chunk.rename, doomed)
+    retry_while_locked(chunk.rename, doomed)
     shutil.rmtree(doomed)
 
 

@@ -17,6 +17,7 @@ from lyra.common.files import inside, is_link, require_space, whole_file, whole_
 from lyra.common.locks import only_one
 from lyra.common.progress import SILENT, Progress
 from lyra.common.temporary import sweep
+from lyra.formats.ply_writer import write_elements
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.geometry.views import View
 from lyra.media import video
@@ -75,7 +76,7 @@ class World:
         self.folder = folder
         self.settings = settings
         self.chunks: list[Chunk] = []
-        self._alone = False
+        self._exclusive = False
         self._read_chunks()
 
     @classmethod
@@ -107,31 +108,31 @@ class World:
             shutil.copyfile(source, temporary / f"source{source.suffix.lower()}")
             Image.fromarray(view.image).save(temporary / "seed.png")
             np.savez_compressed(temporary / "seed.npz", depth=view.depth, intrinsics=view.intrinsics)
-            _write_points(temporary / "seed_points.ply", points)
+            write_elements(temporary / "seed_points.ply", vertex=points)
             (temporary / CHUNKS).mkdir()
             (temporary / RESULTS).mkdir()
             settings.write(temporary / WORLD_FILE)
         return cls(folder, settings)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Keeps other processes from working on this world; inside such a block, a further one changes nothing.
 
         What another process has added or removed by then is read first, and what killed ones left is removed. Raises
         InUseError while one works on it, InvalidInputError where a link would lead what is written elsewhere.
         """
-        if self._alone:
+        if self._exclusive:
             yield
             return
         with no_other_process(self.folder):
-            self._alone = True
+            self._exclusive = True
             try:
                 require_folders(self.folder)
                 self._sweep()
                 self._read_chunks()
                 yield
             finally:
-                self._alone = False
+                self._exclusive = False
 
     def _read_chunks(self) -> None:
         size = (self.height, self.width)
@@ -243,12 +244,18 @@ class World:
 
     def views(self) -> WorldViews:
         """All frames with cameras and depth, loaded a chunk at a time."""
-        return WorldViews(self)
+        return WorldViews(self.seed_view(), self.chunks)
 
     def add_chunk(
-        self, trajectory: Trajectory, chunk: ChunkFrames, prompt: str, seed: int, seconds: float
+        self,
+        trajectory: Trajectory,
+        chunk: ChunkFrames,
+        prompt: str,
+        seed: int,
+        seconds: float,
+        job: str | None = None,
     ) -> Chunk:
-        """Writes the next chunk, whole or not at all."""
+        """Writes the next chunk, whole or not at all; `job` is the id of the service's job that it was made for."""
         require_folders(self.folder)
         sweep(self.folder / CHUNKS, unmarked=lambda path: True)
         index = len(self.chunks) + 1
@@ -263,6 +270,8 @@ class World:
             if chunk.state:
                 np.savez_compressed(folder / "state.npz", **chunk.state)
             facts = {"prompt": prompt, "seed": seed, "seconds": round(seconds, 2), "created": now()}
+            if job is not None:
+                facts["job"] = job
             if chunk.notes:
                 facts["notes"] = list(chunk.notes)
             (folder / "chunk.json").write_text(json.dumps(facts, indent=2), "utf-8")
@@ -274,7 +283,7 @@ class World:
 
         Raises InvalidInputError for more than there are, InUseError while another process works on the world.
         """
-        with self.alone():
+        with self.exclusive():
             self._revert(chunks)
 
     def _revert(self, chunks: int) -> None:
@@ -352,9 +361,3 @@ class World:
             "files": [{"path": path, "size": size} for path, size in self.files()],
             "results": self.load_figures(),
         }
-
-
-def _write_points(path: Path, points: np.ndarray) -> None:
-    from plyfile import PlyData, PlyElement
-
-    PlyData([PlyElement.describe(points, "vertex")], text=False).write(str(path))

@@ -22,7 +22,7 @@ FACTS, CAMERAS = "pending.json", "pending.npz"
 class Plan:
     """A path under way: the whole prepared `trajectory` (1 + 80k), from chunk `first_chunk` (from 0) on.
 
-    `options` are what the user chose of the engine.
+    `options` are what the user chose of the engine. `job` is the id of the service's job that the chunks are for.
     """
 
     trajectory: Trajectory
@@ -30,6 +30,7 @@ class Plan:
     captions: dict[int, str]
     seed: int
     options: EngineOptions = DEFAULT_OPTIONS
+    job: str | None = None
 
     def save(self, folder: Path) -> None:
         """Writes it into the world `folder`, in place of one that is there, the cameras first."""
@@ -42,6 +43,7 @@ class Plan:
             "seed": self.seed,
             "captions": {str(key): text for key, text in self.captions.items()},
             "options": asdict(self.options),
+            "job": self.job,
         }
         with whole_file(folder / FACTS) as path:
             path.write_text(json.dumps(facts, indent=2), "utf-8")
@@ -61,9 +63,10 @@ class Plan:
             ) from error
         try:
             captions = {int(key): str(text) for key, text in data["captions"].items()}
-            # Older plans have none.
+            # Older plans have neither options nor a job.
             options = EngineOptions(**data.get("options", {})).checked()
-            return cls(trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options)
+            job = None if data.get("job") is None else str(data["job"])
+            return cls(trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options, job)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInputError(
                 f"{place(path)} is damaged ({one_line(error, 80)}); delete it and extend the world again."

@@ -211,7 +211,7 @@ def test_lists():
     ],
 )
 def test_the_token_is_proven_before_it_is_sent(change, token, pid, says):
-    from backend.api.hello import proof
+    from backend.state_file import proof
 
     challenge = hello.new_challenge()
     greeting = resources.Hello.from_json(HELLO | {"proof": proof("t", challenge, 9)} | change)

@@ -9,7 +9,7 @@ import pytest
 
 from lyra.common import files
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import inside, open_inside, patiently, refusal, whole_file, whole_folder
+from lyra.common.files import inside, open_inside, refusal, retry_while_locked, whole_file, whole_folder
 from lyra.common.temporary import leads_elsewhere
 
 
@@ -38,7 +38,7 @@ def test_what_is_held_for_a_moment_is_replaced_after_it(tmp_path, monkeypatch):
         (path / "file.txt").write_text("whole")
     assert (tmp_path / "folder" / "file.txt").exists()
     held(2, monkeypatch, "unlink")
-    patiently((tmp_path / "file.txt").unlink, missing_ok=True)
+    retry_while_locked((tmp_path / "file.txt").unlink, missing_ok=True)
     assert not (tmp_path / "file.txt").exists()
 
 

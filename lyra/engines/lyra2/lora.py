@@ -1,4 +1,4 @@
-"""LoRA files: read in both styles that exist for Lyra 2.0, checked against the network, merged into its weights.
+"""LoRA files in both published styles: reading, validation against the network, merging.
 
 Styles of keys: musubi-tuner's `lora_unet_blocks_0_self_attn_q.lora_down.weight` (with `.alpha`), and module paths
 such as `diffusion_model.blocks.0.self_attn.q.lora_A.weight`, with or without prefix, `lora_A`/`lora_B` or
@@ -101,17 +101,6 @@ def check_fits(path: Path, changes: Mapping[str, LowRankChange], shapes: Mapping
                 f"{place(path)} changes the bias of {one_line(module, 60)}, which the network does not have in "
                 f"that size; {_OTHER_MODEL}."
             )
-
-
-def adapter_state(changes: Mapping[str, LowRankChange]) -> dict[str, Tensor]:
-    """The changes for diffusers' `load_lora_adapter(state, prefix=None)`, which keeps them apart from the weights."""
-    state = {}
-    for module, change in changes.items():
-        state[f"{module}.lora_A.weight"] = change.down
-        state[f"{module}.lora_B.weight"] = change.up * change.scale
-        if change.bias is not None:
-            state[f"{module}.lora_B.bias"] = change.bias
-    return state
 
 
 class LoraMerger:

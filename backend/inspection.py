@@ -1,4 +1,4 @@
-"""The service's end of the inspector: a process that is started with the first upload and may die of one."""
+"""The service's end of the inspector, the process that reads uploads: it starts with the first and may die of one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any, cast
 
-from backend.api.schemas import WorldSettings
 from backend.jobs.worker_process import APART, how_it_ended, worker_environment
 from lyra.common import errors
 from lyra.common.errors import InvalidInputError
@@ -30,19 +31,19 @@ class Inspector:
     def __init__(self, command: tuple[str, ...] = COMMAND, seconds: float = SECONDS):
         self._command = command
         self._seconds = seconds
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def measure(self, image: Path) -> tuple[int, int]:
         """(height, width) of a picture as the engine will see it. Raises InvalidInputError for what is none."""
         return self._ask({"image": image}, kind="measure")
 
-    def check(self, image: Path, depth: Path | None, settings: WorldSettings) -> tuple[int, int]:
+    def check(self, image: Path, depth: Path | None, settings: Mapping[str, Any]) -> tuple[int, int]:
         """Reads image and depth just as the job will; returns the world's (height, width).
 
         Raises what the job would fail with.
         """
         files = {"image": image} if depth is None else {"image": image, "depth": depth}
-        return self._ask(files, kind="check", settings=settings.model_dump())
+        return self._ask(files, kind="check", settings=settings)
 
     def close(self) -> None:
         """Ends the process; the next call starts another."""
@@ -59,9 +60,10 @@ class Inspector:
         late.start()
         try:
             line = json.dumps({"folder": str(folder), **names, **request})
-            process.stdin.write(line.encode() + b"\n")
-            process.stdin.flush()
-            said = process.stdout.readline(ANSWER_BYTES)
+            stdin, stdout, _ = _pipes(process)
+            stdin.write(line.encode() + b"\n")
+            stdin.flush()
+            said = stdout.readline(ANSWER_BYTES)
         except BrokenPipeError:
             said = b""
         finally:
@@ -78,7 +80,7 @@ class Inspector:
             detail = detail.replace(name, Path(name).name)
         raise getattr(errors, found["error"])(detail)
 
-    def _running(self) -> subprocess.Popen:
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(
@@ -92,24 +94,30 @@ class Inspector:
             threading.Thread(target=_drain, args=(self._process,), daemon=True).start()
         return self._process
 
-    def _obituary(self, process: subprocess.Popen, in_time: bool) -> str:
+    def _obituary(self, process: subprocess.Popen[bytes], in_time: bool) -> str:
         if self._process is process:
             self._process = None
         code = _end(process)
         return how_it_ended(code) if in_time else f"that took more than {self._seconds:.0f} s"
 
 
-def _end(process: subprocess.Popen) -> int:
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+    """stdin, stdout and stderr: all three are pipes, as `_running` opens them."""
+    return cast(tuple[IO[bytes], IO[bytes], IO[bytes]], (process.stdin, process.stdout, process.stderr))
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
     """Kills a process; returns its exit code."""
     process.kill()
-    process.stdout.close()
+    stdin, stdout, _ = _pipes(process)
+    stdout.close()
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
+        stdin.close()
     return process.wait()
 
 
-def _drain(process: subprocess.Popen) -> None:
+def _drain(process: subprocess.Popen[bytes]) -> None:
     """What the process says beside its answers goes to the log."""
-    with process.stderr:
-        for line in process.stderr:
+    with _pipes(process)[2] as stderr:
+        for line in stderr:
             log.info("inspector: %s", one_line(line.decode("utf-8", "replace"), 1000))
