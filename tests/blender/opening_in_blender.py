@@ -204,10 +204,31 @@ def check_results_wait():
     timer = module("service.timer")
     is_rendering, timer.is_rendering = timer.is_rendering, lambda: True
     current.tick()
-    assert "Blender renders" in current.waits_for and not undo
+    assert "Blender is rendering" in current.waits_for and not undo
     timer.is_rendering = is_rendering
     until(lambda: undo and idle())
     assert not current.waits_for and part(worlds.MESH) == mesh and mesh.data.name == "yard Mesh"
+
+
+def check_damaged_results(service):
+    """Files and cameras that are something else are named in the panel; what stands in the scene stays."""
+    current, mesh = session.current, part(worlds.MESH).data
+    whole, undo[:] = service.trajectory, []
+    for damage, says in (
+        (lambda: service.files.update({"results/mesh.ply": b"no mesh"}), "mesh.ply is not a PLY file"),
+        (lambda: setattr(service, "trajectory", b"no cameras"), "trajectory.npz holds no cameras"),
+        (lambda: setattr(service, "trajectory", bytes(1 << 20)), "at most"),
+    ):
+        service.make(2)
+        damage()
+        service.world["files"] = [{"path": name, "size": len(data)} for name, data in service.files.items()]
+        current.message = ""
+        assert bpy.ops.lyra.reload() == {"FINISHED"}
+        until(lambda: current.message and idle())
+        assert says in current.message and not undo, current.message
+        assert part(worlds.MESH).data == mesh and tuple(map(len, (current.tasks, undo))) == (0, 0)
+    current.message, service.trajectory = "", whole
+    service.make(2)
 
 
 def convert(splats):
@@ -296,6 +317,7 @@ def main():
     standing.check_changed_by_hand(reload)
     check_new_results(service)
     check_results_wait()
+    check_damaged_results(service)
     check_running_job(service)
     check_sky_is_seen(service)
     check_first_picture_only(service)
