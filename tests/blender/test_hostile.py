@@ -86,7 +86,7 @@ HOSTILE = {
     "negative chunk": ([OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n"], "declares a length of"),
     "underscored chunk": ([OK + b"Transfer-Encoding: chunked\r\n\r\n1_0\r\n"], "declares a length of"),
     "long chunk": ([OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n"], "longer than it says"),
-    "negative length": ([OK + b"Content-Length: -1\r\n\r\n"], "'-1' long"),
+    "negative length": ([OK + b"Content-Length: -1\r\n\r\n"], "a length of '-1'"),
     "huge length": ([OK + b"Content-Length: " + b"9" * 50 + b"\r\n\r\n"], "declares a length of"),
     "two lengths": ([OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nx"], "names content-length twice"),
     "length and chunks": (
