@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.numbers import Matrices, MatrixLists
+from backend.jobs.dispatcher import WorkerState
 from backend.jobs.store import JobKind, JobState
 from lyra.geometry.cameras import MAX_FRAMES
 from lyra.world.options import OPTIONS, MemoryMode, Range
@@ -56,19 +57,22 @@ class TrajectoryBody(Body):
     image_width: int
 
 
-def _number(name: str, **more: bool) -> Any:
+def _number(name: str, allow_inf_nan: bool | None = None) -> Any:
     """The field of an engine option that is a number, with the limits that it has everywhere."""
     option = OPTIONS[name]
-    return Field(None, ge=option.min, le=option.max, description=option.help, **more)
+    return Field(
+        default=None, ge=option.min, le=option.max, description=option.help, allow_inf_nan=allow_inf_nan
+    )
 
 
 class Options(Body):
-    """Left out or null: what the engine does by itself."""
+    """The `EngineOptions` of the engine, with their limits. Left out or null: what the engine does by itself."""
 
     steps: int | None = _number("steps")
     guidance: float | None = _number("guidance", allow_inf_nan=False)
     styles: float | None = _number("styles", allow_inf_nan=False)
-    memory_mode: MemoryMode | None = Field(None, description=OPTIONS["memory_mode"].help)
+    memory_mode: MemoryMode | None = Field(default=None, description=OPTIONS["memory_mode"].help)
+    compile: bool = Field(default=False, description=OPTIONS["compile"].help)
 
 
 class ExtendSettings(Body):
@@ -126,7 +130,7 @@ class Health(BaseModel):
     pid: int
     owner: str
     device: str | None = Field(description="null until the worker has started")
-    worker: Literal["starting", "idle", "busy"]
+    worker: WorkerState
     active_jobs: int
 
 

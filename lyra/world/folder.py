@@ -244,7 +244,7 @@ class World:
 
     def views(self) -> WorldViews:
         """All frames with cameras and depth, loaded a chunk at a time."""
-        return WorldViews(self)
+        return WorldViews(self.seed_view(), self.chunks)
 
     def add_chunk(
         self,
