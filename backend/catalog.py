@@ -23,9 +23,9 @@ from backend.jobs.seeding import damaged_resource
 from lyra.common.errors import InUseError, InvalidInputError
 from lyra.common.files import is_link, open_inside, refusal, retry_while_locked
 from lyra.common.temporary import TEMPORARY_PREFIX, sweep
-from lyra.world.files import LOCK_FILE, WORLD_FILE, has_leftovers, list_files, sweep_world
+from lyra.world import recovery
+from lyra.world.files import LOCK_FILE, WORLD_FILE, list_files
 from lyra.world.folder import World, no_other_process
-from lyra.world.plan import Plan
 from lyra.world.settings import ID_PATTERN
 
 log = logging.getLogger("backend.catalog")
@@ -169,7 +169,7 @@ class WorldCatalog:
         """Removes what a delete left that was cut short, and what killed programs left in the worlds."""
         shutil.rmtree(self._trash, ignore_errors=True)
         for world_id in self.ids():
-            if has_leftovers(self.path(world_id)):
+            if recovery.has_leftovers(self.path(world_id)):
                 _sweep(self.path(world_id))
 
 
@@ -220,8 +220,7 @@ def _sweep(world_folder: Path) -> None:
     try:
         # What another process is writing has such names too; that one removes leftovers itself.
         with contextlib.suppress(InUseError, InvalidInputError), no_other_process(world_folder):
-            sweep_world(world_folder)
-            Plan.sweep(world_folder)
+            recovery.remove_leftovers(world_folder)
     except OSError as error:
         # They are ignored where they lie, and the next run removes them.
         log.warning("leftovers stay", extra={"fields": {"world": world_folder.name, "reason": str(error)}})

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from lyra.cli import models as models_cli
+from lyra.cli import takes as takes_cli
 from lyra.cli import train as depth_command
 from lyra.cli import worlds as commands
 from lyra.common.errors import CancelledError, LyraError
@@ -24,7 +25,11 @@ examples:
   lyra generate castle.jpg --trajectory path.npz --depth castle.exr --out castle --frames 161
   lyra extend castle --trajectory on.npz                go on from the newest frame
   lyra resume castle                                    go on after a cancelled or interrupted run
-  lyra revert castle --chunks 1                         keep the first 80 new frames
+  lyra revert castle --chunks 1                         go back to the first 80 new frames; nothing is lost
+  lyra extend castle --from 1 --trajectory other.npz    another way on from chunk 1
+  lyra takes castle                                     all chunks that were made, and which of them is shown
+  lyra switch castle 2                                  show another one
+  lyra clean castle                                     remove what the one that is shown does without
   lyra reconstruct castle                               splats and mesh again
   lyra export castle --out castle.zip
   lyra serve                                            the local service that Blender talks to
@@ -172,6 +177,13 @@ def build_parser() -> argparse.ArgumentParser:
     sub = command("extend", commands.run_extend, "Go on from a world's newest frame along another path.")
     sub.add_argument("world", type=Path, metavar="WORLD")
     add_path(sub)
+    sub.add_argument(
+        "--from",
+        dest="from_chunk",
+        type=int,
+        metavar="CHUNK",
+        help="go on from this chunk of `lyra takes WORLD`, to which the world is switched first",
+    )
     add_options(sub)
     sub.add_argument("--no-mesh", action="store_true", help="splats only")
     add_device(sub)
@@ -185,9 +197,11 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("--no-mesh", action="store_true", help="splats only")
     add_device(sub)
 
-    sub = command("revert", commands.run_revert, "Remove chunks from the end of a world.")
+    sub = command("revert", commands.run_revert, "Go back to an earlier chunk of a world; nothing is lost.")
     sub.add_argument("world", type=Path, metavar="WORLD")
-    sub.add_argument("--chunks", type=int, required=True, metavar="K", help="how many to keep")
+    sub.add_argument("--chunks", type=int, required=True, metavar="K", help="how many to show")
+
+    takes_cli.add_parser(subcommands)
 
     sub = command("reconstruct", commands.run_reconstruct, "Make splats and mesh of a world again.")
     sub.add_argument("world", type=Path, metavar="WORLD")

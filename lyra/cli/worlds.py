@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lyra.cli.takes import tell_head_move
 from lyra.cli.terminal import note, progress_bar
 from lyra.common.errors import InvalidInputError
 
@@ -131,8 +132,10 @@ def run_extend(options: argparse.Namespace) -> None:
 
     require_device(options.device)
     world = World.open(options.world)
-    path, captions = load_path(options, frames_before=world.frames - 1)
     chosen = engine_options(world.engine, options)
+    if options.from_chunk is not None:
+        tell_head_move(world, lambda progress: world.switch(options.from_chunk, progress))
+    path, captions = load_path(options, frames_before=world.frames - 1)
     with progress_bar() as progress:
         follow_path(world, path, captions, chosen, options, progress.part(0, 0.5))
         make_results(world, options, progress.part(0.5, 1))
@@ -168,8 +171,7 @@ def run_revert(options: argparse.Namespace) -> None:
     from lyra.world.folder import World
 
     world = World.open(options.world)
-    world.revert(options.chunks)
-    print(f"{world.folder} now has {world.frames} frames.")
+    tell_head_move(world, lambda progress: world.revert(options.chunks, progress))
     note_old_results(world)
 
 
