@@ -12,6 +12,7 @@ from lyra.common.errors import InvalidInputError
 from lyra.media import video
 from lyra.pipeline.reconstruct import available_items, export_world
 from lyra.world import parking, recovery, takes
+from lyra.world.files import remove_chunk
 from lyra.world.folder import World
 from lyra.world.options import EngineOptions
 from lyra.world.plan import Plan
@@ -233,13 +234,12 @@ def test_cleaning_stopped_anywhere_shows_the_same_take(world, monkeypatch):
     branched(world)
     world.add_chunk(cameras(-1.6), make_chunk(4), "", 0, 0)
     world.switch(1)
-    removed = []
 
     def stop(chunk):
-        removed.append(chunk)
+        remove_chunk(chunk)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lyra.world.files.shutil.rmtree", stop)
+    monkeypatch.setattr(takes, "remove_chunk", stop)
     for left in (3, 2, 1):
         with pytest.raises(KeyboardInterrupt):
             takes.clean(World.open(world.folder))
@@ -310,7 +310,7 @@ def test_files_half_parked_come_back(world, monkeypatch, stopped_after):
     if opened.load_figures() is not None:
         assert (opened.results / "splats.ply").exists()
     assert opened.head == 2
-    assert recovery.has_leftovers(world.folder) is parking.is_half_moved(world.folder)
+    assert recovery.has_leftovers(world.folder)
     recovery.remove_leftovers(world.folder)
     with opened.exclusive():
         assert not parking.is_half_moved(world.folder)
@@ -322,8 +322,14 @@ def test_files_half_parked_come_back(world, monkeypatch, stopped_after):
 def test_what_is_parked_of_the_head_comes_back_with_the_next_work(world, monkeypatch):
     before = shown(world)
     world.revert(1)
+
+    def stop(action, *arguments):
+        if World.open(world.folder).head == 2:
+            raise KeyboardInterrupt
+        return action(*arguments)
+
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(parking, "unpark", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(parking, "retry_while_locked", stop)
         world.switch(2)
     assert World.open(world.folder).head == 2 and not World.open(world.folder).reconstructed
     assert recovery.has_leftovers(world.folder)
@@ -347,10 +353,11 @@ def test_chunks_whose_parent_is_gone_are_on_no_line_and_go_with_cleaning(world):
     world.add_chunk(cameras(-1.6), make_chunk(4), "", 0, 0)
     shutil.rmtree(world.folder / "chunks" / "0003")
     opened = World.open(world.folder)
-    assert (opened.head, opened.frames) == (2, 161)
+    # Where it was before these were made.
+    assert (opened.head, opened.frames) == (1, 81)
     assert [path.name for path in opened.tree.strays] == ["0004"]
-    assert opened.add_chunk(cameras(-1.6), make_chunk(4), "", 0, 0).id == 5
-    assert takes.clean(opened).chunks == (4,)
+    assert opened.add_chunk(cameras(-0.8), make_chunk(4), "", 0, 0).id == 5
+    assert takes.clean(opened).chunks == (4, 2)
 
 
 @pytest.mark.parametrize("parent", [2, 3, -1, "1", True, 1.0, None])
@@ -362,15 +369,7 @@ def test_a_parent_that_cannot_be_is_damage(world, parent):
 
 
 @pytest.mark.parametrize(
-    "head",
-    [
-        3,
-        "x",
-        {"chunk": 1},
-        {"chunk": -1, "newest": 2},
-        {"chunk": "1", "newest": 2},
-        {"chunk": True, "newest": 2},
-    ],
+    "head", [3, "x", {"chunk": 1}, *({"chunk": wrong, "newest": 2} for wrong in (-1, "1", True, None))]
 )
 def test_a_head_that_cannot_be_is_damage(world, head):
     file = world.folder / "world.json"
