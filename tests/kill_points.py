@@ -24,8 +24,10 @@ from lyra.engines.base import ChunkFrames
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
 from lyra.geometry.gaussians import GaussianCloud
 from lyra.mesh import Mesh
-from lyra.pipeline import create as builder
-from lyra.pipeline import reconstruct as results
+from lyra.pipeline import extend as extending
+from lyra.pipeline.create import create_world
+from lyra.pipeline.export import available_items, export_world
+from lyra.pipeline.reconstruct import reconstruct_world
 from lyra.world.folder import World
 
 SIDE = 64
@@ -70,7 +72,7 @@ class Create(Scenario):
         inputs(folder)
 
     def work(self, folder: Path) -> None:
-        builder.create_world(
+        create_world(
             folder / "world", folder / "picture.png", depth_file=folder / "depth.npz", size=(SIDE, SIDE)
         )
 
@@ -106,7 +108,7 @@ class Seed(Create):
             },
             **{"allow_download": False, "name": "World", "seed": 0, "intrinsics": None, "size": [SIDE, SIDE]},
         }
-        runners.seed(Task(request, folder / "job", folder / "world", "cpu", None, SILENT, print))
+        runners.seed(Task(request, folder / "job", folder / "world", "cpu", "a-job", SILENT, print))
 
     def again(self, folder: Path) -> None:
         remove_leftovers(folder / "world", folder / "job")
@@ -121,8 +123,8 @@ class Extend(Scenario):
 
     def again(self, folder: Path) -> None:
         world = World.open(folder / "world")
-        with mock.patch.object(builder, "create_engine", FakeEngine):
-            builder.resume_world(world)
+        with mock.patch.object(extending, "create_engine", FakeEngine):
+            extending.resume_world(world)
         if world.frames == 1:
             extend(world)
         with world.exclusive():
@@ -168,7 +170,7 @@ class Rescale(ReconstructAgain):
     def prepare(self, folder: Path) -> None:
         super().prepare(folder)
         world = World.open(folder / "world")
-        results.export_world(world, ["splats.ply"], world.packed)
+        export_world(world, ["splats.ply"], world.packed)
 
     def work(self, folder: Path) -> None:
         World.open(folder / "world").rescale(2.0)
@@ -191,9 +193,9 @@ class Export(ReconstructAgain):
 
     def work(self, folder: Path) -> None:
         world = World.open(folder / "world")
-        results.export_world(world, results.available_items(world), folder / "out" / "world.zip")
+        export_world(world, available_items(world), folder / "out" / "world.zip")
         with world.exclusive():
-            results.export_world(world, ["splats.ply", "trajectory.npz"], world.packed)
+            export_world(world, ["splats.ply", "trajectory.npz"], world.packed)
 
 
 SCENARIOS = {
@@ -214,8 +216,8 @@ class FakeEngine:
     def close(self):
         pass
 
-    def restore(self, world):
-        return len(world.chunks)
+    def restore(self, view, chunks):
+        return len(chunks)
 
     def extend(self, state, cameras, prompt, seed, progress):
         depth = np.full((CHUNK_FRAMES, SIDE, SIDE), 2, np.float32)
@@ -241,8 +243,8 @@ def new_world(folder: Path) -> World:
 def extend(world: World) -> None:
     w2c = np.tile(np.eye(4), (1 + CHUNK_FRAMES, 1, 1))
     path = Trajectory(w2c, np.tile(intrinsics_from_fov(1, SIDE, SIDE), (len(w2c), 1, 1)), SIDE, SIDE)
-    with mock.patch.object(builder, "create_engine", FakeEngine):
-        builder.extend_world(world, path)
+    with mock.patch.object(extending, "create_engine", FakeEngine):
+        extending.extend_world(world, path)
 
 
 def extended(folder: Path, chunks: int) -> None:
@@ -262,7 +264,7 @@ def reconstruct(world: World) -> None:
         mock.patch("lyra.splats.psnr_along_path", lambda *_, **__: 30.0),
         mock.patch("lyra.mesh.fuse", lambda *_, **__: mesh),
     ):
-        results.reconstruct_world(world)
+        reconstruct_world(world)
 
 
 def count_changes(folder: Path, die_before: int | None = None) -> list[str]:

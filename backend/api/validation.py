@@ -18,11 +18,11 @@ MAX_CAPTIONS = 1_000_000  # characters: they stand in the job's record, which is
 
 def checked_path(settings: ExtendSettings, world: World) -> Trajectory:
     """The path of an extend request, as it was given. Raises InvalidInputError where the job would."""
-    from lyra.pipeline import create as builder
+    from lyra.pipeline.extend import check_path
 
     body = settings.trajectory
     path = Trajectory.checked(body.w2c, body.intrinsics, body.image_height, body.image_width)
-    builder.prepare_path(world, path, settings.pose_scale)
+    check_path(world, path, settings.pose_scale)
     return path
 
 

@@ -206,10 +206,6 @@ class JobBook:
         """The active job that downloads what `engine` needs, if there is one."""
         return next((job for job in self.active() if job.downloads and job.request["engine"] == engine), None)
 
-    def set_first_chunk(self, job: Job, chunks: int) -> None:
-        job.first_chunk = chunks
-        self._store.save(job)
-
     def begin_cancel(self, job_id: str) -> Job:
         """A queued job is cancelled at once; a running one becomes `cancelling`."""
         job = self.get(job_id)
@@ -239,7 +235,7 @@ class JobBook:
     def supersede(self, world_id: str, by: Job | None = None) -> None:
         """Marks the world's unfinished extend jobs as not resumable: its chunks are no longer theirs."""
         for job in self.list(world_id):
-            if job is not by and job.first_chunk is not None and job.state in ("queued", *RESUMABLE):
+            if job is not by and job.kind == "extend" and job.runs and job.state in ("queued", *RESUMABLE):
                 job.superseded = True
                 self._store.save(job)
 

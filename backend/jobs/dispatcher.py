@@ -13,8 +13,6 @@ from backend.errors import StoreError
 from backend.jobs.book import JobBook, superseded_message
 from backend.jobs.store import Job
 from backend.jobs.worker_process import WorkerDiedError, WorkerProcess
-from lyra.common.errors import InvalidInputError
-from lyra.world.folder import World
 
 log = logging.getLogger("backend.jobs.dispatcher")
 CANCEL_SECONDS = 1.5
@@ -162,7 +160,6 @@ class Dispatcher:
                 death.cancel()
 
     async def _run(self, job: Job, worker: WorkerProcess) -> None:
-        first_run = job.first_chunk is None
         if job.superseded:
             self._book.finish(job, "failed", "failed", superseded_message(job))
             return
@@ -171,25 +168,9 @@ class Dispatcher:
         self._book.begin(job)
         if job.kind == "extend":
             self._book.supersede(job.world_id, by=job)
-            try:
-                world = await asyncio.to_thread(World.open, folder)
-            except InvalidInputError as error:
-                self._running = None
-                self._book.finish(job, "failed", "failed", str(error))
-                return
-            if first_run:
-                self._book.set_first_chunk(job, len(world.chunks))
-        facts = {
-            "id": job.id,
-            "kind": job.kind,
-            "request": job.request,
-            "resumed_from": None if first_run else job.first_chunk,
-        }
+        facts = {"id": job.id, "kind": job.kind, "request": job.request, "resumed": job.runs > 1}
         job_folder = str(self._book.folder(job.id))
         worker.send({"type": "run", "job": facts, "folder": job_folder, "world_folder": str(folder)})
-        if job.state == "cancelling":
-            # The cancel came while the world was being opened, before the worker knew the job.
-            worker.send({"type": "cancel", "id": job.id})
         log.info("job started", extra={"fields": {"job": job.id, "kind": job.kind, "world": job.world_id}})
         while job.active:
             self._hear(job, await worker.receive())

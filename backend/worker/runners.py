@@ -1,4 +1,4 @@
-"""What the worker does for each kind of job: thin calls into lyra.pipeline.create and lyra.pipeline.reconstruct."""
+"""What the worker does for each kind of job: thin calls into lyra.pipeline."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from lyra.engines.readiness import wanted_items
 from lyra.geometry.cameras import Trajectory
 from lyra.hub.catalog import needs
 from lyra.hub.packages import require_packages
-from lyra.pipeline import create as builder
-from lyra.pipeline import reconstruct as results
+from lyra.pipeline.create import create_world
+from lyra.pipeline.export import export_world
+from lyra.pipeline.extend import extend_world, prepare_path, resume_world
+from lyra.pipeline.reconstruct import reconstruct_world
 from lyra.world.folder import World
 from lyra.world.options import EngineOptions
 
@@ -47,7 +49,7 @@ def seed(task: Task) -> None:
 def _create(task: Task, folder: Path) -> None:
     settings = task.request
     size = settings["size"]
-    builder.create_world(
+    create_world(
         folder,
         task.folder / settings["image"],
         engine=settings["engine"],
@@ -80,33 +82,35 @@ def extend(task: Task) -> None:
 
 def _add_chunks(task: Task, world: World, progress: Progress) -> None:
     request = task.request
+    plan = world.load_plan()
+    # Plans of older versions, and of the command line, name no job; one that lies there before a first run is not its.
+    if plan is not None and (plan.job == task.job_id or (plan.job is None and task.resumed)):
+        task.notes(resume_world(world, device=task.device, progress=progress) or [])
+        return
     trajectory = Trajectory.load(task.folder / TRAJECTORY_FILE)
-    if task.resumed_from is not None:
-        notes = builder.resume_world(world, device=task.device, progress=progress)
-        if notes is not None:
-            task.notes(notes)
-            return
-        added = len(world.chunks) - task.resumed_from
-        if added == trajectory.chunks:
-            return
-        if added != 0:
-            raise InvalidInputError(
-                f"World {world.id} has {len(world.chunks)} chunks, {added} more than before this job, and no plan to "
-                "go on with; it was changed from outside. Generate again from its newest frame."
-            )
-    # A plan that an earlier job left must not be taken for this one's, should this one be interrupted at once.
+    made = sum(chunk.job == task.job_id for chunk in world.chunks)
+    if made == trajectory.chunks:
+        return
+    if made:
+        raise InvalidInputError(
+            f"World {world.id} has {made} of the {trajectory.chunks} chunks of this job, and no plan to go on with; it "
+            "was changed from outside. Generate again from its newest frame."
+        )
+    # A plan that names no job must not be taken for this one's, should this one be interrupted at once.
     world.clear_plan()
-    path, notes = builder.prepare_path(world, trajectory, request["pose_scale"])
-    task.notes(notes)
+    prepared = prepare_path(world, trajectory, request["pose_scale"])
+    # Before the frames, which may be stopped.
+    task.notes(prepared.notes)
     captions = request["captions"]
-    notes = builder.extend_world(
+    notes = extend_world(
         world,
-        path,
+        prepared,
         prompt=request["prompt"],
         captions=None if captions is None else {int(start): text for start, text in captions.items()},
         seed=request["seed"],
         # Jobs of older versions have none.
         options=EngineOptions(**request.get("options", {})),
+        job=task.job_id,
         device=task.device,
         progress=progress,
     )
@@ -118,9 +122,7 @@ def reconstruct(task: Task) -> None:
 
 
 def _reconstruct(task: Task, world: World, progress: Progress) -> None:
-    figures = results.reconstruct_world(
-        world, mesh=task.request["mesh"], device=task.device, progress=progress
-    )
+    figures = reconstruct_world(world, mesh=task.request["mesh"], device=task.device, progress=progress)
     task.notes(figures["notes"])
 
 
@@ -128,11 +130,11 @@ def export(task: Task) -> None:
     world = World.open(task.world_folder)
     # The zip file lies among the results, which others may be about to replace.
     with world.exclusive():
-        results.export_world(world, task.request["items"], world.packed, task.progress)
+        export_world(world, task.request["items"], world.packed, task.progress)
         # A scale that was set meanwhile found no packed file to remove.
         while (now := World.open(task.world_folder)).settings.scale != world.settings.scale:
             world = now
-            results.export_world(world, task.request["items"], world.packed, task.progress)
+            export_world(world, task.request["items"], world.packed, task.progress)
 
 
 def download(task: Task) -> None:

@@ -92,22 +92,24 @@ def follow_path(
     progress: Progress,
 ) -> None:
     """Extends the world; what is to be said of the path is said before the frames, which may be stopped."""
-    from lyra.pipeline.create import extend_world, prepare_path
+    from lyra.pipeline.extend import extend_world, prepare_path
 
-    path, told = prepare_path(world, path, options.pose_scale)
-    for line in told:
-        note(line)
-    notes = extend_world(
-        world,
-        path,
-        captions=captions,
-        seed=options.seed,
-        options=chosen,
-        device=options.device,
-        progress=progress,
-    )
+    # One block: what the path is prepared for must not change before it is followed.
+    with world.exclusive():
+        prepared = prepare_path(world, path, options.pose_scale)
+        for line in prepared.notes:
+            note(line)
+        notes = extend_world(
+            world,
+            prepared,
+            captions=captions,
+            seed=options.seed,
+            options=chosen,
+            device=options.device,
+            progress=progress,
+        )
     for line in notes:
-        if line not in told:
+        if line not in prepared.notes:
             note(line)
 
 
@@ -144,7 +146,7 @@ def run_extend(options: argparse.Namespace) -> None:
 
 def run_resume(options: argparse.Namespace) -> None:
     from lyra.engines import require_device
-    from lyra.pipeline.create import resume_world
+    from lyra.pipeline.extend import resume_world
     from lyra.world.folder import World
 
     require_device(options.device)
@@ -198,7 +200,7 @@ def run_reconstruct(options: argparse.Namespace) -> None:
 
 
 def run_export(options: argparse.Namespace) -> None:
-    from lyra.pipeline.reconstruct import available_items, export_world
+    from lyra.pipeline.export import available_items, export_world
     from lyra.world.folder import World
 
     world = World.open(options.world)

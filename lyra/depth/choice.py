@@ -1,14 +1,19 @@
-"""Choice of depth models: which can run here, and which estimates windows of generated frames."""
+"""Choice of the depth model, for pictures and for windows of generated frames, by what can run here."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from lyra.depth import depth_anything, depth_anything_3
 from lyra.depth.depth_anything import VARIANTS, Scene
 from lyra.hub.catalog import DEPTH_MODELS, item, needs
 from lyra.hub.machine import PLANNED_SHARE, Machine
+from lyra.hub.units import bytes_text
 from lyra.hub.weights import Weights
+
+Purpose = Literal["picture", "frames"]
 
 
 def missing_requirement(
@@ -28,26 +33,64 @@ def missing_requirement(
     return depth_anything.missing_requirement(allow_download, folder, VARIANTS[model], scene, weights)
 
 
-def has_room(model: str, machine: Machine) -> bool:
-    """Whether the GPU's memory is large enough for a model; always True on a CPU.
+@dataclass(frozen=True)
+class ChosenModel:
+    """The depth model to use: `model` is one of the choices of `lyra.depth` and not "auto".
+
+    `obstacle` says why the model that is preferred for pictures, or every model for generated frames, cannot run here
+    and what to do about it; None where nothing is in the way.
+    """
+
+    model: str
+    obstacle: str | None = None
+
+
+def choose_model(
+    purpose: Purpose,
+    choice: str = "auto",
+    *,
+    allow_download: bool = False,
+    folder: str | Path | None = None,
+    scene: Scene = "auto",
+    weights: Weights | None = None,
+    machine: Machine | None = None,
+) -> ChosenModel:
+    """Which depth model is used for a picture, or for windows of generated frames; all that ask for one ask here.
+
+    "auto" takes, for a picture, Depth Anything V2 Small if it can run here, otherwise the built-in network; for
+    frames, the first of DEPTH_MODELS that can run here and, given `machine`, fits into its memory, otherwise the last.
+    Any other `choice` stands. The further arguments are those of `missing_requirement`.
+    """
+    if choice != "auto":
+        return ChosenModel(choice)
+    if purpose == "picture":
+        obstacle = missing_requirement(
+            depth_anything.SMALL.id,
+            allow_download=allow_download,
+            folder=folder,
+            scene=scene,
+            weights=weights,
+        )
+        return ChosenModel("builtin", obstacle) if obstacle else ChosenModel(depth_anything.SMALL.id)
+    obstacle = None
+    for model in DEPTH_MODELS:
+        obstacle = missing_requirement(model, folder=folder, scene=scene, weights=weights)
+        if obstacle is None and machine is not None:
+            obstacle = _lack_of_memory(model, machine)
+        if obstacle is None:
+            break
+    return ChosenModel(model, obstacle)
+
+
+def _lack_of_memory(model: str, machine: Machine) -> str | None:
+    """Why a model does not fit into the GPU's memory, or None; on a CPU it always fits.
 
     Depends on total, not on free memory: a different choice on resuming would give different depth.
     """
-    memory = max(item(i).memory for i in needs(model).items)
-    return machine.device != "cuda" or memory <= PLANNED_SHARE * machine.memory
-
-
-def window_model(
-    weights: Weights | None = None,
-    machine: Machine | None = None,
-    *,
-    folder: str | Path | None = None,
-    scene: Scene = "auto",
-) -> str | None:
-    """The first of DEPTH_MODELS that can run here and, given `machine`, fits into its memory; None if none does."""
-    for model in DEPTH_MODELS:
-        if missing_requirement(model, folder=folder, scene=scene, weights=weights) is None and (
-            machine is None or has_room(model, machine)
-        ):
-            return model
-    return None
+    wanted = max(item(i).memory for i in needs(model).items)
+    if machine.device != "cuda" or wanted <= PLANNED_SHARE * machine.memory:
+        return None
+    return (
+        f"{needs(model).label} takes {bytes_text(wanted)} of device memory, and {machine.name} has "
+        f"{bytes_text(machine.memory)}; use a larger GPU, or the CPU (--device cpu)."
+    )

@@ -1,37 +1,26 @@
-"""Ties depth, engine and world together, with progress and cancel: how a world begins and grows."""
+"""Beginning of a world: the image is fitted, its depth estimated, the folder of a world of one frame written."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lyra import depth as depth_estimators
-from lyra.common.errors import InvalidInputError
-from lyra.common.files import require_place, require_space
+from lyra.common.files import require_place
 from lyra.common.progress import SILENT, Progress
-from lyra.engines import FREE_LICENSE, create_engine, engine_info
-from lyra.engines.base import Engine
-from lyra.geometry.cameras import CHUNK_FRAMES, MAX_FRAMES, Trajectory
+from lyra.engines import FREE_LICENSE, engine_info
+from lyra.geometry.cameras import Trajectory
 from lyra.geometry.lens import lens_remark, picture_lens
 from lyra.geometry.views import View
 from lyra.hub.licences import LICENCES
 from lyra.media.images import fit, load_image
-from lyra.pipeline.path_remarks import length_remarks, median_depth, picture_remarks, require_reach
-from lyra.world.captions import caption_for
-from lyra.world.folder import BYTES_PER_PIXEL, World, require_new_folder
-from lyra.world.options import DEFAULT_OPTIONS, EngineOptions
-from lyra.world.plan import Plan
+from lyra.world.folder import World, require_new_folder
 from lyra.world.settings import WorldSettings, new_id, now
 
 MAX_SEED_POINTS = 200_000
-START_TOLERANCE = 1e-6
-# A camera this near to the seed camera is meant to be the seed camera.
-UNREMARKABLE_START = 1e-3
 
 
 def create_world(
@@ -139,137 +128,3 @@ def seed_points(view: View) -> np.ndarray:
     for channel, colour in enumerate(("red", "green", "blue")):
         points[colour] = view.image[ys, xs, channel]
     return points
-
-
-def prepare_path(
-    world: World, trajectory: Trajectory, pose_scale: float = 1.0
-) -> tuple[Trajectory, list[str]]:
-    """The path as the world will use it, and what the user should know about it.
-
-    Checks the length, of the path and of the world with it, fits the intrinsics to the world's size, scales
-    translations and moves the start to the world's newest camera. Preparing a prepared path changes nothing, so a
-    resumed run sees the same numbers. Raises InvalidInputError.
-    """
-    path = trajectory.require_world_length().fitted(world.height, world.width)
-    total = world.frames + len(path) - 1
-    if total > MAX_FRAMES:
-        room = MAX_FRAMES - world.frames
-        shorter = f"Take a path of at most {room + 1} frames" if room else "Revert this world"
-        raise InvalidInputError(
-            f"The world would have {total} frames; at most {MAX_FRAMES} are possible. {shorter}, or begin a new world."
-        )
-    notes = picture_remarks(trajectory, path)
-    if pose_scale != 1.0:
-        path = path.scaled(pose_scale)
-    require_reach(path)
-    start = world.last_w2c
-    difference = np.abs(path.w2c[0] - start).max()
-    if difference > UNREMARKABLE_START:
-        step = path.c2w[0, :3, 3] - np.linalg.inv(start)[:3, 3]
-        cosine = (np.trace(path.w2c[0, :3, :3] @ start[:3, :3].T) - 1) / 2
-        turn = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
-        notes.append(
-            f"The path starts {np.linalg.norm(step):.3g} units and {turn:.3g}° away "
-            "from the world's newest camera; the whole path was moved there."
-        )
-    if difference > START_TOLERANCE:
-        path = path.rebased(start)
-    newest = world.chunks[-1].load_trajectory().intrinsics[-1] if world.chunks else world.intrinsics
-    zoom = path.intrinsics[0, 0, 0] / newest[0, 0]
-    if abs(zoom - 1) > 0.01:
-        notes.append(
-            f"The path's first lens has a focal length of {path.intrinsics[0, 0, 0]:.0f} px and the newest "
-            f"frame {newest[0, 0]:.0f} px; the picture jumps by a factor of {zoom:.3g}. "
-            "Give both the same lens to avoid it."
-        )
-    return path, [*notes, *length_remarks(path, median_depth(world))]
-
-
-def extend_world(
-    world: World,
-    trajectory: Trajectory,
-    *,
-    prompt: str = "",
-    captions: dict[int, str] | None = None,
-    seed: int | None = None,
-    pose_scale: float = 1.0,
-    options: EngineOptions = DEFAULT_OPTIONS,
-    device: str | None = None,
-    progress: Progress = SILENT,
-) -> list[str]:
-    """Adds k chunks along a path of 1 + 80k cameras from the newest frame on; returns notes for the user.
-
-    `options` are settings of the world's engine, which a resumed run keeps. Every finished chunk stays, whatever
-    happens after it; `resume_world` goes on from there. Raises LyraError, InUseError while another process works on
-    the world.
-    """
-    with world.exclusive():
-        return _extend(
-            world, trajectory, captions or {0: prompt}, seed, pose_scale, options, device, progress
-        )
-
-
-def _extend(
-    world: World,
-    trajectory: Trajectory,
-    captions: dict[int, str],
-    seed: int | None,
-    pose_scale: float,
-    options: EngineOptions,
-    device: str | None,
-    progress: Progress,
-) -> list[str]:
-    path, notes = prepare_path(world, trajectory, pose_scale)
-    seed = world.settings.seed if seed is None else seed
-    plan = Plan(path, len(world.chunks), captions, seed, options.checked_for(world.engine), world.head)
-    # Before the space is asked for: what does not fit now can be resumed when there is room.
-    world.save_plan(plan)
-    require_space(world.folder, path.chunks * CHUNK_FRAMES * world.height * world.width * BYTES_PER_PIXEL)
-    return notes + _run_plan(world, plan, device, progress)
-
-
-def resume_world(world: World, *, device: str | None = None, progress: Progress = SILENT) -> list[str] | None:
-    """Goes on with the path that an interrupted run left; returns notes for the user, None when there is no path.
-
-    Raises LyraError, InUseError while another process works on the world.
-    """
-    with world.exclusive():
-        plan = world.load_plan()
-        return None if plan is None else _run_plan(world, plan, device, progress)
-
-
-def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) -> list[str]:
-    """Makes the chunks of a plan that are still missing; returns what the engine has to say about them."""
-    total = plan.trajectory.chunks
-    done = len(world.chunks) - plan.first_chunk
-    if not plan.follows(world.chunks):
-        raise InvalidInputError(
-            f"{world.folder} has {len(world.chunks)} chunks; its unfinished path is for {plan.first_chunk + 1} to "
-            f"{plan.first_chunk + total}. Chunks were taken away or added by hand: extend it along another path."
-        )
-    progress.update("start", 0.95 * done / total)
-    with contextlib.closing(create_engine(world.engine, device, plan.options)) as engine:
-        engine.announce([caption_for(plan.captions, plan.first_chunk + n) for n in range(done, total)])
-        notes = _add_chunks(world, plan, engine, range(done, total), progress)
-    world.write_walkthrough(progress.part(0.95, 1))
-    world.clear_plan()
-    progress.update("done", 1.0)
-    return notes
-
-
-def _add_chunks(world: World, plan: Plan, engine: Engine, numbers: range, progress: Progress) -> list[str]:
-    """Makes the plan's chunks `numbers`. The engine's state ends with this call, before the engine is closed."""
-    state = engine.restore(world.seed_view(), world.chunks)
-    notes: list[str] = []
-    for number in numbers:
-        total = plan.trajectory.chunks
-        share = progress.part(0.95 * number / total, 0.95 * (number + 1) / total)
-        index = plan.first_chunk + number
-        prompt, seed = caption_for(plan.captions, index), plan.seed + index
-        cameras = plan.trajectory[1 + CHUNK_FRAMES * number : 1 + CHUNK_FRAMES * (number + 1)]
-        started = time.monotonic()
-        chunk = engine.extend(state, cameras, prompt, seed, share.part(0, 0.95))
-        share.update("saving", 0.95, chunk.frames[-1])
-        world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started, plan.options)
-        notes += [note for note in chunk.notes if note not in notes]
-    return notes

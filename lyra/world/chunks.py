@@ -31,8 +31,9 @@ class Chunk:
     """80 frames on disk: frames 80 (index - 1) + 1 ... 80 index of every line that it is on.
 
     `parent` is the id of the chunk that it follows, 0 for the world's first frame. `engine` and `options` say what
-    made it; chunks of older versions do not. `folder` is no link, and no link in it is followed. `size` is the world's
-    (height, width); where it is not known, the largest possible one bounds what is read.
+    made it; chunks of older versions do not. `job` is the id of the service's job that it was made for. `folder` is no
+    link, and no link in it is followed. `size` is the world's (height, width); where it is not known, the largest
+    possible one bounds what is read.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Chunk:
     seed: int
     seconds: float
     size: tuple[int, int] | None = None
+    job: str | None = None
     parent: int = 0
     engine: str = ""
     options: dict = field(default_factory=dict)
@@ -62,6 +64,7 @@ class Chunk:
                 int(data["seed"]),
                 float(data["seconds"]),
                 size,
+                None if data.get("job") is None else str(data["job"]),
                 # Of version 1, in which each followed the one before it.
                 _parent(data.get("parent", number - 1), number),
                 str(data.get("engine", "")),

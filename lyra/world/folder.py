@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -230,7 +231,7 @@ class World:
         remove_file(self.folder, PACKED)
         parking.remove_exports(self.folder)
 
-    def _change_settings(self, **changes: object) -> None:
+    def _change_settings(self, **changes: Any) -> None:
         """Writes world.json; what another process has changed in it meanwhile stays."""
         path = inside(self.folder, WORLD_FILE)
         self.settings = replace(WorldSettings.read(path), **changes)
@@ -289,11 +290,13 @@ class World:
         prompt: str,
         seed: int,
         seconds: float,
+        job: str | None = None,
         options: EngineOptions = DEFAULT_OPTIONS,
     ) -> Chunk:
         """Writes a chunk that follows the head, whole or not at all; it becomes the head.
 
-        `prompt`, `seed` and `options` of the engine are remembered with it, and the `seconds` that it took.
+        `prompt`, `seed` and `options` of the engine are remembered with it, the `seconds` that it took, and `job`, the
+        id of the service's job that it was made for.
         """
         require_folders(self.folder)
         sweep(self.folder / CHUNKS, unmarked=lambda path: True)
@@ -322,6 +325,8 @@ class World:
                 "seconds": round(seconds, 2),
                 "created": now(),
             }
+            if job is not None:
+                facts["job"] = job
             if chunk.notes:
                 facts["notes"] = list(chunk.notes)
             (folder / "chunk.json").write_text(json.dumps(facts, indent=2), "utf-8")

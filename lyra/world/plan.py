@@ -23,8 +23,8 @@ FACTS, CAMERAS = "pending.json", "pending.npz"
 class Plan:
     """A path under way: the whole prepared `trajectory` (1 + 80k), from chunk `first_chunk` (from 0) on.
 
-    `options` are what the user chose of the engine. `parent` is the id of the chunk that the path goes on from, 0 for
-    the first frame; None in plans of older versions.
+    `options` are what the user chose of the engine. `job` is the id of the service's job that the chunks are for.
+    `parent` is the id of the chunk that the path goes on from, 0 for the first frame; None in plans of older versions.
     """
 
     trajectory: Trajectory
@@ -32,6 +32,7 @@ class Plan:
     captions: dict[int, str]
     seed: int
     options: EngineOptions = DEFAULT_OPTIONS
+    job: str | None = None
     parent: int | None = None
 
     def follows(self, line: Sequence[Chunk]) -> bool:
@@ -52,6 +53,7 @@ class Plan:
             "seed": self.seed,
             "captions": {str(key): text for key, text in self.captions.items()},
             "options": asdict(self.options),
+            "job": self.job,
         }
         if self.parent is not None:
             facts["parent"] = self.parent
@@ -73,11 +75,13 @@ class Plan:
             ) from error
         try:
             captions = {int(key): str(text) for key, text in data["captions"].items()}
-            # Older plans have none.
+            # Older plans have neither options nor a job.
             options = EngineOptions(**data.get("options", {})).checked()
-            parent = data.get("parent")
-            parent = None if parent is None else int(parent)
-            return cls(trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options, parent)
+            job = None if data.get("job") is None else str(data["job"])
+            parent = None if data.get("parent") is None else int(data["parent"])
+            return cls(
+                trajectory, int(data["first_chunk"]), captions, int(data["seed"]), options, job, parent
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInputError(
                 f"{place(path)} is damaged ({one_line(error, 80)}); delete it and extend the world again."

@@ -14,7 +14,7 @@ from backend.jobs.book import JobBook
 from backend.jobs.dispatcher import Dispatcher
 from backend.jobs.store import JobStore
 from backend.service import Backend
-from tests.world.test_folder import make_world
+from tests.worlds import make_world
 
 WORLD = "some-world"
 

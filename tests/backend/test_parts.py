@@ -26,7 +26,7 @@ from backend.log import JsonLines
 from backend.service import Backend
 from lyra.common.errors import DiskFullError, EngineNotReadyError, InvalidInputError
 from tests.backend.service import straight_path
-from tests.world.test_folder import make_world
+from tests.worlds import make_world
 
 
 def test_every_failure_has_its_status():
@@ -200,7 +200,7 @@ def test_jobs_come_back_from_disk_as_they_were(tmp_path):
     folder = tmp_path / "private"
     folder.mkdir()
     store = JobStore(folder / "jobs.sqlite3")
-    saved = job(notes=["a note"], request={"prompt": "snow, 雪"}, first_chunk=2)
+    saved = job(notes=["a note"], request={"prompt": "snow, 雪"}, runs=2)
     store.save(job())
     store.save(saved)
     with pytest.raises(StartError, match="another running backend"):
@@ -217,7 +217,8 @@ def test_jobs_of_a_later_version_and_damaged_ones(tmp_path):
     file = tmp_path / "jobs.sqlite3"
     store = JobStore(file)
     store.save(job(notes=["x" * 300]))
-    newer = asdict(job(id="2")) | {"priority": 3}
+    # Older ones said how many chunks the world had, which its folder knows.
+    newer = asdict(job(id="2")) | {"priority": 3, "first_chunk": 2}
     store._change("INSERT INTO jobs VALUES ('2', 'w', 'done', 9e9, ?)", (json.dumps(newer),))
     assert [loaded.id for loaded in store.load()] == [job().id, "2"]
     store.close()

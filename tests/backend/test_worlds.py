@@ -13,7 +13,7 @@ from backend.config import Config
 from backend.errors import NotFoundError
 from lyra.world.folder import World
 from tests.backend.service import picture, straight_path
-from tests.world.test_folder import cameras, held_by_another_process, make_chunk, make_world
+from tests.worlds import cameras, held_by_another_process, make_chunk, make_world
 
 
 def detail(answer, status=400):

@@ -22,7 +22,7 @@ from lyra.common.progress import Progress
 from lyra.engines import default_device
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.world.plan import Plan
-from tests.world.test_folder import cameras, make_chunk, make_world
+from tests.worlds import cameras, make_chunk, make_world
 
 
 def generate(scene, out, *more, image=None):
@@ -328,7 +328,7 @@ def test_a_path_for_which_the_disk_is_too_small_can_be_resumed(small_scene, tmp_
 
     options = ["--size", "208x112", "--depth", str(small_scene / "depth.npz"), "--frames", "81"]
     with monkeypatch.context() as patch:
-        patch.setattr("lyra.pipeline.create.require_space", full)
+        patch.setattr("lyra.pipeline.extend.require_space", full)
         refused(capsys, generate(small_scene, out, *options), "free some")
     assert main(["resume", str(out), "--no-mesh"]) == 0
     assert (out / "walkthrough.mp4").exists()

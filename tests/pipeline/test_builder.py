@@ -13,8 +13,10 @@ from lyra.common.progress import Progress
 from lyra.depth.base import DepthEstimate
 from lyra.geometry.cameras import Trajectory
 from lyra.hub.licences import LICENCES
-from lyra.pipeline.create import create_world, extend_world, prepare_path, resume_world
-from lyra.pipeline.reconstruct import LICENSE_FILE, available_items, export_world, reconstruct_world
+from lyra.pipeline.create import create_world
+from lyra.pipeline.export import LICENSE_FILE, available_items, export_world
+from lyra.pipeline.extend import extend_world, prepare_path, resume_world
+from lyra.pipeline.reconstruct import reconstruct_world
 from lyra.world.captions import caption_for, check_captions, load_captions
 from lyra.world.folder import World
 

@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,58 +15,14 @@ from PIL import Image
 from lyra.common import files
 from lyra.common.errors import DiskFullError, InUseError, InvalidInputError
 from lyra.common.progress import Progress
-from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
-from lyra.geometry.views import View
 from lyra.media import video
-from lyra.pipeline.create import extend_world, resume_world
-from lyra.pipeline.reconstruct import available_items, export_world, reconstruct_world
-from lyra.world.chunks import ChunkFrames
+from lyra.pipeline.export import available_items, export_world
+from lyra.pipeline.extend import extend_world, resume_world
+from lyra.pipeline.reconstruct import reconstruct_world
 from lyra.world.folder import World
 from lyra.world.plan import Plan
-from lyra.world.settings import ID_PATTERN, WorldSettings, new_id
-
-HEIGHT, WIDTH = 64, 96
-
-
-def make_world(folder, name="Test World"):
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    depth = np.full((HEIGHT, WIDTH), 3, np.float32)
-    depth[:10] = np.inf
-    source = folder.parent / "picture.PNG"
-    Image.fromarray(image).save(source)
-    points = np.zeros(
-        5, [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
-    )
-    settings = WorldSettings(
-        id=new_id(name),
-        name=name,
-        engine="preview",
-        height=HEIGHT,
-        width=WIDTH,
-        seed=3,
-        depth_source="made up",
-        license="free",
-        created="2026-01-01T00:00:00+00:00",
-    )
-    return World.create(
-        folder, settings, View.at_origin(image, depth, intrinsics_from_fov(1, HEIGHT, WIDTH)), source, points
-    )
-
-
-def make_chunk(seed):
-    rng = np.random.default_rng(seed)
-    frames = rng.integers(0, 256, (CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
-    depth = rng.uniform(1, 50, (CHUNK_FRAMES, HEIGHT, WIDTH)).astype(np.float16).astype(np.float32)
-    depth[:, :4] = np.inf
-    return ChunkFrames(frames, depth, {"layer": np.arange(seed + 3)})
-
-
-def cameras(start=0.0, frames=CHUNK_FRAMES):
-    w2c = np.tile(np.eye(4), (frames, 1, 1))
-    w2c[:, 2, 3] = start - 0.01 * np.arange(1, frames + 1)
-    k = np.tile(intrinsics_from_fov(1, HEIGHT, WIDTH), (frames, 1, 1))
-    return Trajectory(w2c, k, HEIGHT, WIDTH)
+from lyra.world.settings import ID_PATTERN, new_id
+from tests.worlds import HEIGHT, WIDTH, cameras, held_by_another_process, make_chunk, make_world
 
 
 @pytest.fixture
@@ -258,23 +212,6 @@ def test_leftovers_of_a_killed_run_are_ignored_and_removed(world):
     assert not any(".partial" in path for path, _ in again.files())
     again.add_chunk(cameras(-1.6), make_chunk(3), "", 0, 0)
     assert not half.exists()
-
-
-@contextmanager
-def held_by_another_process(folder):
-    """A process that works on the world in `folder`."""
-    script = (
-        "import sys; from pathlib import Path; from lyra.world.folder import no_other_process\n"
-        "with no_other_process(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout.readline().strip() == b"held"
-        try:
-            yield
-        finally:
-            other.kill()
 
 
 def test_only_one_process_works_on_a_world(world):

@@ -16,7 +16,7 @@ from lyra.world.files import remove_chunk
 from lyra.world.folder import World
 from lyra.world.options import EngineOptions
 from lyra.world.plan import Plan
-from tests.world.test_folder import cameras, make_chunk, make_world
+from tests.worlds import cameras, make_chunk, make_world
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def made(tmp_path_factory):
     """A world of two chunks with results, a walkthrough and a packed file."""
     world = make_world(tmp_path_factory.mktemp("made") / "world")
     world.add_chunk(cameras(), make_chunk(1), "a hall", 11, 1.5)
-    world.add_chunk(cameras(-0.8), make_chunk(2), "a yard", 12, 2.5, EngineOptions(steps=20))
+    world.add_chunk(cameras(-0.8), make_chunk(2), "a yard", 12, 2.5, options=EngineOptions(steps=20))
     world.write_walkthrough()
     reconstructed(world, "first")
     world.packed.write_bytes(b"packed")

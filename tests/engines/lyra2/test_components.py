@@ -19,7 +19,8 @@ from lyra.engines.lyra2.vae import load_vae  # noqa: E402
 from lyra.engines.lyra2.weights import load_transformer  # noqa: E402
 from lyra.hub import LICENCES, AcceptedLicences, MirrorSource, Weights, download  # noqa: E402
 from lyra.hub.catalog import needs  # noqa: E402
-from lyra.pipeline.create import create_world, extend_world, resume_world  # noqa: E402
+from lyra.pipeline.create import create_world  # noqa: E402
+from lyra.pipeline.extend import extend_world, resume_world  # noqa: E402
 from lyra.world.folder import World  # noqa: E402
 from lyra.world.options import EngineOptions  # noqa: E402
 from tests.engines.lyra2.parts import path  # noqa: E402
