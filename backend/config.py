@@ -1,4 +1,4 @@
-"""What a backend is started with, and how much it accepts."""
+"""Settings of a service: what it is started with, and how much it accepts."""
 
 from __future__ import annotations
 
@@ -49,6 +49,10 @@ class Config:
     device: str | None = None
     limits: Limits = field(default_factory=Limits)
     worker_command: tuple[str, ...] = (sys.executable, "-P", "-m", "backend.worker")
+
+    def world_folder(self, world_id: str) -> Path:
+        """Where the world is or would be; a world's id is the name of its folder."""
+        return self.worlds / world_id
 
     @property
     def private_folder(self) -> Path:

@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from backend.catalog import remove_leftovers
+from backend.leftovers import remove_leftovers
 from backend.worker import runners
 from backend.worker.task import Task
 from lyra.common.errors import InvalidInputError

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Sequence
+
+from pydantic_core import ErrorDetails
 
 from backend.api.schemas import ExtendSettings, Options
 from lyra.common.errors import InvalidInputError
@@ -58,7 +61,7 @@ def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:
         )
 
 
-def validation_message(errors: list[dict]) -> str:
+def validation_message(errors: Sequence[ErrorDetails]) -> str:
     """One line about the first of pydantic's complaints; it names the place and quotes the value."""
     first = errors[0]
     parts = (str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))

@@ -119,7 +119,7 @@ def _read_job(record: str | None) -> Job | None:
 
 _RECORDS = TypeAdapter(Job)
 # What the service itself reads of a request, in jobs that it has loaded.
-_REQUEST_FACTS = {
+_REQUEST_FACTS: dict[str, dict[str, type]] = {
     "seed": {"name": str, "engine": str, "width": int, "height": int, "seed": int},
     "download": {"engine": str},
 }

@@ -160,7 +160,9 @@ def main(runners: Mapping[str, Runner] | None = None) -> None:
     channel = Channel(*own_pipes())
     if runners is None:
         # After the pipes are safe, and before the first job, which then starts at once.
-        from backend.worker.runners import RUNNERS as runners  # noqa: N811 - the default of the argument
+        from backend.worker.runners import RUNNERS
+
+        runners = RUNNERS
     device = options.device or _best_device()
     channel.send(type="ready", device=device)
     while True:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..conversion import SH_C0
+from ..camera.conversion import SH_C0
 from . import ply
 from .splats import Cloud
 

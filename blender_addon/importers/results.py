@@ -14,8 +14,10 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import conversion, scaling, worlds
-from ..resources import World
+from ..camera import conversion
+from ..scene import scaling, worlds
+from ..scene.attributes import positions
+from ..service.resources import World
 from . import camera, mesh, ply, points, splat_nodes, splats
 
 # So many splats are worked on in one step: a few milliseconds.
@@ -24,21 +26,25 @@ BLOCK = 20_000
 
 @dataclass(frozen=True)
 class Files:
-    """Where the files of a world were downloaded to; None for what it does not have."""
+    """Where the files of a world were downloaded to; None for what it does not have.
+
+    The cameras are in `trajectory`, or in those of its `chunks` where the service is an earlier one.
+    """
 
     splats: Path | None
     mesh: Path | None
     walkthrough: Path | None
-    chunks: list[Path]
+    trajectory: Path | None
+    chunks: tuple[Path, ...] = ()
 
 
 # Puts what was made of a world under its empty, all at once; the settings that go with it are those of the scene.
 Place = Callable[[bpy.types.Scene, bpy.types.Object], None]
 
 
-def import_seed(world: World, points_file: Path, image_file: Path) -> Iterator[str | None]:
+def import_first_view(world: World, points_file: Path, image_file: Path) -> Iterator[str | None]:
     """The seed points and the camera of a world whose empty stands already; it gets the world's scale here."""
-    place = yield from _making_seed(world, points_file, image_file)
+    place = yield from _making_first_view(world, points_file, image_file)
     yield from _waiting(world.id)
     if empty := worlds.find(world.id):  # else the artist has deleted it, or undone its start
         place(worlds.scene_of(empty), empty)
@@ -62,11 +68,11 @@ def import_world(
     stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]],
 ) -> Iterator[str | None]:
     """All of a world at once. `stand` gives the scene, and the empty to hang it under, once everything is made."""
-    place_seed = yield from _making_seed(world, points_file, image_file)
+    place_first_view = yield from _making_first_view(world, points_file, image_file)
     place_results = yield from _making_results(world, files)
     yield from _waiting(world.id)
     scene, empty = stand()
-    place_seed(scene, empty)
+    place_first_view(scene, empty)
     place_results(scene, empty)
     worlds.push_undo("Open World")
 
@@ -86,7 +92,7 @@ def _mode(world_id: str) -> str:
     return next((part.mode for part in parts if part and part.mode != "OBJECT"), "")
 
 
-def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[None]:
+def _making_first_view(world: World, points_file: Path, image_file: Path) -> Iterator[None]:
     """Makes the seed points and the picture of a world; returns their Place."""
     intrinsics = np.array(world.intrinsics)
     vertices = yield from points.reading(points_file)
@@ -123,14 +129,14 @@ def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[
         lens = conversion.intrinsics_lens(intrinsics, world.width, world.height)
         data = bpy.data.cameras.new(f"{name} Camera")
         conversion.apply_lens(data, lens)
-        camera.see_far(data, depth * scale, 0.0)
+        scaling.see_far(data, depth * scale, 0.0)
         camera.put_image_behind(data, make_image.result())
         local = conversion.cameras_under_empty(np.eye(4)[None], scale)[0]
-        seed_camera = worlds.add(
-            empty, worlds.SEED_CAMERA, bpy.data.objects.new(f"{name} Camera", data), local
+        first_camera = worlds.add(
+            empty, worlds.FIRST_CAMERA, bpy.data.objects.new(f"{name} Camera", data), local
         )
 
-        scene.camera = seed_camera
+        scene.camera = first_camera
         if scene.lyra.match_render_size:
             scene.render.resolution_x, scene.render.resolution_y = world.width, world.height
             scene.render.resolution_percentage = 100
@@ -161,7 +167,10 @@ def _making_results(world: World, files: Files) -> Iterator[None]:
     if files.walkthrough:
         make_clip = _Early([lambda _data: camera.load_clip(files.walkthrough)])
         yield from make_clip.steps()
-    path = camera.read_path(world, files.chunks)
+    if files.trajectory:
+        path = camera.read_trajectory(world, files.trajectory)
+    else:
+        path = camera.read_chunk_trajectories(world, list(files.chunks))
     keys = camera.keys(path)
     yield
 
@@ -190,7 +199,7 @@ def _making_results(world: World, files: Files) -> Iterator[None]:
         else:
             worlds.remove(empty, worlds.CAMERA)
         drawn = worlds.part(empty, worlds.SPLATS)
-        empty.lyra.reach = camera.reach(path, splats.positions(drawn.data)) if drawn else 0.0
+        empty.lyra.reach = camera.reach(path, positions(drawn.data)) if drawn else 0.0
         scaling.see_sky(empty, scale)
         shown = "SPLATS" if files.splats else "MESH" if files.mesh else "POINTS"
         worlds.show(empty, shown)

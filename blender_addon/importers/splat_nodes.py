@@ -9,7 +9,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from ..conversion import SH_C0, linear_from_srgb
+from ..camera.conversion import SH_C0, linear_from_srgb
 from .splats import Attributes, Cloud
 
 GROUP = "Lyra Splats"

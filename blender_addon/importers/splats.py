@@ -13,6 +13,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ..scene.attributes import positions, values
 from . import ply
 
 # From this version on Blender imports, draws and renders splats itself.
@@ -122,22 +123,11 @@ def read_back(data: bpy.types.ID) -> Cloud:
     position = positions(data)
     return Cloud(
         position=position,
-        scale=_values(data, "scale", "vector", 3),
-        rotation=_values(data, "rotation", "value", 4),
-        base=_values(data, BASE, key, 4),
+        scale=values(data, "scale", "vector", 3),
+        rotation=values(data, "rotation", "value", 4),
+        base=values(data, BASE, key, 4),
         sh=np.zeros((len(position), 0, 3), np.float32),
     )
-
-
-def positions(data: bpy.types.ID) -> np.ndarray:
-    """Where an object's splats or points lie in its own frame (M, 3) float32."""
-    return _values(data, "position", "vector", 3)
-
-
-def _values(data: bpy.types.ID, name: str, key: str, width: int) -> np.ndarray:
-    found = np.empty(len(data.attributes[name].data) * width, np.float32)
-    data.attributes[name].data.foreach_get(key, found)
-    return found.reshape(-1, width)
 
 
 def import_native(path: Path) -> bpy.types.Object:

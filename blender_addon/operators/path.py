@@ -7,10 +7,11 @@ import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from mathutils import Matrix, Quaternion
 
-from .. import conversion, sampled_path, session, trajectory, worlds
-from ..following import ACTIVE
-from ..importers.camera import see_far
-from ..presets import PRESETS, Shape, Start
+from ..camera import conversion, trajectory
+from ..camera.presets import PRESETS, Shape, Start
+from ..scene import sampled_path, worlds
+from ..scene.scaling import see_far
+from .polls import needs_camera, needs_ready_world
 
 # A camera that leans less than this to a side keeps the horizon level while it tracks.
 LEVEL = 1e-4
@@ -69,7 +70,7 @@ class LYRA_OT_add_path(bpy.types.Operator):
         shape = preset.make(start, self.amount if self.use_amount else preset.amount)
         first, last = _frames(scene, empty, settings.chunks)
         camera = _build(empty, f"{empty.name} {preset.label}", shape, matrix, start, first, last)
-        _copy_lens(worlds.part(empty, worlds.SEED_CAMERA), camera, start.depth)
+        _copy_lens(worlds.part(empty, worlds.FIRST_CAMERA), camera, start.depth)
         see_far(camera.data, start.depth, empty.lyra.reach * scale)
         settings.camera, scene.camera = camera, camera
         settings.range, settings.first_frame, settings.last_frame = "PATH", first, last
@@ -87,12 +88,7 @@ class LYRA_OT_update_path(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if not needs_ready_world(cls, context):
-            return False
-        if context.scene.lyra.camera is None:
-            cls.poll_message_set("Add a camera path, or choose an animated camera")
-            return False
-        return True
+        return needs_ready_world(cls, context) and needs_camera(cls, context)
 
     def execute(self, context):
         try:
@@ -101,24 +97,6 @@ class LYRA_OT_update_path(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return {"FINISHED"}
-
-
-def needs_ready_world(cls, context) -> bool:
-    """Part of a poll: whether the scene has a chosen world with its points in place."""
-    empty = context.scene.lyra.world
-    if empty is None:
-        cls.poll_message_set("Start a world first")
-        return False
-    if worlds.part(empty, worlds.SEED_CAMERA) is None:
-        job = session.current.jobs.get(empty.lyra.world_id)
-        coming = session.current.tasks or (job is not None and job.state in ACTIVE)
-        cls.poll_message_set(
-            "Wait until the world's points are there"
-            if coming
-            else "The world's first camera is not in the scene: click Reload Results to bring it back"
-        )
-        return False
-    return True
 
 
 def newest_camera(empty: bpy.types.Object) -> np.ndarray:
@@ -209,16 +187,3 @@ def _copy_lens(source: bpy.types.Object, camera: bpy.types.Object, depth: float)
     for setting in ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y"):
         setattr(camera.data, setting, getattr(source.data, setting))
     camera.data.display_size = 0.1 * depth
-
-
-classes = (LYRA_OT_add_path, LYRA_OT_update_path)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

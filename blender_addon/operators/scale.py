@@ -9,9 +9,11 @@ from bpy.props import EnumProperty, FloatProperty, FloatVectorProperty, StringPr
 from gpu_extras.batch import batch_for_shader
 from mathutils import Vector
 
-from .. import conversion, jobs, scaling, session, worlds
-from .generate import is_busy
-from .path import needs_ready_world
+from ..camera import conversion
+from ..jobs import changes
+from ..scene import scaling, worlds
+from ..service import session
+from .polls import needs_idle_world, needs_ready_world
 
 MARK = (1.0, 0.6, 0.1, 1.0)
 MARK_SIZE = 9.0
@@ -19,12 +21,7 @@ SMALLEST = 1e-6
 
 
 def _can_scale(cls, context) -> bool:
-    if not needs_ready_world(cls, context):
-        return False
-    if is_busy(context.scene.lyra.world):
-        cls.poll_message_set("Wait for the world's job, or cancel it")
-        return False
-    return True
+    return needs_ready_world(cls, context) and needs_idle_world(cls, context)
 
 
 class LYRA_OT_pick_scale(bpy.types.Operator):
@@ -176,38 +173,20 @@ class LYRA_OT_set_scale(bpy.types.Operator):
         return (Vector(self.point_a) - Vector(self.point_b)).length
 
 
-# The scale of each world as the engine was last told.
+# The scale of each world as the service was last told.
 _told: dict[str, float] = {}
 
 
 def _tell(world_id: str, scale: float) -> None:
     _told[world_id] = scale
-    session.current.ensure(lambda: jobs.set_scale(world_id, scale))
+    session.current.ensure(lambda: changes.set_scale(world_id, scale))
 
 
 @bpy.app.handlers.persistent
-def _after_undo(_scene) -> None:
-    """Undo and redo change the scale in the file; the engine is told as well."""
+def after_undo(_scene) -> None:
+    """Undo and redo change the scale in the file; the service is told as well."""
     for world_id, told in list(_told.items()):
         empty = worlds.find(world_id)
         scale = worlds.description(empty).scale if empty else None
         if scale and scale != told:
             _tell(world_id, scale)
-
-
-_handlers = (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post)
-classes = (LYRA_OT_pick_scale, LYRA_OT_set_scale)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-    for handlers in _handlers:
-        handlers.append(_after_undo)
-
-
-def unregister() -> None:
-    for handlers in _handlers:
-        handlers.remove(_after_undo)
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import bpy
 from bpy.props import StringProperty
 
-from .. import engines, jobs, session, weights
-from ..resources import Licence
-from ..session import Phase
-from ..ui.status import wrapped
+from ..jobs import requests, weights
+from ..service import engines
+from ..service.resources import Licence
+from ..service.wording import wrapped
+from .polls import needs_service
 
 # Characters in a line of the dialog.
 LINE = 84
@@ -26,7 +27,7 @@ class LYRA_OT_accept_licence(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return _connected(cls)
+        return needs_service(cls)
 
     def invoke(self, context, event):
         licence = self._licence()
@@ -66,7 +67,7 @@ class LYRA_OT_download_weights(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if not _connected(cls):
+        if not needs_service(cls):
             return False
         engine = engines.find(context.scene.lyra.engine)
         if engine is None or engines.status(engine) not in engines.FETCHABLE:
@@ -95,28 +96,8 @@ class LYRA_OT_cancel_download(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return _connected(cls) and weights.is_downloading()
+        return needs_service(cls) and weights.is_downloading()
 
     def execute(self, context):
-        jobs.cancel(weights.download_job().id)
+        requests.cancel(weights.download_job().id)
         return {"FINISHED"}
-
-
-def _connected(cls) -> bool:
-    if session.current.phase is not Phase.READY:
-        cls.poll_message_set("Start the engine first")
-        return False
-    return True
-
-
-classes = (LYRA_OT_accept_licence, LYRA_OT_download_weights, LYRA_OT_cancel_download)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -25,12 +25,14 @@ def icon(file: Path) -> int:
     return _previews[key].icon_id
 
 
-def register() -> None:
+def open_collection() -> None:
+    """At the start of the extension."""
     global _previews
     _previews = bpy.utils.previews.new()
 
 
-def unregister() -> None:
+def close_collection() -> None:
+    """At its end: Blender keeps the pictures until then."""
     global _previews, _key
     bpy.utils.previews.remove(_previews)
     _previews, _key = None, ""

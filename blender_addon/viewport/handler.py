@@ -5,8 +5,9 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .. import preferences, sampled_path, worlds
 from ..importers import splat_nodes, splats
+from ..scene import sampled_path, worlds
+from ..service import preferences
 from .path import PathDrawing
 from .splats import SplatDrawing
 
@@ -77,12 +78,14 @@ def _forget_removed() -> None:
             del _drawings[gone]
 
 
-def register() -> None:
+def start() -> None:
+    """Draws in every 3D viewport from now on."""
     global _handle
     _handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_VIEW")
 
 
-def unregister() -> None:
+def stop() -> None:
+    """Draws no more, and frees what lies on the GPU."""
     global _handle
     bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
     _handle = None

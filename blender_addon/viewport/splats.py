@@ -11,7 +11,7 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
-from ..conversion import SH_C0
+from ..camera.conversion import SH_C0
 from ..importers.splats import Cloud
 
 TEXELS = 3

@@ -130,14 +130,18 @@ def engine_options(engine_id: str, options: argparse.Namespace) -> EngineOptions
 
 def run_extend(options: argparse.Namespace) -> None:
     from lyra.engines import require_device
+    from lyra.pipeline.extend import check_path
     from lyra.world.folder import World
 
     require_device(options.device)
     world = World.open(options.world)
     chosen = engine_options(world.engine, options)
+    longer = world if options.from_chunk is None else world.ending_at(options.from_chunk)
+    path, captions = load_path(options, frames_before=longer.frames - 1)
     if options.from_chunk is not None:
+        # Before anything is moved for a path that cannot be used.
+        check_path(longer, path, options.pose_scale)
         tell_head_move(world, lambda progress: world.switch(options.from_chunk, progress))
-    path, captions = load_path(options, frames_before=world.frames - 1)
     with progress_bar() as progress:
         follow_path(world, path, captions, chosen, options, progress.part(0, 0.5))
         make_results(world, options, progress.part(0.5, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import shutil
 from collections.abc import Iterator
@@ -281,7 +282,7 @@ class World:
 
     def views(self) -> WorldViews:
         """All frames with cameras and depth, loaded a chunk at a time."""
-        return WorldViews(self)
+        return WorldViews(self.seed_view(), self.chunks)
 
     def add_chunk(
         self,
@@ -389,6 +390,12 @@ class World:
         if take == self.head:
             return inside(self.folder, FACTS).exists()
         return parking.parked_file(self.folder, take, FACTS).is_file()
+
+    def ending_at(self, take: int) -> World:
+        """This world as it is when `take` is its head, to be read alone. Raises InvalidInputError as `switch`."""
+        other = copy.copy(self)
+        other.head, other.chunks = take, self.tree.line(take)
+        return other
 
     def write_walkthrough(self, progress: Progress = SILENT) -> None:
         """Writes walkthrough.mp4 of all chunks; a world of one frame has none. Raises CancelledError."""

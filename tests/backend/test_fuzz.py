@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from backend.api.inspection import Inspector
+from backend.inspection import Inspector
 from tests.backend.inside import WORLD, backend_of, client_of
 from tests.backend.service import picture, straight_path
 from tests.backend.test_parts import job

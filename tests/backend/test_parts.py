@@ -308,7 +308,7 @@ def test_old_jobs_and_their_folders_go_while_the_service_lives(tmp_path, monkeyp
         assert not coming.exists()
 
     asyncio.run(sweep())
-    assert [each.id for each in book.list()] == names[3:]
+    assert [each.id for each in book.jobs()] == names[3:]
     assert {path.name for path in kept.parent.iterdir()} == {*names[3:], kept.name}
     book.close()
 
@@ -360,7 +360,7 @@ def test_ctrl_c_while_the_service_starts_is_a_stop_on_request(tmp_path, monkeypa
     def interrupted(config):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backend.service.serve", interrupted)
+    monkeypatch.setattr("backend.api.server.serve", interrupted)
     assert main(["--state-file", str(tmp_path / "state.json"), "--worlds", str(tmp_path)]) == 0
 
 
@@ -372,9 +372,9 @@ def test_leftovers_that_cannot_be_removed_keep_no_service_from_starting(tmp_path
     def refused(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-    monkeypatch.setattr("backend.catalog.sweep_world", refused)
-    catalog = WorldCatalog(dataclasses.replace(config, worlds=tmp_path))
-    backend = Backend(config, book, catalog, None, None)
+    monkeypatch.setattr("lyra.world.recovery.sweep_world", refused)
+    config = dataclasses.replace(config, worlds=tmp_path)
+    backend = Backend(config, book, WorldCatalog(config), None, None)
     backend._take_up()
     assert book.get(job().id).state == "interrupted" and "leftovers stay" in caplog.text
     book.close()

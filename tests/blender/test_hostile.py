@@ -11,7 +11,9 @@ import pytest
 from tests.blender.addon import load
 from tests.blender.test_client import ask
 
-client, hello, process, resources, wire = map(load, ("client", "hello", "process", "resources", "wire"))
+client, hello, process, resources, wire = map(
+    load, ("service.client", "service.hello", "service.process", "service.resources", "service.wire")
+)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -57,7 +59,7 @@ HOSTILE = {
     "HTTP/2": ([b"HTTP/2 200\r\n\r\n"], "no Lyra engine"),
     "no status": ([b"HTTP/1.1 2000 OK\r\n\r\n"], "no Lyra engine"),
     "informational": ([b"HTTP/1.1 100 Continue\r\n\r\n"], "no Lyra engine"),
-    "HTML": ([OK + b"Content-Length: 6\r\n\r\n<html>"], "no Lyra engine ('<html>')"),
+    "HTML": ([OK + b"Content-Length: 6\r\n\r\n<html>"], "no Lyra service ('<html>')"),
     "broken UTF-8": ([OK + b"Content-Length: 3\r\n\r\n\xff\xfe\xc0"], "no Lyra engine"),
     "NaN": ([OK + b"Content-Length: 3\r\n\r\nNaN"], "no Lyra engine"),
     "deep JSON": ([OK + b"\r\n", b"[" * 200_000], "no Lyra engine"),

@@ -5,7 +5,7 @@ import pytest
 
 from tests.blender.addon import load
 
-presets = load("presets")
+presets = load("camera.presets")
 # A camera 2 m up, looking along +Y and 20 degrees down.
 DOWN = np.radians(70)
 CAMERA = np.array(

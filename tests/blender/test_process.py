@@ -1,4 +1,4 @@
-"""The engine's process and its installation, with small stand-in packages; no network."""
+"""The service's process and its installation, with small stand-in packages; no network."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ import pytest
 
 from tests.blender.addon import load
 
-installer = load("installer")
-process = load("process")
+installer = load("service.installer")
+process = load("service.process")
 
 
 def fake_wheel(folder, code="print('usage: backend')"):
@@ -210,7 +210,7 @@ def test_state_file(tmp_path):
 
 
 def test_stopping_what_is_gone_is_no_error(tmp_path):
-    assert process.stop_if_idle(load("wire").Address("127.0.0.1", 9, "t")) is False
+    assert process.stop_if_idle(load("service.wire").Address("127.0.0.1", 9, "t")) is False
 
 
 def test_last_line(tmp_path):
@@ -221,7 +221,7 @@ def test_last_line(tmp_path):
 
 
 def launch(tmp_path, code, worlds=None):
-    """A backend whose package `backend` runs `code`, by a Python that finds that package alone."""
+    """A service whose package `backend` runs `code`, by a Python that finds that package alone."""
     folder = tmp_path / "package" / "backend"
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()

@@ -19,7 +19,7 @@ import numpy as np
 from lyra.common.arrays_file import ArrayLimit, read_arrays
 from lyra.common.errors import InvalidInputError
 from lyra.depth.network_file import NetworkShape
-from lyra.evaluation.depth_quality import PICTURE
+from lyra.synthetic.pictures import PICTURE
 
 SHARD = 64
 # Share of batches from the extra images, if there are any.
