@@ -1,4 +1,4 @@
-"""Small worlds for tests: made at once, without depth models, engines or the pipeline."""
+"""Small worlds that tests share: made up at once, or of the small scene with its depth."""
 
 import subprocess
 import sys
@@ -9,11 +9,13 @@ from PIL import Image
 
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
 from lyra.geometry.views import View
+from lyra.pipeline.create import create_world
 from lyra.world.chunks import ChunkFrames
 from lyra.world.folder import World
 from lyra.world.settings import WorldSettings, new_id
 
 HEIGHT, WIDTH = 64, 96
+SCENE_SIZE = (112, 208)
 
 
 def make_world(folder, name="Test World"):
@@ -40,6 +42,13 @@ def make_world(folder, name="Test World"):
     return World.create(
         folder, settings, View.at_origin(image, depth, intrinsics_from_fov(1, HEIGHT, WIDTH)), source, points
     )
+
+
+def seeded(scene, folder, **options):
+    """A world of one frame of the small scene, by the pipeline."""
+    path = Trajectory.load(scene / "path.npz")
+    given = {"depth_file": scene / "depth.npz", "size": SCENE_SIZE, "lens": path, "seed": 5}
+    return create_world(folder, scene / "image.png", **given, **options)
 
 
 def make_chunk(seed):

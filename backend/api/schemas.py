@@ -10,8 +10,8 @@ from backend.api.numbers import Matrices, MatrixLists
 from backend.jobs.dispatcher import WorkerState
 from backend.jobs.store import JobKind, JobState
 from lyra.geometry.cameras import MAX_FRAMES
-from lyra.world.tree import LAST_ID
 from lyra.world.options import OPTIONS, MemoryMode, Range
+from lyra.world.tree import LAST_ID
 
 ExportItem = Literal["splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz"]
 Matrix = list[list[float]]
@@ -91,7 +91,8 @@ class ExtendSettings(Body):
     reconstruct: bool = True
     mesh: bool = True
     from_chunk: ChunkId | None = Field(
-        None, description="id of the chunk to go on from, to which the world is switched first; 0 is the first frame"
+        None,
+        description="id of the chunk to go on from, to which the world is switched first; 0 is the first frame",
     )
 
 

@@ -16,18 +16,15 @@ from lyra.engines.readiness import wanted_items
 from lyra.geometry.cameras import Trajectory
 from lyra.hub.catalog import needs
 from lyra.hub.packages import require_packages
-from lyra.pipeline.create import create_world
+from lyra.pipeline.create import WorldRequest, begin_world
 from lyra.pipeline.export import export_world
 from lyra.pipeline.extend import extend_world, prepare_path, resume_world
 from lyra.pipeline.reconstruct import reconstruct_world
+from lyra.pipeline.shares import DOWNLOAD_END, FRAMES_END
 from lyra.world.folder import World
 from lyra.world.options import EngineOptions
 
-# Share of an extend job's bar that its frames take when splats and mesh follow.
-FRAMES_SHARE = 0.7
 NEW_WORLD = "world"
-# Share of a download job's bar that fetching takes when the network is converted afterwards.
-DOWNLOAD_SHARE = 0.8
 
 
 def seed(task: Task) -> None:
@@ -49,12 +46,13 @@ def seed(task: Task) -> None:
 def _create(task: Task, folder: Path) -> None:
     settings = task.request
     size = settings["size"]
-    create_world(
+    request = WorldRequest(
         folder,
         task.folder / settings["image"],
         engine=settings["engine"],
         depth=settings["depth"],
         depth_file=task.folder / settings["depth_file"] if settings["depth_file"] else None,
+        # Jobs of older versions lack these three.
         depth_blend=settings.get("depth_blend", False),
         depth_scene=settings.get("depth_scene", "auto"),
         depth_values=settings.get("depth_values", "metres"),
@@ -64,16 +62,15 @@ def _create(task: Task, folder: Path) -> None:
         intrinsics=None if settings["intrinsics"] is None else np.array(settings["intrinsics"]),
         size=None if size is None else (size[1], size[0]),
         world_id=task.world_folder.name,
-        device=task.device,
-        progress=task.progress,
     )
+    begin_world(request, device=task.device, progress=task.progress)
 
 
 def extend(task: Task) -> None:
     """Adds the path's chunks, or those that are still missing, then splats and mesh when asked for."""
     world = World.open(task.world_folder)
     request = task.request
-    share = FRAMES_SHARE if request["reconstruct"] else 1.0
+    share = FRAMES_END if request["reconstruct"] else 1.0
     with world.exclusive():
         _add_chunks(task, world, task.progress.part(0, share))
         if request["reconstruct"]:
@@ -143,13 +140,13 @@ def export(task: Task) -> None:
 def download(task: Task) -> None:
     """Fetches what an engine lacks and converts its network; finished parts stay when it is stopped."""
     engine, weights = task.request["engine"], hub.Weights()
-    fetching = task.progress.part(0, DOWNLOAD_SHARE)
+    fetching = task.progress.part(0, DOWNLOAD_END)
     hub.download(wanted_items(engine, weights), weights, hub.choose_source(), progress=fetching)
     if needs(engine).conversions and weights.usable_conversion(engine) is None:
         require_packages(needs(engine).packages, needs(engine).extra, "Converting the network")
         from lyra.engines.lyra2.conversion import convert
 
-        convert(weights, progress=task.progress.part(DOWNLOAD_SHARE, 1))
+        convert(weights, progress=task.progress.part(DOWNLOAD_END, 1))
     task.progress.update("done", 1.0)
 
 

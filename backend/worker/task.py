@@ -21,7 +21,8 @@ class Task:
     """One job to run.
 
     `request` is what was asked for; `folder` holds the job's own files; `world_folder` is, or is to be, the world.
-    `resumed` says that it ran before and was stopped. `notes` tells the user something.
+    `job_id` is written into the world's plan and chunks; `resumed` says that the job ran before and was stopped.
+    `notes` tells the user something.
     """
 
     request: dict

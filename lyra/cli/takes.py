@@ -18,7 +18,7 @@ COLUMNS = ("take", "parent", "frames", "seed", "engine", "state", "prompt")
 PROMPT_SHOWN = 60
 
 
-def add_parser(subcommands: argparse._SubParsersAction) -> None:
+def add_parsers(subcommands: argparse._SubParsersAction) -> None:
     def command(name: str, run, text: str) -> argparse.ArgumentParser:
         sub = subcommands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib.recfunctions import unstructured_to_structured
-from plyfile import PlyData, PlyElement, PlyParseError
+from plyfile import PlyData, PlyParseError
 
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import whole_file
 from lyra.common.quoting import one_line, place, value
 from lyra.formats.ply_header import read_ply_header
+from lyra.formats.ply_writer import write_elements
 from lyra.formats.splat_layout import (
     DC,
     FULL_REST,
@@ -49,8 +49,7 @@ def write_ply(cloud: GaussianCloud, path: str | Path, *, f_rest: bool = False) -
     names = [name for group in columns for name in group]
     packed = np.concatenate(list(columns.values()), 1)
     vertices = unstructured_to_structured(packed, np.dtype([(name, "<f4") for name in names]))
-    with whole_file(Path(path)) as temporary:
-        PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<").write(temporary)
+    write_elements(path, vertex=vertices)
 
 
 def read_ply(path: str | Path) -> GaussianCloud:

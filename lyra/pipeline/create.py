@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,96 +14,120 @@ from lyra import depth as depth_estimators
 from lyra.common.files import require_place
 from lyra.common.progress import SILENT, Progress
 from lyra.engines import FREE_LICENSE, engine_info
+from lyra.formats.ply_writer import COLORED
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.lens import lens_remark, picture_lens
 from lyra.geometry.views import View
 from lyra.hub.licences import LICENCES
-from lyra.media.images import fit, load_image
+from lyra.media.images import FittedImage, fit, load_image
+from lyra.pipeline.shares import DEPTH_END, IMAGE_END
 from lyra.world.folder import World, require_new_folder
 from lyra.world.settings import WorldSettings, new_id, now
 
 MAX_SEED_POINTS = 200_000
 
 
+@dataclass(frozen=True)
+class WorldRequest:
+    """What a world is made from.
+
+    `folder` is to be the world and does not exist yet, or is empty. `size` is the frames' (height, width), by default
+    that of the image's shape. The lens is that of `intrinsics` (3, 3), in pixels of the upright image, of which
+    `intrinsics_hw`, the (height, width) that they are of, must be the size; or that of the first camera of `lens`, for
+    an image of any size; without either the depth estimator's. A `depth_file` goes before the model `depth`, one of
+    lyra.depth.CHOICES: with `depth_blend` it may leave pixels unknown (NaN), which the model fills in; with
+    `depth_values` "inverse" it is a relative map, near is bright, that gets its scale from the model. `depth_scene`
+    says which weights Depth Anything V2 takes. `world_id` is by default made from the name, which is by default the
+    image's.
+    """
+
+    folder: Path
+    image: Path
+    engine: str = "preview"
+    depth: str = "auto"
+    depth_file: str | Path | None = None
+    depth_blend: bool = False
+    depth_scene: depth_estimators.Scene = "auto"
+    depth_values: depth_estimators.Values = "metres"
+    allow_download: bool = False
+    name: str | None = None
+    seed: int = 0
+    intrinsics: np.ndarray | None = None
+    intrinsics_hw: tuple[int, int] | None = None
+    lens: Trajectory | None = None
+    size: tuple[int, int] | None = None
+    world_id: str | None = None
+
+
 def create_world(
     folder: str | Path,
     image: str | Path,
     *,
-    engine: str = "preview",
-    depth: str = "auto",
-    depth_file: str | Path | None = None,
-    depth_blend: bool = False,
-    depth_scene: depth_estimators.Scene = "auto",
-    depth_values: depth_estimators.Values = "metres",
-    allow_download: bool = False,
-    name: str | None = None,
-    seed: int = 0,
-    intrinsics: np.ndarray | None = None,
-    intrinsics_hw: tuple[int, int] | None = None,
-    lens: Trajectory | None = None,
-    size: tuple[int, int] | None = None,
-    world_id: str | None = None,
     device: str | None = None,
     progress: Progress = SILENT,
+    **fields: Any,
 ) -> World:
-    """A world of one frame: the fitted image with its depth.
+    """`begin_world` with the fields of a `WorldRequest` as keywords."""
+    return begin_world(WorldRequest(Path(folder), Path(image), **fields), device=device, progress=progress)
 
-    `intrinsics` (3, 3) are those of the given image in its own pixels, upright; `intrinsics_hw`, the (height, width)
-    that they are of, must be its own. Alternatively the first camera of `lens` says them for any image size. Without
-    either the depth estimator's field of view is used. `size` is (height, width). With `depth_blend` the depth file
-    may leave pixels unknown (NaN): the estimator fills them in.
-    With `depth_values` "inverse" it is a relative map, near is bright, and gets its scale from the estimator.
-    `depth_scene` ("auto", "indoor", "outdoor") says which weights Depth Anything V2 takes.
-    The folder is whole or not there. Raises LyraError for anything that cannot be used.
+
+def begin_world(request: WorldRequest, *, device: str | None = None, progress: Progress = SILENT) -> World:
+    """A world of one frame: the fitted image with its depth. Its folder is whole or not there.
+
+    `device` is "cpu", "cuda" or None for the best there is. Raises LyraError for anything that cannot be used.
     """
-    info = engine_info(engine, device)
-    require_new_folder(Path(folder))
-    require_place(Path(folder))
-    image = Path(image)
+    info = engine_info(request.engine, device)
+    require_new_folder(request.folder)
+    require_place(request.folder)
     progress.update("image", 0.0)
-    fitted = fit(load_image(image), size)
+    fitted = fit(load_image(request.image), request.size)
     height, width = fitted.image.shape[:2]
-    if intrinsics is not None:
-        given = picture_lens(intrinsics, fitted.source_hw, intrinsics_hw)
-        lens = Trajectory(np.eye(4)[None], given[None], *fitted.source_hw)
-    known = None if lens is None else lens.fitted(height, width).intrinsics[0]
-    progress.update("depth", 0.1, fitted.image)
+    known, lens_remarks = _known_intrinsics(request, fitted)
+    progress.update("depth", IMAGE_END, fitted.image)
     create = functools.partial(
         depth_estimators.create_estimator,
-        depth,
-        depth_file,
-        allow_download,
+        request.depth,
+        request.depth_file,
+        request.allow_download,
         source_hw=fitted.source_hw,
-        scene=depth_scene,
-        blend=depth_blend,
-        values=depth_values,
+        scene=request.depth_scene,
+        blend=request.depth_blend,
+        values=request.depth_values,
     )
     estimator = create(device=device)
     estimate = depth_estimators.sanitise(
         depth_estimators.estimate_with_room(estimator, lambda: create(device="cpu"), fitted.image, known)
     )
-    progress.update("depth", 0.9)
+    progress.update("depth", DEPTH_END)
     guessed = not isinstance(estimator, depth_estimators.DepthFile)
-    remarks = depth_estimators.picture_notes(fitted.image) if guessed else ()
-    if intrinsics is not None and (remark := lens_remark(given, "the given lens")):
-        remarks += (remark,)
+    remarks = (*(depth_estimators.picture_notes(fitted.image) if guessed else ()), *lens_remarks)
     view = View.at_origin(fitted.image, estimate.depth, estimate.intrinsics if known is None else known)
-    name = name or image.stem
+    name = request.name or request.image.stem
     settings = WorldSettings(
-        id=world_id or new_id(name),
+        id=request.world_id or new_id(name),
         name=name,
-        engine=engine,
+        engine=request.engine,
         height=height,
         width=width,
-        seed=seed,
+        seed=request.seed,
         depth_source=estimate.source,
         license=_license_of_outputs(info.license, estimate.notes),
         created=now(),
         notes=[*fitted.notes, f"Depth: {estimate.source}.", *remarks, *estimate.notes],
     )
-    world = World.create(Path(folder), settings, view, image, seed_points(view))
+    world = World.create(request.folder, settings, view, request.image, seed_points(view))
     progress.update("done", 1.0)
     return world
+
+
+def _known_intrinsics(request: WorldRequest, fitted: FittedImage) -> tuple[np.ndarray | None, list[str]]:
+    """Intrinsics (3, 3) of the fitted image where the request says them, and remarks on them."""
+    lens, remarks = request.lens, []
+    if request.intrinsics is not None:
+        given = picture_lens(request.intrinsics, fitted.source_hw, request.intrinsics_hw)
+        lens = Trajectory(np.eye(4)[None], given[None], *fitted.source_hw)
+        remarks = [remark] if (remark := lens_remark(given, "the given lens")) else []
+    return None if lens is None else lens.fitted(*fitted.image.shape[:2]).intrinsics[0], remarks
 
 
 def _license_of_outputs(of_engine: str, depth_notes: Sequence[str]) -> str:
@@ -119,9 +145,7 @@ def seed_points(view: View) -> np.ndarray:
     step = -(-len(xs) // MAX_SEED_POINTS) if len(xs) else 1
     ys, xs = ys[::step], xs[::step]
     z = view.depth[ys, xs]
-    points = np.empty(
-        len(z), [(axis, "<f4") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
-    )
+    points = np.empty(len(z), COLORED)
     points["x"] = (xs + 0.5 - view.intrinsics[0, 2]) / view.intrinsics[0, 0] * z
     points["y"] = (ys + 0.5 - view.intrinsics[1, 2]) / view.intrinsics[1, 1] * z
     points["z"] = z

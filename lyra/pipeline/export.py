@@ -49,7 +49,9 @@ def export_world(
     unknown = [item for item in items if item not in EXPORT_ITEMS]
     if unknown or not items:
         raise InvalidInputError(
-            f"Nothing to export is called {unknown}; choose from {', '.join(EXPORT_ITEMS)}."
+            f"Unknown export item {unknown[0]!r}; choose from {', '.join(EXPORT_ITEMS)}."
+            if unknown
+            else f"No export item is named; choose from {', '.join(EXPORT_ITEMS)}."
         )
     files = [item for item in dict.fromkeys(items) if item != CAMERAS]
     missing = [item for item in files if not inside(world.folder, _place(item)).exists()]

@@ -15,6 +15,7 @@ from lyra.engines import create_engine
 from lyra.engines.base import Engine
 from lyra.geometry.cameras import CHUNK_FRAMES, MAX_FRAMES, Trajectory
 from lyra.pipeline.path_remarks import length_remarks, median_depth, picture_remarks, require_reach
+from lyra.pipeline.shares import CHUNK_FRAMES_END, CHUNKS_END
 from lyra.world.captions import caption_for
 from lyra.world.folder import BYTES_PER_PIXEL, World
 from lyra.world.options import DEFAULT_OPTIONS, EngineOptions
@@ -152,11 +153,11 @@ def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) 
             f"{world.folder} has {len(world.chunks)} chunks; its unfinished path is for {plan.first_chunk + 1} to "
             f"{plan.first_chunk + total}. Chunks were taken away or added by hand: extend it along another path."
         )
-    progress.update("start", 0.95 * done / total)
+    progress.update("start", CHUNKS_END * done / total)
     with contextlib.closing(create_engine(world.engine, device, plan.options)) as engine:
         engine.announce([caption_for(plan.captions, plan.first_chunk + n) for n in range(done, total)])
         notes = _add_chunks(world, plan, engine, range(done, total), progress)
-    world.write_walkthrough(progress.part(0.95, 1))
+    world.write_walkthrough(progress.part(CHUNKS_END, 1))
     world.clear_plan()
     progress.update("done", 1.0)
     return notes
@@ -168,13 +169,13 @@ def _add_chunks(world: World, plan: Plan, engine: Engine, numbers: range, progre
     notes: list[str] = []
     for number in numbers:
         total = plan.trajectory.chunks
-        share = progress.part(0.95 * number / total, 0.95 * (number + 1) / total)
+        share = progress.part(CHUNKS_END * number / total, CHUNKS_END * (number + 1) / total)
         index = plan.first_chunk + number
         prompt, seed = caption_for(plan.captions, index), plan.seed + index
         cameras = plan.trajectory[1 + CHUNK_FRAMES * number : 1 + CHUNK_FRAMES * (number + 1)]
         started = time.monotonic()
-        chunk = engine.extend(state, cameras, prompt, seed, share.part(0, 0.95))
-        share.update("saving", 0.95, chunk.frames[-1])
+        chunk = engine.extend(state, cameras, prompt, seed, share.part(0, CHUNK_FRAMES_END))
+        share.update("saving", CHUNK_FRAMES_END, chunk.frames[-1])
         world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started, plan.job, plan.options)
         notes += [note for note in chunk.notes if note not in notes]
     return notes

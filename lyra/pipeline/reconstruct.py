@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-
-import numpy as np
 
 from lyra.common.files import inside, retry_while_locked, scratch_folder
 from lyra.common.progress import SILENT, Progress
+from lyra.geometry.views import evenly_spaced
+from lyra.pipeline.shares import CHECK_END, MESH_END, SPLATS_END
 from lyra.world.files import RESULTS
 from lyra.world.folder import World
+
+# Frames that the splats are compared with.
+CHECKED_VIEWS = 10
 
 
 def reconstruct_world(
@@ -35,8 +37,9 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
     started = time.monotonic()
     views = world.views()
     notes: list[str] = []
-    cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device, notes=notes)
-    quality = psnr_along_path(cloud, _every(views, 10), progress.part(0.5, 0.6), device=device)
+    cloud = reconstruct_splats(views, progress.part(0, SPLATS_END), device=device, notes=notes)
+    checked = [views[i] for i in evenly_spaced(len(views), CHECKED_VIEWS)]
+    quality = psnr_along_path(cloud, checked, progress.part(SPLATS_END, CHECK_END), device=device)
     results = {"frames": world.frames, "splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
     results["notes"] = notes
     # Beside what is there, so that a full disk takes nothing away; an old mesh never stands beside new splats.
@@ -45,7 +48,7 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
         write_ply(cloud, new / "splats.ply")
         if mesh:
             try:
-                surface = fuse(views, progress.part(0.6, 0.95), device=device)
+                surface = fuse(views, progress.part(CHECK_END, MESH_END), device=device)
             except NoSurfaceError as error:
                 results["notes"].append(f"There is no mesh. {error}")
             else:
@@ -61,8 +64,3 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
             retry_while_locked(file.rename, world.results / file.name)
     progress.update("done", 1.0)
     return results
-
-
-def _every(views: Sequence, count: int) -> list:
-    picks = np.unique(np.linspace(0, len(views) - 1, min(count, len(views))).round().astype(int))
-    return [views[int(i)] for i in picks]

@@ -19,6 +19,7 @@ from lyra.common.files import inside, is_link, require_space, whole_file, whole_
 from lyra.common.locks import only_one
 from lyra.common.progress import SILENT, Progress
 from lyra.common.temporary import sweep
+from lyra.formats.ply_writer import write_elements
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.geometry.views import View
 from lyra.media import video
@@ -112,7 +113,7 @@ class World:
             shutil.copyfile(source, temporary / f"source{source.suffix.lower()}")
             Image.fromarray(view.image).save(temporary / "seed.png")
             np.savez_compressed(temporary / "seed.npz", depth=view.depth, intrinsics=view.intrinsics)
-            _write_points(temporary / "seed_points.ply", points)
+            write_elements(temporary / "seed_points.ply", vertex=points)
             (temporary / CHUNKS).mkdir()
             (temporary / RESULTS).mkdir()
             settings.write(temporary / WORLD_FILE)
@@ -464,9 +465,3 @@ class World:
             "files": [{"path": path, "size": size} for path, size in self.files()],
             "results": self.load_figures(),
         }
-
-
-def _write_points(path: Path, points: np.ndarray) -> None:
-    from plyfile import PlyData, PlyElement
-
-    PlyData([PlyElement.describe(points, "vertex")], text=False).write(str(path))

@@ -122,11 +122,11 @@ def test_bad_input_gets_one_line_and_leaves_nothing(small_scene, tmp_path, capsy
 def test_choices_of_depth_reach_the_world(small_scene, tmp_path, capsys, monkeypatch):
     given = {}
 
-    def create_world(*places, **options):
-        given.update(options)
+    def begin_world(request, device, progress):
+        given.update(vars(request), device=device)
         raise InvalidInputError("far enough")
 
-    monkeypatch.setattr("lyra.pipeline.create.create_world", create_world)
+    monkeypatch.setattr("lyra.pipeline.create.begin_world", begin_world)
     options = {"--depth-scene": "indoor", "--depth-values": "inverse", "--depth-model": "layout"}
     refused(capsys, generate(small_scene, tmp_path / "world", *sum(options.items(), ())), "far enough")
     assert (given["depth_scene"], given["depth_values"], given["depth"]) == ("indoor", "inverse", "layout")

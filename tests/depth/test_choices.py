@@ -14,6 +14,9 @@ from lyra.depth import (
     sanitise,
 )
 from lyra.depth.base import DepthEstimate
+from lyra.depth.choice import ChosenModel, choose_model
+from lyra.engines.readiness import depth_model
+from lyra.hub import Weights
 from lyra.hub.machine import Machine
 
 from . import package_3
@@ -117,6 +120,6 @@ def test_one_function_chooses_for_pictures_for_frames_and_for_readiness(bare, mo
     assert choose_model("frames") == ChosenModel("depth-anything-v2-large")
     assert depth_model(Weights(), Machine("cpu", "CPU", 10**10, None)) == ("depth-anything-v2-large", ())
     small = Machine("cuda", "GPU", 10**8, None)
-    assert "GPU has 0.1 GB" in choose_model("frames", machine=small).obstacle
-    with pytest.raises(EngineNotReadyError, match="No depth model.*device memory.*--device cpu"):
+    assert "GPU has 100 MB" in choose_model("frames", machine=small).obstacle
+    with pytest.raises(EngineNotReadyError, match=r"No depth model.*device memory.*--device cpu"):
         create_window_estimator(machine=small)

@@ -169,6 +169,6 @@ def test_engines_say_whether_they_are_ready(ready):
         create_engine("lyra2-fast", "cpu", EngineOptions(steps=9))
     with pytest.raises(InvalidInputError, match=r"memory_mode is fp8.*'preview'"):
         create_engine("preview", "cpu", EngineOptions(memory_mode="fp8"))
-    AcceptedLicences().withdraw("nvidia-lyra-2.0")
+    AcceptedLicences().file.unlink()
     with pytest.raises(EngineNotReadyError, match=r"Engine 'lyra2' is not ready.*lyra models licence"):
         create_engine("lyra2", "cpu")
