@@ -267,11 +267,11 @@ def run_revert(options: argparse.Namespace) -> None:
 
 def note_old_results(world: World) -> None:
     """Says when splats and mesh are not those of all frames, and what makes them."""
-    from lyra.world.chunks import read_json
+    from lyra.world.chunks import read_optional_json
 
     if not world.chunks or world.reconstructed:
         return
-    figures = read_json(world.figures, optional=True)
+    figures = read_optional_json(world.figures)
     state = "not made yet" if figures is None else f"of {figures.get('frames')} of {world.frames} frames"
     note(f"splats and mesh are {state}; `lyra reconstruct {world.folder}` makes them.")
 

@@ -148,14 +148,20 @@ def rounded_depth(disparity: np.ndarray) -> np.ndarray:
     return np.maximum(depth, np.finfo(np.float16).tiny).astype(np.float32)
 
 
-def read_json(path: Path, optional: bool = False) -> dict | None:
-    """The object in a JSON file; None for an `optional` one that is not there."""
+def read_json(path: Path) -> dict:
+    """The object in a JSON file. Raises InvalidInputError where there is none."""
+    data = read_optional_json(path)
+    if data is None:
+        raise InvalidInputError(f"{place(path)} is missing; {MEND}.")
+    return data
+
+
+def read_optional_json(path: Path) -> dict | None:
+    """The object in a JSON file; None where there is no file."""
     try:
         return json_file.read_object(path, advice=MEND, fault="cannot be read")
-    except FileNotFoundError as error:
-        if optional:
-            return None
-        raise InvalidInputError(f"{place(path)} is missing; {MEND}.") from error
+    except FileNotFoundError:
+        return None
 
 
 def read_shaped(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, np.ndarray]:

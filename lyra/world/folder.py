@@ -24,7 +24,7 @@ from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.geometry.views import View
 from lyra.media import video
 from lyra.world import parking, walkthrough
-from lyra.world.chunks import WATCHABLE, Chunk, ChunkFrames, read_json, read_shaped
+from lyra.world.chunks import WATCHABLE, Chunk, ChunkFrames, read_optional_json, read_shaped
 from lyra.world.files import (
     CHUNKS,
     FIGURES,
@@ -215,7 +215,7 @@ class World:
         """The figures; None where results are not whole, or links. Raises InvalidInputError for damaged ones."""
         if is_link(self.results) or is_link(self.figures):
             return None
-        return read_json(inside(self.folder, FIGURES), optional=True)
+        return read_optional_json(inside(self.folder, FIGURES))
 
     def rescale(self, scale: float) -> None:
         """Sets how many metres a unit of this world is; its files stay as they are. Raises InvalidInputError.
@@ -265,6 +265,7 @@ class World:
         try:
             figures = self.load_figures() or {}
         except InvalidInputError:
+            # They are damaged.
             return None
         line = [FIRST_FRAME, *(chunk.id for chunk in self.chunks)]
         owners = {1 + CHUNK_FRAMES * index: take for index, take in enumerate(line)}

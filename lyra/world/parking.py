@@ -54,6 +54,9 @@ def recover(folder: Path, head: int) -> None:
     for path in _folders(folder, _MOVING):
         _put_back(folder, path)
     unpark(folder, head)
+    for path in (*_folders(folder), folder / TAKES):
+        if path.is_dir() and not any(path.iterdir()):
+            _remove_if_empty(path)
 
 
 def is_half_moved(folder: Path) -> bool:
@@ -139,15 +142,15 @@ def _put_back(folder: Path, moving: Path) -> None:
 
 
 def _remove_if_empty(place: Path) -> bool:
-    """Whether the folder `place` is gone."""
+    """Whether the folder `place` is gone; that of all takes goes with the last one."""
     try:
         place.rmdir()
     except FileNotFoundError:
         return True
     except OSError:
         return False
-    with contextlib.suppress(OSError):
-        place.parent.rmdir()
+    if place.name != TAKES:
+        _remove_if_empty(place.parent)
     return True
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lyra.geometry.cameras import CHUNK_FRAMES
 from lyra.world import parking
+from lyra.world.chunks import Chunk
 from lyra.world.files import FIGURES, list_files, remove_chunk, require_own
 from lyra.world.folder import World
 from lyra.world.tree import FIRST_FRAME
@@ -48,30 +49,30 @@ class Unneeded:
 
 def list_takes(world: World) -> list[Take]:
     """Every end that the world can have, in order of their ids; the first is its first frame alone."""
-    settings = world.settings
-    # id, parent, frames, seed, prompt, engine, options, created
-    facts: list[tuple] = [(FIRST_FRAME, None, 1, settings.seed, "", settings.engine, {}, settings.created)]
-    for chunk in world.tree.chunks.values():
-        frames, engine = 1 + CHUNK_FRAMES * chunk.index, chunk.engine or settings.engine
-        facts.append(
-            (chunk.id, chunk.parent, frames, chunk.seed, chunk.prompt, engine, chunk.options, chunk.created)
-        )
     line = {FIRST_FRAME, *(chunk.id for chunk in world.chunks)}
-    with_results = {world.results_owner()} | {
-        take
-        for take in parking.parked_takes(world.folder)
-        if parking.parked_file(world.folder, take, FIGURES).is_file()
-    }
-    return [
-        Take(
-            *fact,
-            head=fact[0] == world.head,
-            on_line=fact[0] in line,
-            results=fact[0] in with_results,
-            unfinished=world.is_unfinished(fact[0]),
+    parked = parking.parked_takes(world.folder)
+    with_results: set[int | None] = {world.results_owner()}
+    with_results |= {take for take in parked if parking.parked_file(world.folder, take, FIGURES).is_file()}
+
+    def take_of(chunk: Chunk | None) -> Take:
+        settings = world.settings
+        number = chunk.id if chunk else FIRST_FRAME
+        return Take(
+            id=number,
+            parent=chunk.parent if chunk else None,
+            frames=1 + CHUNK_FRAMES * (chunk.index if chunk else 0),
+            seed=chunk.seed if chunk else settings.seed,
+            prompt=chunk.prompt if chunk else "",
+            engine=(chunk and chunk.engine) or settings.engine,
+            options=chunk.options if chunk else {},
+            created=chunk.created if chunk else settings.created,
+            head=number == world.head,
+            on_line=number in line,
+            results=number in with_results,
+            unfinished=world.is_unfinished(number),
         )
-        for fact in facts
-    ]
+
+    return [take_of(chunk) for chunk in (None, *world.tree.chunks.values())]
 
 
 def unneeded(world: World) -> Unneeded:
