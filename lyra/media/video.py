@@ -95,6 +95,15 @@ def encoded_as(path: Path, frames: int) -> bytes | None:
         return None
 
 
+def frame_count(path: Path) -> int:
+    """How many frames a file from `join_watchable` says it has; 0 where it cannot be read."""
+    try:
+        with _opened(path) as container:
+            return container.streams.video[0].frames
+    except (av.error.FFmpegError, IndexError):
+        return 0
+
+
 def join_watchable(path: Path, parts: Iterable[Path]) -> None:
     """Puts files from `write_watchable` behind each other without encoding them again; `encoded_as` is the same."""
     stream, number = None, 0
