@@ -6,6 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.quoting import one_line, place, value
@@ -45,7 +46,7 @@ def read_object(path: str | Path, *, limit: int = 4 * MB, advice: str = AGAIN, f
 
 def parse_json(
     data: bytes | str, name: str, *, limit: int = 4 * MB, advice: str = AGAIN, fault: str = FAULT
-) -> object:
+) -> Any:
     """What JSON text holds. `name` stands for it in messages, `fault` is what is
     wrong with it, `advice` the next step.
 

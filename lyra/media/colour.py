@@ -157,9 +157,9 @@ def encoding_of_gamma(gamma: float | None, primaries: Primaries | None) -> tuple
     if primaries is not None and not is_gamut(primaries):
         notes.append("Its chromaticities are of no colour space; colours are taken as sRGB.")
         primaries = None
-    usual = gamma is None or abs(gamma - 1 / 2.2) < SAME_GAMMA
-    name = "its chromaticities" if usual else f"gamma {gamma:.4g}"
-    return Encoding(None if usual else power(1 / gamma), primaries or BT709, name=name), notes
+    if gamma is None or abs(gamma - 1 / 2.2) < SAME_GAMMA:
+        return Encoding(None, primaries or BT709, name="its chromaticities"), notes
+    return Encoding(power(1 / gamma), primaries or BT709, name=f"gamma {gamma:.4g}"), notes
 
 
 def same_primaries(one: Primaries, other: Primaries) -> bool:

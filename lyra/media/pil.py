@@ -49,7 +49,7 @@ def open_with_pillow(data: bytes) -> Picture:
         raise InvalidInputError(
             f"Its pixels are of the kind {image.mode}; convert it to RGB and save it again."
         )
-    most = _MOST_PIXELS.get(image.format, MAX_PIXELS)
+    most = _MOST_PIXELS.get(image.format or "", MAX_PIXELS)
     if image.width * image.height > most:
         raise InvalidInputError(
             f"It is {image.width}x{image.height} in {image.format}, of which at most {most // 10**6} megapixels are "

@@ -37,7 +37,8 @@ class Chunks:
 
 def split(data: bytes) -> Chunks:
     """The chunks of a PNG; one that is cut short or damaged is left to the decoder."""
-    kept, said, text, keyed = [MAGIC], {}, 0, False
+    said: dict[bytes, bytes] = {}
+    kept, text, keyed = [MAGIC], 0, False
     for kind, start, end in _chunks(data):
         if kind in _NEEDED or end > len(data):
             kept.append(data[start:end])
@@ -88,11 +89,11 @@ def encoding(said: dict[bytes, bytes]) -> tuple[Encoding, list[str]]:
     if b"sRGB" in said:
         return SRGB, notes
     gamma = struct.unpack(">I", said[b"gAMA"])[0] / 1e5 if len(said.get(b"gAMA", b"")) == 4 else None
-    primaries = None
+    chromaticities = None
     if len(said.get(b"cHRM", b"")) == 32:
         x = [value / 1e5 for value in struct.unpack(">8I", said[b"cHRM"])]
-        primaries = tuple(zip((*x[2::2], x[0]), (*x[3::2], x[1]), strict=True))
-    found, more = encoding_of_gamma(gamma, primaries)
+        chromaticities = tuple(zip((*x[2::2], x[0]), (*x[3::2], x[1]), strict=True))
+    found, more = encoding_of_gamma(gamma, chromaticities)
     return found, notes + more
 
 

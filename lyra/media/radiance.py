@@ -72,8 +72,8 @@ def _header(data: bytes) -> _Header:
     head, blank, rest = data[:_HEADER_BYTES].partition(b"\n\n")
     line, ended, _ = rest.partition(b"\n")
     sides = re.fullmatch(rb"([+-][XY])\s+(\d{1,9})\s+([+-][XY])\s+(\d{1,9})", line.strip())
-    orientation = sides and _ORIENTATIONS.get((sides[1].decode(), sides[3].decode()))
-    if not orientation or not ended:
+    orientation = _ORIENTATIONS.get((sides[1].decode(), sides[3].decode())) if sides else None
+    if not sides or not orientation or not ended:
         raise InvalidInputError("The Radiance HDR header has no resolution line; save the file again.")
     said: dict[str, list[str]] = {}
     for entry in head.decode("latin-1").split("\n")[1:]:
