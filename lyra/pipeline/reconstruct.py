@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 from lyra.common.files import inside, retry_while_locked, scratch_folder
 from lyra.common.progress import SILENT, Progress
