@@ -6,7 +6,6 @@ import contextlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import inside, is_link, open_inside, require_space, whole_file
@@ -76,8 +75,7 @@ def export_world(
             archive.writestr(LICENSE_FILE, world.settings.license + "\n")
             for done, item in enumerate(dict.fromkeys(items)):
                 progress.update("export", done / len(items))
-                with archive.open(item, "w", force_zip64=True) as entry:
-                    sink = cast(BinaryIO, entry)
+                with archive.open(item, "w", force_zip64=True) as sink:
                     if item == CAMERAS:
                         world.trajectory().scaled(world.settings.scale).save(sink)
                     else:

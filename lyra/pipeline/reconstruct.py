@@ -19,7 +19,7 @@ CHECKED_VIEWS = 10
 
 def reconstruct_world(
     world: World, *, mesh: bool = True, device: str | None = None, progress: Progress = SILENT
-) -> dict[str, Any]:
+) -> dict:
     """Writes results/splats.ply and, with `mesh`, results/mesh.glb and mesh.ply; returns the figures.
 
     A world with too little surface for a mesh, such as nothing but sky, gets splats alone, and the figures' `notes`
@@ -29,7 +29,7 @@ def reconstruct_world(
         return _reconstruct(world, mesh, device or "cpu", progress)
 
 
-def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> dict[str, Any]:
+def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> dict:
     from lyra.formats.mesh_files import save_glb, save_ply
     from lyra.formats.splat_ply import write_ply
     from lyra.mesh import NoSurfaceError, fuse
