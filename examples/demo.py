@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 from tqdm import tqdm
 
@@ -87,10 +86,10 @@ def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
         bpy.ops.extensions.package_install_files(
             repo="user_default", filepath=str(package), enable_on_install=True
         )
-    session, worlds = module_of_extension("session"), module_of_extension("worlds")
+    session, worlds = (sys.modules[f"{EXTENSION}.{name}"] for name in ("service.session", "scene.worlds"))
     preferences = bpy.context.preferences.addons[EXTENSION].preferences
     preferences.source = "PYTHON"
-    preferences.engine_python = sys.executable
+    preferences.service_python = sys.executable
     bpy.context.preferences.filepaths.save_version = 0
     preferences.worlds_folder = str(scratch / "worlds")
     try:
@@ -103,15 +102,6 @@ def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
     for name in ("splats.ply", "mesh.glb"):
         shutil.copy(world / "results" / name, out / name)
     advance(bar, "done", 100)
-
-
-def module_of_extension(name: str) -> ModuleType:
-    """The module of this name in the installed extension, in whichever of its packages."""
-    return next(
-        module
-        for path, module in sys.modules.items()
-        if path.startswith(f"{EXTENSION}.") and path.endswith(f".{name}")
-    )
 
 
 def make_world(bpy, session, worlds, bar: tqdm, size: str | None) -> None:
