@@ -133,5 +133,5 @@ def _material() -> bpy.types.Material:
     output = tree.nodes.new("ShaderNodeOutputMaterial")
     emission.location, output.location = (200, 0), (400, 0)
     tree.links.new(color.outputs["Color"], emission.inputs["Color"])
-    tree.links.new(emission.outputs["Emission"], output.inputs["MeshData"])
+    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
     return material
