@@ -15,8 +15,9 @@ from backend.leftovers import sweep_world_folder
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import is_link, open_inside, refusal, retry_while_locked
 from lyra.common.temporary import TEMPORARY_PREFIX
-from lyra.world.files import LOCK_FILE, WORLD_FILE, has_leftovers
+from lyra.world.files import LOCK_FILE, WORLD_FILE
 from lyra.world.folder import World, no_other_process
+from lyra.world.recovery import has_leftovers
 from lyra.world.settings import ID_PATTERN
 
 log = logging.getLogger("backend.catalog")

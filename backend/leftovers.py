@@ -10,9 +10,8 @@ from pathlib import Path
 
 from lyra.common.errors import InUseError, InvalidInputError
 from lyra.common.temporary import sweep
-from lyra.world.files import sweep_world
+from lyra.world import recovery
 from lyra.world.folder import no_other_process
-from lyra.world.plan import Plan
 
 log = logging.getLogger("backend.leftovers")
 UPLOAD_PREFIX = "upload-"  # of folders for uploads that are looked at and not kept
@@ -30,8 +29,7 @@ def sweep_world_folder(world_folder: Path) -> None:
     try:
         # What another process is writing has such names too; that one removes leftovers itself.
         with contextlib.suppress(InUseError, InvalidInputError), no_other_process(world_folder):
-            sweep_world(world_folder)
-            Plan.sweep(world_folder)
+            recovery.remove_leftovers(world_folder)
     except OSError as error:
         # They are ignored where they lie, and the next run removes them.
         log.warning("leftovers stay", extra={"fields": {"world": world_folder.name, "reason": str(error)}})

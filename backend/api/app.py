@@ -18,6 +18,7 @@ from backend.api import (
     routes_jobs,
     routes_pictures,
     routes_service,
+    routes_takes,
     routes_worlds,
     schemas,
 )
@@ -49,7 +50,7 @@ def create_app(backend: Backend) -> FastAPI:
     )
     give_context(app, backend)
     app.state.reading = asyncio.Lock()  # of long bodies
-    for routes in (routes_service, routes_engines, routes_pictures, routes_worlds, routes_jobs):
+    for routes in (routes_service, routes_engines, routes_pictures, routes_worlds, routes_takes, routes_jobs):
         app.include_router(routes.router)
 
     @app.get("/docs", include_in_schema=False)

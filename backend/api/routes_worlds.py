@@ -16,6 +16,7 @@ from starlette.datastructures import UploadFile
 from backend.api import schemas
 from backend.api.context import KnownWorlds, RunningBackend, open_world
 from backend.api.json_body import JsonRoute, read_json
+from backend.api.routes_takes import supersede_others
 from backend.api.sending import file_response
 from backend.api.uploads import file_of, image_of, plain_names, received_form, store_upload
 from backend.api.validation import check_captions, check_options, checked_path, require_engine
@@ -118,6 +119,7 @@ async def list_worlds(backend: RunningBackend, known: KnownWorlds) -> Response:
 
 @router.get("/{world_id}", response_model=schemas.World)
 async def get_world(world_id: str, backend: RunningBackend) -> dict:
+    """One world; while it is being made, what was asked for."""
     try:
         return await run_in_threadpool(resource, await open_world(backend, world_id))
     except ConflictError:
@@ -135,6 +137,7 @@ async def change(world_id: str, body: schemas.WorldChanges, backend: RunningBack
 
 @router.delete("/{world_id}", status_code=204)
 async def delete_world(world_id: str, backend: RunningBackend) -> None:
+    """Removes a world with its jobs and uploads; of a link the link alone."""
     with backend.book.reserved(world_id):
         try:
             await run_in_threadpool(backend.catalog.delete, world_id)
@@ -151,9 +154,10 @@ async def extend(world_id: str, body: schemas.ExtendSettings, backend: RunningBa
     world = await open_world(backend, world_id)
     await run_in_threadpool(require_engine, world.engine, backend.config.device)
     await run_in_threadpool(check_options, world.engine, body.options)
-    path = await run_in_threadpool(checked_path, body, world)
+    longer = world if body.from_chunk is None else world.ending_at(body.from_chunk)
+    path = await run_in_threadpool(checked_path, body, longer)
     if body.captions is not None:
-        await run_in_threadpool(check_captions, body.captions, body.prompt, world.frames + len(path) - 1)
+        await run_in_threadpool(check_captions, body.captions, body.prompt, longer.frames + len(path) - 1)
     details = body.model_dump(exclude={"trajectory"}) | {"engine": world.engine}
     work = float((len(path) - 1) * world.width * world.height)
     async with backend.book.new_folder() as (job_id, folder):
@@ -164,13 +168,13 @@ async def extend(world_id: str, body: schemas.ExtendSettings, backend: RunningBa
 
 @router.post("/{world_id}/revert", response_model=schemas.World)
 async def revert(world_id: str, body: schemas.RevertBody, backend: RunningBackend) -> dict:
-    """Keeps the first chunks and removes the others, with what was made from them."""
+    """Goes back on the line that is shown; what was made after that is kept as another take."""
     with backend.book.reserved(world_id):
         world = await open_world(backend, world_id)
         before = len(world.chunks)
         await run_in_threadpool(world.revert, body.chunks)
         if body.chunks != before:
-            backend.book.supersede(world_id)
+            await supersede_others(backend, world)
         return await run_in_threadpool(resource, world)
 
 

@@ -232,11 +232,14 @@ class JobBook:
             job.progress = 1.0
         self._ending(job, message=message)
 
-    def supersede(self, world_id: str, by: Job | None = None) -> None:
-        """Marks the world's unfinished extend jobs as not resumable: its chunks are no longer theirs."""
+    def supersede(self, world_id: str, goes_on: str | None = None) -> None:
+        """Marks the world's unfinished extend jobs as not resumable: its chunks are no longer theirs.
+
+        All but the job whose id is `goes_on`, whose path is the one that lies there.
+        """
         for job in self.jobs(world_id):
-            if job is not by and job.kind == "extend" and job.runs and job.state in ("queued", *RESUMABLE):
-                job.superseded = True
+            if job.kind == "extend" and job.runs and job.state in ("queued", *RESUMABLE):
+                job.superseded = job.id != goes_on
                 self._store.save(job)
 
     async def forget_world(self, world_id: str) -> None:
@@ -289,6 +292,6 @@ def _remove_folders(folders: Iterable[Path]) -> None:
 
 def superseded_message(job: Job) -> str:
     return (
-        f"World {job.world_id} was reverted or extended after job {job.id} stopped, so its path does not go on from "
-        "there; generate again from the newest frame."
+        f"World {job.world_id} was reverted, switched or extended after job {job.id} stopped, so its path does not go "
+        "on from there; switch back to its take, or generate again from the newest frame."
     )

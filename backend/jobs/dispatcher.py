@@ -170,7 +170,7 @@ class Dispatcher:
         self._running = job
         self._book.begin(job)
         if job.kind == "extend":
-            self._book.supersede(job.world_id, by=job)
+            self._book.supersede(job.world_id, goes_on=job.id)
         facts = {"id": job.id, "kind": job.kind, "request": job.request, "resumed": job.runs > 1}
         job_folder = str(self._book.folder(job.id))
         worker.send({"type": "run", "job": facts, "folder": job_folder, "world_folder": str(folder)})

@@ -93,6 +93,9 @@ def _add_chunks(task: Task, world: World, progress: Progress) -> None:
             f"World {world.id} has {made} of the {trajectory.chunks} chunks of this job, and no plan to go on with; it "
             "was changed from outside. Generate again from its newest frame."
         )
+    # Jobs of older versions have none.
+    if request.get("from_chunk") is not None:
+        task.notes(world.switch(request["from_chunk"]))
     # A plan that names no job must not be taken for this one's, should this one be interrupted at once.
     world.clear_plan()
     prepared = prepare_path(world, trajectory, request["pose_scale"])

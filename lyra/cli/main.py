@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lyra.cli import evaluate, models, train, worlds
+from lyra.cli import evaluate, models, takes, train, worlds
 from lyra.common.errors import CancelledError, InvalidInputError, LyraError
 from lyra.common.files import refusal
 from lyra.version import VERSION
@@ -22,7 +22,11 @@ examples:
   lyra generate castle.jpg --trajectory path.npz --depth castle.exr --out castle --frames 161
   lyra extend castle --trajectory on.npz                go on from the newest frame
   lyra resume castle                                    go on after a cancelled or interrupted run
-  lyra revert castle --chunks 1                         keep the first 80 new frames
+  lyra revert castle --chunks 1                         go back to the first 80 new frames; nothing is lost
+  lyra extend castle --from 1 --trajectory other.npz    another way on from chunk 1
+  lyra takes castle                                     all chunks that were made, and which of them is shown
+  lyra switch castle 2                                  show another one
+  lyra clean castle                                     remove what the one that is shown does without
   lyra reconstruct castle                               splats and mesh again
   lyra export castle --out castle.zip
   lyra serve                                            the local service that Blender talks to
@@ -92,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder to write to (demo-out)"
     )
     worlds.add_parsers(subcommands)
+    takes.add_parsers(subcommands)
     text = "Run the local service that Blender talks to."
     # The service has options, and a --help, of its own.
     serve = subcommands.add_parser("serve", help=text, description=text, add_help=False)

@@ -15,6 +15,7 @@ from lyra.cli.arguments import (
     load_path,
     parse_size,
 )
+from lyra.cli.takes import tell_head_move
 from lyra.cli.terminal import note, progress_bar
 from lyra.common.errors import InvalidInputError, LyraError
 
@@ -89,6 +90,13 @@ def add_parsers(subcommands: argparse._SubParsersAction) -> None:
     )
     sub.add_argument("world", type=Path, metavar="WORLD")
     add_path(sub)
+    sub.add_argument(
+        "--from",
+        dest="from_chunk",
+        type=int,
+        metavar="CHUNK",
+        help="go on from this chunk of `lyra takes WORLD`, to which the world is switched first",
+    )
     add_options(sub)
     sub.add_argument("--no-mesh", action="store_true", help="splats only")
     add_device(sub)
@@ -103,9 +111,9 @@ def add_parsers(subcommands: argparse._SubParsersAction) -> None:
     sub.add_argument("--no-mesh", action="store_true", help="splats only")
     add_device(sub)
 
-    sub = command("revert", run_revert, "Remove chunks from the end of a world.")
+    sub = command("revert", run_revert, "Go back to an earlier chunk of a world; nothing is lost.")
     sub.add_argument("world", type=Path, metavar="WORLD")
-    sub.add_argument("--chunks", type=int, required=True, metavar="K", help="how many to keep")
+    sub.add_argument("--chunks", type=int, required=True, metavar="K", help="how many to show")
 
     sub = command(
         "reconstruct",
@@ -206,12 +214,18 @@ def make_results(world: World, options: argparse.Namespace, progress: Progress) 
 
 def run_extend(options: argparse.Namespace) -> None:
     from lyra.engines import require_device
+    from lyra.pipeline.extend import check_path
     from lyra.world.folder import World
 
     require_device(options.device)
     world = World.open(options.world)
-    path, captions = load_path(options, frames_before=world.frames - 1)
     chosen = engine_options(world.engine, options)
+    longer = world if options.from_chunk is None else world.ending_at(options.from_chunk)
+    path, captions = load_path(options, frames_before=longer.frames - 1)
+    if options.from_chunk is not None:
+        # Before anything is moved for a path that cannot be used.
+        check_path(longer, path, options.pose_scale)
+        tell_head_move(world, lambda progress: world.switch(options.from_chunk, progress))
     with progress_bar() as progress:
         follow_path(world, path, captions, chosen, options, progress)
     tell_results(world)
@@ -247,18 +261,17 @@ def run_revert(options: argparse.Namespace) -> None:
     from lyra.world.folder import World
 
     world = World.open(options.world)
-    world.revert(options.chunks)
-    print(f"{world.folder} now has {world.frames} frames.")
+    tell_head_move(world, lambda progress: world.revert(options.chunks, progress))
     note_old_results(world)
 
 
 def note_old_results(world: World) -> None:
     """Says when splats and mesh are not those of all frames, and what makes them."""
-    from lyra.world.chunks import read_json
+    from lyra.world.chunks import read_optional_json
 
     if not world.chunks or world.reconstructed:
         return
-    figures = read_json(world.figures, optional=True)
+    figures = read_optional_json(world.figures)
     state = "not made yet" if figures is None else f"of {figures.get('frames')} of {world.frames} frames"
     note(f"splats and mesh are {state}; `lyra reconstruct {world.folder}` makes them.")
 

@@ -114,6 +114,7 @@ def extend_world(
             world.settings.seed if seed is None else seed,
             options.checked_for(world.engine),
             job,
+            world.head,
         )
         # Before the space is asked for: what does not fit now can be resumed when there is room.
         world.save_plan(plan)
@@ -147,7 +148,7 @@ def _run_plan(world: World, plan: Plan, device: str | None, progress: Progress) 
     """Makes the chunks of a plan that are still missing; returns what the engine has to say about them."""
     total = plan.trajectory.chunks
     done = len(world.chunks) - plan.first_chunk
-    if not 0 <= done <= total:
+    if not plan.follows(world.chunks):
         raise InvalidInputError(
             f"{world.folder} has {len(world.chunks)} chunks; its unfinished path is for {plan.first_chunk + 1} to "
             f"{plan.first_chunk + total}. Chunks were taken away or added by hand: extend it along another path."
@@ -175,6 +176,6 @@ def _add_chunks(world: World, plan: Plan, engine: Engine, numbers: range, progre
         started = time.monotonic()
         chunk = engine.extend(state, cameras, prompt, seed, share.part(0, CHUNK_FRAMES_END))
         share.update("saving", CHUNK_FRAMES_END, chunk.frames[-1])
-        world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started, plan.job)
+        world.add_chunk(cameras, chunk, prompt, seed, time.monotonic() - started, plan.job, plan.options)
         notes += [note for note in chunk.notes if note not in notes]
     return notes

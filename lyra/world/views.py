@@ -22,7 +22,8 @@ class WorldViews(Sequence[View]):
     def __len__(self) -> int:
         return 1 + CHUNK_FRAMES * len(self._chunks)
 
-    def __getitem__(self, index: int) -> View:
+    # No slices: one would hold all of its frames in memory.
+    def __getitem__(self, index: int) -> View:  # type: ignore[override]
         if not 0 <= index < len(self):
             raise IndexError(index)
         if index == 0:

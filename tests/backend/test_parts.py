@@ -372,7 +372,7 @@ def test_leftovers_that_cannot_be_removed_keep_no_service_from_starting(tmp_path
     def refused(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-    monkeypatch.setattr("backend.leftovers.sweep_world", refused)
+    monkeypatch.setattr("lyra.world.recovery.sweep_world", refused)
     config = dataclasses.replace(config, worlds=tmp_path)
     backend = Backend(config, book, WorldCatalog(config), None, None)
     backend._take_up()
