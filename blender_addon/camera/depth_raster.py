@@ -8,7 +8,7 @@ no division by a vertex's own depth, so triangles that reach behind the camera n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ class Surface:
 
 def rasterizing(
     surfaces: list[Surface], intrinsics: np.ndarray, height: int, width: int, near: float
-) -> Iterator[None]:
+) -> Generator[None, None, np.ndarray]:
     """z-depth (height, width) float32, NaN where no triangle is; returned when it is whole.
 
     `intrinsics` (3, 3) in pixels. Both sides of a triangle count. What is nearer than `near` is not seen.

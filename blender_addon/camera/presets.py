@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,7 @@ def _straight(start: PathStart, motion: np.ndarray) -> PathShape:
 class Preset:
     label: str
     description: str
-    make: object
+    make: Callable[[PathStart, float], PathShape]
     amount: float
 
 

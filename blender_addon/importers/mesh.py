@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ COLOR = "Color"
 MATERIAL = "Lyra Mesh"
 
 
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Generator[None, None, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Vertices (V, 3) float32, faces (F, 3) int32 and sRGB colours (V, 4) uint8 of a world's mesh.ply.
 
     Returned when they are whole. Raises ply.FileError.
@@ -44,7 +44,7 @@ class MeshData:
     corner_edges: np.ndarray
 
 
-def preparing(path: Path) -> Iterator[None]:
+def preparing(path: Path) -> Generator[None, None, MeshData]:
     """The MeshData of a world's mesh.ply, in short steps; returned when it is whole. Raises ply.FileError."""
     vertices, faces, color = yield from reading(path)
     # Blender does not check the corners that it is given, and would read beyond the vertices.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Element:
         return np.stack([self.fields[name] for name in names], 1).astype(np.float32, copy=False)
 
 
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Generator[None, None, dict[str, Element]]:
     """The elements of a binary little-endian PLY file by name, in short steps; returned when it is whole.
 
     Lists must be triangles. Raises FileError.
@@ -77,7 +77,7 @@ def _parse(head: list[list[str]]) -> list[tuple[str, int, list[list[str]]]]:
     return elements
 
 
-def _reading_element(file, count: int, properties: list[list[str]]) -> Iterator[None]:
+def _reading_element(file, count: int, properties: list[list[str]]) -> Generator[None, None, Element]:
     fields: list[tuple] = []
     for words in properties:
         if words[0] == "list":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from .splats import Cloud
 SPREAD = 0.6
 
 
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Generator[None, None, ply.Element]:
     """The points of a first picture, an Element returned when it is whole. Raises ply.FileError."""
     vertices = (yield from ply.reading(path))["vertex"]
     if not vertices.count:

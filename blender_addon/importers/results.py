@@ -7,7 +7,7 @@ links everything at once, as one undo step; it waits until the user has left Edi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def _mode(world_id: str) -> str:
     return next((part.mode for part in parts if part and part.mode != "OBJECT"), "")
 
 
-def _making_first_view(world: World, points_file: Path, image_file: Path) -> Iterator[None]:
+def _making_first_view(world: World, points_file: Path, image_file: Path) -> Generator[None, None, Placement]:
     """Makes the seed points and the picture of a world; returns their Placement."""
     intrinsics = np.array(world.intrinsics)
     vertices = yield from points.reading(points_file)
@@ -148,7 +148,7 @@ def _making_first_view(world: World, points_file: Path, image_file: Path) -> Ite
     return place
 
 
-def _making_results(world: World, files: ResultFiles) -> Iterator[None]:
+def _making_results(world: World, files: ResultFiles) -> Generator[None, None, Placement]:
     """Makes splats, mesh, keys and the clip of a world; returns their Placement."""
     name = world.name
     make_splats = make_mesh = make_clip = None
@@ -222,7 +222,9 @@ def _place_camera(
         camera.put_clip_behind(obj.data, clip, empty.lyra.first_frame)
 
 
-def _splat_attributes(vertices: ply.Element, decode: Callable[[ply.Element], splats.Cloud]) -> Iterator[None]:
+def _splat_attributes(
+    vertices: ply.Element, decode: Callable[[ply.Element], splats.Cloud]
+) -> Generator[None, None, splats.Attributes]:
     """All that is stored of a file's splats, worked out a block at a time; returned when it is whole.
 
     `decode` makes splats of some of the file's rows.

@@ -83,7 +83,7 @@ def test_all_cameras_in_one_file_or_chunk_by_chunk(tmp_path):
     np.testing.assert_array_equal(one.w2c, other.w2c)
     np.testing.assert_array_equal(one.intrinsics, other.intrinsics)
     np.savez(whole, w2c=w2c, intrinsics=intrinsics, image_height=np.int64(64), image_width=np.int64(48))
-    with pytest.raises(ply.FileError, match="another size than 64 x 48"):
+    with pytest.raises(ply.FileError, match="another frame size than 64 x 48"):
         camera.read_trajectory(WORLD, whole)
 
 
