@@ -9,7 +9,6 @@ from pathlib import Path
 from lyra.common.folders import cache_folder, data_folder
 
 HOST = "127.0.0.1"
-WORLDS_PATH, EXTEND_SUFFIX, MEASURE_PATH = "/v1/worlds", "/chunks", "/v1/pictures/measure"
 PRIVATE_FOLDER = ".backend"  # inside the worlds folder: the job database and what jobs were given
 
 
@@ -27,14 +26,6 @@ class Limits:
     small_bytes: int = 64 * 1024
     queued_jobs: int = 16
     worlds: int = 1000
-
-    def of(self, path: str) -> int:
-        """How many bytes a request to `path` may have."""
-        files = {WORLDS_PATH: self.image_bytes + self.depth_bytes, MEASURE_PATH: self.image_bytes}
-        if path in files:
-            # Beside the files: the settings, and what separates the parts.
-            return files[path] + 2 * self.small_bytes
-        return self.json_bytes if path.endswith(EXTEND_SUFFIX) else self.small_bytes
 
 
 @dataclass(frozen=True)

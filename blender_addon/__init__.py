@@ -115,7 +115,7 @@ _ON_READY = (weights.find_again, following.find_again, changes.look_again)
 
 @bpy.app.handlers.persistent
 def _after_load(_file) -> None:
-    """Another file: nothing that was under way belongs to it, but its own jobs may still run."""
+    """Drops what was in progress for the previous file, and looks for the jobs of the new one."""
     session.current.disconnect()
     session.current.jobs.clear()
     sampled_path.forget()

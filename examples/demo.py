@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 from tqdm import tqdm
 
@@ -86,7 +87,7 @@ def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
         bpy.ops.extensions.package_install_files(
             repo="user_default", filepath=str(package), enable_on_install=True
         )
-    session, worlds = (sys.modules[f"{EXTENSION}.{name}"] for name in ("session", "worlds"))
+    session, worlds = module_of_extension("session"), module_of_extension("worlds")
     preferences = bpy.context.preferences.addons[EXTENSION].preferences
     preferences.source = "PYTHON"
     preferences.engine_python = sys.executable
@@ -102,6 +103,15 @@ def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
     for name in ("splats.ply", "mesh.glb"):
         shutil.copy(world / "results" / name, out / name)
     advance(bar, "done", 100)
+
+
+def module_of_extension(name: str) -> ModuleType:
+    """The module of this name in the installed extension, in whichever of its packages."""
+    return next(
+        module
+        for path, module in sys.modules.items()
+        if path.startswith(f"{EXTENSION}.") and path.endswith(f".{name}")
+    )
 
 
 def make_world(bpy, session, worlds, bar: tqdm, size: str | None) -> None:
@@ -157,10 +167,10 @@ def wait(session, bar: tqdm, kind: str, start: float, end: float, ready: Callabl
     while not ready():
         session.current.tick()
         for job in session.current.jobs.values():
-            if job["state"] in ("failed", "interrupted", "cancelled"):
-                raise DemoError(f"The service reports: {job['error'] or job['state']}")
-            if job["kind"] == kind:
-                advance(bar, job["stage"] or job["state"], start + (end - start) * job["progress"])
+            if job.state in ("failed", "interrupted", "cancelled"):
+                raise DemoError(f"The service reports: {job.error or job.state}")
+            if job.kind == kind:
+                advance(bar, job.stage or job.state, start + (end - start) * job.progress)
         if session.current.phase.name == "OFF" and session.current.message:
             raise DemoError(session.current.message)
         if time.monotonic() > deadline:

@@ -26,7 +26,7 @@ from backend.service import Backend  # noqa: E402
 from lyra.formats import splat_ply  # noqa: E402
 from lyra.geometry import cameras, gaussians  # noqa: E402
 from lyra.media import images  # noqa: E402
-from lyra.pipeline import reconstruct  # noqa: E402
+from lyra.pipeline import export  # noqa: E402
 from lyra.world import folder, options  # noqa: E402
 
 contract, bodies, resources, engines = (
@@ -138,8 +138,8 @@ def test_properties_keep_to_the_limits():
 def test_files_of_a_world():
     assert contract.WALKTHROUGH == folder.WALKTHROUGH
     results = {contract.SPLATS, contract.MESH, contract.WALKTHROUGH}
-    assert {name.removeprefix("results/") for name in results} <= set(reconstruct.EXPORT_ITEMS)
-    assert choices(schemas.ExportItem) == set(reconstruct.EXPORT_ITEMS)
+    assert {name.removeprefix("results/") for name in results} <= set(export.EXPORT_ITEMS)
+    assert choices(schemas.ExportItem) == set(export.EXPORT_ITEMS)
 
 
 def test_splats(tmp_path):

@@ -1,4 +1,4 @@
-"""JSON from clients: its size is known before memory is taken, and it is read in a thread, off the event loop."""
+"""JSON bodies, bounded in size, values and depth before memory is taken, and read in a thread off the event loop."""
 
 from __future__ import annotations
 

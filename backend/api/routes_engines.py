@@ -15,6 +15,7 @@ router = APIRouter(prefix="/v1", tags=["engines"])
 
 @router.get("/engines")
 async def list_engines(backend: RunningBackend) -> list[schemas.Engine]:
+    """All engines, the default one first, with what each still needs and what can be chosen."""
     found = await run_in_threadpool(engines.engine_resources, backend.config.device)
     return [schemas.Engine(**engine) for engine in found]
 

@@ -30,16 +30,19 @@ async def list_jobs(backend: RunningBackend, world_id: str | None = None, active
 
 @router.get("/{job_id}", response_model=schemas.Job)
 async def get_job(job_id: str, backend: RunningBackend) -> dict:
+    """One job as it is now."""
     return backend.book.get(job_id).resource()
 
 
 @router.post("/{job_id}/cancel", response_model=schemas.Job)
 async def cancel(job_id: str, backend: RunningBackend) -> dict:
+    """Ends a job that waits or runs, within 2 seconds; whole chunks stay."""
     return backend.cancel(job_id).resource()
 
 
 @router.post("/{job_id}/resume", status_code=202, response_model=schemas.Job)
 async def resume(job_id: str, backend: RunningBackend) -> dict:
+    """Queues a stopped job again; it goes on after the last whole chunk."""
     return backend.book.resume(job_id).resource()
 
 

@@ -33,6 +33,7 @@ async def hello(backend: RunningBackend, challenge: str = "") -> schemas.Hello:
 
 @router.get("/health")
 async def health(backend: RunningBackend) -> schemas.Health:
+    """What runs here, on which device, and how busy it is."""
     return schemas.Health(
         api=API_VERSION,
         version=VERSION,
@@ -46,6 +47,7 @@ async def health(backend: RunningBackend) -> schemas.Health:
 
 @router.post("/shutdown", status_code=202)
 async def shutdown(body: schemas.ShutdownBody, backend: RunningBackend) -> dict:
+    """Ends the service; with `force` also while jobs are active, which can be resumed afterwards."""
     active = backend.book.active()
     if active and not body.force:
         raise ConflictError(

@@ -119,6 +119,7 @@ async def list_worlds(backend: RunningBackend, known: KnownWorlds) -> Response:
 
 @router.get("/{world_id}", response_model=schemas.World)
 async def get_world(world_id: str, backend: RunningBackend) -> dict:
+    """One world; while it is being made, what was asked for."""
     try:
         return await run_in_threadpool(resource, await open_world(backend, world_id))
     except ConflictError:
@@ -136,6 +137,7 @@ async def change(world_id: str, body: schemas.WorldChanges, backend: RunningBack
 
 @router.delete("/{world_id}", status_code=204)
 async def delete_world(world_id: str, backend: RunningBackend) -> None:
+    """Removes a world with its jobs and uploads; of a link the link alone."""
     with backend.book.reserved(world_id):
         try:
             await run_in_threadpool(backend.catalog.delete, world_id)

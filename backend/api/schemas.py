@@ -1,4 +1,4 @@
-"""What goes over the wire: the resources of docs/api.md."""
+"""The schemas of the API: what clients send and get, as docs/api.md describes it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from backend.jobs.dispatcher import WorkerState
 from backend.jobs.store import JobKind, JobState
 from lyra.geometry.cameras import MAX_FRAMES
 from lyra.world.options import OPTIONS, MemoryMode, Range
+from lyra.world.settings import MAX_SCALE
 from lyra.world.tree import LAST_ID
 
 ExportItem = Literal["splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz"]
@@ -102,7 +103,7 @@ class Picture(BaseModel):
 
 
 class WorldChanges(Body):
-    scale: float = Field(gt=0, lt=1e6, allow_inf_nan=False, description="metres per unit")
+    scale: float = Field(gt=0, lt=MAX_SCALE, allow_inf_nan=False, description="metres per unit")
 
 
 class RevertBody(Body):

@@ -1,1 +1,1 @@
-"""Cameras and camera paths as plain maths: axes, intrinsics, sampling, presets, rasterized depth."""
+"""Cameras and camera paths: axes and intrinsics, sampling, path presets, a depth rasterizer."""

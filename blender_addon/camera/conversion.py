@@ -1,7 +1,7 @@
-"""The one place where axes, units and camera intrinsics change hands between Blender and a world.
+"""Conversion of axes, units and intrinsics between Blender's cameras and a world's; nothing else converts them.
 
-A world uses OpenCV axes (x right, y down, z forward) and pixels; Blender's camera looks down its -Z with +Y up and
-counts in millimetres of lens and sensor. Only numpy is needed here, so all of it is tested as plain maths.
+Worlds use OpenCV axes (x right, y down, z forward) and intrinsics in pixels. Blender's camera looks along its -Z with
++Y up and gives its lens and sensor in millimetres. Needs NumPy only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class LensSettings:
-    """What a `bpy.types.Camera` says of its lens, by the same names; it outlives the camera."""
+    """Copy of the lens settings of a `bpy.types.Camera`, under the same names."""
 
     sensor_fit: str
     sensor_width: float
@@ -119,7 +119,7 @@ def cropped_intrinsics(intrinsics: np.ndarray, size: tuple[int, int], target: tu
 def uncropped_intrinsics(
     intrinsics: np.ndarray, size: tuple[int, int], target: tuple[int, int]
 ) -> np.ndarray:
-    """The way back: intrinsics (3, 3) of the picture of `size` whose centre crop to `target` has these."""
+    """Inverse of `cropped_intrinsics`: those of the picture of `size` whose centre crop to `target` has these."""
     scale, offset = _crop(size, target)
     whole = np.array(intrinsics, np.float64)
     whole[:2, 2] += offset
@@ -218,7 +218,7 @@ def _shear(axes: np.ndarray) -> float:
 
 
 def opencv_from_blender(camera_matrix: np.ndarray) -> np.ndarray:
-    """c2w (..., 4, 4) in OpenCV axes of a rigid Blender camera matrix; the same turn leads back."""
+    """c2w (..., 4, 4) in OpenCV axes of a rigid Blender camera matrix; its own inverse."""
     return camera_matrix @ FLIP_YZ
 
 

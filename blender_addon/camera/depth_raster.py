@@ -1,9 +1,9 @@
-"""z-depth of triangles as a pinhole camera sees them, a little at a time. Plain maths.
+"""A rasterizer for z-depth: triangles seen by a pinhole camera, in short steps. Needs NumPy only.
 
-Every pixel is one ray through its centre, tried against the triangles whose shadow may cover it. A ray d = (x, y, 1)
-meets the plane of a triangle (a, b, c) at z = det[a b c] / (n . d) with n = a x b + b x c + c x a, and lies inside
-where the three scalar triple products (b x c) . d, (c x a) . d, (a x b) . d have the sign of n . d. Nothing is
-divided by a vertex's own depth, so triangles that reach behind the camera need no cutting.
+Every pixel is a ray through its centre, intersected with the triangles whose bounding box covers it. A ray
+d = (x, y, 1) meets the plane of a triangle (a, b, c) at z = det[a b c] / (n . d) with n = a x b + b x c + c x a, and
+lies inside where the scalar triple products (b x c) . d, (c x a) . d and (a x b) . d have the sign of n . d. There is
+no division by a vertex's own depth, so triangles that reach behind the camera need no clipping.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _fill(
     width: int,
     near: float,
 ) -> Iterator[None]:
-    """Brings the nearest of the triangles into `depth` (height * width)."""
+    """Writes the nearest depth of the triangles into `depth` (height * width)."""
     a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
     # (3, T, 3): the triple products' vectors; their sum is the plane's normal.
     edges = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)])
@@ -134,5 +134,5 @@ def _fill(
 
 
 def _counted(lengths: np.ndarray) -> np.ndarray:
-    """0, 1, ... for each of the lengths, one after the other."""
+    """The ranges 0 ... n - 1 of all lengths n, concatenated."""
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -1,4 +1,4 @@
-"""An animated Blender camera as poses and intrinsics."""
+"""Sampling of an animated Blender camera: poses and intrinsics at evenly spaced moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The camera a world was made with: one pose and lens per frame, and the walkthrough behind it."""
+"""The walkthrough camera: the cameras of all frames as keyframes, and the walkthrough as its background."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_trajectory(world: World, file: Path) -> CameraPath:
     size = tuple(arrays.get(f"image_{side}", np.zeros(())).ravel().tolist() for side in ("width", "height"))
     if size != ([world.width], [world.height]):
         raise FileError(
-            f"{file} is of pictures of another size than {world.width} x {world.height}. Import the results again."
+            f"{file} was made for another frame size than {world.width} x {world.height}. Import the results again."
         )
     return CameraPath(w2c, intrinsics, world.width, world.height)
 
@@ -102,7 +102,7 @@ class Keys:
 
 
 def keys(path: CameraPath) -> Keys:
-    """The path as Blender keys it; each quaternion is on its predecessor's side, so that none turns the long way."""
+    """The path as keyframes; each quaternion has the sign of its predecessor, so that none turns the long way."""
     matrices = conversion.cameras_under_empty(path.w2c, 1.0)
     rotations = []
     for matrix in matrices:
@@ -130,7 +130,7 @@ def key(obj: bpy.types.Object, keys: Keys, first_frame: int) -> None:
 
 
 def reach(path: CameraPath, positions: np.ndarray) -> float:
-    """How far from a camera of the path a splat of those at `positions` (M, 3) may be at most, in world units."""
+    """Upper bound of the distance from any camera of the path to any splat at `positions` (M, 3), in world units."""
     cameras = np.linalg.norm(np.linalg.inv(path.w2c)[:, :3, 3], axis=1)
     return float(np.linalg.norm(positions, axis=1).max(initial=0.0) + cameras.max())
 

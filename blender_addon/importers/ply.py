@@ -1,4 +1,4 @@
-"""Reads the binary PLY files a world folder holds, with numpy and nothing of Blender, a piece at a time."""
+"""Reader of binary PLY files, in short steps. Needs NumPy only."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def reading(path: Path) -> Iterator[None]:
 def _split_head(beginning: bytes, path: Path) -> tuple[list[list[str]], int]:
     end = beginning.find(b"end_header\n")
     if not beginning.startswith(b"ply") or end < 0:
-        raise FileError(f"{path} is no PLY file. Import the results again.")
+        raise FileError(f"{path} is not a PLY file. Import the results again.")
     lines = [line.split() for line in beginning[:end].decode("latin-1").splitlines()]
     if ["format", "binary_little_endian", "1.0"] not in lines:
-        raise FileError(f"{path} is no binary little-endian PLY file. Import the results again.")
+        raise FileError(f"{path} is not a binary little-endian PLY file. Import the results again.")
     return lines, end + len(b"end_header\n")
 
 

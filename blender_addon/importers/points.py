@@ -1,4 +1,4 @@
-"""The coloured points of a world's first picture, which show where a path can go."""
+"""The coloured points of a world's first view, imported as flat round splats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def reading(path: Path) -> Iterator[None]:
     vertices = (yield from ply.reading(path))["vertex"]
     if not vertices.count:
         raise ply.FileError(
-            f"{path} holds no points: the picture seems to be all sky. Try another depth or image."
+            f"{path} holds no points: the image seems to be all sky. Try another depth or image."
         )
     return vertices
 

@@ -1,7 +1,7 @@
-"""Gaussian splats as Blender data, under the attribute names of Blender 5.3's own splats.
+"""Gaussian splats as Blender data, under the attribute names of Blender 5.3's native splats.
 
-5.3 reads the file itself. 5.2 gets a point cloud. 4.5 cannot fill a point cloud from Python, so there the splats are
-the vertices of a mesh; Object > Convert > Point Cloud keeps every attribute.
+Blender 5.3 reads the file itself. In 5.2 the splats are a point cloud. 4.5 cannot fill a point cloud from Python, so
+there they are the vertices of a mesh; Object > Convert > Point Cloud keeps every attribute.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def building(attributes: Attributes, name: str) -> list[Callable]:
     return [empty, *map(adding, attributes), *map(filling, attributes)]
 
 
-def read_back(data: bpy.types.ID) -> Cloud:
+def stored_cloud(data: bpy.types.ID) -> Cloud:
     """The splats an object's data holds, as the viewport draws them; without the higher harmonics."""
 
     key = "vector" if data.attributes[BASE].data_type == "FLOAT4" else "color"

@@ -1,7 +1,7 @@
-"""Triangles as Blender stores them: no two alike, and every edge once. Plain maths.
+"""Topology of triangle meshes as Blender stores it: without duplicate faces, and with every edge once. NumPy only.
 
-Blender finds the edges itself, but in one call that holds it up. Here the work is done in groups of triangles or
-sides that can only equal others of their group; the functions are generators that pause after each group.
+Blender's own function takes one call that blocks its interface. Here the faces or edges are sorted in groups that
+share no key; the functions are generators that pause after each group.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 GROUP = 60_000
 
 
-def distinct(faces: np.ndarray) -> Iterator[None]:
-    """The triangles (F, 3) without those that join the same three vertices as an earlier one, either way round.
+def without_duplicates(faces: np.ndarray) -> Iterator[None]:
+    """The triangles (F, 3) without duplicates: those with the same three vertices as an earlier one, in any order.
 
     Thin walls have such pairs, and Blender calls a mesh with them invalid.
     """

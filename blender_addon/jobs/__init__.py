@@ -1,1 +1,1 @@
-"""Work of the service for a world: requested, followed, and its results downloaded."""
+"""Jobs of the service from click to result: requests, following, downloads."""

@@ -1,4 +1,7 @@
-"""Changes of worlds that the service makes at once: revert, scale, delete. One without an answer is looked after."""
+"""Changes of a world that need no job: revert, scale, delete.
+
+Where the answer to a change is lost, the state of the world is asked for until it is known.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def revert(world_id: str, chunks: int) -> None:
 
 
 def set_scale(world_id: str, scale: float) -> None:
-    """Has the service keep the metres per unit of a world."""
+    """Sets the metres per unit of a world in the service."""
 
     def changed(world: World) -> bool:
         if empty := worlds.find(world_id):

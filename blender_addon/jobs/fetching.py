@@ -1,4 +1,4 @@
-"""Downloads of a world's files from the service, which the importers then bring into the scene."""
+"""Downloads of a world's files from the service, which are handed to the importers."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def valid(identifier: str) -> bool:
     """Whether this can be the id of a world or job; says so in the panel when it cannot."""
     if is_id(identifier):
         return True
-    session.current.say(
-        f"{identifier!r} is no name of a world or job; this file did not get it from a service."
-    )
+    session.current.say(f"{identifier!r} is not a valid id of a world or job; this file is damaged.")
     return False
 
 
@@ -49,7 +47,7 @@ def fetch_first_view(world: World) -> None:
 def fetch_results(world: World) -> None:
     """Downloads a world's newest results and imports them."""
 
-    def cameras_known(files: results.Files, chunks: dict[str, Path]) -> None:
+    def cameras_known(files: results.ResultFiles, chunks: dict[str, Path]) -> None:
         def complete() -> None:
             _remove_old_walkthroughs(files.walkthrough, folder_of(world.id))
             tasks.begin(results.import_results(world, files))
@@ -65,7 +63,7 @@ def fetch_world(
     """Downloads all of a world and imports it in the scene and under the empty that `stand` gives; calls `then`."""
     seed = {name: folder_of(world.id) / name for name in FIRST_VIEW_FILES}
 
-    def cameras_known(files: results.Files, chunks: dict[str, Path]) -> None:
+    def cameras_known(files: results.ResultFiles, chunks: dict[str, Path]) -> None:
         def importing() -> Iterator[str | None]:
             yield from results.import_world(world, *seed.values(), files, stand)
             then()
@@ -107,10 +105,10 @@ def walkthrough_name(world: World) -> str:
     return f"walkthrough-{world.frames}-{digest[:8]}.mp4"
 
 
-def _results(world: World) -> results.Files:
+def _results(world: World) -> results.ResultFiles:
     """Where the results that a world has go."""
     folder, there = folder_of(world.id), {file.path for file in world.files}
-    return results.Files(
+    return results.ResultFiles(
         splats=folder / SPLATS if SPLATS in there else None,
         mesh=folder / MESH if MESH in there else None,
         walkthrough=folder / walkthrough_name(world) if WALKTHROUGH in there else None,
@@ -118,13 +116,13 @@ def _results(world: World) -> results.Files:
     )
 
 
-def _paths(files: results.Files) -> dict[str, Path]:
+def _paths(files: results.ResultFiles) -> dict[str, Path]:
     """Results by their names in the world's folder, as far as the world has them."""
     named = {SPLATS: files.splats, MESH: files.mesh, WALKTHROUGH: files.walkthrough}
     return {name: file for name, file in named.items() if file is not None}
 
 
-def _fetch_cameras(world: World, known: Callable[[results.Files, dict[str, Path]], None]) -> None:
+def _fetch_cameras(world: World, known: Callable[[results.ResultFiles, dict[str, Path]], None]) -> None:
     """Downloads the cameras of a world. `known` gets where its results go, and the chunks' files that are still to be
     fetched: those of a service that does not give all cameras in one file."""
     files = _results(world)

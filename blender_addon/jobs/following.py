@@ -1,7 +1,7 @@
-"""Jobs as the service works on them: watched until they end, and found again after the connection was lost.
+"""Following of jobs: polling until they end, and finding them again after a lost connection.
 
-`session.current.jobs` holds an active job only while a follower watches it: a job whose state nobody knows must not
-keep its world locked. The file remembers the job's id, and what became of it is asked when a service answers again.
+`session.current.jobs` holds an active job only while a follower polls it: a job of unknown state must not keep its
+world locked. The .blend keeps the job's id, and its state is asked for when a service answers again.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Follower:
             return
         self.leave()
         step = "Reload Results" if self.world_id else "Disconnect, then Start Service or Connect,"
-        session.current.say(f"{message} The job may go on unseen: click {step} to look for it.")
+        session.current.say(f"{message} The job may still be running: click {step} to look for it.")
 
 
 def is_followed(job_id: str) -> bool:
@@ -157,7 +157,7 @@ def _refresh(world_id: str) -> None:
 
 def find_after_load() -> None:
     """After loading a file: connects when it remembers jobs and a service runs, which finds them. Starts none."""
-    if any(empty.lyra.job for empty in worlds.every()):
+    if any(empty.lyra.job for empty in worlds.all_worlds()):
         session.current.adopt(lambda: None)
 
 
@@ -165,7 +165,7 @@ def find_again() -> None:
     """When a service answers: follows what runs for the file's worlds, and learns how the jobs it remembers ended."""
 
     def ask_about_others() -> None:
-        for empty in worlds.every():
+        for empty in worlds.all_worlds():
             if empty.lyra.job and not is_followed(empty.lyra.job) and fetching.valid(empty.lyra.job):
                 _ask_about(empty.lyra.world_id, empty.lyra.job)
 

@@ -1,4 +1,4 @@
-"""Worlds that the service keeps, brought into the open file."""
+"""Open World: brings a world of the service into the open file."""
 
 from __future__ import annotations
 

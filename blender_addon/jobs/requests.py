@@ -1,6 +1,6 @@
-"""What the extension asks of the service about worlds, and what it does with the answers.
+"""Requests for jobs: start a world, extend, reconstruct, resume, cancel; and reloading of results.
 
-Worlds and jobs are known by their ids only; the objects in the scene are looked up when an answer comes.
+Worlds and jobs are kept by id only; objects of the scene are looked up when an answer arrives.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from ..camera import conversion
 from ..scene import worlds
 from ..service import pictures, session
 from ..service.bodies import ExtendSettings, ReconstructSettings, WorldSettings
-from ..service.resources import Job, World, entries
-from ..service.resources import NewWorld as NewWorldAnswer
+from ..service.resources import Job, NewWorld, World, entries
 from ..service.wire import Body, NoAnswerError, Reply
 from . import fetching, following
 from .following import follow
@@ -31,7 +30,7 @@ NEW_WORLD = "a new world"
 
 
 @dataclass(frozen=True)
-class NewWorld:
+class NewWorldRequest:
     """What Start World sends, and where the world shall stand: `first_camera` (4, 4) in the scene `scene`.
 
     `of_size` gives the whole settings for a width and height of the image, where some of them follow from these.
@@ -49,7 +48,7 @@ def _client():
     return session.current.client
 
 
-def start_world(new: NewWorld) -> None:
+def start_world(new: NewWorldRequest) -> None:
     """Sends the image; the world's empty stands as soon as the service has taken it. What depends on the size of the
     image waits for the service to have measured it."""
 
@@ -65,11 +64,11 @@ def start_world(new: NewWorld) -> None:
         session.current.say(str(error))
 
 
-def _send_world(new: NewWorld, settings: WorldSettings) -> None:
+def _send_world(new: NewWorldRequest, settings: WorldSettings) -> None:
     files = {"image": new.image} | ({"depth": new.depth} if new.depth else {})
 
     def taken(reply: Reply) -> None:
-        answer = NewWorldAnswer.from_json(reply.json())
+        answer = NewWorld.from_json(reply.json())
         scene = bpy.data.scenes.get(new.scene) or bpy.context.scene
         matrix = conversion.world_matrix(new.first_camera, 1.0)
         empty = worlds.create(scene, answer.world, matrix)
@@ -100,7 +99,7 @@ def if_as_known(world: World, then: Callable[[], None]) -> None:
 
     def listed(reply: Reply) -> None:
         if entries(reply.json(), Job.from_json):
-            session.current.say(f"The service is at work on world '{name}'. Wait for its job, or cancel it.")
+            session.current.say(f"The service is working on world '{name}'. Wait for its job, or cancel it.")
             following.find_running()
         else:
             ask(f"/worlds/{world_id}", described)
@@ -153,7 +152,7 @@ def _ask_for_job(step: str, world_id: str, path: str, body: Body | None) -> None
         worlds.push_undo(step)
 
     def silent(error: NoAnswerError) -> None:
-        session.current.say(f"{error} If the job was begun all the same, it shows in a moment.")
+        session.current.say(f"{error} If the job was started all the same, it appears in a moment.")
         following.find_running()
 
     _client().request(
@@ -184,7 +183,7 @@ def reload(world_id: str) -> None:
         world = World.from_json(reply.json())
         if world.state != "ready":
             session.current.say(
-                f"World '{world.name}' is still being started. Wait for its job, or start it anew."
+                f"World '{world.name}' is still being started. Wait for its job, or start it again."
             )
             return
         empty = worlds.find(world_id)

@@ -1,4 +1,4 @@
-"""Work of the extension itself that takes long: a generator, one short step per tick, so that Blender never stops."""
+"""Long work inside Blender as generators: the timer advances them by one short step per tick."""
 
 from __future__ import annotations
 

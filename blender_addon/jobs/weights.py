@@ -1,4 +1,4 @@
-"""Licences and weights of the engines: accepted, downloaded and converted by the service at the artist's word."""
+"""Licences and weights of engines: accepted, downloaded and converted by the service on request."""
 
 from __future__ import annotations
 

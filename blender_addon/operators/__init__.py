@@ -1,1 +1,1 @@
-"""Operators, one file per step of the work. What a file registers is listed in the extension's CLASSES."""
+"""Operators, one file per step of the work; they are registered by the extension's CLASSES."""

@@ -1,4 +1,4 @@
-"""Depth from Scene: what the artist has blocked out becomes the depth of the picture."""
+"""Depth from Scene: rasterizes the scene's geometry as the depth of the reference image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
             cls.poll_message_set("Choose an image first")
             return False
         if context.scene.camera is None:
-            cls.poll_message_set("Add a camera to the scene, and stand it where the picture was seen from")
+            cls.poll_message_set("Add a camera to the scene, and place it at the image's viewpoint")
             return False
         if session.current.is_asking(MEASURING):
             cls.poll_message_set("Wait until the service has measured the image")
@@ -87,7 +87,7 @@ def _rasterizing(
     depth = yield from depth_raster.rasterizing(surfaces, intrinsics, height, width, near)
     known = np.isfinite(depth).mean()
     if not known:
-        session.current.say("Nothing stands before the camera. Move it, or the blockout, and try again.")
+        session.current.say("The camera sees no surface. Move it, or the blockout, and try again.")
         return
     scene = bpy.data.scenes.get(scene_name)
     if scene is None:

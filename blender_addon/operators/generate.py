@@ -1,4 +1,4 @@
-"""Step three: send the camera's path and have the world grown along it."""
+"""Generate, Cancel, Resume: sends the sampled camera path, and controls the job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .polls import needs_camera, needs_idle_world, needs_ready_world
 class LYRA_OT_generate(bpy.types.Operator):
     bl_idname = "lyra.generate"
     bl_label = "Generate"
-    bl_description = "Make the world along the camera's path, from its newest picture on"
+    bl_description = "Generate frames along the camera's path, from the newest frame on"
     bl_options = {"REGISTER"}
 
     @classmethod
@@ -40,7 +40,7 @@ class LYRA_OT_generate(bpy.types.Operator):
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}
         self.report(
-            {"INFO"}, f"{trajectory.frame_count(settings.chunks)} cameras are on their way to the service"
+            {"INFO"}, f"{trajectory.frame_count(settings.chunks)} cameras are being sent to the service"
         )
         return {"FINISHED"}
 
@@ -101,7 +101,7 @@ class _OnJob:
 class LYRA_OT_cancel(_OnJob, bpy.types.Operator):
     bl_idname = "lyra.cancel"
     bl_label = "Cancel"
-    bl_description = "Stop the job; what is whole of the world is kept"
+    bl_description = "Stop the job; complete chunks are kept"
     states = {"queued", "running"}
     wanted = "No job is under way"
 
@@ -113,9 +113,9 @@ class LYRA_OT_cancel(_OnJob, bpy.types.Operator):
 class LYRA_OT_resume(_OnJob, bpy.types.Operator):
     bl_idname = "lyra.resume"
     bl_label = "Resume"
-    bl_description = "Go on with the job after the last whole chunk of 80 frames"
+    bl_description = "Continue the job after the last complete chunk"
     states = RESUMABLE_STATES
-    wanted = "No job waits to be resumed"
+    wanted = "There is no job to resume"
 
     @classmethod
     def poll(cls, context):

@@ -1,4 +1,4 @@
-"""Step one for a world that is there already: choose it from the service's list."""
+"""Open World: the choice of a world from the service's list."""
 
 from __future__ import annotations
 

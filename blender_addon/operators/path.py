@@ -1,4 +1,4 @@
-"""Step two: a camera path of native objects, which the artist edits like any other."""
+"""Camera Path: adds a curve and a camera that follows it, and samples the path that is shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from mathutils import Matrix, Quaternion
 
 from ..camera import conversion, trajectory
-from ..camera.presets import PRESETS, Shape, Start
+from ..camera.presets import PRESETS, PathShape, PathStart
 from ..scene import sampled_path, worlds
 from ..scene.scaling import see_far
 from .polls import needs_camera, needs_ready_world
@@ -20,7 +20,7 @@ LEVEL = 1e-4
 class LYRA_OT_add_path(bpy.types.Operator):
     bl_idname = "lyra.add_path"
     bl_label = "Add Camera Path"
-    bl_description = "Add a curve and a camera that follows it, from the newest picture of the world"
+    bl_description = "Add a curve and a camera that follows it, from the newest frame of the world"
     bl_options = {"REGISTER", "UNDO"}
 
     preset: EnumProperty(
@@ -31,7 +31,7 @@ class LYRA_OT_add_path(bpy.types.Operator):
     use_amount: BoolProperty(name="Own Amount", description="Change how far the path goes", default=False)
     amount: FloatProperty(
         name="Amount",
-        description="Length of the path in depths of the picture; for arcs and turns the angle in radians",
+        description="Length of the path relative to the depth of the view; for arcs and turns the angle in radians",
         default=0.25,
         min=0.001,
         soft_max=1.5,
@@ -66,7 +66,7 @@ class LYRA_OT_add_path(bpy.types.Operator):
         except conversion.CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        start = Start.of_camera(matrix, empty.lyra.depth * scale)
+        start = PathStart.of_camera(matrix, empty.lyra.depth * scale)
         shape = preset.make(start, self.amount if self.use_amount else preset.amount)
         first, last = _frames(scene, empty, settings.chunks)
         camera = _build(empty, f"{empty.name} {preset.label}", shape, matrix, start, first, last)
@@ -114,7 +114,7 @@ def _frames(scene, empty, chunks: int) -> tuple[int, int]:
 
 
 def _build(
-    empty: bpy.types.Object, name: str, shape: Shape, matrix, start: Start, first: int, last: int
+    empty: bpy.types.Object, name: str, shape: PathShape, matrix, start: PathStart, first: int, last: int
 ) -> bpy.types.Object:
     curve = _curve(f"{name} Path", shape.points)
     camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
@@ -156,7 +156,7 @@ def _curve(name: str, points: np.ndarray) -> bpy.types.Object:
     return obj
 
 
-def _track(empty: bpy.types.Object, camera: bpy.types.Object, name: str, start: Start) -> None:
+def _track(empty: bpy.types.Object, camera: bpy.types.Object, name: str, start: PathStart) -> None:
     """Keeps the camera on an empty. Track To holds the horizon level; a camera that leans would jump upright with it
     at its first frame, so that one gets a Damped Track, which turns it no further than it must."""
     target = bpy.data.objects.new(name, None)

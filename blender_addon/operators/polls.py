@@ -1,4 +1,4 @@
-"""Conditions that several operators' polls share. Each tells the reason where it does not hold."""
+"""Conditions that polls of several operators share; each gives its reason where it is not met."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def needs_ready_world(cls, context) -> bool:
         job = following.job_of(empty)
         coming = session.current.tasks or (job is not None and job.state in ACTIVE_STATES)
         cls.poll_message_set(
-            "Wait until the world's points are there"
+            "Wait until the world's points are imported"
             if coming
             else "The world's first camera is not in the scene: click Reload Results to bring it back"
         )

@@ -1,4 +1,4 @@
-"""Texts for single chunks of the chosen world."""
+"""Prompts for single chunks of the chosen world: add and remove."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _OnPrompts:
 class LYRA_OT_add_prompt(_OnPrompts, bpy.types.Operator):
     bl_idname = "lyra.add_prompt"
     bl_label = "Add Prompt"
-    bl_description = "Add a text that holds from the next chunk of 80 frames on"
+    bl_description = "Add a prompt that holds from the next chunk on"
 
     def execute(self, context):
         empty = context.scene.lyra.world
@@ -37,7 +37,7 @@ class LYRA_OT_add_prompt(_OnPrompts, bpy.types.Operator):
 class LYRA_OT_remove_prompt(_OnPrompts, bpy.types.Operator):
     bl_idname = "lyra.remove_prompt"
     bl_label = "Remove Prompt"
-    bl_description = "Remove the chosen text"
+    bl_description = "Remove the selected prompt"
 
     @classmethod
     def poll(cls, context):

@@ -1,4 +1,4 @@
-"""Step four: what was made of a world, and going back."""
+"""Results of the chosen world: reload, reconstruct, revert, delete, remove."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LYRA_OT_reload(_OnWorld, bpy.types.Operator):
 class LYRA_OT_reconstruct(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.reconstruct"
     bl_label = "Reconstruct"
-    bl_description = "Make splats and mesh anew from the frames the world has"
+    bl_description = "Make new splats and a new mesh from the world's frames"
 
     def execute(self, context):
         settings = context.scene.lyra
@@ -111,7 +111,7 @@ class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
 
     def execute(self, context):
         world_id = context.scene.lyra.world.lyra.world_id
-        copies = len(list(worlds.every(world_id)))
+        copies = len(list(worlds.all_worlds(world_id)))
         if copies > 1:
             # The service has one world for all of them.
             self.report({"ERROR"}, f"There are {copies} of this world in the file; use Remove")
@@ -153,7 +153,7 @@ class LYRA_OT_standard_view(bpy.types.Operator):
     bl_idname = "lyra.standard_view"
     bl_label = "Show True Colors"
     bl_description = (
-        "Set the scene's view transform to Standard, with which renders look like the world's pictures"
+        "Set the scene's view transform to Standard, so that renders look like the world's frames"
     )
     bl_options = {"REGISTER", "UNDO"}
 

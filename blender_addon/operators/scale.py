@@ -1,4 +1,4 @@
-"""The true size of the chosen world, from the length between two points of it."""
+"""Set Scale: the scale of the chosen world from the true length between two of its points."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LYRA_OT_pick_scale(bpy.types.Operator):
             mouse,
         )
         if point is None:
-            self.report({"WARNING"}, "There is nothing of the world there; click on one of its surfaces")
+            self.report({"WARNING"}, "The world has no point there; click on one of its surfaces")
             return {"RUNNING_MODAL"}
         self._picked.append(point)
         self._say(context)
@@ -148,7 +148,7 @@ class LYRA_OT_set_scale(bpy.types.Operator):
         empty = context.scene.lyra.world
         measured = self._measured()
         if measured < SMALLEST:
-            self.report({"ERROR"}, "The two points are the same; pick two that are apart")
+            self.report({"ERROR"}, "The two points are the same; pick two different ones")
             return {"CANCELLED"}
         true = self.length
         if self.by == "HEIGHT":
@@ -158,14 +158,14 @@ class LYRA_OT_set_scale(bpy.types.Operator):
                 return {"CANCELLED"}
             true = scaling.object_height(obj)
         if true < SMALLEST:
-            self.report({"ERROR"}, f"A length of {true:g} is none; give one above 0")
+            self.report({"ERROR"}, f"A length of {true:g} is not valid; give one above 0")
             return {"CANCELLED"}
         try:
             scale = scaling.apply(empty, true / measured)
         except conversion.CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        _tell(empty.lyra.world_id, scale)
+        _send_scale(empty.lyra.world_id, scale)
         self.report({"INFO"}, f"The world is {true / measured:.3g} times as large as before")
         return {"FINISHED"}
 
@@ -174,19 +174,19 @@ class LYRA_OT_set_scale(bpy.types.Operator):
 
 
 # The scale of each world as the service was last told.
-_told: dict[str, float] = {}
+_sent_scales: dict[str, float] = {}
 
 
-def _tell(world_id: str, scale: float) -> None:
-    _told[world_id] = scale
+def _send_scale(world_id: str, scale: float) -> None:
+    _sent_scales[world_id] = scale
     session.current.ensure(lambda: changes.set_scale(world_id, scale))
 
 
 @bpy.app.handlers.persistent
 def after_undo(_scene) -> None:
     """Undo and redo change the scale in the file; the service is told as well."""
-    for world_id, told in list(_told.items()):
+    for world_id, told in list(_sent_scales.items()):
         empty = worlds.find(world_id)
         scale = worlds.description(empty).scale if empty else None
         if scale and scale != told:
-            _tell(world_id, scale)
+            _send_scale(world_id, scale)

@@ -1,4 +1,4 @@
-"""The service itself: install it, start it, stop it, look into its log."""
+"""The local service: install, start, stop, disconnect, open its logs."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class LYRA_OT_start_service(bpy.types.Operator):
 class LYRA_OT_stop_service(bpy.types.Operator):
     bl_idname = "lyra.stop_service"
     bl_label = "Stop Service"
-    bl_description = "Stop the service; it refuses while a job runs"
+    bl_description = "Stop the service, unless a job is running"
 
     @classmethod
     def poll(cls, context):
@@ -108,7 +108,7 @@ class LYRA_OT_stop_service(bpy.types.Operator):
 class LYRA_OT_disconnect(bpy.types.Operator):
     bl_idname = "lyra.disconnect"
     bl_label = "Disconnect"
-    bl_description = "Leave the service alone; it and its jobs go on"
+    bl_description = "Close the connection; the service and its jobs go on"
 
     @classmethod
     def poll(cls, context):

@@ -1,4 +1,4 @@
-"""Step one: choose an image and start a world from it."""
+"""Start World: the choice of the reference image and engine, and the request for a new world."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXTENSIONS += ";.ppm;.pgm;.pfm;.dds"
 class LYRA_OT_choose_image(bpy.types.Operator):
     bl_idname = "lyra.choose_image"
     bl_label = "Choose Image"
-    bl_description = "Choose the picture the world grows from"
+    bl_description = "Choose the reference image of the world"
     bl_options = {"REGISTER", "UNDO"}
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
@@ -52,7 +52,7 @@ class LYRA_OT_choose_image(bpy.types.Operator):
         settings.image = str(path)
         if had_depth and not settings.depth_file:
             self.report(
-                {"INFO"}, "Depth File is empty again: the scene had given depth to the image before this one"
+                {"INFO"}, "Depth File was cleared: it held depth from the scene for the previous image"
             )
         return {"FINISHED"}
 
@@ -79,7 +79,7 @@ class LYRA_OT_choose_engine(bpy.types.Operator):
     def description(cls, context, properties):
         if engine := engines.find(properties.engine):
             return " ".join(filter(None, (engine.needs, engine.license))).rstrip(".")
-        return "Make the world's pictures with this engine"
+        return "Generate frames with this engine"
 
     def execute(self, context):
         context.scene.lyra.engine = self.engine
@@ -89,9 +89,7 @@ class LYRA_OT_choose_engine(bpy.types.Operator):
 class LYRA_OT_start_world(bpy.types.Operator):
     bl_idname = "lyra.start_world"
     bl_label = "Start World"
-    bl_description = (
-        "Estimate depth and lens of the image and show its points where the scene's camera stands"
-    )
+    bl_description = "Estimate depth and lens of the image, and show its points at the scene's camera"
     bl_options = {"REGISTER"}
 
     @classmethod
@@ -127,7 +125,7 @@ class LYRA_OT_start_world(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def new_world(context) -> requests.NewWorld:
+def new_world(context) -> requests.NewWorldRequest:
     """What Start World sends.
 
     Raises OSError for an image that is not there, CameraError for a camera of no use, and StaleDepthError for depth
@@ -153,7 +151,7 @@ def new_world(context) -> requests.NewWorld:
         return replace(found, intrinsics=lens.of_image(size, target).tolist(), intrinsics_size=size)
 
     depends = is_draft or lens is not None
-    return requests.NewWorld(image, depth, asked, scene.name, stands, of_size if depends else None)
+    return requests.NewWorldRequest(image, depth, asked, scene.name, stands, of_size if depends else None)
 
 
 def _world_settings(settings, image: Path) -> WorldSettings:

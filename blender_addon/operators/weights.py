@@ -1,4 +1,4 @@
-"""What an engine with weights needs before it runs: its licences accepted, its weights on the disk."""
+"""Weights of engines: accept their licences, download them, cancel."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ class LYRA_OT_accept_licence(bpy.types.Operator):
 class LYRA_OT_download_weights(bpy.types.Operator):
     bl_idname = "lyra.download_weights"
     bl_label = "Download Weights"
-    bl_description = (
-        "Fetch the weights of the chosen engine and make them ready; what is there already is kept"
-    )
+    bl_description = "Download and convert the weights of the chosen engine; files that are there are kept"
     bl_options = {"REGISTER"}
 
     @classmethod
@@ -91,7 +89,7 @@ class LYRA_OT_download_weights(bpy.types.Operator):
 class LYRA_OT_cancel_download(bpy.types.Operator):
     bl_idname = "lyra.cancel_download"
     bl_label = "Cancel Download"
-    bl_description = "Stop the download; what has arrived is kept, and the next one goes on from there"
+    bl_description = "Stop the download; what has arrived is kept for the next one"
     bl_options = {"REGISTER"}
 
     @classmethod

@@ -1,1 +1,1 @@
-"""A world in a .blend: its objects, its settings, its scale, and the depth and path that the scene gives."""
+"""A world in a .blend: objects, properties, scale, and the depth and path that come from the scene."""

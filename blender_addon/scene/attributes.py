@@ -1,4 +1,4 @@
-"""Attributes of points as arrays: what the data of a world's splats or points holds."""
+"""Point attributes of Blender data as NumPy arrays."""
 
 from __future__ import annotations
 

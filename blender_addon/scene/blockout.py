@@ -1,4 +1,4 @@
-"""The geometry that stands in a scene, as surfaces a camera sees: what *Depth from Scene* renders."""
+"""The visible surfaces of a scene as triangles, for Depth from Scene."""
 
 from __future__ import annotations
 

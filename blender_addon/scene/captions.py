@@ -1,4 +1,4 @@
-"""Texts for single chunks of a world. Plain data: the service knows them by the frame at which they begin."""
+"""Prompts for single chunks as the captions of the API: texts by the frame from which they hold."""
 
 from __future__ import annotations
 

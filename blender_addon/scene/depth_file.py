@@ -1,6 +1,6 @@
-"""The depth file that Depth from Scene makes: for which image and camera it holds, and which files are left over.
+"""The depth file of Depth from Scene: the image and camera it was rasterized for, and removal of unused files.
 
-The origin is kept on the scene beside the depth file, as JSON; it is empty for a file that the artist has chosen.
+The origin is kept on the scene beside the depth file, as JSON; it is empty for a file that the user has chosen.
 """
 
 from __future__ import annotations

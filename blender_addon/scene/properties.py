@@ -1,4 +1,4 @@
-"""What a .blend remembers: the settings on the scene, and each world on its empty."""
+"""Properties that a .blend keeps: settings on the scene, and each world on its empty."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class LYRA_PG_prompt(bpy.types.PropertyGroup):
         min=1,
         max=MAX_CHUNKS,
     )
-    text: StringProperty(name="Text", description="What the camera finds there", maxlen=MAX_PROMPT)
+    text: StringProperty(name="Text", description="What is seen from that chunk on", maxlen=MAX_PROMPT)
 
 
 class LYRA_PG_world(bpy.types.PropertyGroup):
@@ -115,19 +115,17 @@ class LYRA_PG_world(bpy.types.PropertyGroup):
 
     world_id: StringProperty(name="World ID", description="The world's id: the name of its folder")
     world: StringProperty(name="World", description="The world as the service last described it")
-    job: StringProperty(name="Job", description="The job under way when the file was saved, to find it again")
+    job: StringProperty(name="Job", description="The job in progress when the file was saved")
     depth: FloatProperty(
-        name="Depth", description="Median depth of the first picture in world units", default=1.0
+        name="Depth", description="Median depth of the first view in world units", default=1.0
     )
     reach: FloatProperty(
-        name="Reach", description="How far from a camera of the path a splat is at most, in world units"
+        name="Reach", description="Largest distance from a camera of the path to a splat, in world units"
     )
     first_frame: IntProperty(
-        name="First Frame", description="Scene frame of the world's first picture", default=1
+        name="First Frame", description="Scene frame of the world's first frame", default=1
     )
-    prompts: CollectionProperty(
-        name="Prompts", description="Texts for parts of the world", type=LYRA_PG_prompt
-    )
+    prompts: CollectionProperty(name="Prompts", description="Prompts by chunk", type=LYRA_PG_prompt)
     prompt_index: IntProperty(name="Prompt", description="The chosen text", default=0)
 
 
@@ -136,14 +134,14 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
 
     image: StringProperty(
         name="Image",
-        description="The picture the world grows from",
+        description="The reference image of the world",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
         update=_other_image,
     )
     depth_file: StringProperty(
         name="Depth File",
-        description="Known depth of the picture (.npz, .npy, .exr, .pfm or .png); empty: it is estimated",
+        description="Known depth of the image (.npz, .npy, .exr, .pfm or .png); empty: it is estimated",
         subtype="FILE_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
         update=_other_depth,
@@ -156,15 +154,13 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     depth_blend: BoolProperty(
         name="Estimate the Rest",
-        description="Where the depth file knows nothing, estimate depth and join it on without a step",
+        description="Estimate depth where the depth file has none, and blend it in without a step",
         default=False,
     )
     depth_known: FloatProperty(
-        name="Known", description="The part of the picture in which the scene gave depth", default=0.0
+        name="Known", description="Part of the image that depth from the scene covers", default=0.0
     )
-    depth_origin: StringProperty(
-        name="Origin", description="The image and the camera that the scene gave depth for"
-    )
+    depth_origin: StringProperty(name="Origin", description="Image and camera of the depth from the scene")
     depth: EnumProperty(
         name="Depth",
         description="How depth is estimated",
@@ -198,10 +194,10 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     size: EnumProperty(
         name="Size",
-        description="Size of the world's pictures",
+        description="Frame size of the world",
         items=[
-            ("MODEL", "832 x 480", "What the models were trained on; 480 x 832 for an upright image", 0),
-            ("DRAFT", "416 x 240", "A quick look; 240 x 416 for an upright image", 1),
+            ("MODEL", "832 x 480", "The size the models were trained at; 480 x 832 for an upright image", 0),
+            ("DRAFT", "416 x 240", "For quick tests; 240 x 416 for an upright image", 1),
             ("CUSTOM", "Custom", "Any multiple of 16", 2),
         ],
         default="MODEL",
@@ -214,7 +210,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     match_render_size: BoolProperty(
         name="Set Render Size",
-        description="Set the scene's resolution to the size of the world's pictures",
+        description="Set the scene's resolution to the world's frame size",
         default=False,
     )
 
@@ -256,7 +252,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     prompt: StringProperty(
         name="Prompt",
-        description="What the camera finds on its way; the preview engine ignores it",
+        description="What is seen along the path; the preview engine ignores it",
         maxlen=MAX_PROMPT,
     )
     use_steps: BoolProperty(
@@ -266,7 +262,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     steps: IntProperty(
         name="Steps",
-        description="Denoising steps; fewer are quicker and coarser",
+        description="Denoising steps; fewer are faster and coarser",
         **_limits("steps"),
     )
     use_guidance: BoolProperty(
@@ -286,7 +282,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
     )
     styles: FloatProperty(
         name="Styles",
-        description="Strength of the published style files, realism and detail; they are a download of their own",
+        description="Strength of the published style files, realism and detail; they are a separate download",
         **_limits("styles"),
     )
     memory_mode: EnumProperty(
@@ -317,7 +313,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         name="Show",
         description="Which form of the world is shown and rendered",
         items=[
-            ("POINTS", "Points", "The coloured points of the first picture", 0),
+            ("POINTS", "Points", "The coloured points of the first view", 0),
             ("SPLATS", "Splats", "The Gaussian splats", 1),
             ("MESH", "Mesh", "The mesh", 2),
             ("ALL", "All", "Points, splats and mesh", 3),
@@ -356,7 +352,7 @@ def detach() -> None:
 
 def take_over_earlier_names() -> None:
     """After loading a file: an earlier version kept the chunk of a prompt as `piece`."""
-    for empty in worlds.every():
+    for empty in worlds.all_worlds():
         for entry in empty.lyra.prompts:
             # From Blender 5.0 on, properties that are registered are not kept among the artist's own.
             system = getattr(entry, "bl_system_properties_get", None)

@@ -1,4 +1,4 @@
-"""The reference image of a new world as the scene's settings have it: its file, frame size, lens and first camera."""
+"""The reference image of a new world, by the scene's settings: file, frame size, lens and first camera."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The path that was sampled last, which the viewport shows.
+"""The camera path that was sampled last, for the viewport and for Generate.
 
-Sampling steps through the frames, which drops poses that were not keyed and takes as long as the scene is heavy. So it
-is never done unasked: only when a path is added, sent or updated by a click. What changes it afterwards is watched,
-and then it counts as out of date.
+Sampling steps through the frames: it drops poses that are not keyed, and a heavy scene takes long. So it is done only
+when a path is added, sent or updated by a click. Later changes of what moves the camera mark the path as outdated.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from . import worlds
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptPath:
     """`size` is the length of a camera's pyramid in scene units, `made_from` the session ids of what moves it."""
 
     key: tuple
@@ -27,7 +26,7 @@ class Kept:
     changed: bool = False
 
 
-_kept: Kept | None = None
+_kept: KeptPath | None = None
 
 
 def path_range(scene) -> tuple[float, float]:
@@ -47,11 +46,11 @@ def update(context) -> trajectory.Sampled:
     count = trajectory.frame_count(settings.chunks)
     sampled = trajectory.sample(context, settings.camera, first, last, count, world.width, world.height)
     scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
-    _kept = Kept(_key(scene), sampled, 0.1 * empty.lyra.depth * scale, _made_from(settings.camera))
+    _kept = KeptPath(_key(scene), sampled, 0.1 * empty.lyra.depth * scale, _made_from(settings.camera))
     return sampled
 
 
-def shown(scene) -> Kept | None:
+def shown(scene) -> KeptPath | None:
     """The path to draw in this scene, if one was sampled for the camera that is chosen now."""
     if _kept is None or not scene.lyra.show_path or _key(scene)[:2] != _kept.key[:2]:
         return None

@@ -1,4 +1,4 @@
-"""The true size of a world: a point under the mouse, the length between two, and all that follows a new scale."""
+"""The scale of a world: picking of points under the mouse, and all that follows a new scale."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def under_mouse(
 
 
 def object_height(obj: bpy.types.Object) -> float:
-    """How high an object stands in the scene: the extent of its bounding box along Z."""
+    """Height of an object in the scene: the extent of its bounding box along Z."""
     corners = np.array(obj.bound_box) @ np.array(obj.matrix_world)[:3, :3].T
     return float(np.ptp(corners[:, 2]))
 

@@ -1,6 +1,6 @@
-"""Worlds as they stand in a scene: a collection *Lyra Worlds / name* and one empty that everything hangs under.
+"""Worlds as objects of a scene: a collection *Lyra Worlds / name*, and an empty that is the parent of all parts.
 
-Worlds are always looked up by their id and never held on to: undo and loading replace every Blender object.
+Worlds are looked up by id and never kept as Python references: undo and loading replace every Blender object.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _is_local(data: bpy.types.ID) -> bool:
     return data.library is None and data.override_library is None
 
 
-def every(world_id: str = "") -> Iterator[bpy.types.Object]:
+def all_worlds(world_id: str = "") -> Iterator[bpy.types.Object]:
     """The empties of all worlds in the file, or those of one: what an artist copies keeps its id."""
     return (
         obj for obj in bpy.data.objects if is_world(obj) and (not world_id or obj.lyra.world_id == world_id)
@@ -43,7 +43,7 @@ def every(world_id: str = "") -> Iterator[bpy.types.Object]:
 
 def find(world_id: str) -> bpy.types.Object | None:
     """The empty of a world. Of copies it is one that panels work on, those of the present scene first."""
-    copies = list(every(world_id))
+    copies = list(all_worlds(world_id))
     chosen = (scene.lyra.world for scene in (bpy.context.scene, *bpy.data.scenes))
     return next((empty for empty in chosen if empty in copies), copies[0] if copies else None)
 
@@ -67,7 +67,7 @@ def _parsed(text: str) -> World:
         return World.from_json(json.loads(text))
     except ValueError as error:
         raise ProtocolError(
-            "The description of a world in this file is damaged. Click Open World."
+            "What this file says of a world is damaged. Click Open World to get it from the service."
         ) from error
 
 
@@ -151,7 +151,7 @@ def _include(layer: bpy.types.LayerCollection, collection: bpy.types.Collection)
         _include(child, collection)
 
 
-def bring(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
+def ensure_in_scene(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
     """Has a world stand in a scene, with what is left of its parts.
 
     One of another scene stands in both from then on. An empty that was deleted in the viewport stays in the file while
@@ -170,7 +170,7 @@ def _own_collection(scene: bpy.types.Scene, empty: bpy.types.Object) -> bpy.type
     """The collection of a world that is not in the scene: one that is there, or one that no copy of it stands in."""
     world_id = empty.lyra.world_id
     own = _own_collections(world_id)
-    copies = set(every(world_id)) - {empty}
+    copies = set(all_worlds(world_id)) - {empty}
     free = (one for one in own if copies.isdisjoint(one.objects))
     return next((one for one in scene.collection.children_recursive if one in own), next(free, None))
 
@@ -181,7 +181,7 @@ def _own_collections(world_id: str) -> list[bpy.types.Collection]:
 
 def choose(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
     """Makes a world the one that the panels of a scene work on, has it stand there, and selects its empty."""
-    bring(scene, empty)
+    ensure_in_scene(scene, empty)
     scene.lyra.world = empty
     for layer in scene.view_layers:
         active = layer.objects.active  # asking for it brings the layer's objects up to date

@@ -1,1 +1,1 @@
-"""The connection to the local service: process, HTTP client, typed resources, and the state of both."""
+"""The local service: its process, the HTTP client, its resources as types, and the state of the connection."""

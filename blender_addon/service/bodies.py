@@ -1,4 +1,4 @@
-"""What the extension sends: the JSON bodies of requests as frozen dataclasses, by the fields of docs/api.md."""
+"""Request bodies as frozen dataclasses, with the fields of docs/api.md."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""HTTP to the service without threads and without waiting.
+"""A non-blocking HTTP client without threads.
 
-Blender has no safe threads and must not stand still, so every request is a small state machine on a non-blocking
-socket. `Client.tick` moves all of them on for a few milliseconds and returns; a timer calls it. Uploads and downloads
+Blender's API is not safe for threads, and its interface must not block. So each request is a state machine on a
+non-blocking socket. `Client.tick` advances all of them for a few milliseconds; a timer calls it. Uploads and downloads
 go in slices between memory, socket and disk, whatever their size. Callbacks run inside `tick`, on Blender's thread.
 """
 
@@ -87,7 +87,7 @@ class Exchange:
             if isinstance(error, ClientError):
                 raise
             raise ClientError(
-                f"What answers there is no Lyra service ({error}). Check the address."
+                f"What answers there is not a Lyra service ({error}). Check the address."
             ) from error
         now = time.monotonic()
         # A byte now and then does not keep an exchange alive.

@@ -1,7 +1,8 @@
-"""What extension and service must agree on, as the extension has it; tests/test_contract.py compares both sides.
+"""Versions, states, names and limits that must be equal in extension and service.
 
-The length of a chunk stands in `camera.trajectory`, the spherical-harmonics constant in `camera.conversion`, the
-splats' attribute names in `importers.splats`. Needs no Blender.
+tests/test_contract.py compares them with the service's. The length of a chunk is in `camera.trajectory`, the
+spherical-harmonics constant in `camera.conversion`, the splats' attribute names in `importers.splats`. Needs no
+Blender.
 """
 
 from __future__ import annotations

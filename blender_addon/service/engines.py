@@ -1,4 +1,4 @@
-"""What the service says of its engines: what each still lacks, how large that is, what can be set."""
+"""Engines as the service describes them: readiness, missing requirements, options."""
 
 from __future__ import annotations
 

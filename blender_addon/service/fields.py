@@ -1,4 +1,4 @@
-"""The fields of a JSON object from the wire, each asked for with its type and bounds; no Blender."""
+"""Typed and bounded reading of the fields of a JSON object. Needs no Blender."""
 
 from __future__ import annotations
 

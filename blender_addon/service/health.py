@@ -1,4 +1,4 @@
-"""Whether the connected service is still there: it answers, it is silent for a while, or it is gone."""
+"""Health check of the connected service: it answers, is silent for a while, or is gone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The proof that what listens at a port is the service that the token belongs to.
+"""Proof that the process at a port is the service that the token belongs to.
 
-A port that a service has left may belong to any program. So nothing is sent there but a challenge at first: the
-service signs it together with its process id, by HMAC-SHA256 under the token, which thereby never leaves.
+Any program may listen at a port that a service has left. So a challenge is sent first: the service signs it together
+with its process id, by HMAC-SHA256 with the token as key. The token itself is not sent.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Installs the service that lies in the extension's zip into an environment of its own.
+"""Installer of the service: from the wheel in the extension's zip into a virtual environment of its own.
 
-Blender's own Python is never touched: a virtual environment in the extension's user folder takes the wheel and what
-it needs, by a lock that names every version and the hashes of its wheels. Each step is a child process that writes to
-one log; `poll` looks in now and then. A marker file is written last, so a half-made environment is known as one and
-removed before the next try.
+Blender's own Python is not changed. The environment in the extension's user folder takes the wheel and its
+dependencies, by a lock of versions and hashes. Each step is a child process that writes to one log; `poll` looks at it
+now and then. A marker file is written last: an environment without it is incomplete, and is removed before a retry.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .process import clean_environment, detached_options, kill, last_line
@@ -31,7 +30,7 @@ _PIP_LINE = re.compile(rb"^(?:Collecting|Requirement already satisfied)", re.MUL
 
 
 @dataclass(frozen=True)
-class Step:
+class InstallStep:
     """One child process of the installation: what the panel says meanwhile, and where the bar stands at its start.
 
     `span` is how far the bar goes while pip collects packages.
@@ -49,32 +48,27 @@ def environment_python(environment: Path) -> Path:
     return environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def installed_version(environment: Path) -> str | None:
-    """The service version an environment holds whole, or None."""
+@dataclass(frozen=True)
+class Installed:
+    """What a complete environment holds: the `version` of the service, the `extra` of its wheel ("" for none), and a
+    `remark` on how it was installed."""
+
+    version: str
+    extra: str = ""
+    remark: str = ""
+
+
+def installed(environment: Path) -> Installed | None:
+    """By the marker file of an environment; None for one that is not complete."""
     try:
-        return str(json.loads((environment / MARKER).read_text("utf-8"))["version"])
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = json.loads((environment / MARKER).read_text("utf-8"))
+        return Installed(str(facts["version"]), str(facts.get("extra", "")), str(facts.get("remark", "")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def installed_extra(environment: Path) -> str:
-    """The extra that the service was installed with, "" for none."""
-    try:
-        return str(json.loads((environment / MARKER).read_text("utf-8")).get("extra", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
-
-
-def installed_remark(environment: Path) -> str:
-    """What is to be known of how an environment was installed, "" for nothing."""
-    try:
-        return str(json.loads((environment / MARKER).read_text("utf-8")).get("remark", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
-
-
 @dataclass(frozen=True)
-class Plan:
+class InstallPlan:
     """How packages are installed: by a `lock`, and without one where `unlocked`; `remark` says what that means."""
 
     lock: Path | None
@@ -82,18 +76,18 @@ class Plan:
     remark: str = ""
 
 
-def plan(locks: Path, extra: str, target: str) -> Plan:
+def plan(locks: Path, extra: str, target: str) -> InstallPlan:
     """The plan for a part of the service on a target, such as `3.13 linux x86_64`, by the locks of a folder."""
-    whole, alone = locks / f"{extra or 'base'}.txt", locks / "base.txt"
+    whole, base = locks / f"{extra or 'base'}.txt", locks / "base.txt"
     if _covers(whole, target):
-        return Plan(whole, unlocked=False)
-    if _covers(alone, target):
-        return Plan(
-            alone,
+        return InstallPlan(whole, unlocked=False)
+    if _covers(base, target):
+        return InstallPlan(
+            base,
             True,
             f"What the part '{extra}' adds has no hashes for Python {target}; pip chose its versions.",
         )
-    return Plan(
+    return InstallPlan(
         None, True, f"There are no hashes for Python {target}; pip chose the versions of the packages."
     )
 
@@ -131,14 +125,14 @@ class Installation:
         self._child: subprocess.Popen | None = None
         self._cancelled = False
         self._steps = [
-            Step(
+            InstallStep(
                 "Checking Python",
                 0.0,
                 [str(python), "-I", "-c", _CHECK],
                 f"{python} cannot make environments (Python 3.11 or newer with venv and ensurepip is needed). "
                 "Choose another Python in the preferences, or install python3-venv.",
             ),
-            Step(
+            InstallStep(
                 "Making the Environment",
                 0.02,
                 [str(python), "-I", "-m", "venv", "--clear", str(environment)],
@@ -151,7 +145,7 @@ class Installation:
         (environment / MARKER).unlink(missing_ok=True)
         self._next()
 
-    def _installing(self, target: str) -> list[Step]:
+    def _installing(self, target: str) -> list[InstallStep]:
         """The steps that fill the environment, once it is known for which Python and system."""
         chosen = plan(self._wheel.with_name("locks"), self._extra, target)
         self.remark = chosen.remark
@@ -162,21 +156,24 @@ class Installation:
         if chosen.lock:
             locked = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(chosen.lock)]
             span = 0.25 if chosen.unlocked else 0.75
-            steps.append(Step("Installing the Packages", 0.06, locked, failure, span))
+            steps.append(InstallStep("Installing the Packages", 0.06, locked, failure, span))
         if chosen.unlocked:
             wanted = f"{self._wheel}[{self._extra}]" if self._extra else str(self._wheel)
             begin = 0.35 if chosen.lock else 0.06
             command = [*pip, "-c", str(self._constraints), wanted]
-            steps.append(Step("Installing the Service", begin, command, failure, 0.85 - begin))
+            steps.append(InstallStep("Installing the Service", begin, command, failure, 0.85 - begin))
         else:
             command = [*pip, "--no-deps", str(self._wheel)]
-            steps.append(Step("Installing the Service", 0.9, command, failure))
+            steps.append(InstallStep("Installing the Service", 0.9, command, failure))
         trial = [*python, "backend", "--help"]
-        return [*steps, Step("Trying It Out", 0.95, trial, "The installed service does not start.")]
+        return [
+            *steps,
+            InstallStep("Testing the Service", 0.95, trial, "The installed service does not start."),
+        ]
 
     @property
     def label(self) -> str:
-        return "Removing What Was Installed" if self._cancelled else self._steps[self._at].label
+        return "Removing Installed Files" if self._cancelled else self._steps[self._at].label
 
     @property
     def line(self) -> str:
@@ -204,7 +201,7 @@ class Installation:
         if not self.active or self._child.poll() is None:
             return
         if self._cancelled:
-            self.error = "The installation was cancelled; nothing of it is left."
+            self.error = "The installation was cancelled; its files are removed."
         elif self._child.returncode:
             said = self.line
             self.error = (
@@ -220,8 +217,8 @@ class Installation:
             self._next()
         else:
             marker = self._environment / MARKER
-            facts = {"version": self.version, "extra": self._extra, "remark": self.remark}
-            marker.write_text(json.dumps(facts), "utf-8")
+            facts = Installed(self.version, self._extra, self.remark)
+            marker.write_text(json.dumps(asdict(facts)), "utf-8")
             self.done = True
 
     def cancel(self) -> None:

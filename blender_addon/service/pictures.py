@@ -1,4 +1,4 @@
-"""The sizes of pictures: the service measures them, as it is the service that reads them."""
+"""Sizes of images, measured by the service, which is also what reads them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _measured: tuple[tuple[Path, int, int], tuple[int, int]] | None = None
 
 
 class NotMeasuredError(OSError):
-    """A picture whose size is not known here; the message says who knows it."""
+    """A picture that the service has not measured yet."""
 
 
 def known(image: Path) -> tuple[int, int]:

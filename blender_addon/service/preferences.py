@@ -1,4 +1,4 @@
-"""The extension's preferences: where the service and the worlds are. They belong to the installation, not to a file."""
+"""The extension's preferences: source and place of the service, and the worlds folder."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class LYRA_AP_preferences(bpy.types.AddonPreferences):
                 column = layout.column(align=True)
                 column.label(text=f"Your worlds are in {earlier}", icon="ERROR")
                 column.label(
-                    text="Removing the extension would delete them: move them, and choose where to above"
+                    text="Removing the extension would delete them: move them, and set Worlds Folder above"
                 )
         layout.prop(self, "splat_limit")
 
@@ -151,6 +151,6 @@ def service_python() -> Path | None:
     if preferences.source == "PYTHON":
         chosen = preferences.service_python.strip()
         return Path(bpy.path.abspath(chosen)) if chosen else None
-    if installer.installed_version(environment()) is None:
+    if installer.installed(environment()) is None:
         return None
     return installer.environment_python(environment())

@@ -1,7 +1,7 @@
-"""The service as a process: start it, find it again, stop it.
+"""The service as a child process: start, find again, stop.
 
-A running service keeps a state file with its port and token. Through that file a Blender that was restarted, or has
-crashed, finds the service it left behind, jobs and all.
+A running service keeps a state file with its port and token. By that file a Blender that was restarted, or has
+crashed, finds the service that it started, and its jobs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True)
-class State:
+class ServiceState:
     """What a service's state file says."""
 
     address: Address
@@ -39,12 +39,12 @@ class State:
     version: str
 
 
-def read_state(path: Path) -> State | None:
+def read_state(path: Path) -> ServiceState | None:
     """The state file, or None while there is none. A file that is no state file counts as none."""
     try:
         data = json.loads(path.read_text("utf-8"))
         pid = int(data["pid"])
-        return State(
+        return ServiceState(
             Address(str(data["host"]), int(data["port"]), str(data["token"]), pid),
             pid,
             str(data["owner"]),
@@ -165,7 +165,7 @@ def stop_if_idle(address: Address, timeout: float = 0.3) -> bool:
 
 
 def _answer(address: Address, request: str, headers: str, body: bytes, until: float) -> Reply:
-    """One exchange that waits. Raises OSError when it is not over in time, ClientError for no answer of a backend."""
+    """One exchange that waits. Raises OSError at the time limit, ClientError for an answer of something else."""
     head = (
         f"{request} HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n{headers}Content-Length: {len(body)}\r\n"
         "Connection: close\r\n\r\n"

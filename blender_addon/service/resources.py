@@ -1,7 +1,7 @@
-"""The resources of the service as frozen dataclasses: the one place where its JSON is read and checked.
+"""Resources of the service as frozen dataclasses; its JSON is read and checked here only.
 
-Ids and paths of files become addresses and names on this disk, so they are checked here and nowhere else. Needs no
-Blender; docs/api.md describes the resources.
+Ids and file paths become parts of addresses and of names on this disk, so they are checked here. docs/api.md describes
+the resources. Needs no Blender.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _PROOF = re.compile(r"[0-9a-f]{64}")
 def entries(value: object, parse: Callable[[object], T]) -> list[T]:
     """The resources of a list. Raises ProtocolError."""
     if not isinstance(value, list) or len(value) > MAX_ENTRIES:
-        raise ProtocolError(f"The engine sent {quoted(value)} in place of a list. {NEXT}")
+        raise ProtocolError(f"The service sent {quoted(value)} in place of a list. {NEXT}")
     return [parse(item) for item in value]
 
 
 @dataclass(frozen=True)
 class Hello:
-    """How a process proves that it knows the token, before it gets it."""
+    """Proof of a process that it knows the token."""
 
     service: str
     api: int
@@ -53,7 +53,7 @@ class Hello:
 
 @dataclass(frozen=True)
 class Health:
-    """How the service is."""
+    """State of the service."""
 
     api: int
     version: str
@@ -77,7 +77,7 @@ class Health:
 
 @dataclass(frozen=True)
 class Picture:
-    """The size of a picture as the engine sees it, upright."""
+    """The size of a picture as the service reads it, upright."""
 
     width: int
     height: int
@@ -110,7 +110,7 @@ class Licence:
 
 @dataclass(frozen=True)
 class EngineState:
-    """What an engine lacks: `status` as the API names it."""
+    """Readiness of an engine: `status` names what is missing."""
 
     status: str
     text: str
@@ -135,7 +135,7 @@ def _range(value: object) -> Range:
 
 @dataclass(frozen=True)
 class Engine:
-    """What makes a world's frames, and what it lacks; `state` is None for one without weights."""
+    """An engine, and its readiness; `state` is None for one without weights."""
 
     id: str
     label: str
@@ -205,7 +205,7 @@ def _portable(value: object) -> FileEntry | None:
 
 @dataclass(frozen=True)
 class Results:
-    """How much was reconstructed."""
+    """Numbers of splats and of mesh faces."""
 
     splats: int
     faces: int
@@ -312,7 +312,7 @@ class Job:
 
 @dataclass(frozen=True)
 class NewWorld:
-    """What the service answers to Start World."""
+    """A new world and the job that begins it."""
 
     world: World
     job: Job

@@ -1,7 +1,7 @@
-"""The one connection of this Blender to a service, and all that is under way there and here.
+"""The connection of this Blender to a service, and everything in progress on either side.
 
-Nothing here waits: the state file, the process and the sockets are looked at for a few milliseconds per tick. What the
-panel shows is read from here; what a .blend must remember is in properties.py.
+Nothing blocks: state file, process and sockets are looked at for a few milliseconds per tick. Panels read from here;
+what a .blend keeps is in scene/properties.py.
 """
 
 from __future__ import annotations
@@ -339,7 +339,7 @@ class Session:
     def _step_task(self) -> str:
         """One step of the first task; returns what it waits for, if it does."""
         if timer.is_rendering():
-            return "Blender renders; what has arrived is taken in afterwards"
+            return "Blender is rendering; results are imported afterwards"
         try:
             return next(self.tasks[0]) or ""
         except StopIteration:
@@ -364,7 +364,7 @@ class Session:
             self._connect(address, self._fail, partial(self._begin, False))
 
     def _watch_stop(self) -> None:
-        """Until then a new service could not have its worlds, and its environment could not be replaced."""
+        """Waits for the end of a service that was told to stop: until then its worlds and environment are in use."""
         if process.read_state(state_file()) is None or time.monotonic() > self._stop_until:
             waiting, self._waiting = self._waiting, []
             self._fail("")

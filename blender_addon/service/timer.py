@@ -1,4 +1,4 @@
-"""Blender's timer that moves everything on, for as long as there is something to look at."""
+"""The timer that advances everything in progress, and stops when nothing is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def start(tick: Callable[[], float | None]) -> None:
 
 
 def wake() -> None:
-    """Makes the timer run. Called whenever something was begun."""
+    """Starts the timer. Called whenever work has begun."""
     if bpy.app.timers.is_registered(_poll):
         bpy.app.timers.unregister(_poll)
     bpy.app.timers.register(_poll, first_interval=0.0, persistent=True)
@@ -32,7 +32,7 @@ def stop() -> None:
 
 
 def is_rendering() -> bool:
-    """Whether Blender renders on a thread of its own, which data that change under it can bring down."""
+    """Whether Blender renders on a thread of its own; changing data under it can crash Blender."""
     return bpy.app.is_job_running("RENDER")
 
 
@@ -48,7 +48,7 @@ def _poll() -> float | None:
 
 
 def _redraw() -> None:
-    """Has the sidebars drawn anew."""
+    """Redraws the sidebars."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":

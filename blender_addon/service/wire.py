@@ -1,4 +1,4 @@
-"""Messages of HTTP/1.1: what goes out as bytes, and what comes back taken apart. No sockets, no Blender."""
+"""HTTP/1.1 messages: encoding of requests, and an incremental decoder of responses. No sockets, no Blender."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NoAnswerError(ClientError):
 
 
 class ProtocolError(ClientError):
-    """An answer that is none of this API's; the message quotes what is wrong with it."""
+    """An answer that does not follow this API; the message quotes it."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class Reply:
         except (ValueError, RecursionError) as error:
             start = self.body[:40].decode("utf-8", "replace")
             raise ProtocolError(
-                f"What answers there is no Lyra service ({start!r}). Check the address."
+                f"What answers there is not a Lyra service ({start!r}). Check the address."
             ) from error
 
 
 def _refuse_constant(name: str):
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Body:
 
 
 class Decoder:
-    """Takes an answer apart as its bytes come: head, then a body of known length, chunked, or up to the end."""
+    """Incremental decoder of a response: head, then a body of known length, chunked, or up to the end."""
 
     def __init__(self, write: Callable[[int, bytes], None]):
         self.status = 0
@@ -168,7 +168,7 @@ class Decoder:
     def _read_head(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n")
         if end > MAX_HEAD or (end < 0 and len(self._buffer) > MAX_HEAD):
-            raise ProtocolError("What answers at this address is no Lyra service. Check the address.")
+            raise ProtocolError("What answers at this address is not a Lyra service. Check the address.")
         if end < 0:
             return False
         first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
@@ -176,7 +176,7 @@ class Decoder:
         status = _STATUS_LINE.match(first)
         if status is None:
             raise ProtocolError(
-                f"What answers at this address is no Lyra service ({first[:40]!r}). Check the address."
+                f"What answers at this address is not a Lyra service ({first[:40]!r}). Check the address."
             )
         for line in lines:
             name, _, value = line.partition(":")
@@ -192,7 +192,7 @@ class Decoder:
             )
         if length is not None and not _LENGTH.fullmatch(length):
             raise ProtocolError(
-                f"The answer says to be {length[:40]!r} long. Another program may answer there."
+                f"The answer declares a length of {length[:40]!r}. Another program may answer there."
             )
         self._chunked = encoding is not None
         if self.status in (204, 304):
@@ -240,7 +240,7 @@ class Decoder:
             length = line.split(b";")[0].strip()
             if not _CHUNK_LENGTH.fullmatch(length):
                 raise ProtocolError(
-                    f"A chunk of the answer says to be {length[:20]!r} long. Another program may answer there."
+                    f"A chunk of the answer declares a length of {length[:20]!r}. Another program may answer there."
                 )
             self._left = int(length, 16)
             self._after_chunk = self._left > 0

@@ -1,4 +1,4 @@
-"""Texts for the user: the stage of a job, the time left, sizes in bytes, lines of limited width. Needs no Blender."""
+"""Texts for the user: stage of a job, time left, sizes in bytes, wrapped lines. Needs no Blender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engines to choose from, and what each still needs: a licence accepted, weights downloaded."""
+"""The list of engines, and the buttons for missing licences and weights."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class LYRA_PT_image(_Panel, bpy.types.Panel):
             say(box, session.current.message, "ERROR")
         if session.current.waits_for:
             say(layout, session.current.waits_for, "TIME")
-        if any(worlds.every()):
+        if any(worlds.all_worlds()):
             layout.prop(settings, "world")
         layout.prop(settings, "image")
         layout.prop(settings, "name", placeholder="Name of the Image")
@@ -69,7 +69,7 @@ class LYRA_PT_image_options(_Panel, bpy.types.Panel):
             if not settings.depth_is_inverse:
                 layout.prop(settings, "depth_blend")
             if settings.depth_blend and settings.depth_known:
-                layout.label(text=f"The scene covers {settings.depth_known:.0%} of the picture", icon="INFO")
+                layout.label(text=f"The scene covers {settings.depth_known:.0%} of the image", icon="INFO")
         column = layout.column()
         column.active = settings.estimates_depth
         column.prop(settings, "depth")
@@ -253,7 +253,7 @@ class LYRA_PT_service(_Panel, bpy.types.Panel):
 
 
 def _draw_installed(layout, current) -> None:
-    installed = installer.installed_version(preferences.environment())
+    installed = installer.installed(preferences.environment())
     wheel = preferences.bundled_wheel()
     if current.installation and current.installation.error:
         say(layout, current.installation.error, "ERROR")
@@ -268,20 +268,20 @@ def _draw_installed(layout, current) -> None:
     elif installed is None:
         say(layout, "The service is not installed yet. It goes into an environment of its own.", "INFO")
         layout.operator("lyra.install_service", icon="IMPORT")
-    elif installed != installer.wheel_version(wheel):
+    elif installed.version != installer.wheel_version(wheel):
         say(
             layout,
-            f"Service {installed} is installed; this extension brings {installer.wheel_version(wheel)}.",
+            f"Service {installed.version} is installed; this extension brings {installer.wheel_version(wheel)}.",
             "INFO",
         )
         layout.operator("lyra.install_service", text="Update Service", icon="IMPORT")
-    elif installer.installed_extra(preferences.environment()) != preferences.wanted_extra():
-        layout.label(text=f"Service {installed} has other packages", icon="INFO")
+    elif installed.extra != preferences.wanted_extra():
+        layout.label(text=f"Service {installed.version} has other packages", icon="INFO")
         layout.operator("lyra.install_service", text="Change Packages", icon="IMPORT")
     else:
-        layout.label(text=f"Service {installed} is installed", icon="CHECKMARK")
-        if remark := installer.installed_remark(preferences.environment()):
-            say(layout, remark, "INFO")
+        layout.label(text=f"Service {installed.version} is installed", icon="CHECKMARK")
+        if installed.remark:
+            say(layout, installed.remark, "INFO")
 
 
 def _draw_installation(layout, installation) -> None:

@@ -1,4 +1,4 @@
-"""Texts by chunk, and the settings of the engine that makes the chosen world."""
+"""The list of prompts by chunk, and the settings of the chosen world's engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of several lines in a panel."""
+"""Wrapped text in a panel."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ def icon(file: Path) -> int:
 
 
 def open_collection() -> None:
-    """At the start of the extension."""
+    """Called when the extension is registered."""
     global _previews
     _previews = bpy.utils.previews.new()
 
 
 def close_collection() -> None:
-    """At its end: Blender keeps the pictures until then."""
+    """Called when the extension is unregistered; frees the icons."""
     global _previews, _key
     bpy.utils.previews.remove(_previews)
     _previews, _key = None, ""

@@ -1,1 +1,1 @@
-"""Splats and camera paths, drawn in the 3D viewports."""
+"""Drawing of splats and camera paths in the 3D viewports."""

@@ -1,4 +1,4 @@
-"""Draws a sampled camera path with Blender's gpu module, as a function of view matrix, projection matrix and size."""
+"""Drawing of a sampled camera path with Blender's gpu module, given view and projection matrix and size."""
 
 from __future__ import annotations
 

@@ -203,6 +203,23 @@ def inside(root: Path, relative: str) -> Path:
     return path
 
 
+def open_given(path: str | Path) -> tuple[BinaryIO, int]:
+    """An open file that the user named, through links too, and its size.
+
+    Raises OSError as `open` does, and for a pipe or a device, which may never end.
+    """
+    # Without waiting for the other end of a pipe.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags | getattr(os, "O_NOINHERIT", 0))
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(facts.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.ENODEV, "a pipe or a device, no file", str(path))
+    return os.fdopen(descriptor, "rb"), facts.st_size
+
+
 def open_inside(root: Path, relative: str) -> tuple[BinaryIO, int]:
     """An open file of `inside(root, relative)` and its size: that of the file that is read, whatever replaces it.
 

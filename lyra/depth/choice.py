@@ -87,10 +87,10 @@ def _lack_of_memory(model: str, machine: Machine) -> str | None:
 
     Depends on total, not on free memory: a different choice on resuming would give different depth.
     """
-    wanted = max(item(i).memory for i in needs(model).items)
-    if machine.device != "cuda" or wanted <= PLANNED_SHARE * machine.memory:
+    wanted, there = max(item(i).memory for i in needs(model).items), machine.memory or 0
+    if machine.device != "cuda" or wanted <= PLANNED_SHARE * there:
         return None
     return (
         f"{needs(model).label} takes {bytes_text(wanted)} of device memory, and {machine.name} has "
-        f"{bytes_text(machine.memory)}; use a larger GPU, or the CPU (--device cpu)."
+        f"{bytes_text(there)}; use a larger GPU, or the CPU (--device cpu)."
     )

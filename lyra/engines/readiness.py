@@ -131,10 +131,10 @@ def _gpu_obstacle(config: NetworkConfig, machine: Machine, device: str | None) -
     least = LEAST_GPU_BYTES_PER_WEIGHT * config.parameters
     need = f"Needs a CUDA GPU with at least {bytes_text(least)}"
     if machine.device == "cuda":
-        if machine.memory >= least:
+        if (machine.memory or 0) >= least:
             return ""
         others = " To use another one of its GPUs, set CUDA_VISIBLE_DEVICES to its number."
-        return f"{need}; {machine.name} has {bytes_text(machine.memory)}.{others if machine.gpus > 1 else ''}"
+        return f"{need}; {machine.name} has {bytes_text(machine.memory or 0)}.{others if machine.gpus > 1 else ''}"
     if device == "cuda" or (device is None and config.parameters > LARGEST_FOR_CPU):
         return f"{need}; this machine has none. Use the engine 'preview', or run the backend on a machine with one."
     return ""

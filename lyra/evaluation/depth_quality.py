@@ -11,6 +11,7 @@ import numpy as np
 
 from lyra.common.arrays_file import read_arrays
 from lyra.common.errors import InvalidInputError
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimator
 from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.evaluation.depth_pairs import cropped_pairs, found_images, ordinal_errors
@@ -42,7 +43,7 @@ def evaluate_pairs(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
     wrong, cut = {}, 0
     for path, marked in found_images(folder).items():
         fitted = fit(load_image(path))
-        pairs = cropped_pairs(marked.pairs, fitted.source_hw, fitted.image.shape[:2])
+        pairs = cropped_pairs(marked.pairs, fitted.source_hw, height_width(fitted.image))
         cut += len(marked.pairs) - len(pairs)
         if len(pairs):
             wrong[path.name] = ordinal_errors(estimator.estimate(fitted.image).depth, pairs)

@@ -9,6 +9,7 @@ from numpy.lib.recfunctions import unstructured_to_structured
 from plyfile import PlyData, PlyParseError
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.files import open_given
 from lyra.common.quoting import one_line, place, value
 from lyra.formats.ply_header import read_ply_header
 from lyra.formats.ply_writer import write_elements
@@ -93,7 +94,7 @@ def read_ply(path: str | Path) -> GaussianCloud:
 def _read_vertices(path: Path) -> np.ndarray:
     """The rows of the element `vertex`, plain numbers only."""
     try:
-        with path.open("rb") as file:
+        with open_given(path)[0] as file:
             header = read_ply_header(file)
             element = header.element("vertex")
             lists = [name for other in header.elements if other.count for name in other.lists]

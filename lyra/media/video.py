@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -121,7 +122,7 @@ def join_watchable(path: Path, parts: Iterable[Path]) -> None:
                     number += 1
 
 
-def _encode(container, stream, frames: Iterable[np.ndarray], pixel_format: str) -> None:
+def _encode(container: Any, stream: Any, frames: Iterable[np.ndarray], pixel_format: str) -> None:
     for image in frames:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         if pixel_format == "yuv420p":

@@ -13,6 +13,7 @@ import numpy as np
 from lyra import depth as depth_estimators
 from lyra.common.files import require_place
 from lyra.common.progress import SILENT, Progress
+from lyra.common.shapes import height_width
 from lyra.engines import FREE_LICENSE, engine_info
 from lyra.formats.ply_writer import COLORED
 from lyra.geometry.cameras import Trajectory
@@ -81,7 +82,7 @@ def begin_world(request: WorldRequest, *, device: str | None = None, progress: P
     require_place(request.folder)
     progress.update("image", 0.0)
     fitted = fit(load_image(request.image), request.size)
-    height, width = fitted.image.shape[:2]
+    height, width = height_width(fitted.image)
     known, lens_remarks = _known_intrinsics(request, fitted)
     progress.update("depth", IMAGE_END, fitted.image)
     create = functools.partial(
@@ -127,7 +128,7 @@ def _known_intrinsics(request: WorldRequest, fitted: FittedImage) -> tuple[np.nd
         given = picture_lens(request.intrinsics, fitted.source_hw, request.intrinsics_hw)
         lens = Trajectory(np.eye(4)[None], given[None], *fitted.source_hw)
         remarks = [remark] if (remark := lens_remark(given, "the given lens")) else []
-    return None if lens is None else lens.fitted(*fitted.image.shape[:2]).intrinsics[0], remarks
+    return None if lens is None else lens.fitted(*height_width(fitted.image)).intrinsics[0], remarks
 
 
 def _license_of_outputs(of_engine: str, depth_notes: Sequence[str]) -> str:

@@ -135,7 +135,7 @@ def check_depth(image):
     camera.rotation_euler[0] = math.radians(179)
     bpy.context.view_layer.update()
     render_depth()
-    assert "Nothing stands before the camera" in session.current.message
+    assert "The camera sees no surface" in session.current.message
     camera.rotation_euler[0] = math.radians(86)
     bpy.context.view_layer.update()
 
@@ -210,18 +210,18 @@ def check_depth_of_another_time(image, photo):
     render_depth()
     assert start.new_world(bpy.context).depth == Path(settings.depth_file)
     camera.location.x += 0.01
-    stale("does not stand where")
+    stale("camera has moved since")
     camera.location.x -= 0.01
     camera.data.lens += 1
-    stale("The lens of the scene's camera or the size")
+    stale("The lens of the scene's camera or the frame size")
     camera.data.lens -= 1
     settings.width += 16
-    stale("The lens of the scene's camera or the size")
+    stale("The lens of the scene's camera or the frame size")
     settings.width -= 16
     scene.camera = None
-    stale("does not stand where")
+    stale("camera has moved since")
     scene.camera = other = link("other", camera.data)
-    stale("does not stand where")
+    stale("camera has moved since")
     other.matrix_world = camera.matrix_world
     bpy.context.view_layer.update()
     assert start.new_world(bpy.context).depth
@@ -288,7 +288,7 @@ def check_upright(photo):
     try:
         pictures.known(photo)
     except OSError as error:
-        assert "measured by the engine" in str(error)
+        assert "measured by the service" in str(error)
     else:
         raise AssertionError("another picture has the size of the one before")
 

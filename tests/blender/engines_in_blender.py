@@ -195,6 +195,12 @@ def check_settings_and_prompts(folder):
     bpy.ops.wm.open_mainfile(filepath=f"{folder}/prompts.blend")
     (kept,) = bpy.context.scene.lyra.world.lyra.prompts
     assert (kept.chunk, kept.text) == (2, "a bridge")
+    stored = kept.bl_system_properties_get() if hasattr(kept, "bl_system_properties_get") else kept
+    stored["piece"] = 7  # as an earlier version has saved it
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=f"{folder}/prompts.blend")
+    (kept,) = bpy.context.scene.lyra.world.lyra.prompts
+    assert (kept.chunk, kept.text) == (7, "a bridge")
     bpy.context.scene.lyra.steps, described = 150, module("service.resources").Engine.from_json
     session.current.engines = [described(engine) for engine in Service().engines()]
     try:

@@ -89,13 +89,13 @@ def check_chosen_not_doubled(service):
     settings().world = None
     service.requests.clear()
     choose()
-    assert undo == ["Choose World"] and settings().world == empty and len(list(worlds.every())) == 1
+    assert undo == ["Choose World"] and settings().world == empty and len(list(worlds.all_worlds())) == 1
     assert not [request for request in service.requests if "/files/" in request]
     for collection in list(empty.users_collection):
         collection.objects.unlink(empty)  # what Delete in the viewport does while the settings point at it
     choose()
     assert settings().world == empty and empty.name in bpy.context.scene.objects
-    assert len(list(worlds.every())) == 1 and tuple(empty.location) == (1, 2, 3)
+    assert len(list(worlds.all_worlds())) == 1 and tuple(empty.location) == (1, 2, 3)
 
 
 def point_at_everything():
@@ -197,17 +197,38 @@ def check_results_wait():
     bpy.ops.lyra.reload()
     until(lambda: current.waits_for)
     said = " ".join(drawn(bpy.types.LYRA_PT_image, bpy.context))
-    assert "Leave Sculpt Mode to take in the results" in said and not undo, said
+    assert "Leave Sculpt Mode to import the results" in said and not undo, said
     assert current.tick() == session.ACTIVE_INTERVAL and mesh.mode == "SCULPT" and mesh.data == data
     bpy.ops.object.mode_set(mode="OBJECT")
 
     timer = module("service.timer")
     is_rendering, timer.is_rendering = timer.is_rendering, lambda: True
     current.tick()
-    assert "Blender renders" in current.waits_for and not undo
+    assert "Blender is rendering" in current.waits_for and not undo
     timer.is_rendering = is_rendering
     until(lambda: undo and idle())
     assert not current.waits_for and part(worlds.MESH) == mesh and mesh.data.name == "yard Mesh"
+
+
+def check_damaged_results(service):
+    """Files and cameras that are something else are named in the panel; what stands in the scene stays."""
+    current, mesh = session.current, part(worlds.MESH).data
+    whole, undo[:] = service.trajectory, []
+    for damage, says in (
+        (lambda: service.files.update({"results/mesh.ply": b"no mesh"}), "mesh.ply is not a PLY file"),
+        (lambda: setattr(service, "trajectory", b"no cameras"), "trajectory.npz holds no cameras"),
+        (lambda: setattr(service, "trajectory", bytes(1 << 20)), "at most"),
+    ):
+        service.make(2)
+        damage()
+        service.world["files"] = [{"path": name, "size": len(data)} for name, data in service.files.items()]
+        current.message = ""
+        assert bpy.ops.lyra.reload() == {"FINISHED"}
+        until(lambda: current.message and idle())
+        assert says in current.message and not undo, current.message
+        assert part(worlds.MESH).data == mesh and tuple(map(len, (current.tasks, undo))) == (0, 0)
+    current.message, service.trajectory = "", whole
+    service.make(2)
 
 
 def convert(splats):
@@ -222,7 +243,7 @@ def convert(splats):
 def check_running_job(service):
     """A world in which another Blender has begun a job: it is followed, and its results come in."""
     bpy.ops.lyra.remove_world()
-    assert settings().world is None and not list(worlds.every())
+    assert settings().world is None and not list(worlds.all_worlds())
     job = service.begin()
     undo.clear()
     assert bpy.ops.lyra.choose_world(world="w1") == {"FINISHED"}
@@ -269,7 +290,7 @@ def check_deleted(service):
     assert folder.is_dir()
     bpy.ops.lyra.delete_world()
     until(lambda: "Delete World" in undo and idle())
-    assert not folder.exists() and not list(worlds.every())
+    assert not folder.exists() and not list(worlds.all_worlds())
     assert not [clip for clip in bpy.data.movieclips if "w1" in clip.filepath]
 
 
@@ -296,6 +317,7 @@ def main():
     standing.check_changed_by_hand(reload)
     check_new_results(service)
     check_results_wait()
+    check_damaged_results(service)
     check_running_job(service)
     check_sky_is_seen(service)
     check_first_picture_only(service)

@@ -138,7 +138,7 @@ def _second_click(service):
     until(lambda: service.job["state"] == "running")
     assert bpy.ops.lyra.generate() == {"FINISHED"} and not bpy.ops.lyra.generate.poll()
     until(lambda: current.followers and current.message)
-    assert "at work on world 'W'" in current.message
+    assert "working on world 'W'" in current.message
     assert service.requests.count("POST /v1/worlds/w/chunks") == 1
     service.job["state"] = "cancelled"
     until(lambda: not current.followers and bpy.ops.lyra.generate.poll())

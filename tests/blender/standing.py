@@ -75,7 +75,7 @@ def _copied(empty):
     for obj in bpy.context.view_layer.objects:
         obj.select_set(obj == empty or obj.parent == empty)
     bpy.ops.object.duplicate()
-    (copy,) = set(module("scene.worlds").every(empty.lyra.world_id)) - {empty}
+    (copy,) = set(module("scene.worlds").all_worlds(empty.lyra.world_id)) - {empty}
     return copy
 
 
@@ -92,21 +92,21 @@ def check_copies(reload):
     refused(bpy.ops.lyra.delete_world, "There are 2 of this world in the file; use Remove")
 
     told = []
-    before, scale._tell = scale._tell, lambda *scales: told.append(scales)
+    before, scale._send_scale = scale._send_scale, lambda *scales: told.append(scales)
     worlds.describe(copy, replace(worlds.description(copy), scale=6.0))
-    scale._told["w1"] = 6.0
+    scale._sent_scales["w1"] = 6.0
     scale.after_undo(None)
     assert not told, told
     worlds.describe(copy, replace(worlds.description(copy), scale=2.0))
     scale.after_undo(None)
     assert told == [("w1", 2.0)], told
-    scale._tell = before
-    scale._told.clear()
+    scale._send_scale = before
+    scale._sent_scales.clear()
 
     here.lyra.job = ""
     assert bpy.ops.lyra.remove_world() == {"FINISHED"}
     settings.world = here
-    assert list(worlds.every()) == [here] and here.name in bpy.context.scene.objects
+    assert list(worlds.all_worlds()) == [here] and here.name in bpy.context.scene.objects
 
 
 def check_copied_scene():
@@ -120,7 +120,7 @@ def check_copied_scene():
     count = len(other.objects)
     collection = worlds.collection_of(copy)
     collection.objects.unlink(copy)
-    worlds.bring(other, copy)
+    worlds.ensure_in_scene(other, copy)
     assert worlds.collection_of(copy) == collection and len(other.objects) == count
     worlds.delete(copy)
     bpy.data.scenes.remove(other)
@@ -137,7 +137,7 @@ def check_linked(choose, folder):
         wanted.collections = ["Lyra Worlds"]
     (linked,) = wanted.collections
     other.collection.children.link(linked)
-    assert linked.library and here.name in other.objects and list(worlds.every()) == [here]
+    assert linked.library and here.name in other.objects and list(worlds.all_worlds()) == [here]
     new = _create(other, worlds.description(here), "w2")
     assert new.users_scene == (other,) and worlds.find("w2") == new
     bpy.context.window.scene = other

@@ -258,5 +258,5 @@ def test_good_addresses():
 
 def test_foreign_service_is_recognised():
     decoder = wire.Decoder(lambda _status, _data: None)
-    with pytest.raises(wire.ClientError, match="no Lyra engine"):
+    with pytest.raises(wire.ClientError, match="not a Lyra service"):
         decoder.feed(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")

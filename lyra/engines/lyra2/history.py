@@ -22,8 +22,11 @@ class Vae(Protocol):
     """What the engine needs of a VAE; `lyra.engines.lyra2.vae.StreamingVae` is the product's.
 
     Videos are (1, 3, F, H, W) in [-1, 1], latents (1, 16, k, H/8, W/8) normalised. Caches are values: they can be
-    kept and used again.
+    kept and used again. `dtype` is the type that frames are decoded in.
     """
+
+    @property
+    def dtype(self) -> torch.dtype: ...
 
     def encode(self, video: torch.Tensor, cache: Any = None) -> tuple[torch.Tensor, Any]:
         """1 + 4k frames to 1 + k latents; with a cache, 4k frames to k latents."""

@@ -37,11 +37,11 @@ class FeatureCache:
 
     def to(self, device: torch.device | str) -> Self:
         """The same cache on another device, for a session that is set aside."""
-        return type(self)(tuple(f.to(device) if torch.is_tensor(f) else f for f in self.features))
+        return type(self)(tuple(f.to(device) if isinstance(f, torch.Tensor) else f for f in self.features))
 
     @property
     def bytes(self) -> int:
-        return sum(f.nbytes for f in self.features if torch.is_tensor(f))
+        return sum(f.nbytes for f in self.features if isinstance(f, torch.Tensor))
 
 
 class EncoderCache(FeatureCache):

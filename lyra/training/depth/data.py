@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -90,7 +91,7 @@ def _fill(folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int
 
 def start_generators(
     folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int, device: str, workers: int = 1
-) -> list[BaseProcess]:
+) -> Sequence[BaseProcess]:
     """Starts the processes that fill `folder`, each with its own seeds; they end with their parent."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
