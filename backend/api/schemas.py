@@ -107,7 +107,7 @@ class WorldChanges(Body):
 
 
 class RevertBody(Body):
-    chunks: int = Field(ge=0)
+    chunks: int = Field(ge=0, strict=True)
 
 
 class SwitchBody(Body):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, overload
+from typing import IO, overload
 
 import numpy as np
 
@@ -160,7 +160,7 @@ class Trajectory:
         except InvalidInputError as error:
             raise InvalidInputError(one_line(f"{place(path)}: {error}")) from error
 
-    def save(self, target: str | Path | BinaryIO) -> None:
+    def save(self, target: str | Path | IO[bytes]) -> None:
         """Writes the published `.npz` format to a path ending in .npz, or into an open file."""
         np.savez(
             target,

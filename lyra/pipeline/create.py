@@ -23,7 +23,7 @@ from lyra.hub.licences import LICENCES
 from lyra.media.images import FittedImage, fit, load_image
 from lyra.pipeline.shares import DEPTH_END, IMAGE_END
 from lyra.world.folder import World, require_new_folder
-from lyra.world.settings import WorldSettings, new_id, now
+from lyra.world.settings import WorldSettings, clean_name, new_id, now
 
 MAX_SEED_POINTS = 200_000
 
@@ -103,7 +103,7 @@ def begin_world(request: WorldRequest, *, device: str | None = None, progress: P
     guessed = not isinstance(estimator, depth_estimators.DepthFile)
     remarks = (*(depth_estimators.picture_notes(fitted.image) if guessed else ()), *lens_remarks)
     view = View.at_origin(fitted.image, estimate.depth, estimate.intrinsics if known is None else known)
-    name = request.name or request.image.stem
+    name = clean_name(request.name or request.image.stem)
     settings = WorldSettings(
         id=request.world_id or new_id(name),
         name=name,

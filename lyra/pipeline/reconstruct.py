@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 from lyra.common.files import inside, retry_while_locked, scratch_folder
 from lyra.common.progress import SILENT, Progress
@@ -40,8 +41,13 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
     cloud = reconstruct_splats(views, progress.part(0, SPLATS_END), device=device, notes=notes)
     checked = [views[i] for i in evenly_spaced(len(views), CHECKED_VIEWS)]
     quality = psnr_along_path(cloud, checked, progress.part(SPLATS_END, CHECK_END), device=device)
-    results = {"frames": world.frames, "splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
-    results["notes"] = notes
+    results: dict[str, Any] = {
+        "frames": world.frames,
+        "splats": len(cloud),
+        "psnr": round(float(quality), 2),
+        "faces": 0,
+        "notes": notes,
+    }
     # Beside what is there, so that a full disk takes nothing away; an old mesh never stands beside new splats.
     inside(world.folder, RESULTS).mkdir(exist_ok=True)
     with scratch_folder(world.results) as new:
@@ -50,7 +56,7 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
             try:
                 surface = fuse(views, progress.part(CHECK_END, MESH_END), device=device)
             except NoSurfaceError as error:
-                results["notes"].append(f"There is no mesh. {error}")
+                notes.append(f"There is no mesh. {error}")
             else:
                 save_glb(surface, new / "mesh.glb")
                 save_ply(surface, new / "mesh.ply")

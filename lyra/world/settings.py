@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 import secrets
+import unicodedata
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_origin, get_type_hints
@@ -19,6 +20,9 @@ from lyra.world.chunks import MAX_SIDE, read_json
 FORMAT_VERSION = 2
 PLAIN_VERSION = 1
 MAX_SCALE = 1e6
+MAX_NAME, MAX_TEXT, MAX_NOTES = 64, 10_000, 1_000
+# Marks, embeddings, overrides and isolates, with which a name can show as another.
+_BIDI = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
 
 
@@ -97,8 +101,19 @@ class WorldSettings:
             raise InvalidInputError(f"{place(path)} is damaged: scale is {self.scale!r}.")
         if self.head and not all(type(number) is int and number >= 0 for number in vars(self.head).values()):
             raise InvalidInputError(f"{place(path)} is damaged: head is {quoting.value(asdict(self.head))}.")
+        texts = [text for text in (*vars(self).values(), *self.notes) if isinstance(text, str)]
+        if len(self.notes) > MAX_NOTES or any(len(text) > MAX_TEXT for text in texts):
+            raise InvalidInputError(
+                f"{place(path)} is damaged: its texts are longer than {MAX_TEXT} characters, or more than {MAX_NOTES}."
+            )
         if not all(isinstance(note, str) for note in self.notes):
             raise InvalidInputError(f"{place(path)} is damaged: notes is {quoting.value(self.notes)}.")
+
+
+def clean_name(name: str) -> str:
+    """A world's name in one line of at most MAX_NAME characters, without control and bidirectional characters."""
+    kept = (c for c in name if c.isspace() or not (unicodedata.category(c) in ("Cc", "Cs") or c in _BIDI))
+    return " ".join("".join(kept).split())[:MAX_NAME].strip() or "World"
 
 
 def new_id(name: str) -> str:

@@ -319,6 +319,7 @@ def test_bad_bodies_are_refused(slow, slow_world):
     json_type = {"Content-Type": "application/json"}
     assert "JSON" in detail(slow.client.post(f"{url}/chunks", content=b"{", headers=json_type))
     assert "chunks is -1" in detail(slow.client.post(f"{url}/revert", json={"chunks": -1}))
+    assert slow.client.post(f"{url}/revert", json={"chunks": True}).status_code == 400
     assert "reverted to 5" in detail(slow.client.post(f"{url}/revert", json={"chunks": 5}))
     assert "'moon.png'" in detail(slow.client.post(f"{url}/export", json={"items": ["moon.png"]}))
     assert "items" in detail(slow.client.post(f"{url}/export", json={"items": []}))

@@ -21,7 +21,7 @@ from lyra.pipeline.extend import extend_world, resume_world
 from lyra.pipeline.reconstruct import reconstruct_world
 from lyra.world.folder import World
 from lyra.world.plan import Plan
-from lyra.world.settings import ID_PATTERN, new_id
+from lyra.world.settings import ID_PATTERN, clean_name, new_id
 from tests.worlds import HEIGHT, WIDTH, cameras, held_by_another_process, make_chunk, make_world
 
 
@@ -299,6 +299,8 @@ def test_damaged_and_newer_worlds_are_refused(world, tmp_path):
         ({"width": 0}, "size"),
         ({"notes": "none"}, "notes is 'none'"),
         ({"scale": True}, "scale is True"),
+        ({"name": "n" * 100_000}, "longer than 10000"),
+        ({"notes": ["short"] * 2000}, "more than 1000"),
     ):
         file.write_text(json.dumps({**data, **change}))
         with pytest.raises(InvalidInputError, match=message):
@@ -306,6 +308,13 @@ def test_damaged_and_newer_worlds_are_refused(world, tmp_path):
     file.write_text("{")
     with pytest.raises(InvalidInputError, match="cannot be read"):
         World.open(world.folder)
+
+
+def test_names_are_one_line_that_shows_as_it_reads():
+    assert clean_name("  Old\n town \u202etxt.exe\0") == "Old town txt.exe"
+    assert clean_name("می\u200cروم") == "می\u200cروم"
+    assert clean_name("\n\u2066") == "World"
+    assert len(clean_name("long " * 100)) <= 64
 
 
 def test_a_damaged_chunk_is_named_with_a_way_out(world):
