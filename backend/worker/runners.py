@@ -95,7 +95,7 @@ def _add_chunks(task: Task, world: World, progress: Progress) -> None:
         )
     # Jobs of older versions have none.
     if request.get("from_chunk") is not None:
-        task.notes(world.switch(request["from_chunk"]))
+        task.notes(world.switch(request["from_chunk"], with_walkthrough=False))
     # A plan that names no job must not be taken for this one's, should this one be interrupted at once.
     world.clear_plan()
     prepared = prepare_path(world, trajectory, request["pose_scale"])

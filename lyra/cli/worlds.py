@@ -225,7 +225,9 @@ def run_extend(options: argparse.Namespace) -> None:
     if options.from_chunk is not None:
         # Before anything is moved for a path that cannot be used.
         check_path(longer, path, options.pose_scale)
-        tell_head_move(world, lambda progress: world.switch(options.from_chunk, progress))
+        tell_head_move(
+            world, lambda progress: world.switch(options.from_chunk, progress, with_walkthrough=False)
+        )
     with progress_bar() as progress:
         follow_path(world, path, captions, chosen, options, progress)
     tell_results(world)

@@ -348,17 +348,18 @@ class World:
                 )
             return self._move_head(self.chunks[chunks - 1].id if chunks else FIRST_FRAME, progress)
 
-    def switch(self, take: int, progress: Progress = SILENT) -> list[str]:
+    def switch(self, take: int, progress: Progress = SILENT, *, with_walkthrough: bool = True) -> list[str]:
         """Makes chunk `take` the head, 0 for the first frame alone; returns notes for the user.
 
         Nothing is lost: results, walkthrough and unfinished path of the head are parked, and come back when it is the
-        head again. Raises InvalidInputError for a take that there is not, InUseError while another process works on the
-        world, CancelledError from `progress` while a walkthrough is written, which the next switch makes up for.
+        head again. A walkthrough that there never was is written, unless `with_walkthrough` is False because chunks are
+        added at once. Raises InvalidInputError for a take that there is not, InUseError while another process works on
+        the world, CancelledError from `progress` while the walkthrough is written, which the next switch makes up for.
         """
         with self.exclusive():
-            return self._move_head(take, progress)
+            return self._move_head(take, progress, with_walkthrough)
 
-    def _move_head(self, take: int, progress: Progress) -> list[str]:
+    def _move_head(self, take: int, progress: Progress, with_walkthrough: bool = True) -> list[str]:
         self.tree.line(take)
         notes = []
         if take != self.head:
@@ -374,7 +375,7 @@ class World:
             parking.unpark(self.folder, take)
             if self.is_unfinished(take):
                 notes.append(f"Take {take} has an unfinished path; `lyra resume {self.folder}` goes on.")
-        if self.chunks and not self.walkthrough.exists():
+        if with_walkthrough and self.chunks and not self.walkthrough.exists():
             self.write_walkthrough(progress)
         progress.update("done", 1.0)
         return notes

@@ -10,7 +10,7 @@ import pytest
 
 from lyra.common.errors import InvalidInputError
 from lyra.media import video
-from lyra.pipeline.reconstruct import available_items, export_world
+from lyra.pipeline.export import available_items, export_world
 from lyra.world import parking, recovery, takes
 from lyra.world.files import remove_chunk
 from lyra.world.folder import World
