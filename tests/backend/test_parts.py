@@ -285,7 +285,7 @@ def test_the_queue_goes_by_the_order_of_joining_whatever_the_clock_says(tmp_path
     assert (book.get("third").eta_seconds or 0) >= 0
     book.close()
     again = JobBook(book._config, JobStore(book._config.private_folder / "jobs.sqlite3"))
-    assert [each.id for each in again.list()] == names
+    assert [each.id for each in again.jobs()] == names
     again.submit(job(id="fourth"))
     assert [waiting.id for waiting in again.queued()] == ["first", "fourth"]
     again.close()
