@@ -168,7 +168,7 @@ class JobStore:
             return StartError(f"{self._file} is damaged ({error}); move it away, worlds stay where they are.")
         if "locked" in str(error):
             return StartError(
-                f"The worlds folder {self._file.parents[1]} is in use by another running backend; "
+                f"The worlds folder {self._file.parents[1]} is in use by another running service; "
                 "connect to that one, stop it, or choose another folder (--worlds; in Blender's preferences: Worlds "
                 "Folder)."
             )

@@ -67,17 +67,20 @@ class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
     def invoke(self, context, event):
         self.keep = max(0, _chunk_count(context) - 1)
         return context.window_manager.invoke_props_dialog(
-            self, title="Revert", confirm_text="Remove", cancel_default=True
+            self, title="Revert", confirm_text="Revert", cancel_default=True
         )
 
     def draw(self, context):
         self.layout.prop(self, "keep")
         first, last = self.keep + 1, _chunk_count(context)
         if first > last:
-            self.layout.label(text=f"Nothing is removed; the world has {_counted(last)}")
+            self.layout.label(text=f"Nothing is left out; the world has {_counted(last)}")
             return
-        going = f"chunk {last}" if first == last else f"chunks {first} to {last}"
-        self.layout.label(text=f"Remove {going} of {last}? Undo does not bring them back.", icon="ERROR")
+        going, them = f"Chunks {first} to {last} of {last} leave", "them"
+        if first == last:
+            going, them = f"Chunk {last} of {last} leaves", "it"
+        self.layout.label(text=f"{going} the world. Undo does not bring {them} back,", icon="INFO")
+        self.layout.label(text="the command lyra switch does.", icon="BLANK1")
 
     def execute(self, context):
         there = _chunk_count(context)

@@ -203,7 +203,7 @@ def test_jobs_come_back_from_disk_as_they_were(tmp_path):
     saved = job(notes=["a note"], request={"prompt": "snow, 雪"}, runs=2)
     store.save(job())
     store.save(saved)
-    with pytest.raises(StartError, match="another running backend"):
+    with pytest.raises(StartError, match="another running service"):
         JobStore(folder / "jobs.sqlite3")
     store.close()
     store = JobStore(folder / "jobs.sqlite3")

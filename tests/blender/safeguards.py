@@ -61,15 +61,15 @@ def _revert_asks(service):
     shown = SimpleNamespace(invoke_props_dialog=lambda operator, **_options: {"RUNNING_MODAL"})
     context = SimpleNamespace(scene=bpy.context.scene, window_manager=shown)
     assert revert.invoke(operator, context, None) == {"RUNNING_MODAL"} and operator.keep == 4
-    said = []
     for operator.keep in (4, 1, 5):
         revert.draw(operator, context)
-        said.append(operator.layout.texts[-1])
-    assert said == [
-        "Remove chunk 5 of 5? Undo does not bring them back.",
-        "Remove chunks 2 to 5 of 5? Undo does not bring them back.",
-        "Nothing is removed; the world has 5 chunks",
-    ], said
+    assert [text for text in operator.layout.texts if text] == [
+        "Chunk 5 of 5 leaves the world. Undo does not bring it back,",
+        "the command lyra switch does.",
+        "Chunks 2 to 5 of 5 leave the world. Undo does not bring them back,",
+        "the command lyra switch does.",
+        "Nothing is left out; the world has 5 chunks",
+    ], operator.layout.texts
     refused(bpy.ops.lyra.revert, "The world has 5 chunks; keep fewer")
     _describe(service.world)
 
