@@ -87,14 +87,14 @@ def test_depth():
     ):
         assert [item[0] for item in items] == list(wanted)
         if sent:
-            assert choices(schemas.WorldSettings.model_fields[sent].annotation) == set(wanted)
+            assert choices(schemas.NewWorldSettings.model_fields[sent].annotation) == set(wanted)
 
 
 def test_limits():
     assert trajectory.CHUNK_FRAMES == cameras.CHUNK_FRAMES
     assert trajectory.frame_count(contract.MAX_CHUNKS) == cameras.MAX_FRAMES
-    assert field(schemas.WorldSettings, "seed")["maximum"] == contract.MAX_SEED
-    assert field(schemas.WorldSettings, "name")["maxLength"] == contract.MAX_NAME
+    assert field(schemas.NewWorldSettings, "seed")["maximum"] == contract.MAX_SEED
+    assert field(schemas.NewWorldSettings, "name")["maxLength"] == contract.MAX_NAME
     assert field(schemas.ExtendSettings, "prompt")["maxLength"] == contract.MAX_PROMPT
     assert (contract.SIDE_STEP, contract.MIN_SIDE, contract.MAX_SIDE) == (
         images.SIZE_STEP,
@@ -129,7 +129,7 @@ def test_properties_keep_to_the_limits():
         scale = field(schemas.ExtendSettings, "pose_scale")
         assert scale["exclusiveMinimum"] < found["pose_scale"].hard_min
         assert found["pose_scale"].hard_max <= scale["maximum"]
-        assert found["engine"].default == schemas.WorldSettings.model_fields["engine"].default
+        assert found["engine"].default == schemas.NewWorldSettings.model_fields["engine"].default
     finally:
         bpy.utils.unregister_class(cls)
         bpy.utils.unregister_class(properties.LYRA_PG_prompt)
@@ -211,7 +211,7 @@ def test_the_service_sends_what_is_read(kind, schema):
 
 @pytest.mark.parametrize(
     ("kind", "schema"),
-    [("WorldSettings", "WorldSettings"), ("TrajectoryBody", "TrajectoryBody"), ("EngineOptions", "Options"),
+    [("NewWorldSettings", "NewWorldSettings"), ("TrajectoryBody", "TrajectoryBody"), ("EngineOptions", "Options"),
      ("ExtendSettings", "ExtendSettings"), ("ReconstructSettings", "ReconstructSettings"),
      ("RevertBody", "RevertBody"), ("WorldChanges", "WorldChanges"), ("ShutdownBody", "ShutdownBody")],
 )  # fmt: skip

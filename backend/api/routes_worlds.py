@@ -45,7 +45,7 @@ _UPLOAD_SCHEMA = {
                             "format": "binary",
                             "description": ".npz, .npy, .exr, .pfm or .png",
                         },
-                        "settings": {"type": "string", "description": "WorldSettings as JSON"},
+                        "settings": {"type": "string", "description": "NewWorldSettings as JSON"},
                     },
                 }
             }
@@ -90,7 +90,7 @@ async def create(request: Request, backend: RunningBackend) -> dict:
 
 async def _received_world(
     request: Request, backend: Backend, folder: Path
-) -> tuple[schemas.WorldSettings, Path, Path | None]:
+) -> tuple[schemas.NewWorldSettings, Path, Path | None]:
     """The settings of a request for a new world, and its image and depth file, stored in `folder`."""
     limits = backend.config.limits
     async with received_form(request, files=2, fields=1) as form:
@@ -235,10 +235,10 @@ def _as_json(worlds: list[dict]) -> Response:
     return Response(_WORLDS.dump_json(_WORLDS.validate_python(worlds)), media_type="application/json")
 
 
-def _settings(given: UploadFile | str | None) -> schemas.WorldSettings:
+def _settings(given: UploadFile | str | None) -> schemas.NewWorldSettings:
     if isinstance(given, UploadFile):
         raise InvalidInputError("The field 'settings' is a file; send it as a text field with JSON.")
     try:
-        return read_json("{}" if given is None else given, schemas.WorldSettings)
+        return read_json("{}" if given is None else given, schemas.NewWorldSettings)
     except InvalidInputError as error:
         raise InvalidInputError(f"settings: {error}") from error

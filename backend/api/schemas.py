@@ -33,7 +33,7 @@ class Body(BaseModel):
     too_many: ClassVar[str] = "See /docs for the fields."
 
 
-class WorldSettings(Body):
+class NewWorldSettings(Body):
     name: str | None = Field(None, min_length=1, max_length=64)
     engine: str = Field("preview", max_length=64)
     seed: Seed = 0

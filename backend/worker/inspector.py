@@ -1,7 +1,7 @@
 """The process that looks at uploads for the service: one request a line on stdin, one answer a line on stdout.
 
     in    {"kind": "measure", "folder", "image"}                image and depth: paths below the folder
-          {"kind": "check", "folder", "image", "depth", "settings"}    settings: WorldSettings as JSON; depth may miss
+          {"kind": "check", "folder", "image", "depth", "settings"}    settings: NewWorldSettings; depth may miss
     out   {"height", "width"}                                   of the picture, or of the world that would be made of it
           {"error": name of a class of lyra.common.errors, "detail"}
 

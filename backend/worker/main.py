@@ -38,7 +38,7 @@ PREVIEW_SECONDS = 0.5
 PREVIEW_WIDTH = 320
 
 
-class Channel:
+class JobChannel:
     """The two pipes to the service. Reading happens in a thread, so that a cancel arrives during a job."""
 
     def __init__(self, incoming: TextIO, outgoing: TextIO):
@@ -74,7 +74,7 @@ class Channel:
 class Reporter:
     """Turns the engine's progress into a few messages a second and a preview image."""
 
-    def __init__(self, channel: Channel, job_id: str, folder: Path):
+    def __init__(self, channel: JobChannel, job_id: str, folder: Path):
         self._channel = channel
         self._id = job_id
         self._preview = folder / PREVIEW_FILE
@@ -103,7 +103,7 @@ class Reporter:
         return True
 
 
-def run_task(channel: Channel, message: dict, runners: Mapping[str, Runner], device: str) -> None:
+def run_task(channel: JobChannel, message: dict, runners: Mapping[str, Runner], device: str) -> None:
     """Runs one job and says how it ended."""
     job, folder = message["job"], Path(message["folder"])
     job_id = job["id"]
@@ -157,7 +157,7 @@ def main(runners: Mapping[str, Runner] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="backend.worker", description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"])
     options = parser.parse_args()
-    channel = Channel(*own_pipes())
+    channel = JobChannel(*own_pipes())
     if runners is None:
         # After the pipes are safe, and before the first job, which then starts at once.
         from backend.worker.runners import RUNNERS

@@ -16,7 +16,7 @@ import numpy as np
 from ..camera import conversion
 from ..scene import worlds
 from ..service import pictures, session
-from ..service.bodies import ExtendSettings, ReconstructSettings, WorldSettings
+from ..service.bodies import ExtendSettings, NewWorldSettings, ReconstructSettings
 from ..service.resources import Job, NewWorld, World, entries
 from ..service.wire import Body, NoAnswerError, Reply
 from . import fetching, following
@@ -38,10 +38,10 @@ class NewWorldRequest:
 
     image: Path
     depth: Path | None
-    settings: WorldSettings
+    settings: NewWorldSettings
     scene: str
     first_camera: np.ndarray = field(repr=False)
-    of_size: Callable[[tuple[int, int]], WorldSettings] | None = field(default=None, repr=False)
+    of_size: Callable[[tuple[int, int]], NewWorldSettings] | None = field(default=None, repr=False)
 
 
 def _client():
@@ -64,7 +64,7 @@ def start_world(new: NewWorldRequest) -> None:
         session.current.say(str(error))
 
 
-def _send_world(new: NewWorldRequest, settings: WorldSettings) -> None:
+def _send_world(new: NewWorldRequest, settings: NewWorldSettings) -> None:
     files = {"image": new.image} | ({"depth": new.depth} if new.depth else {})
 
     def taken(reply: Reply) -> None:

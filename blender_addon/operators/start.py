@@ -14,7 +14,7 @@ from ..jobs import requests
 from ..scene import depth_file
 from ..scene.reference_image import camera_lens, existing_file, first_camera, frame_size
 from ..service import engines, session
-from ..service.bodies import WorldSettings
+from ..service.bodies import NewWorldSettings
 from ..service.contract import MAX_NAME
 
 # What the service reads (docs/inputs.md); it says so itself of a file that it does not.
@@ -142,7 +142,7 @@ def new_world(context) -> requests.NewWorldRequest:
     size_for, is_draft = frame_size(settings), settings.size == "DRAFT"
     lens = camera_lens(camera) if settings.use_camera_lens else None
 
-    def of_size(size: tuple[int, int]) -> WorldSettings:
+    def of_size(size: tuple[int, int]) -> NewWorldSettings:
         target = size_for(*size)
         found = replace(asked, size=target) if is_draft else asked
         if lens is None:
@@ -154,12 +154,12 @@ def new_world(context) -> requests.NewWorldRequest:
     return requests.NewWorldRequest(image, depth, asked, scene.name, stands, of_size if depends else None)
 
 
-def _world_settings(settings, image: Path) -> WorldSettings:
+def _world_settings(settings, image: Path) -> NewWorldSettings:
     """The settings that do not depend on the size of the image.
 
     The service refuses some settings of depth where they have no part in it, so those go unsaid.
     """
-    return WorldSettings(
+    return NewWorldSettings(
         engine=settings.engine,
         seed=settings.seed,
         name=(settings.name or image.stem)[:MAX_NAME],

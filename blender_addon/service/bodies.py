@@ -20,7 +20,7 @@ class _Body:
 
 
 @dataclass(frozen=True)
-class WorldSettings(_Body):
+class NewWorldSettings(_Body):
     """A new world. `size` and `intrinsics_size` are (width, height) in pixels, of the world's frames and of the image;
     `intrinsics` (3, 3) are in pixels of the image."""
 

@@ -16,9 +16,9 @@ from lyra.mesh.contraction import Contraction
 EDGE_CONFIDENCE = 0.1
 
 
-def kernel_camera(view: View, contraction: Contraction) -> kernels.KernelCamera:
+def kernel_camera(view: View, contraction: Contraction) -> kernels.FusionCamera:
     """The view's camera, for points relative to the contraction's centre."""
-    camera = kernels.KernelCamera()
+    camera = kernels.FusionCamera()
     rotation = view.w2c[:3, :3]
     camera.rotation = wp.mat33(*rotation.astype(np.float32).ravel())
     camera.translation = wp.vec3(*(view.w2c[:3, 3] + rotation @ contraction.center).astype(np.float32))

@@ -18,7 +18,7 @@ MIN_DEPTH = wp.constant(wp.float32(1e-4))
 
 
 @wp.struct
-class KernelCamera:
+class FusionCamera:
     """A pinhole camera whose world origin is the contraction's centre; `radius` is the contraction's."""
 
     rotation: wp.mat33
@@ -32,7 +32,7 @@ class KernelCamera:
 
 @wp.func
 def plane_at(
-    camera: KernelCamera,
+    camera: FusionCamera,
     row: wp.int32,
     column: wp.int32,
     inverse_depth: wp.array2d(dtype=wp.float32),
@@ -53,7 +53,7 @@ def plane_at(
 
 @wp.func
 def sees(
-    camera: KernelCamera,
+    camera: FusionCamera,
     point: wp.vec3,
     inverse_depth: wp.array2d(dtype=wp.float32),
     confidence: wp.array2d(dtype=wp.float32),
@@ -71,7 +71,7 @@ def sees(
 
 @wp.kernel(enable_backward=False)
 def integrate(
-    camera: KernelCamera,
+    camera: FusionCamera,
     bricks: wp.array(dtype=wp.vec3i),
     voxel_size: wp.float32,
     truncation: wp.float32,
@@ -135,7 +135,7 @@ def integrate(
 
 @wp.kernel(enable_backward=False)
 def color_vertices(
-    camera: KernelCamera,
+    camera: FusionCamera,
     vertices: wp.array(dtype=wp.vec3),
     normals: wp.array(dtype=wp.vec3),
     image: wp.array2d(dtype=wp.vec3),

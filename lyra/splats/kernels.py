@@ -25,7 +25,7 @@ CULLED_DEPTH = wp.constant(wp.float32(3.0e38))
 
 
 @wp.struct
-class KernelCamera:
+class TileCamera:
     """A pinhole camera: rotation and translation of w2c, focal lengths and principal point in pixels, size."""
 
     rotation: wp.mat33
@@ -41,7 +41,7 @@ class KernelCamera:
 
 
 @wp.func
-def projected_covariance(camera: KernelCamera, point: wp.vec3, covariance: wp.mat33) -> wp.vec3:
+def projected_covariance(camera: TileCamera, point: wp.vec3, covariance: wp.mat33) -> wp.vec3:
     """The 2D covariance (xx, xy, yy) in pixels², low-pass included, of a covariance in camera axes at `point`."""
     inv_z = wp.float32(1.0) / point[2]
     limit_x = FRUSTUM_MARGIN * wp.max(camera.cx, wp.float32(camera.width) - camera.cx) / camera.fx
@@ -57,7 +57,7 @@ def projected_covariance(camera: KernelCamera, point: wp.vec3, covariance: wp.ma
 
 @wp.kernel(enable_backward=False)
 def project_gaussians(
-    camera: KernelCamera,
+    camera: TileCamera,
     means: wp.array(dtype=wp.vec3),
     log_scales: wp.array(dtype=wp.vec3),
     rotations: wp.array(dtype=wp.vec4),
@@ -167,7 +167,7 @@ def pixel_span(splat: wp.vec4, conic: wp.vec3) -> wp.vec2:
 
 
 @wp.func
-def tile_box(camera: KernelCamera, tile: wp.int32, splat: wp.vec4, conic: wp.vec3) -> wp.vec4i:
+def tile_box(camera: TileCamera, tile: wp.int32, splat: wp.vec4, conic: wp.vec3) -> wp.vec4i:
     """Pixels (row0, column0, row1, column1) of a tile whose centres lie in the splat's box."""
     half_size = pixel_span(splat, conic)
     row0 = tile // camera.tiles_x * TILE
@@ -184,7 +184,7 @@ def tile_box(camera: KernelCamera, tile: wp.int32, splat: wp.vec4, conic: wp.vec
 
 
 @wp.func
-def pixels_of_tile(camera: KernelCamera, tile: wp.int32) -> wp.int32:
+def pixels_of_tile(camera: TileCamera, tile: wp.int32) -> wp.int32:
     row0 = tile // camera.tiles_x * TILE
     column0 = tile % camera.tiles_x * TILE
     return wp.min(TILE, camera.height - row0) * wp.min(TILE, camera.width - column0)
@@ -192,7 +192,7 @@ def pixels_of_tile(camera: KernelCamera, tile: wp.int32) -> wp.int32:
 
 @wp.kernel(enable_backward=False)
 def composite(
-    camera: KernelCamera,
+    camera: TileCamera,
     splats: wp.array(dtype=wp.vec4),
     conics: wp.array(dtype=wp.vec3),
     colors: wp.array(dtype=wp.vec3),
@@ -230,7 +230,7 @@ def composite(
 
 @wp.kernel(enable_backward=False)
 def gather_residuals(
-    camera: KernelCamera,
+    camera: TileCamera,
     splats: wp.array(dtype=wp.vec4),
     conics: wp.array(dtype=wp.vec3),
     pair_gaussians: wp.array(dtype=wp.int32),

@@ -110,8 +110,8 @@ class TiledView:
         )
 
 
-def _camera(w2c: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> kernels.KernelCamera:
-    camera = kernels.KernelCamera()
+def _camera(w2c: np.ndarray, intrinsics: np.ndarray, height: int, width: int) -> kernels.TileCamera:
+    camera = kernels.TileCamera()
     camera.rotation = wp.mat33(*np.asarray(w2c, np.float32)[:3, :3].ravel())
     camera.translation = wp.vec3(*np.asarray(w2c, np.float32)[:3, 3])
     camera.fx, camera.fy = float(intrinsics[0, 0]), float(intrinsics[1, 1])

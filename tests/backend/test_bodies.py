@@ -8,7 +8,7 @@ import pytest
 
 from backend.api.app import create_app
 from backend.api.json_body import MAX_DEPTH, MAX_KEYS, read_json
-from backend.api.schemas import ExportSettings, ExtendSettings, RevertBody, WorldChanges, WorldSettings
+from backend.api.schemas import ExportSettings, ExtendSettings, NewWorldSettings, RevertBody, WorldChanges
 from backend.api.security import Guard
 from backend.api.validation import MAX_CAPTIONS, check_captions
 from lyra.common.errors import InvalidInputError
@@ -101,7 +101,7 @@ def test_the_longest_path_is_read_as_arrays():
     [
         (RevertBody, '{"chunks": 1, "x": [%s1]}' % ("1," * 2000)),
         (ExportSettings, '{"items": [%s1]}' % ("1," * 2000)),
-        (WorldSettings, '{"intrinsics": [%s1]}' % ("1," * 2000)),
+        (NewWorldSettings, '{"intrinsics": [%s1]}' % ("1," * 2000)),
     ],
 )
 def test_small_bodies_hold_few_values(kind, text):
@@ -118,7 +118,7 @@ def test_a_scale_that_is_none_is_refused(value):
 @pytest.mark.parametrize("value", ["true", '"1"', "null", "{}"])
 def test_what_is_no_number_is_none_in_an_array_either(value):
     with pytest.raises(InvalidInputError, match=r"intrinsics\.0\.1 is .*: a number is needed"):
-        read_json(f'{{"intrinsics": [[1, {value}]]}}'.encode(), WorldSettings)
+        read_json(f'{{"intrinsics": [[1, {value}]]}}'.encode(), NewWorldSettings)
 
 
 @pytest.mark.parametrize(

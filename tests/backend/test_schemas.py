@@ -25,8 +25,8 @@ def test_every_engine_option_can_be_chosen_within_its_limits():
 @pytest.mark.parametrize(
     ("model", "field", "choices"),
     [
-        (schemas.WorldSettings, "depth_values", VALUES),
-        (schemas.WorldSettings, "depth_scene", SCENES),
+        (schemas.NewWorldSettings, "depth_values", VALUES),
+        (schemas.NewWorldSettings, "depth_scene", SCENES),
         (schemas.EngineState, "status", get_args(readiness.Status)),
     ],
 )
