@@ -7,7 +7,7 @@ import pytest
 from lyra.common.errors import EngineNotReadyError
 from lyra.depth import create_estimator, depth_anything
 from lyra.depth.checks import sanitise
-from lyra.depth.depth_anything import LARGE, SMALL, DepthAnything, _input_size
+from lyra.depth.depth_anything import LARGE, SMALL, DepthAnything, input_size
 
 torch = pytest.importorskip("torch", reason="needs the extra lyra-worlds[depth]")
 transformers = pytest.importorskip("transformers", reason="needs the extra lyra-worlds[depth]")
@@ -71,13 +71,13 @@ def test_prediction_is_the_model_s(folder, small_input):
     assert np.allclose(estimator._predict(model, PICTURE), expected, atol=1e-4)
 
 
-def test_input_size_keeps_the_aspect_in_whole_patches():
-    assert _input_size((480, 832), 14) == (518, 896)
-    assert _input_size((832, 480), 14) == (896, 518)
+def testinput_size_keeps_the_aspect_in_whole_patches():
+    assert input_size((480, 832), 14) == (518, 896)
+    assert input_size((832, 480), 14) == (896, 518)
 
 
 def test_a_very_long_picture_is_made_smaller():
-    height, width = _input_size((64, 1664), 14)
+    height, width = input_size((64, 1664), 14)
     assert width <= 2072 and height * width < 4 * 518 * 518 and height % 14 == width % 14 == 0
 
 
