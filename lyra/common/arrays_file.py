@@ -1,4 +1,4 @@
-"""Arrays in .npz and .npy files, read without trust: bounded before memory is taken, and never unpickled.
+"""Untrusted .npz and .npy files: sizes are checked before memory is allocated, and nothing is unpickled.
 
 Format: numpy.lib.format of NumPy's documentation; .npz is a zip archive with one .npy file an array.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong in a way the user can mend.
+"""Errors that a user can correct.
 
 Every message is one line that quotes the offending value and names the next step. The command line prints it
 and exits with code 2, the backend answers with a 4xx status, Blender shows it in the panel.

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and files inside a folder without following links."""
+"""Atomic file writes, and paths inside a folder that follow no links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's folders for caches, settings and data, and what stands in for them where there is no home.
+"""The user's cache, settings and data folders, with temporary replacements where there is no home directory.
 
 In a container a user may have neither HOME nor a name, or a home that cannot be written. Caches and settings then lie
 in a temporary folder of this user alone, which is said once; worlds do not.

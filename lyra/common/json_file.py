@@ -1,4 +1,4 @@
-"""JSON that others wrote, read without trust: bounded, UTF-8, finite numbers, no text that is no Unicode."""
+"""Untrusted JSON files: bounded, valid UTF-8, finite numbers."""
 
 from __future__ import annotations
 

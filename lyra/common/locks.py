@@ -1,4 +1,4 @@
-"""One process at a time: Blender's backend and a terminal may both be told to download, or to extend one world."""
+"""Locks between processes: a service and a terminal may both download weights or extend one world."""
 
 from __future__ import annotations
 

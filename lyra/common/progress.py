@@ -1,4 +1,4 @@
-"""Progress and cancel, carried through every loop by one object."""
+"""Progress reports and cancellation."""
 
 from __future__ import annotations
 

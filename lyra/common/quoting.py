@@ -1,4 +1,4 @@
-"""Pieces of foreign content in messages of one line: names, values and reasons, cut to a length."""
+"""Foreign names, values and errors quoted in one-line messages, cut to a length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temporary names beside a target, each held by a lock as long as its writer lives.
+"""Temporary names beside a target file, locked while their writer lives.
 
 A writer that was killed leaves its temporary file or folder and the lock file beside it. Whoever writes into the same
 folder next finds the lock free and removes both; what a living process writes stays.

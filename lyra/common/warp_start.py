@@ -1,4 +1,4 @@
-"""How Warp starts: where it keeps compiled kernels, and what it says of a machine without an NVIDIA driver."""
+"""Warp's initialisation: its kernel cache, and its warnings on machines without an NVIDIA driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of depth, enforced: positive, finite or sky, never 0 or NaN."""
+"""Validation of depth maps: positive, finite or sky (inf), never 0 or NaN."""
 
 from __future__ import annotations
 

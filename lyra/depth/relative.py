@@ -1,4 +1,4 @@
-"""A depth map that only says what is nearer: near is bright, far is dark, and nothing is in metres.
+"""Relative depth maps: inverse depth without a scale, near is bright.
 
 Tools that make depth maps write inverse depth up to a scale and an offset (Ranftl et al. 2020, "Towards Robust
 Monocular Depth Estimation"): 1/z = offset + gain * value. Both are found by a robust fit to what an estimator sees in

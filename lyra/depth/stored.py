@@ -1,4 +1,4 @@
-"""What stands in a depth file, as it is written: .npz, .npy, .exr, .pfm or .png.
+"""Depth files as stored: .npz, .npy, .exr, .pfm or .png.
 
 What it means is for file.py and relative.py.
 """

@@ -1,4 +1,4 @@
-"""The engines: which there are, whether they can run here, and how to make one."""
+"""The available engines, and how to create one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of every engine: begin, extend, restore."""
+"""The Engine protocol: begin, extend, restore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine or a depth model will take on this machine, before anything is fetched."""
+"""Estimates of download, disk, device memory and time for an engine or depth model on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the positions of the first mesh of a binary glTF lie, read without trust.
+"""Vertex positions of the first mesh of an untrusted binary glTF file.
 
 Format: glTF 2.0, "GLB File Format Specification": a header of 12 bytes, then chunks, the first of them JSON.
 """

@@ -1,4 +1,4 @@
-"""Mesh files: glTF binary for every program, PLY in the world frame."""
+"""Mesh files: binary glTF, and PLY in the world frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers of PLY files, read without trust: bounded, and with no more elements than the file can hold.
+"""Headers of untrusted PLY files: bounded, with no more elements than the file can hold.
 
 Format: G. Turk, The PLY Polygon File Format. Values are read by plyfile; it takes memory as a header says, so that
 is checked here first.

@@ -1,4 +1,4 @@
-"""The border between callers' arrays and Warp: numpy or torch in, the same kind on the same device out."""
+"""Conversion between NumPy or torch arrays and Warp, back to the same kind on the same device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cameras and their paths. Axes, pixels and units are those of docs/conventions.md."""
+"""Camera trajectories. Axes, pixels and units are those of docs/conventions.md."""
 
 from __future__ import annotations
 

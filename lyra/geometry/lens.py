@@ -1,4 +1,4 @@
-"""Checks of pinhole intrinsics against the picture they belong to. Pixels are those of docs/conventions.md.
+"""Validation of pinhole intrinsics against their image. Pixels are those of docs/conventions.md.
 
 Every lens from outside passes `check_lens`: of paths, depth files, the API and Blender. Estimators' guesses pass
 `lens_fault`, since their user cannot mend them.

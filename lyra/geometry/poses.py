@@ -1,4 +1,4 @@
-"""Checks of camera poses from outside: rigid, not mirrored, not transposed."""
+"""Validation of foreign camera poses: rigid, not mirrored, not transposed."""
 
 from __future__ import annotations
 

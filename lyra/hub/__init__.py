@@ -1,4 +1,4 @@
-"""Which weights exist, what they need, and how they get onto this machine: list, download, verify."""
+"""Model weights: catalogue, licences, download, verification."""
 
 from lyra.hub.catalog import DEPTH_MODELS, ENGINES, IMAGE_DEPTH, ITEMS, Item, Needs
 from lyra.hub.downloads import download

@@ -1,4 +1,4 @@
-"""Every weight file this project can use: where it comes from, how big it is, under which licence, and for what.
+"""Catalogue of all usable weight files: source, size, licence, purpose.
 
 Sizes here are what the repositories held when this was written, rounded; they are for telling a user beforehand.
 What is downloaded and checked are the exact sizes and digests that the repository itself states.

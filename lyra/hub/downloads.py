@@ -1,4 +1,4 @@
-"""Fetches weights: resumes, checks every file against its source's size and digest, and can be stopped."""
+"""Downloads of weights: resumable, cancellable, checked by size and digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The licences of weights: what each means for a user, and which of them the user has accepted.
+"""Licences of weights, and which of them the user has accepted.
 
 A licence that limits what may be done with the weights, or with what they make, is accepted once and per user.
 The acceptance is kept in the user's settings folder together with a digest of the text that was shown, so that a

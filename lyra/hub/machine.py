@@ -1,4 +1,4 @@
-"""What this machine has: memory, a GPU, and how fast it multiplies matrices."""
+"""Hardware of this machine: memory, GPU, matrix throughput."""
 
 from __future__ import annotations
 

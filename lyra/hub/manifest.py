@@ -1,4 +1,4 @@
-"""What a set of files consists of, with sizes and digests, and whether files on disk agree with it."""
+"""Manifests: files with sizes and digests, and comparison with those on disk."""
 
 from __future__ import annotations
 

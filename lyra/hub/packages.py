@@ -1,4 +1,4 @@
-"""Python packages that only parts of the product need."""
+"""Optional Python packages."""
 
 from __future__ import annotations
 

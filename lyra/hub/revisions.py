@@ -1,4 +1,4 @@
-"""Which revision of a repository is downloaded: the one of the release, else the first that this machine took.
+"""Pinned revisions of downloaded repositories.
 
 A revision of the hub is a git commit: it names its files' contents by their digests. `revisions.json` is written by
 `scripts/pin_models.py` before a release; a repository that it does not name is pinned by its first download.

@@ -1,4 +1,4 @@
-"""Headers of safetensors files: whole, and holding what they should. Nothing of the data is read."""
+"""Headers of safetensors files: validation without reading tensor data."""
 
 from __future__ import annotations
 

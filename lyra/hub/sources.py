@@ -1,4 +1,4 @@
-"""Where weights come from: the Hugging Face hub, or a folder that mirrors its repositories."""
+"""Download sources: the Hugging Face hub, or a local mirror of its repositories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes and times as a user reads them."""
+"""Human-readable sizes and durations."""
 
 from __future__ import annotations
 

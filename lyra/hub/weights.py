@@ -1,4 +1,4 @@
-"""The folder that holds all weights, and what of it is there."""
+"""The weights folder and its contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transparent parts, filled with the colours around them."""
+"""Transparent pixels, filled with surrounding colours."""
 
 from __future__ import annotations
 

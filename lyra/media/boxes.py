@@ -1,4 +1,4 @@
-"""What the boxes of AVIF and JPEG 2000 files say of colours and pixels (ISO/IEC 14496-12, 23008-12, 15444-1)."""
+"""Colour and pixel boxes of AVIF and JPEG 2000 files (ISO/IEC 14496-12, 23008-12, 15444-1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colour: transfer curves, primaries and profiles, brought to sRGB."""
+"""Colour conversion to sRGB: transfer functions, primaries, ICC profiles."""
 
 from __future__ import annotations
 

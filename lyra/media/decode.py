@@ -1,4 +1,4 @@
-"""From a picture's header to its pixels: upright, opaque, sRGB of 8 bits, a strip at a time.
+"""Decoding of pictures to upright, opaque 8-bit sRGB, strip by strip.
 
 Beside the picture itself, 3 bytes a pixel and 1 where it has alpha, and what its decoder holds, memory is taken for a
 strip only.

@@ -1,4 +1,4 @@
-"""DPX, the scans and intermediates of film: log or video, of 8 to 16 bits."""
+"""DPX film scans: logarithmic or video, 8 to 16 bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the header of a picture says: its size, its channels, its colours. Readers make one, decode.py follows it."""
+"""Picture headers: size, channels, colour encoding. Readers produce one, decode.py follows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From any picture a user has to the model's image: read it, then fit it by a centre crop, never by stretching."""
+"""Pictures of any format as the model's image: read, then fitted by a centre crop, never stretched."""
 
 from __future__ import annotations
 

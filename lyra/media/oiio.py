@@ -1,4 +1,4 @@
-"""Pixels through OpenImageIO, a strip at a time, from a file or from bytes."""
+"""Pixel strips through OpenImageIO, from a file or from bytes."""
 
 from __future__ import annotations
 

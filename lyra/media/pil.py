@@ -1,4 +1,4 @@
-"""Pictures that Pillow reads: PNG, JPEG, WebP, GIF, BMP, AVIF and others of 8 bits."""
+"""Pictures read by Pillow: PNG, JPEG, WebP, GIF, BMP, AVIF and other 8-bit formats."""
 
 from __future__ import annotations
 

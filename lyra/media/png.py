@@ -1,4 +1,4 @@
-"""PNG: its chunks, and what they say of its colours. Chunks that are not needed never reach a decoder."""
+"""PNG chunks and their colour information. Unneeded chunks never reach a decoder."""
 
 from __future__ import annotations
 

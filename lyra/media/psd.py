@@ -1,4 +1,4 @@
-"""Photoshop documents (PSD and PSB): the merged picture that they keep beside their layers.
+"""Photoshop documents (PSD and PSB): the merged image beside the layers.
 
 Format: "Adobe Photoshop File Formats Specification". OpenImageIO unpacks the merged picture; layers and resources are
 left out of what it is given, since it refuses some that are fine and none is needed.

@@ -1,4 +1,4 @@
-"""Radiance pictures (.hdr): header, orientation, exposure and the older run lengths.
+"""Radiance pictures (.hdr): header, orientation, exposure, old run-length encoding.
 
 Format: Ward, "Real Pixels" (Graphics Gems II), and filefmts.pdf of the Radiance distribution. OpenImageIO unpacks the
 run lengths that every writer of today makes; their header is written anew for it, since it refuses some.

@@ -1,4 +1,4 @@
-"""Which reader a picture's first bytes ask for."""
+"""Choice of the reader by a picture's first bytes."""
 
 from __future__ import annotations
 

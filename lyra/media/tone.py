@@ -1,4 +1,4 @@
-"""High dynamic range brought to what a screen shows."""
+"""Tone mapping of high dynamic range pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames to video and back: FFV1 for what is kept, H.264 for what is watched."""
+"""Video encoding and decoding: lossless FFV1 for storage, H.264 for viewing."""
 
 from __future__ import annotations
 

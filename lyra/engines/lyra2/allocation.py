@@ -1,4 +1,4 @@
-"""What torch takes of memory and keeps for later use, and how it says that there is none left."""
+"""PyTorch's device memory: cached blocks, release, and detection of out-of-memory errors."""
 
 from __future__ import annotations
 

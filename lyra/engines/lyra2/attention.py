@@ -1,4 +1,4 @@
-"""Attention of a block: over all tokens with rotary embedding, and to the text and the image.
+"""Attention layers: self-attention with rotary embedding, cross-attention to text and image.
 
 Both go through diffusers' dispatch, so `set_attention_backend` of the model chooses the kernel.
 """

@@ -1,4 +1,4 @@
-"""One transformer block, and the embeddings of time, text and image."""
+"""The transformer block, and the embeddings of timestep, text and image."""
 
 from __future__ import annotations
 

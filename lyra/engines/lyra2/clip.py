@@ -1,4 +1,4 @@
-"""The frame that a chunk continues, to tokens, by the vision tower of CLIP ViT-H/14."""
+"""Image tokens of the newest frame from the vision tower of CLIP ViT-H/14."""
 
 from __future__ import annotations
 

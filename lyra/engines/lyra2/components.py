@@ -1,4 +1,4 @@
-"""The parts of the Lyra 2.0 engine, each behind an interface, and how the product's are loaded."""
+"""Components of the Lyra 2.0 engine as protocols, and how they are loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns the published checkpoint (float32, 68 GB) into sharded safetensors in bfloat16 or float8, once.
+"""Conversion of the published checkpoint (float32, 68 GB) into sharded safetensors in bfloat16 or float8.
 
 One shard is in memory at a time. Finished shards are kept when the work is stopped. Needs torch.
 """

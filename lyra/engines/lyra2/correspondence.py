@@ -1,4 +1,4 @@
-"""Where the pixels of retrieved frames land in new views: the correspondence channels of the published network.
+"""Correspondence maps: canonical coordinates of retrieved frames, warped into the target views.
 
 Each retrieved frame gets an image of its own pixel coordinates, canonical to [-1, 1], with the memory slot as third
 component. Splatted into the new cameras, it says for every pixel which pixel of which slot it should look like.

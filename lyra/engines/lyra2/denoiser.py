@@ -1,4 +1,4 @@
-"""The network as the sampler sees it: a velocity, with everything constant of a chunk computed once."""
+"""The network as the sampler calls it: velocity prediction, with a chunk's constant inputs computed once."""
 
 from __future__ import annotations
 

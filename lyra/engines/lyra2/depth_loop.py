@@ -1,4 +1,4 @@
-"""Depth of the frames just made: estimated for some, brought to the world's scale, drawn into those between.
+"""Depth of generated frames: estimated for some, aligned to the memory, warped into those between.
 
 Published in Lyra 2.0: every eighth frame back from the newest, ten of them, is estimated with the known cameras and
 remembered. The frames between get theirs from the two estimated neighbours for the world folder only.

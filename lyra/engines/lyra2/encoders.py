@@ -1,4 +1,4 @@
-"""What the network is told in words and by a picture: the contracts of the two encoders."""
+"""Protocols of the text encoder and the image encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Lyra 2.0 engine: 80 frames at a time from a text, the past, and what is remembered of the place."""
+"""The Lyra 2.0 engine: generates 80 frames at a time from text, history and geometry memory."""
 
 from __future__ import annotations
 

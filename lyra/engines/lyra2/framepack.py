@@ -1,4 +1,4 @@
-"""FramePack layout: which latent slots the network sees, and how strongly each group of them is compressed.
+"""FramePack layout: latent slots of the history and the compression of each group.
 
 The notation is the published one, for example `f1k1f4s2f1s1f16k4f2k2f1k1_g20`: groups "f<count><kind><size>" in slot
 order, then the number of latents to generate. Kind "k" holds temporal history and is compressed in time too, kind

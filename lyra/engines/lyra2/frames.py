@@ -1,4 +1,4 @@
-"""Frames as the VAE makes them, turned into pictures."""
+"""Decoded VAE frames as images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guidance: how strongly the prompt leads the velocities of the network."""
+"""Classifier-free guidance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the network is shown of the frames so far: their latents, the newest frame, and the VAE's live caches.
+"""History of a world: latents of all frames, the newest frame, and the live caches of the VAE.
 
 Published in Lyra 2.0. A session starts as if the picture had been filmed for as long as the temporal slots reach.
 Every sampled chunk is decoded with the live cache and encoded again with the live cache: the re-encoded latents,

@@ -1,4 +1,4 @@
-"""LoRA files: read in both styles that exist for Lyra 2.0, checked against the network, merged into its weights.
+"""LoRA files in both published styles: reading, validation against the network, merging.
 
 Styles of keys: musubi-tuner's `lora_unet_blocks_0_self_attn_q.lora_down.weight` (with `.alpha`), and module paths
 such as `diffusion_model.blocks.0.self_attn.q.lora_A.weight`, with or without prefix, `lora_A`/`lora_B` or

@@ -1,4 +1,4 @@
-"""Which models lie on the device while a chunk is made, and what happens when its memory runs out.
+"""Placement of models on the device while a chunk is generated, and fallbacks when device memory runs out.
 
 The network dominates: 17 billion parameters are 34 GB in bfloat16. "resident" keeps it on the device as it is,
 "fp8" stores its weights in eight bits and computes in its own type, "offload" keeps it in the computer's memory and

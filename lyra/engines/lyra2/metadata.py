@@ -1,4 +1,4 @@
-"""Reads the metadata of a torch distributed checkpoint without running anything that is in it.
+"""Metadata of torch distributed checkpoints, read without executing any of it.
 
 The file `.metadata` is a pickle. A pickle can name any function and have it called, so here it can name only the
 data classes that torch.distributed.checkpoint writes there, and gets plain records in their place: neither torch's

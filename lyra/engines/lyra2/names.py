@@ -1,4 +1,4 @@
-"""Names of the network's weights: those of the published checkpoint and those of the module here, both ways.
+"""Mapping of weight names between the published checkpoint and the module here, both ways.
 
 The module follows the names that diffusers gives to the same parts of Wan 2.1 (`WanTransformer3DModel`); parts that
 Wan does not have are named in the same style. No torch here: listing and checking files needs none.

@@ -1,4 +1,4 @@
-"""Dimensions of the Lyra 2.0 network, its size and its work, without torch and without building it."""
+"""Dimensions, size and FLOPs of the Lyra 2.0 network, computed without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the sampler's noise comes from."""
+"""Sources of the sampler's noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loads a model from a folder in the layout of diffusers and transformers: whole, from this disk, or not at all.
+"""Loading of diffusers and transformers models from local folders, completely or not at all.
 
 The libraries fill what a file lacks with random numbers and say so in a log line; here that is an error.
 """

@@ -1,4 +1,4 @@
-"""Retrieval: which remembered frames the network is shown for a chunk."""
+"""Retrieval of the remembered frames that condition a chunk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rotary embedding by slot: a token turns by the mean position of what it covers."""
+"""Rotary position embedding by slot: a token has the mean position of the latents it covers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From noise to latents along a velocity: the published solver of many steps, and the one of the distilled model.
+"""Samplers: the published multi-step solver, and that of the distilled model.
 
 Both move the new latents only. The history beside them stays as it is in every step, so the caller hands it to the
 network and it never passes through a sampler; guidance, too, is inside the velocity.

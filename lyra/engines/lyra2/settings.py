@@ -1,4 +1,4 @@
-"""How the Lyra 2.0 engine runs: sampler, guidance, retrieval, depth, memory."""
+"""Settings of the Lyra 2.0 engine: sampler, guidance, retrieval, depth, device memory."""
 
 from __future__ import annotations
 

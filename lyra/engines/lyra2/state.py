@@ -1,4 +1,4 @@
-"""What a Lyra 2.0 world knows between chunks, and what of it is kept beside a chunk so that it can be known again."""
+"""State of a Lyra 2.0 world between chunks, and the part of it stored with each chunk."""
 
 from __future__ import annotations
 

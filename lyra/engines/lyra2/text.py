@@ -1,4 +1,4 @@
-"""Prompts to embeddings by UMT5-XXL, and the embedding that guidance leads away from.
+"""Text embeddings by UMT5-XXL, and the negative embedding.
 
 The encoder has 5.7 billion parameters and is needed for a moment per prompt: it is loaded when a prompt is new and
 given up again, while embeddings stay.

@@ -1,4 +1,4 @@
-"""What the network reads, cut into tokens: content, cameras, correspondences.
+"""Patch embedding of the network inputs: latents, cameras, correspondences.
 
 Tokens stand in the order of the slot groups, within a group by time, row, column. Where a size is not a multiple of
 a patch, the last slot, row or column is repeated.

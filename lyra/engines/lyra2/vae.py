@@ -1,4 +1,4 @@
-"""The causal VAE as a stream: a few frames at a time, with caches that are values.
+"""The causal VAE as a stream: a few frames at a time, with explicit caches.
 
 diffusers' `AutoencoderKLWan` keeps the features that its causal convolutions need from earlier frames inside a call,
 and its decode clamps. Here the caches go in and come out, so that a session can be continued, copied and given up at

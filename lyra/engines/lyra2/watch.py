@@ -1,4 +1,4 @@
-"""Progress of a chunk: shares of its passes, with a preview now and then."""
+"""Progress of a chunk by its passes, with occasional previews."""
 
 from __future__ import annotations
 

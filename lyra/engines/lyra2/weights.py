@@ -1,4 +1,4 @@
-"""Reads the network from a folder of sharded safetensors, strictly, one tensor at a time."""
+"""Strict loading of the network from sharded safetensors, one tensor at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the preview engine keeps beside a chunk, checked before a world goes on from it: kernels trust its indices."""
+"""Validation of the preview engine's stored state before kernels use its indices."""
 
 from __future__ import annotations
 
