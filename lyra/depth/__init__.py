@@ -1,4 +1,4 @@
-"""Depth estimators: file, Depth Anything, built-in network, layout prior."""
+"""Depth estimators: file, MoGe and Depth Anything (joined with ONNX Runtime, or larger), built-in network, layout."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Literal
 
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
-from lyra.depth import depth_anything, depth_anything_3
+from lyra.depth import depth_anything, depth_anything_3, joined, onnx_depth_anything, onnx_moge
 from lyra.depth.base import DepthEstimate, DepthEstimator, WindowDepth, WindowDepthEstimator
 from lyra.depth.blend import BlendedDepth, join_depth
 from lyra.depth.checks import sanitise
-from lyra.depth.choice import missing_requirement, window_model
+from lyra.depth.choice import (
+    EDGES,
+    ONNX_NEEDS,
+    OnnxDepth,
+    missing_requirement,
+    onnx_estimator,
+    onnx_requirement,
+    window_model,
+)
 from lyra.depth.depth_anything import VARIANTS, DepthAnything, Scene
 from lyra.depth.depth_anything_3 import DepthAnything3
 from lyra.depth.device import estimate_with_room
@@ -23,7 +31,7 @@ from lyra.depth.relative import RelativeDepthFile
 from lyra.hub.catalog import DEPTH_MODELS
 from lyra.hub.machine import Machine
 
-CHOICES = ("auto", "builtin", "layout", *VARIANTS, depth_anything_3.ID)
+CHOICES = ("auto", *ONNX_NEEDS, "builtin", "layout", *VARIANTS, depth_anything_3.ID)
 SCENES = ("auto", "outdoor", "indoor")
 # What a depth file holds: z-depth in metres, or inverse depth up to scale and offset, near is bright.
 Values = Literal["metres", "inverse"]
@@ -71,8 +79,9 @@ def create_estimator(
 ) -> DepthEstimator:
     """The estimator for a choice; a depth file goes before every choice, or with `blend` together with it.
 
-    "auto" takes Depth Anything V2 Small when it is installed and its weights are on the machine (or may be
-    downloaded), otherwise the network that is shipped, "builtin", and says why. `source_hw`
+    "auto" takes the first that is on the machine: MoGe-2 and Depth Anything V2 joined, "joined"; MoGe-2 alone; the
+    metric Depth Anything V2 Small; the relative one. Without any it fetches the first if it may, else it takes the
+    network that is shipped, "builtin", and says why. `source_hw`
     is the (height, width) of the picture as it was given, so that a depth file of that size can be cropped like it.
     `device` is "cpu", "cuda" or None for the best there is; a model for which PyTorch sees no GPU runs on the CPU and
     says so. `weights` is a local folder of the chosen model's weights. `scene` says which weights of Depth Anything V2
@@ -143,15 +152,13 @@ def _check_file_options(depth_file: str | Path | None, blend: bool, values: str)
 
 def _model(
     choice: str, allow_download: bool, device: str | None, weights: str | Path | None, scene: Scene
-) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3:
+) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3 | OnnxDepth:
     unused = () if scene == "auto" else (f"The scene ({scene}) was not used: {ONLY_VERSION_2}.",)
     if choice == "auto":
-        reason = missing_requirement(
-            depth_anything.SMALL.id, allow_download=allow_download, folder=weights, scene=scene
-        )
-        if reason:
-            return LearnedDepth((reason, *unused))
-        choice = depth_anything.SMALL.id
+        choice, notes = _automatic(weights, scene, allow_download)
+        unused = (*notes, *unused) if choice not in VARIANTS else ()
+    if choice in ONNX_NEEDS:
+        return onnx_estimator(choice, weights, device, unused, allow_download)
     if choice == "builtin":
         return LearnedDepth(unused)
     if choice == "layout":
@@ -159,3 +166,23 @@ def _model(
     if choice == depth_anything_3.ID:
         return DepthAnything3(weights, device, unused)
     return DepthAnything(weights, allow_download, device, variant=VARIANTS[choice], scene=scene)
+
+
+def _automatic(weights: str | Path | None, scene: Scene, allow_download: bool) -> tuple[str, tuple[str, ...]]:
+    """What "auto" takes, and what the user should know about it. A folder of `weights` is one of Depth Anything V2."""
+    small = depth_anything.SMALL.id
+    reason = missing_requirement(small, folder=weights, scene=scene)
+    if weights is not None:
+        return ("builtin", (reason,)) if reason else (small, ())
+    better = onnx_requirement(joined.ID)
+    if better is None:
+        return joined.ID, ()
+    if onnx_requirement(onnx_moge.ID) is None:
+        return (joined.ID, ()) if allow_download else (onnx_moge.ID, (EDGES,))
+    if reason is None:
+        return small, ()
+    if allow_download:
+        return joined.ID, ()
+    if onnx_requirement(onnx_depth_anything.ID) is None:
+        return onnx_depth_anything.ID, (better,)
+    return "builtin", (better,)

@@ -26,8 +26,10 @@ ID = "joined"
 WINDOW, SURFACES = 11 / 832, 25 / 832
 # Steps in log depth from which something is an edge, and from which it is one for certain.
 EDGE_STEP, CLEAR_STEP = 0.08, 0.16
-# How much more of the colours' variance a better edge explains until it alone counts; variance of film grain.
-BETTER, GRAIN = 0.08, 0.03**2
+# How much more of the colours' variance a better edge explains, and how much more than that until it alone counts.
+MARGIN, BETTER = 0.03, 0.06
+# Variance of film grain.
+GRAIN = 0.03**2
 # An edge of the finer depth that the metric one has less than this share of was lost in it.
 LOST = 0.4
 # Steps in log depth that the guided filter levels out, and ramps on which a pixel counts half.
@@ -74,7 +76,8 @@ class Joined:
         joined = join(base, finer, image)
         depth = np.where(solid, np.exp(joined.log_depth), np.inf).astype(np.float32)
         confidence = (1 / (1 + ((base - finer) / DOUBT) ** 2)).astype(np.float32)
-        said = f"{joined.finer[solid].mean():.0%} of the depth, along edges, is by {LABEL}; the rest, scale and lens by {METRIC_LABEL}."
+        share = f"{joined.finer[solid].mean():.0%} of the depth"
+        said = f"{share}, along edges, is by {LABEL}; the rest, scale and lens by {METRIC_LABEL}."
         return replace(
             metric,
             depth=depth,
@@ -85,14 +88,15 @@ class Joined:
 
 
 def join(metric: np.ndarray, finer: np.ndarray, image: np.ndarray) -> Join:
-    """Log depth `metric` (H, W) with the edges of log depth `finer` (H, W) where `image` (H, W, 3) uint8 has them so."""
+    """Log depth `metric` (H, W) with the edges of log depth `finer` (H, W) where `image` (H, W, 3) has them so."""
     longer = max(metric.shape)
     window, surfaces = (max(3, round(share * longer) | 1) for share in (WINDOW, SURFACES))
-    colors = image.astype(np.float32) / 255
+    metric, finer = metric.astype(np.float32), finer.astype(np.float32)
+    colors = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 255
     (coarse, coarse_step), (fine, fine_step) = (
-        _explained(depth.astype(np.float32), colors, window) for depth in (metric, finer)
+        _explained(depth, colors, window) for depth in (metric, finer)
     )
-    better = np.clip((fine - coarse) / BETTER, 0, 1)
+    better = np.clip((fine - coarse - MARGIN) / BETTER, 0, 1)
     edge = np.clip((fine_step - EDGE_STEP) / (CLEAR_STEP - EDGE_STEP), 0, 1)
     share = ndimage.gaussian_filter(better * edge, window / 6)
     lost = coarse_step < LOST * fine_step
@@ -101,17 +105,17 @@ def join(metric: np.ndarray, finer: np.ndarray, image: np.ndarray) -> Join:
 
 def _explained(depth: np.ndarray, colors: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Share of the colours' variance in the window of each pixel that nearer and farther explain, and the step in log
-    depth between them; both (H, W).
+    depth between them; both (H, W). `colors` (3, H, W) in [0, 1].
     """
     low, high = ndimage.minimum_filter(depth, window), ndimage.maximum_filter(depth, window)
     farther = (depth > (low + high) / 2).astype(np.float32)
     part = _mean(farther, window)
     whole = _mean(colors, window)
     # The sum over the farther part is that of its colours; the nearer part has the rest.
-    apart = _mean(colors * farther[..., None], window) - part[..., None] * whole
+    apart = _mean(colors * farther, window) - part * whole
     inside = np.maximum(part * (1 - part), 1e-3)
-    between = (apart**2).sum(-1) / inside
-    total = (_mean(colors**2, window) - whole**2).sum(-1)
+    between = (apart**2).sum(0) / inside
+    total = _mean((colors**2).sum(0), window) - (whole**2).sum(0)
     return between / (np.maximum(total, 0) + GRAIN), high - low
 
 
@@ -128,5 +132,5 @@ def _moved(metric: np.ndarray, finer: np.ndarray, lost: np.ndarray, window: int)
 
 
 def _mean(values: np.ndarray, window: int) -> np.ndarray:
-    """Mean over the window of each pixel, of (H, W) or each channel of (H, W, C)."""
-    return ndimage.uniform_filter(values, (window, window, 0)[: values.ndim], mode="nearest")
+    """Mean over the window of each pixel, of (H, W) or each channel of (C, H, W)."""
+    return ndimage.uniform_filter(values, window, mode="nearest", axes=(-2, -1))

@@ -193,7 +193,10 @@ def _lens(placed: Placed, enlarged: np.ndarray, size: tuple[int, int]) -> tuple[
     focal = placed.focal * float(np.sqrt(enlarged[0] * enlarged[1]))
     degrees = 2 * np.degrees(np.arctan2(max(size) / 2, focal))
     matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    return matrix, f"The lens is estimated by {LABEL}: a field of view of {degrees:.0f}° over the longer side."
+    return (
+        matrix,
+        f"The lens is estimated by {LABEL}: a field of view of {degrees:.0f}° over the longer side.",
+    )
 
 
 def full_size(

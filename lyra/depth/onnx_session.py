@@ -162,7 +162,9 @@ class OnnxNetwork:
         found = {entry.name: entry.type for entry in self._session.get_outputs()}
         names = {}
         for alternatives in (name.split("|") for name in wanted):
-            taken = next((name for name in alternatives if found.get(name, "").startswith("tensor(float")), None)
+            taken = next(
+                (name for name in alternatives if found.get(name, "").startswith("tensor(float")), None
+            )
             if taken is None:
                 raise self._other(f"it gives {value(found)}")
             names[alternatives[0]] = taken
@@ -176,7 +178,9 @@ class OnnxNetwork:
     def _refusal(self, what: str, error: Exception) -> EngineNotReadyError:
         reason = one_line(error, 120)
         return EngineNotReadyError(
-            one_line(f"{self.label} {what} ({reason}); check it with: lyra models verify. Its file: {place(self.file)}")
+            one_line(
+                f"{self.label} {what} ({reason}); check it with: lyra models verify. Its file: {place(self.file)}"
+            )
         )
 
     def wrong_output(self, name: str, array: np.ndarray) -> EngineNotReadyError:
@@ -228,5 +232,7 @@ def _limit_memory() -> None:
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
     same_as_requested = 1
-    settings = onnxruntime.OrtArenaCfg({"max_mem": LARGEST_MEMORY, "arena_extend_strategy": same_as_requested})
+    settings = onnxruntime.OrtArenaCfg(
+        {"max_mem": LARGEST_MEMORY, "arena_extend_strategy": same_as_requested}
+    )
     onnxruntime.create_and_register_allocator(memory, settings)

@@ -239,7 +239,8 @@ class Needs:
     """What an engine or a depth model needs on disk and in Python.
 
     `items` are ids of the catalogue. `packages` are modules that must be importable, `extra` the extra that brings
-    them, empty for the base install. `conversions` are the converted forms of the Lyra 2.0 network of which it needs one.
+    them, empty for the base install. `conversions` are the converted forms of the Lyra 2.0 network of which it needs
+    one.
     """
 
     id: str

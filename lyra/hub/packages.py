@@ -21,7 +21,9 @@ def packages_remark(modules: Iterable[str], extra: str, purpose: str) -> str | N
     missing = missing_packages(modules)
     if not missing:
         return None
-    wanted = f"the extra with: pip install 'lyra-worlds[{extra}]'" if extra else "with: pip install lyra-worlds"
+    wanted = (
+        f"the extra with: pip install 'lyra-worlds[{extra}]'" if extra else "with: pip install lyra-worlds"
+    )
     return f"{purpose} needs {', '.join(missing)}, not installed here; install {wanted}."
 
 

@@ -44,9 +44,9 @@ def verify(
 ) -> list[Finding]:
     """All that is wrong with items and conversions, by default with all that are there; empty when all is well.
 
-    Every file must be there in its size and with its digest, safetensors and ONNX files and indices whole. `quick` leaves the
-    digests out, which need all data to be read. `checks` look further into items and conversions, by their ids, whose
-    files are good as far as that goes; an engine hands in those of its networks.
+    Every file must be there in its size and with its digest, safetensors and ONNX files and indices whole. `quick`
+    leaves the digests out, which need all data to be read. `checks` look further into items and conversions, by their
+    ids, whose files are good as far as that goes; an engine hands in those of its networks.
     """
     chosen = list(dict.fromkeys(present(weights) if ids is None else ids))
     for name in chosen:

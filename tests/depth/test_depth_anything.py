@@ -25,7 +25,7 @@ def tiny_model(metric: bool = True, farthest: float = 80):
     config = transformers.DepthAnythingConfig(
         backbone_config=backbone, reassemble_hidden_size=32, neck_hidden_sizes=[8, 16, 24, 32], fusion_hidden_size=16,
         head_hidden_size=8, depth_estimation_type="metric" if metric else "relative",
-        max_depth=farthest if metric else None,
+        max_depth=farthest if metric else 1,
     )  # fmt: skip
     return transformers.DepthAnythingForDepthEstimation(config)
 
