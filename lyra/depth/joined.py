@@ -22,16 +22,21 @@ from lyra.depth.onnx_moge import LABEL as METRIC_LABEL
 from lyra.depth.onnx_moge import MoGe
 
 ID = "joined"
-# Side of the windows in which edges are compared and surfaces filtered, in shares of the longer side.
-WINDOW, SURFACES = 11 / 832, 25 / 832
+# Side of the windows in which edges are compared and surfaces filtered, in shares of the longer side; and the least
+# of the former in pixels.
+WINDOW, SURFACES, SMALLEST = 11 / 832, 25 / 832, 7
 # Steps in log depth from which something is an edge, and from which it is one for certain.
 EDGE_STEP, CLEAR_STEP = 0.08, 0.16
 # How much more of the colours' variance a better edge explains, and how much more than that until it alone counts.
 MARGIN, BETTER = 0.03, 0.06
+# A better edge's step in the window has at least this share of the other's; from the second on it counts in full.
+SOFTER, STEEP = 0.7, 0.9
 # Variance of film grain.
 GRAIN = 0.03**2
 # An edge of the finer depth that the metric one has less than this share of was lost in it.
 LOST = 0.4
+# What is lost tells little of the level of what it stands before.
+LOST_COUNTS = 0.05
 # Steps in log depth that the guided filter levels out, and ramps on which a pixel counts half.
 LEVELLED, RAMP = 0.04, 0.04
 # Difference in log depth at which the confidence is one half.
@@ -90,7 +95,8 @@ class Joined:
 def join(metric: np.ndarray, finer: np.ndarray, image: np.ndarray) -> Join:
     """Log depth `metric` (H, W) with the edges of log depth `finer` (H, W) where `image` (H, W, 3) has them so."""
     longer = max(metric.shape)
-    window, surfaces = (max(3, round(share * longer) | 1) for share in (WINDOW, SURFACES))
+    window = max(SMALLEST, round(WINDOW * longer) | 1)
+    surfaces = max(2 * SMALLEST - 1, round(SURFACES * longer) | 1)
     metric, finer = metric.astype(np.float32), finer.astype(np.float32)
     colors = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 255
     (coarse, coarse_step), (fine, fine_step) = (
@@ -98,9 +104,10 @@ def join(metric: np.ndarray, finer: np.ndarray, image: np.ndarray) -> Join:
     )
     better = np.clip((fine - coarse - MARGIN) / BETTER, 0, 1)
     edge = np.clip((fine_step - EDGE_STEP) / (CLEAR_STEP - EDGE_STEP), 0, 1)
-    share = ndimage.gaussian_filter(better * edge, window / 6)
+    as_steep = np.clip((fine_step / np.maximum(coarse_step, EDGE_STEP) - SOFTER) / (STEEP - SOFTER), 0, 1)
+    share = ndimage.gaussian_filter(better * edge * as_steep, window / 6)
     lost = coarse_step < LOST * fine_step
-    return Join(metric + share * (_moved(metric, finer, lost, surfaces) - metric), share)
+    return Join(metric + share * (_moved(metric, finer, lost, surfaces, window) - metric), share)
 
 
 def _explained(depth: np.ndarray, colors: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,16 +126,18 @@ def _explained(depth: np.ndarray, colors: np.ndarray, window: int) -> tuple[np.n
     return between / (np.maximum(total, 0) + GRAIN), high - low
 
 
-def _moved(metric: np.ndarray, finer: np.ndarray, lost: np.ndarray, window: int) -> np.ndarray:
-    """`metric` as locally linear in `finer`, all (H, W); what is `lost` in it keeps the step that `finer` has."""
+def _moved(metric: np.ndarray, finer: np.ndarray, lost: np.ndarray, surfaces: int, edges: int) -> np.ndarray:
+    """`metric` as linear in `finer` in windows of `surfaces` pixels, all (H, W); what is `lost` in it keeps the step
+    that `finer` has. `edges` is the window over which these linear functions are averaged.
+    """
     ramp = ndimage.maximum_filter(metric, 3) - ndimage.minimum_filter(metric, 3)
-    weight = 1 / (1 + (ramp / RAMP) ** 2)
-    total = _mean(weight, window)
-    mean_metric, mean_finer = (_mean(weight * x, window) / total for x in (metric, finer))
-    both = _mean(weight * metric * finer, window) / total - mean_metric * mean_finer
-    own = _mean(weight * finer**2, window) / total - mean_finer**2
+    weight = np.where(lost, LOST_COUNTS, 1) / (1 + (ramp / RAMP) ** 2)
+    total = _mean(weight, surfaces)
+    mean_metric, mean_finer = (_mean(weight * x, surfaces) / total for x in (metric, finer))
+    both = _mean(weight * metric * finer, surfaces) / total - mean_metric * mean_finer
+    own = _mean(weight * finer**2, surfaces) / total - mean_finer**2
     gain = np.where(lost, 1.0, np.clip(both, 0, None) / (np.maximum(own, 0) + LEVELLED**2))
-    return _mean(gain, window) * finer + _mean(mean_metric - gain * mean_finer, window)
+    return _mean(gain, edges) * finer + _mean(mean_metric - gain * mean_finer, edges)
 
 
 def _mean(values: np.ndarray, window: int) -> np.ndarray:

@@ -103,7 +103,9 @@ def write_moge(folder: Path, scale_name: str = "metric_scale") -> Path:
 
 def write_depth_anything(folder: Path, half: bool = False) -> Path:
     """Sees the inverse depth up to a factor and an offset."""
-    text = _DEPTH_ANYTHING.replace("TYPE", "float16" if half else "float").replace("KIND", "10" if half else "1")
+    text = _DEPTH_ANYTHING.replace("TYPE", "float16" if half else "float").replace(
+        "KIND", "10" if half else "1"
+    )
     return write(text, folder / DEPTH_ANYTHING)
 
 

@@ -78,9 +78,7 @@ def test_data_in_other_files_is_refused_wherever_it_hides(tmp_path, location, wh
         own = helper.make_function("own", "steal", [], ["y"], [constant], opset)
         graph = helper.make_graph([helper.make_node("steal", [], ["y"], domain="own")], "g", [], output)
         opsets = [*opset, helper.make_opsetid("own", 1)]
-        path.write_bytes(
-            helper.make_model(graph, functions=[own], opset_imports=opsets).SerializeToString()
-        )
+        path.write_bytes(helper.make_model(graph, functions=[own], opset_imports=opsets).SerializeToString())
     refused(path, "keeps data in another file")
 
 
@@ -119,7 +117,12 @@ def test_graphs_in_graphs_end_somewhere(tmp_path, monkeypatch):
 def test_what_is_cut_off_or_no_network_is_refused(tmp_path):
     path = write_moge(tmp_path)
     whole = path.read_bytes()
-    for content in (b"", b"\x00" * 64, b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"\xff" * 99):
+    for content in (
+        b"",
+        b"\x00" * 64,
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        b"\xff" * 99,
+    ):
         path.write_bytes(content)
         refused(path, "no whole ONNX network|damaged, or not an ONNX network")
     path.write_bytes(whole[: len(whole) // 2])
