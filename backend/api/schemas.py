@@ -159,6 +159,17 @@ class Engine(BaseModel):
     options: dict[str, Range | None]
 
 
+class DepthNetworks(BaseModel):
+    """The networks for better depth of the picture, which `auto` takes once they are here."""
+
+    id: str
+    label: str
+    status: Literal["ready", "needs_packages", "needs_download"]
+    text: str
+    download_bytes: int
+    licences: list[Licence]
+
+
 class Chunk(BaseModel):
     index: int
     prompt: str
