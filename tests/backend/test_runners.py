@@ -13,6 +13,7 @@ from backend.worker.task import Task
 from lyra.common.errors import CancelledError
 from lyra.common.progress import SILENT
 from lyra.geometry.cameras import Trajectory
+from lyra.hub import ITEMS, Weights
 from lyra.world.folder import World
 from tests.world.test_folder import cameras, make_chunk, make_world
 
@@ -96,3 +97,16 @@ def test_a_scale_that_is_set_while_results_are_packed_is_theirs(tmp_path, monkey
     assert np.abs(moved).max() > 0
     packed = Trajectory.load(tmp_path / "trajectory.npz")
     np.testing.assert_allclose(packed.w2c[:, :3, 3], 4 * moved, rtol=1e-5)
+
+
+def test_the_networks_of_depth_are_fetched(tmp_path, monkeypatch):
+    pytest.importorskip("onnx", reason="needs the extra lyra-worlds[test]")
+    from tests.depth.onnx_networks import write_depth_anything, write_moge
+
+    mirror = Weights(tmp_path / "mirror")
+    write_moge(mirror.repository(ITEMS["moge-2-small-onnx"].repository))
+    write_depth_anything(mirror.repository(ITEMS["depth-anything-v2-small-onnx"].repository))
+    monkeypatch.setenv("LYRA_MIRROR", str(mirror.root))
+    monkeypatch.setenv("LYRA_WEIGHTS", str(tmp_path / "weights"))
+    runners.download(task(tmp_path / "job", {"engine": "depth"}, tmp_path / "none"))
+    assert not Weights().missing("depth")
