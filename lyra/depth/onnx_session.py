@@ -216,6 +216,8 @@ def _session(file: Path, provider: str) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4
     # DirectML asks for it; the arena needs no pattern.
     options.enable_mem_pattern = False
+    # Threads that wait do so without keeping their cores from others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.use_env_allocators", "1")
     settings = {"gpu_mem_limit": str(LARGEST_MEMORY), "arena_extend_strategy": "kSameAsRequested"}
     chosen = [CPU] if provider == CPU else [(provider, settings if provider.startswith("CUDA") else {}), CPU]

@@ -126,7 +126,7 @@ class _Reader:
             at += length
 
     def _packed(self, start: int, stop: int) -> list[int]:
-        numbers = []
+        numbers: list[int] = []
         while start < stop and len(numbers) <= MAX_AXES:
             number, start = self._varint(start, stop)
             numbers.append(number)
