@@ -21,6 +21,7 @@ demo: $(VENV)/demo-is-ready
 test: $(VENV)/test-is-ready
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy
 	$(VENV)/bin/python -m pytest
 
 soak: $(VENV)/test-is-ready
@@ -37,6 +38,7 @@ python313:
 lint: $(VENV)/test-is-ready
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy
 
 bench: $(VENV)/test-is-ready
 	$(VENV)/bin/python -m benchmarks.geometry

@@ -1,4 +1,4 @@
-"""Builds the Blender extension: a zip that carries the engine as a wheel, and a thin one without it.
+"""Builds the Blender extension: a zip that carries the service as a wheel, and a thin one without it.
 
     python build_addon.py [--out dist]
 
@@ -47,7 +47,7 @@ def addon_files(number: str) -> dict[str, bytes]:
 
 
 def build_wheel(folder: Path) -> Path:
-    """The engine as a wheel in `folder`, built from a copy so that the working tree stays clean."""
+    """The service with the engines as a wheel in `folder`, built from a copy so that the working tree stays clean."""
     with tempfile.TemporaryDirectory() as scratch:
         for name in ENGINE_SOURCES:
             source, target = ROOT / name, Path(scratch) / name
@@ -93,7 +93,7 @@ def write_zip(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def build(out: Path) -> tuple[Path, Path]:
-    """Both zips in `out`: with the engine, and thin."""
+    """Both zips in `out`: with the service, and thin."""
     out.mkdir(parents=True, exist_ok=True)
     number = project_version()
     files = addon_files(number)

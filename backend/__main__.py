@@ -64,7 +64,7 @@ def _place(given: Path | _Default) -> Path:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 stopped on request, 2 cannot start."""
     # Imported after --help has been answered.
-    from backend.service import serve
+    from backend.api.server import serve
 
     try:
         config = parse(arguments)

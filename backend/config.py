@@ -1,4 +1,4 @@
-"""What a backend is started with, and how much it accepts."""
+"""Settings of a service: what it is started with, and how much it accepts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from lyra.common.folders import cache_folder, data_folder
 
 HOST = "127.0.0.1"
-WORLDS_PATH, EXTEND_SUFFIX, MEASURE_PATH = "/v1/worlds", "/chunks", "/v1/pictures/measure"
 PRIVATE_FOLDER = ".backend"  # inside the worlds folder: the job database and what jobs were given
 
 
@@ -28,14 +27,6 @@ class Limits:
     queued_jobs: int = 16
     worlds: int = 1000
 
-    def of(self, path: str) -> int:
-        """How many bytes a request to `path` may have."""
-        files = {WORLDS_PATH: self.image_bytes + self.depth_bytes, MEASURE_PATH: self.image_bytes}
-        if path in files:
-            # Beside the files: the settings, and what separates the parts.
-            return files[path] + 2 * self.small_bytes
-        return self.json_bytes if path.endswith(EXTEND_SUFFIX) else self.small_bytes
-
 
 @dataclass(frozen=True)
 class Config:
@@ -49,6 +40,10 @@ class Config:
     device: str | None = None
     limits: Limits = field(default_factory=Limits)
     worker_command: tuple[str, ...] = (sys.executable, "-P", "-m", "backend.worker")
+
+    def world_folder(self, world_id: str) -> Path:
+        """Where the world is or would be; a world's id is the name of its folder."""
+        return self.worlds / world_id
 
     @property
     def private_folder(self) -> Path:

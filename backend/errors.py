@@ -1,4 +1,4 @@
-"""Failures that only the service knows, and the HTTP status of every failure the user can mend."""
+"""Errors of the service, and the HTTP status of every error that a user can mend."""
 
 from __future__ import annotations
 

@@ -1,23 +1,30 @@
-"""The state file through which Blender and `lyra` find a running backend again."""
+"""The state file, through which clients find a running service, and the proof that it is this very one.
+
+A port that a service has left may belong to any program. A client sends `GET /v1/hello?challenge=...` without its
+token first, and goes on only when process id and proof are right.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import http.client
 import json
 import os
+import re
+import secrets
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_type_hints
 
 from backend import API_VERSION
-from backend.api.hello import new_challenge, proof
 from backend.config import HOST
-from lyra.common.files import patiently
+from lyra.common.files import retry_while_locked
 from lyra.version import VERSION
 
 PROBE_SECONDS = 2.0
+CHALLENGE = re.compile(r"[0-9a-f]{64}")
 MAX_BYTES = 1 << 16  # of a state file and of an answer: far more than either has
 
 
@@ -44,7 +51,7 @@ def write_state(file: Path, state: BackendState) -> None:
             json.dump(asdict(state), handle)
             handle.flush()
             os.fsync(handle.fileno())
-        patiently(Path(temporary).replace, file)
+        retry_while_locked(Path(temporary).replace, file)
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -68,6 +75,17 @@ def _plausible(state: BackendState) -> bool:
         and 0 < state.port < 65536
         and state.token.isascii()
     )
+
+
+def new_challenge() -> str:
+    """64 random hexadecimal digits."""
+    return secrets.token_hex(32)
+
+
+def proof(token: str, challenge: str, pid: int) -> str:
+    """HMAC-SHA256 of challenge and process id under the token, as 64 hexadecimal digits."""
+    message = f"lyra-hello:{challenge}:{pid}".encode("ascii")
+    return hmac.new(token.encode("utf-8"), message, hashlib.sha256).hexdigest()
 
 
 def is_alive(state: BackendState) -> bool:

@@ -86,10 +86,10 @@ def run(out: Path, scratch: Path, size: str | None, bar: tqdm) -> None:
         bpy.ops.extensions.package_install_files(
             repo="user_default", filepath=str(package), enable_on_install=True
         )
-    session, worlds = (sys.modules[f"{EXTENSION}.{name}"] for name in ("session", "worlds"))
+    session, worlds = (sys.modules[f"{EXTENSION}.{name}"] for name in ("service.session", "scene.worlds"))
     preferences = bpy.context.preferences.addons[EXTENSION].preferences
     preferences.source = "PYTHON"
-    preferences.engine_python = sys.executable
+    preferences.service_python = sys.executable
     bpy.context.preferences.filepaths.save_version = 0
     preferences.worlds_folder = str(scratch / "worlds")
     try:
@@ -157,10 +157,10 @@ def wait(session, bar: tqdm, kind: str, start: float, end: float, ready: Callabl
     while not ready():
         session.current.tick()
         for job in session.current.jobs.values():
-            if job["state"] in ("failed", "interrupted", "cancelled"):
-                raise DemoError(f"The service reports: {job['error'] or job['state']}")
-            if job["kind"] == kind:
-                advance(bar, job["stage"] or job["state"], start + (end - start) * job["progress"])
+            if job.state in ("failed", "interrupted", "cancelled"):
+                raise DemoError(f"The service reports: {job.error or job.state}")
+            if job.kind == kind:
+                advance(bar, job.stage or job.state, start + (end - start) * job.progress)
         if session.current.phase.name == "OFF" and session.current.message:
             raise DemoError(session.current.message)
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Locks the packages of *Install Engine*: one version of each, with the hashes of its wheels.
+"""Locks the packages of *Install Service*: one version of each, with the hashes of its wheels.
 
     python scripts/lock_engine.py [--out locks]
 
@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
-# The optional parts that the installer offers; "" is the engine alone.
+# The optional parts that the installer offers; "" is the base install.
 EXTRAS = ("", "depth", "lyra2")
 _LINUX = ("1", "2010", "2014", "_2_5", "_2_12", "_2_17", "_2_24", "_2_26", "_2_27", "_2_28")
 _NEW_LINUX = (*_LINUX, "_2_31", "_2_34", "_2_35", "_2_39")
@@ -110,7 +110,7 @@ class Package:
 
 
 def roots(extra: str) -> list[Requirement]:
-    """What the engine asks for itself, with one of its optional parts."""
+    """What the package asks for itself, with one of its optional parts."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     found = [Requirement(line) for line in project["dependencies"]]
     waiting = [extra] if extra else []
@@ -166,7 +166,7 @@ def tested() -> dict[str, Package]:
 
 
 def resolve(python: str, preferred: dict[str, str]) -> dict[str, Package]:
-    """One version of every package that the engine alone needs on any platform, the preferred one where it can be."""
+    """One version of every package that the base install needs on any platform, the preferred one where it can be."""
     held = constraints(python)
     named = {canonicalize_name(each.name) for each in _all_constraints()}
     limits = [f"{name}=={version}" for name, version in preferred.items() if name not in named]

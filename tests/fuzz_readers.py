@@ -26,7 +26,10 @@ from lyra.engines.lyra2.network_check import NetworkConfig
 from lyra.engines.preview.kept import checked_state
 from lyra.engines.preview.layers import Layer, pack
 from lyra.evaluation.depth_pairs import marked_images
+from lyra.formats.mesh_files import save_glb, save_ply
+from lyra.formats.splat_ply import read_ply, write_ply
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
+from lyra.geometry.meshes import Mesh
 from lyra.geometry.views import View
 from lyra.hub.licences import AcceptedLicences
 from lyra.hub.manifest import FileEntry, Manifest
@@ -35,9 +38,7 @@ from lyra.hub.sources import read_checksums
 from lyra.hub.weights import shards
 from lyra.media import video
 from lyra.media.images import load_image
-from lyra.mesh import Mesh, save_glb, save_ply
 from lyra.pipeline import metres
-from lyra.splats import read_ply, write_ply
 from lyra.world.captions import load_captions
 from lyra.world.chunks import Chunk, ChunkFrames
 from lyra.world.folder import World
@@ -45,7 +46,7 @@ from lyra.world.options import EngineOptions
 from lyra.world.plan import Plan
 from lyra.world.settings import WorldSettings
 from tests.fuzz_mutations import mutated
-from tests.splats.test_rasterise import random_cloud
+from tests.splats.test_rasterize import random_cloud
 
 SIDE = 64
 MEMORY = 1_500_000_000

@@ -24,5 +24,5 @@ def test_what_is_killed_anywhere_goes_on_and_leaves_nothing(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     scenarios = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert len(scenarios) == 8 and sum(scenario["changes"] for scenario in scenarios) > 183
+    assert len(scenarios) == 12 and sum(scenario["changes"] for scenario in scenarios) > 183
     assert all(scenario["tried"] == (PICKED or scenario["changes"]) for scenario in scenarios)

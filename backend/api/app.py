@@ -1,29 +1,31 @@
-"""The HTTP application: what every route shares, and the routes about the service itself."""
+"""The HTTP application: all routes together, and how every failure is answered."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from backend import API_VERSION, SERVICE
-from backend.api import schemas
+from backend.api import (
+    routes_engines,
+    routes_jobs,
+    routes_pictures,
+    routes_service,
+    routes_takes,
+    routes_worlds,
+    schemas,
+)
+from backend.api.context import give_context
 from backend.api.docs_page import render_docs
-from backend.api.hello import CHALLENGE, proof
-from backend.api.json_body import JsonRoute
-from backend.api.routes_engines import engine_routes
-from backend.api.routes_jobs import job_routes
-from backend.api.routes_pictures import picture_routes
-from backend.api.routes_worlds import world_routes
-from backend.api.validation import SHOWN_CHARACTERS, validation_message
-from backend.errors import ChallengeError, ConflictError, RangeError, detail, status_of
+from backend.api.validation import validation_message
+from backend.errors import RangeError, detail, status_of
 from backend.service import Backend
 from lyra.common.errors import LyraError
 from lyra.common.files import refusal
@@ -31,11 +33,13 @@ from lyra.common.quoting import one_line
 from lyra.version import VERSION
 
 log = logging.getLogger("backend.api.app")
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 
 
 def create_app(backend: Backend) -> FastAPI:
     """The application of one backend; the Guard of backend.api.security stands in front of it."""
     app = FastAPI(
+        exception_handlers=_HANDLERS,
         title="Lyra Worlds backend",
         version=VERSION,
         description="One image and a camera path in, a world out. Every call but this page needs the bearer token.",
@@ -44,18 +48,10 @@ def create_app(backend: Backend) -> FastAPI:
         redoc_url=None,
         responses={400: {"model": schemas.Error, "description": "What was sent cannot be used"}},
     )
+    give_context(app, backend)
     app.state.reading = asyncio.Lock()  # of long bodies
-    app.add_exception_handler(LyraError, _lyra_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(OSError, _refused)
-    app.add_exception_handler(Exception, _unexpected_error)
-    app.include_router(_service_routes(backend), prefix="/v1", tags=["service"])
-    app.include_router(engine_routes(backend), prefix="/v1", tags=["engines"])
-    app.include_router(picture_routes(backend), prefix="/v1/pictures", tags=["pictures"])
-    app.include_router(world_routes(backend), prefix="/v1/worlds", tags=["worlds"])
-    app.include_router(job_routes(backend), prefix="/v1/jobs", tags=["jobs"])
+    for routes in (routes_service, routes_engines, routes_pictures, routes_worlds, routes_takes, routes_jobs):
+        app.include_router(routes.router)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -64,47 +60,6 @@ def create_app(backend: Backend) -> FastAPI:
         return HTMLResponse(render_docs(app.openapi()), headers={"Content-Security-Policy": policy})
 
     return app
-
-
-def _service_routes(backend: Backend) -> APIRouter:
-    router = APIRouter(route_class=JsonRoute)
-
-    @router.get("/hello")
-    async def hello(challenge: str = "") -> schemas.Hello:
-        """Proves that this process knows the token, without the token: the only call under /v1 that needs none."""
-        if CHALLENGE.fullmatch(challenge) is None:
-            raise ChallengeError(
-                f"The challenge {challenge[:SHOWN_CHARACTERS]!r} cannot be answered; send 64 random digits 0-9a-f."
-            )
-        pid = os.getpid()
-        return schemas.Hello(
-            service=SERVICE, api=API_VERSION, pid=pid, proof=proof(backend.token, challenge, pid)
-        )
-
-    @router.get("/health")
-    async def health() -> schemas.Health:
-        return schemas.Health(
-            api=API_VERSION,
-            version=VERSION,
-            pid=os.getpid(),
-            owner=backend.config.owner,
-            device=backend.dispatcher.device or backend.config.device,
-            worker=backend.dispatcher.worker_state,
-            active_jobs=len(backend.book.active()),
-        )
-
-    @router.post("/shutdown", status_code=202)
-    async def shutdown(body: schemas.ShutdownBody) -> dict:
-        active = backend.book.active()
-        if active and not body.force:
-            raise ConflictError(
-                f"{len(active)} jobs are active (the first is {active[0].id}, {active[0].kind}); "
-                "wait for them or cancel them first. If it is stopped all the same, they can be resumed afterwards."
-            )
-        backend.stop.set()
-        return {}
-
-    return router
 
 
 async def _lyra_error(request: Request, error: LyraError) -> JSONResponse:
@@ -141,3 +96,13 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
 
 def _refusal(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"detail": detail(text)}, status, headers)
+
+
+_HANDLERS: dict[int | type[Exception], Handler] = {
+    LyraError: _lyra_error,
+    HTTPException: _http_error,
+    ClientDisconnect: _gone,
+    RequestValidationError: _validation_error,
+    OSError: _refused,
+    Exception: _unexpected_error,
+}

@@ -71,15 +71,16 @@ def depth_resource() -> dict:
 
 def _licences(*names: str) -> list[dict]:
     """Licences that what these engines and models need comes under, where they must be accepted."""
-    from lyra.hub import AcceptedLicences
     from lyra.hub.catalog import needs
     from lyra.hub.licences import LICENCES
 
     ids = dict.fromkeys(licence for name in names for licence in needs(name).licences)
-    return [licence_resource(i, AcceptedLicences()) for i in ids if LICENCES[i].must_accept]
+    return [licence_resource(i) for i in ids if LICENCES[i].must_accept]
 
 
-def licence_resource(licence_id: str, accepted) -> dict:
+def licence_resource(licence_id: str) -> dict:
+    """The Licence of docs/api.md; `licence_id` is one of lyra.hub.licences."""
+    from lyra.hub import AcceptedLicences
     from lyra.hub.licences import LICENCES
 
     entry = LICENCES[licence_id]
@@ -88,7 +89,7 @@ def licence_resource(licence_id: str, accepted) -> dict:
         "title": entry.label,
         "text": entry.text,
         "where": entry.where,
-        "accepted": accepted.accepted(entry.id),
+        "accepted": AcceptedLicences().accepted(entry.id),
     }
 
 
@@ -99,9 +100,8 @@ def accept_licence(licence_id: str) -> dict:
 
     if licence_id not in LICENCES:
         raise NotFoundError(f"There is no licence {licence_id!r}; the engines say which licences they need.")
-    accepted = AcceptedLicences()
-    accepted.accept(licence_id)
-    return licence_resource(licence_id, accepted)
+    AcceptedLicences().accept(licence_id)
+    return licence_resource(licence_id)
 
 
 def require_download(engine_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What goes over the wire: the resources of docs/api.md."""
+"""The schemas of the API: what clients send and get, as docs/api.md describes it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.numbers import Matrices, MatrixLists
+from backend.jobs.dispatcher import WorkerState
 from backend.jobs.store import JobKind, JobState
 from lyra.geometry.cameras import MAX_FRAMES
 from lyra.world.options import OPTIONS, MemoryMode, Range
+from lyra.world.settings import MAX_SCALE
+from lyra.world.tree import LAST_ID
 
 ExportItem = Literal["splats.ply", "mesh.glb", "mesh.ply", "walkthrough.mp4", "trajectory.npz"]
 Matrix = list[list[float]]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Side = Annotated[int, Field(ge=1, le=65536)]
 Text = Annotated[str, Field(max_length=10_000)]
+ChunkId = Annotated[int, Field(ge=0, le=LAST_ID)]
 
 
 class Body(BaseModel):
@@ -56,19 +60,22 @@ class TrajectoryBody(Body):
     image_width: int
 
 
-def _number(name: str, **more: bool) -> Any:
+def _number(name: str, allow_inf_nan: bool | None = None) -> Any:
     """The field of an engine option that is a number, with the limits that it has everywhere."""
     option = OPTIONS[name]
-    return Field(None, ge=option.min, le=option.max, description=option.help, **more)
+    return Field(
+        default=None, ge=option.min, le=option.max, description=option.help, allow_inf_nan=allow_inf_nan
+    )
 
 
 class Options(Body):
-    """Left out or null: what the engine does by itself."""
+    """The `EngineOptions` of the engine, with their limits. Left out or null: what the engine does by itself."""
 
     steps: int | None = _number("steps")
     guidance: float | None = _number("guidance", allow_inf_nan=False)
     styles: float | None = _number("styles", allow_inf_nan=False)
-    memory_mode: MemoryMode | None = Field(None, description=OPTIONS["memory_mode"].help)
+    memory_mode: MemoryMode | None = Field(default=None, description=OPTIONS["memory_mode"].help)
+    compile: bool = Field(default=False, description=OPTIONS["compile"].help)
 
 
 class ExtendSettings(Body):
@@ -84,6 +91,10 @@ class ExtendSettings(Body):
     options: Options = Options()
     reconstruct: bool = True
     mesh: bool = True
+    from_chunk: ChunkId | None = Field(
+        None,
+        description="id of the chunk to go on from, to which the world is switched first; 0 is the first frame",
+    )
 
 
 class Picture(BaseModel):
@@ -92,11 +103,19 @@ class Picture(BaseModel):
 
 
 class WorldChanges(Body):
-    scale: float = Field(gt=0, lt=1e6, allow_inf_nan=False, description="metres per unit")
+    scale: float = Field(gt=0, lt=MAX_SCALE, allow_inf_nan=False, description="metres per unit")
 
 
 class RevertBody(Body):
-    chunks: int = Field(ge=0)
+    chunks: int = Field(ge=0, strict=True)
+
+
+class SwitchBody(Body):
+    take: ChunkId = Field(description="id of the take to show; 0 is the first frame alone")
+
+
+class CleanBody(Body):
+    dry_run: bool = Field(False, description="say what would be removed, and remove nothing")
 
 
 class ReconstructSettings(Body):
@@ -126,7 +145,7 @@ class Health(BaseModel):
     pid: int
     owner: str
     device: str | None = Field(description="null until the worker has started")
-    worker: Literal["starting", "idle", "busy"]
+    worker: WorkerState
     active_jobs: int
 
 
@@ -171,10 +190,35 @@ class DepthNetworks(BaseModel):
 
 
 class Chunk(BaseModel):
-    index: int
+    id: int = Field(description="no other chunk of the world has or had it; the number of its folder")
+    index: int = Field(description="from 1, its place on the line")
+    parent: int = Field(description="id of the chunk before it, 0 for the first frame")
     prompt: str
     seed: int
     seconds: float
+    engine: str
+    options: dict
+
+
+class Take(BaseModel):
+    id: int
+    parent: int | None
+    frames: int
+    seed: int
+    prompt: str
+    engine: str
+    options: dict
+    created: str
+    head: bool
+    on_line: bool
+    results: bool
+    unfinished: bool
+
+
+class Unneeded(BaseModel):
+    chunks: list[int]
+    takes: list[int]
+    size: int = Field(description="bytes")
 
 
 class File(BaseModel):
@@ -190,6 +234,7 @@ class World(BaseModel):
     width: int
     height: int
     frames: int
+    head: int = Field(0, description="id of the chunk at which it ends, 0 for its first frame alone")
     state: Literal["seeding", "ready", "damaged"]
     error: str | None = Field(None, description="why a damaged world cannot be opened, and the next step")
     intrinsics: Matrix | None

@@ -1,4 +1,4 @@
-"""Who may talk to the backend, and how much they may send: an ASGI layer in front of every route.
+"""The guard in front of every route: refuses foreign hosts and origins, wrong tokens and bodies that are too large.
 
 The token keeps other users and programs out. The Host check stops DNS rebinding (a web page whose name is made to
 point at 127.0.0.1); the Origin check stops pages that post blindly.
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.config import Limits
 
+WORLDS_PATH, EXTEND_SUFFIX, MEASURE_PATH = "/v1/worlds", "/chunks", "/v1/pictures/measure"
 OPEN_PATHS = ("/docs", "/docs/openapi.json", "/v1/hello")
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 LOOPBACK_HOST = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
@@ -70,7 +71,7 @@ class Guard:
         header = _header(scope, b"content-length") or b"0"
         # Eighteen digits are more than any limit.
         announced = int(header[:18]) if header.isdigit() else 0
-        limit = self._limits.of(scope["path"])
+        limit = _body_limit(scope["path"], self._limits)
         refusal = self._refusal(scope)
         if refusal:
             if announced <= limit:
@@ -117,6 +118,15 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
 
 def _shown(value: bytes | None) -> str:
     return "(none)" if value is None else repr(value.decode("latin-1")[:100])
+
+
+def _body_limit(path: str, limits: Limits) -> int:
+    """How many bytes a request to `path` may have."""
+    files = {WORLDS_PATH: limits.image_bytes + limits.depth_bytes, MEASURE_PATH: limits.image_bytes}
+    if path in files:
+        # Beside the files: the settings, and what separates the parts.
+        return files[path] + 2 * limits.small_bytes
+    return limits.json_bytes if path.endswith(EXTEND_SUFFIX) else limits.small_bytes
 
 
 def _too_large(size: int, limit: int) -> str:

@@ -1,4 +1,4 @@
-"""What a new world is made from: files of a multipart request, stored under harmless names."""
+"""Uploads: forms of a few parts with known names, and their files, stored under harmless names."""
 
 from __future__ import annotations
 
@@ -11,42 +11,84 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from fastapi.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 
 from backend.errors import TooLargeError
-from lyra.common.errors import LyraError
+from backend.leftovers import UPLOAD_PREFIX
+from lyra.common.errors import InvalidInputError, LyraError
 from lyra.common.files import disk_full_explained
 
-TEMPORARY_PREFIX = "upload-"
+FIELD_BYTES = 64 * 1024
 # What Windows opens as a device, whatever the folder and the suffix.
 _DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)\d", re.IGNORECASE)
 
 
 @contextlib.asynccontextmanager
+async def received_form(request: Request, files: int, fields: int = 0) -> AsyncIterator[FormData]:
+    """The form of a request with at most so many files and texts, received to its end; its files go afterwards.
+
+    Raises InvalidInputError, or HTTPException for too many parts or bytes.
+    """
+    try:
+        _require_multipart(request.headers.get("content-type", ""))
+        form = await request.form(max_files=files, max_fields=fields, max_part_size=FIELD_BYTES)
+    except (InvalidInputError, HTTPException):
+        # A client that is still sending when the connection closes would not see the answer.
+        with contextlib.suppress(HTTPException, ClientDisconnect, RuntimeError):
+            async for _ in request.stream():
+                pass
+        raise
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def _require_multipart(content_type: str) -> None:
+    kind, parameters = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        raise InvalidInputError(
+            f"The body's type is {content_type[:80]!r}; send multipart/form-data with the file 'image'."
+        )
+    # Any of Python's codecs could be named, and some of them take minutes.
+    charset = parameters.get(b"charset", b"utf-8").decode("latin-1")
+    if charset.lower() not in ("utf-8", "utf8"):
+        raise InvalidInputError(f"The form says that it is {charset[:80]!r}; send it as UTF-8.")
+
+
+def file_of(form: FormData, key: str) -> UploadFile | None:
+    given = form.get(key)
+    if isinstance(given, str):
+        raise InvalidInputError(f"The field {key!r} is a text; send it as a file with a file name.")
+    return given
+
+
+def image_of(form: FormData) -> UploadFile:
+    image = file_of(form, "image")
+    if image is None:
+        raise InvalidInputError("The field 'image' is missing; send the picture as a file there.")
+    return image
+
+
+@contextlib.asynccontextmanager
 async def upload_folder(parent: Path) -> AsyncIterator[Path]:
     """A folder for an upload that is looked at and not kept."""
-    folder = Path(await run_in_threadpool(tempfile.mkdtemp, prefix=TEMPORARY_PREFIX, dir=parent))
+    folder = Path(await run_in_threadpool(tempfile.mkdtemp, prefix=UPLOAD_PREFIX, dir=parent))
     try:
         yield folder
     finally:
         await run_in_threadpool(shutil.rmtree, folder, ignore_errors=True)
 
 
-def remove_upload(left: Path) -> None:
-    """Removes what a service that was killed left of an upload, by the names that this program gives."""
-    if left.name.startswith((TEMPORARY_PREFIX, tempfile.gettempprefix())):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                left.unlink()
-
-
 def store_upload(upload: UploadFile, folder: Path, limit: int) -> Path:
     """Copies an upload into `folder` under a harmless form of its own name."""
-    if upload.size > limit:
+    size = upload.size or 0
+    if size > limit:
         raise TooLargeError(
-            f"{upload.filename} has {upload.size / 1e6:.1f} MB; at most {limit / 1e6:.0f} MB are accepted. "
+            f"{upload.filename} has {size / 1e6:.1f} MB; at most {limit / 1e6:.0f} MB are accepted. "
             "Save it smaller."
         )
     target = folder / plain_name(upload.filename)

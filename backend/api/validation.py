@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Sequence
+
+from pydantic_core import ErrorDetails
 
 from backend.api.schemas import ExtendSettings, Options
 from lyra.common.errors import InvalidInputError
@@ -18,11 +21,11 @@ MAX_CAPTIONS = 1_000_000  # characters: they stand in the job's record, which is
 
 def checked_path(settings: ExtendSettings, world: World) -> Trajectory:
     """The path of an extend request, as it was given. Raises InvalidInputError where the job would."""
-    from lyra.pipeline import create as builder
+    from lyra.pipeline.extend import check_path
 
     body = settings.trajectory
     path = Trajectory.checked(body.w2c, body.intrinsics, body.image_height, body.image_width)
-    builder.prepare_path(world, path, settings.pose_scale)
+    check_path(world, path, settings.pose_scale)
     return path
 
 
@@ -58,7 +61,7 @@ def check_captions(captions: dict[str, str], prompt: str, frames: int) -> None:
         )
 
 
-def validation_message(errors: list[dict]) -> str:
+def validation_message(errors: Sequence[ErrorDetails]) -> str:
     """One line about the first of pydantic's complaints; it names the place and quotes the value."""
     first = errors[0]
     parts = (str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))

@@ -15,7 +15,7 @@ from backend.config import Config
 from backend.errors import ConflictError, NotFoundError, QueueFullError, StoreError
 from backend.jobs.estimate import expected_seconds, seconds_left
 from backend.jobs.events import EventLog
-from backend.jobs.store import ID_PATTERN, KEPT_JOBS, RESUMABLE, Job, JobStore
+from backend.jobs.store import ID_PATTERN, KEPT_JOBS, RESUMABLE, Job, JobState, JobStore
 from lyra.common.quoting import one_line
 
 log = logging.getLogger("backend.jobs.book")
@@ -79,12 +79,12 @@ class JobBook:
         for events in self._events.values():
             events.close()
 
-    def list(self, world_id: str | None = None) -> list[Job]:
+    def jobs(self, world_id: str | None = None) -> list[Job]:
         """Oldest first."""
         return [job for job in self._jobs.values() if world_id in (None, job.world_id)]
 
     def active(self, world_id: str | None = None) -> list[Job]:
-        return [job for job in self.list(world_id) if job.active]
+        return [job for job in self.jobs(world_id) if job.active]
 
     def queued(self, downloads: bool | None = None) -> list[Job]:
         """In the order in which they will run; a resumed job stands behind those that came meanwhile.
@@ -206,10 +206,6 @@ class JobBook:
         """The active job that downloads what `engine` needs, if there is one."""
         return next((job for job in self.active() if job.downloads and job.request["engine"] == engine), None)
 
-    def set_first_chunk(self, job: Job, chunks: int) -> None:
-        job.first_chunk = chunks
-        self._store.save(job)
-
     def begin_cancel(self, job_id: str) -> Job:
         """A queued job is cancelled at once; a running one becomes `cancelling`."""
         job = self.get(job_id)
@@ -225,7 +221,7 @@ class JobBook:
             )
         return job
 
-    def finish(self, job: Job, state: str, message: str, error: str | None = None) -> None:
+    def finish(self, job: Job, state: JobState, message: str, error: str | None = None) -> None:
         """The end of a job: cancelled, failed, interrupted or done."""
         job.state, job.finished, job.eta_seconds = state, time.time(), None
         job.error = None if error is None else one_line(error)
@@ -236,15 +232,18 @@ class JobBook:
             job.progress = 1.0
         self._ending(job, message=message)
 
-    def supersede(self, world_id: str, by: Job | None = None) -> None:
-        """Marks the world's unfinished extend jobs as not resumable: its chunks are no longer theirs."""
-        for job in self.list(world_id):
-            if job is not by and job.first_chunk is not None and job.state in ("queued", *RESUMABLE):
-                job.superseded = True
+    def supersede(self, world_id: str, goes_on: str | None = None) -> None:
+        """Marks the world's unfinished extend jobs as not resumable: its chunks are no longer theirs.
+
+        All but the job whose id is `goes_on`, whose path is the one that lies there.
+        """
+        for job in self.jobs(world_id):
+            if job.kind == "extend" and job.runs and job.state in ("queued", *RESUMABLE):
+                job.superseded = job.id != goes_on
                 self._store.save(job)
 
     async def forget_world(self, world_id: str) -> None:
-        jobs = self.list(world_id)
+        jobs = self.jobs(world_id)
         for job in jobs:
             self._forget(job)
         await asyncio.to_thread(_remove_folders, [self.folder(job.id) for job in jobs])
@@ -293,6 +292,6 @@ def _remove_folders(folders: Iterable[Path]) -> None:
 
 def superseded_message(job: Job) -> str:
     return (
-        f"World {job.world_id} was reverted or extended after job {job.id} stopped, so its path does not go on from "
-        "there; generate again from the newest frame."
+        f"World {job.world_id} was reverted, switched or extended after job {job.id} stopped, so its path does not go "
+        "on from there; switch back to its take, or generate again from the newest frame."
     )

@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import logging
 from pathlib import Path
+from typing import Literal
 
-from backend.catalog import WorldCatalog, remove_leftovers
 from backend.config import Config
 from backend.errors import StoreError
 from backend.jobs.book import JobBook, superseded_message
 from backend.jobs.store import Job
 from backend.jobs.worker_process import WorkerDiedError, WorkerProcess
-from lyra.common.errors import InvalidInputError
-from lyra.world.folder import World
+from backend.leftovers import remove_leftovers
 
 log = logging.getLogger("backend.jobs.dispatcher")
+WorkerState = Literal["starting", "idle", "busy"]
 CANCEL_SECONDS = 1.5
 # Waits before starts of a worker that does not come up; once the last is reached, waiting jobs fail.
 START_DELAYS = (0.0, 1.0, 3.0, 10.0)
@@ -28,10 +28,9 @@ class Dispatcher:
     With `downloads`, runs the downloads instead, beside the other jobs: its worker lives only while there are any.
     """
 
-    def __init__(self, config: Config, book: JobBook, catalog: WorldCatalog, downloads: bool = False):
+    def __init__(self, config: Config, book: JobBook, downloads: bool = False):
         self._config = config
         self._book = book
-        self._catalog = catalog
         self._downloads = downloads
         self._worker: WorkerProcess | None = None
         self._running: Job | None = None
@@ -41,7 +40,7 @@ class Dispatcher:
         self.device: str | None = None
 
     @property
-    def worker_state(self) -> str:
+    def worker_state(self) -> WorkerState:
         if self.device is None:
             return "starting"
         return "idle" if self._running is None else "busy"
@@ -52,13 +51,15 @@ class Dispatcher:
 
     async def stop(self) -> None:
         """Ends the worker; what it was at stays as it is."""
+        if self._task is None:
+            return
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
     def cancel(self, job_id: str) -> Job:
         job = self._book.begin_cancel(job_id)
-        if job.state == "cancelling":
+        if job.state == "cancelling" and self._worker is not None:
             self._worker.send({"type": "cancel", "id": job.id})
             asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._kill_if_deaf, job, self._worker)
         return job
@@ -102,7 +103,7 @@ class Dispatcher:
 
     def _folder(self, job: Job) -> Path:
         """The world's folder, or for a job without a world its own."""
-        return self._catalog.path(job.world_id) if job.world_id else self._book.folder(job.id)
+        return self._config.world_folder(job.world_id) if job.world_id else self._book.folder(job.id)
 
     def _queued(self) -> list[Job]:
         return self._book.queued(downloads=self._downloads)
@@ -162,7 +163,6 @@ class Dispatcher:
                 death.cancel()
 
     async def _run(self, job: Job, worker: WorkerProcess) -> None:
-        first_run = job.first_chunk is None
         if job.superseded:
             self._book.finish(job, "failed", "failed", superseded_message(job))
             return
@@ -170,26 +170,10 @@ class Dispatcher:
         self._running = job
         self._book.begin(job)
         if job.kind == "extend":
-            self._book.supersede(job.world_id, by=job)
-            try:
-                world = await asyncio.to_thread(World.open, folder)
-            except InvalidInputError as error:
-                self._running = None
-                self._book.finish(job, "failed", "failed", str(error))
-                return
-            if first_run:
-                self._book.set_first_chunk(job, len(world.chunks))
-        facts = {
-            "id": job.id,
-            "kind": job.kind,
-            "request": job.request,
-            "resumed_from": None if first_run else job.first_chunk,
-        }
+            self._book.supersede(job.world_id, goes_on=job.id)
+        facts = {"id": job.id, "kind": job.kind, "request": job.request, "resumed": job.runs > 1}
         job_folder = str(self._book.folder(job.id))
         worker.send({"type": "run", "job": facts, "folder": job_folder, "world_folder": str(folder)})
-        if job.state == "cancelling":
-            # The cancel came while the world was being opened, before the worker knew the job.
-            worker.send({"type": "cancel", "id": job.id})
         log.info("job started", extra={"fields": {"job": job.id, "kind": job.kind, "world": job.world_id}})
         while job.active:
             self._hear(job, await worker.receive())

@@ -21,16 +21,15 @@ def kind_of_work(job: Job) -> tuple:
 
 def expected_seconds(job: Job, past: Iterable[Job]) -> float | None:
     """What the whole job should take, from the last finished jobs of its kind; None when there are none."""
-    rates = [
-        (done.finished - done.started) / done.work
-        for done in past
-        if done.state == "done"
-        and done.runs == 1
-        and kind_of_work(done) == kind_of_work(job)
-        # The clock may have been set back meanwhile.
-        and done.finished > done.started
-    ]
+    kind = kind_of_work(job)
+    alike = [done for done in past if done.state == "done" and done.runs == 1 and kind_of_work(done) == kind]
+    rates = [seconds / done.work for done in alike if (seconds := _seconds_taken(done)) > 0]
     return median(rates[-HISTORY:]) * job.work if rates else None
+
+
+def _seconds_taken(job: Job) -> float:
+    """Of a finished job; none or fewer where the clock was set back meanwhile."""
+    return 0.0 if job.finished is None or job.started is None else job.finished - job.started
 
 
 def seconds_left(progress: float, elapsed: float, expected: float | None, begun: float = 0.0) -> float | None:

@@ -45,11 +45,11 @@ CREATE TABLE IF NOT EXISTS jobs (
 class Job:
     """One piece of work for the worker.
 
-    `request` is what it was asked for, in JSON; its files lie in the job's own folder. `first_chunk` is the world's
-    number of chunks when an extend job first ran; `superseded` says that something else has changed the world
-    since, so that going on would not continue this job's path. `work` is its size in pixels, for the time left.
-    Times are seconds since the epoch, by a clock that may be set; `turn` is larger than that of every job that joined
-    the queue before. A job of DOWNLOAD_KINDS belongs to no world: its `world_id` is empty.
+    `request` is what it was asked for, in JSON; its files lie in the job's own folder. How far an extend job has come
+    stands in the world folder alone, in its plan and chunks. `superseded` says that something else has changed the
+    world since it first ran, so that going on would not continue this job's path. `work` is its size in pixels, for
+    the time left. Times are seconds since the epoch, by a clock that may be set; `turn` is larger than that of every
+    job that joined the queue before. A job of DOWNLOAD_KINDS belongs to no world: its `world_id` is empty.
     """
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
@@ -73,7 +73,6 @@ class Job:
     started: Moment | None = None
     finished: Moment | None = None
     runs: int = 0
-    first_chunk: int | None = None
     superseded: bool = False
 
     @property
@@ -97,7 +96,7 @@ class Job:
         return {key: getattr(self, key) for key in keys}
 
 
-_PRIVATE = ("request", "work", "turn", "runs", "first_chunk", "superseded")
+_PRIVATE = ("request", "work", "turn", "runs", "superseded")
 
 
 def _iso(seconds: float | None) -> str | None:
@@ -120,7 +119,7 @@ def _read_job(record: str | None) -> Job | None:
 
 _RECORDS = TypeAdapter(Job)
 # What the service itself reads of a request, in jobs that it has loaded.
-_REQUEST_FACTS = {
+_REQUEST_FACTS: dict[str, dict[str, type]] = {
     "seed": {"name": str, "engine": str, "width": int, "height": int, "seed": int},
     "download": {"engine": str},
 }

@@ -8,14 +8,18 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any, cast
 
 log = logging.getLogger("backend.worker")
 LINE_BYTES = 1 << 20
 # Ctrl-C in a terminal goes to the service alone, which then ends the worker.
-APART = (
-    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
-)
+APART: dict[str, Any]
+if sys.platform == "win32":
+    APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+else:
+    APART = {"start_new_session": True}
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]
 
 
@@ -28,6 +32,10 @@ class WorkerProcess:
 
     def __init__(self, process: asyncio.subprocess.Process):
         self._process = process
+        # Pipes all three, as `start` opens them.
+        self._stdin = cast(asyncio.StreamWriter, process.stdin)
+        self._stdout = cast(asyncio.StreamReader, process.stdout)
+        self._stderr = cast(asyncio.StreamReader, process.stderr)
         self._messages: asyncio.Queue[dict | None] = asyncio.Queue()
         self._last_words = ""
         self._readers = [
@@ -55,17 +63,17 @@ class WorkerProcess:
 
     def send(self, message: dict) -> None:
         """Queues a message; a worker that is gone is noticed in `receive`."""
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        if not self._stdin.is_closing():
+            self._stdin.write(json.dumps(message).encode() + b"\n")
 
     async def receive(self) -> dict:
         """The next message. Raises WorkerDiedError after the last."""
         message = await self._messages.get()
         if message is None:
             self._messages.put_nowait(None)
-            await self._process.wait()
+            code = await self._process.wait()
             await asyncio.gather(*self._readers)
-            raise WorkerDiedError(self._obituary())
+            raise WorkerDiedError(self._obituary(code))
         return message
 
     def kill(self) -> None:
@@ -77,11 +85,11 @@ class WorkerProcess:
         self.kill()
         await self._process.wait()
         await asyncio.gather(*self._readers)
-        self._process.stdin.close()
+        self._stdin.close()
 
     async def _read_messages(self) -> None:
         try:
-            while line := await self._process.stdout.readline():
+            while line := await self._stdout.readline():
                 self._messages.put_nowait(json.loads(line))
         except ValueError as error:
             # Half a line before its death, or no JSON: such a worker cannot be trusted any further.
@@ -91,7 +99,7 @@ class WorkerProcess:
 
     async def _read_stderr(self) -> None:
         rest = b""
-        while chunk := await self._process.stderr.read(LINE_BYTES):
+        while chunk := await self._stderr.read(LINE_BYTES):
             *lines, rest = (rest + chunk).splitlines(keepends=True)
             if rest.endswith((b"\n", b"\r")):
                 lines, rest = [*lines, rest], b""
@@ -105,9 +113,9 @@ class WorkerProcess:
             self._last_words = text[:300]
             log.info("worker: %s", text[:4000])
 
-    def _obituary(self) -> str:
+    def _obituary(self, code: int) -> str:
         said = f" Its last line was: {self._last_words}" if self._last_words else ""
-        return f"The worker process stopped ({how_it_ended(self._process.returncode)}).{said}"
+        return f"The worker process stopped ({how_it_ended(code)}).{said}"
 
 
 def worker_environment() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The process that looks at uploads for the service: one request a line on stdin, one answer a line on stdout.
 
     in    {"kind": "measure", "folder", "image"}                image and depth: paths below the folder
-          {"kind": "check", "folder", "image", "depth", "settings"}    depth may be missing; settings: WorldSettings
+          {"kind": "check", "folder", "image", "depth", "settings"}    settings: WorldSettings as JSON; depth may miss
     out   {"height", "width"}                                   of the picture, or of the world that would be made of it
           {"error": name of a class of lyra.common.errors, "detail"}
 
@@ -13,12 +13,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
-from backend.api.schemas import WorldSettings
 from backend.worker.main import own_pipes
 from lyra.common import errors
 from lyra.common.errors import InvalidInputError, LyraError
@@ -30,14 +30,14 @@ MEMORY_BYTES = 4 << 30
 
 def answer(request: dict) -> dict:
     """What is said about one request."""
-    image, depth = (Path(request[key]) if key in request else None for key in ("image", "depth"))
+    image, depth = Path(request["image"]), Path(request["depth"]) if "depth" in request else None
     try:
         # Left again at once: Windows removes no folder that a process stands in.
         with contextlib.chdir(request["folder"]):
             if request["kind"] == "measure":
                 height, width = _measured(image)
             else:
-                height, width = _checked(image, depth, WorldSettings.model_validate(request["settings"]))
+                height, width = _checked(image, depth, request["settings"])
     except LyraError as error:
         known = next(kind for kind in type(error).__mro__ if vars(errors).get(kind.__name__) is kind)
         return {"error": known.__name__, "detail": str(error)}
@@ -54,50 +54,50 @@ def _measured(image: Path) -> tuple[int, int]:
     return measure(image)
 
 
-def _checked(image: Path, depth: Path | None, settings: WorldSettings) -> tuple[int, int]:
+def _checked(image: Path, depth: Path | None, settings: Mapping[str, Any]) -> tuple[int, int]:
     """Reads image and depth just as the job will; returns the world's (height, width). Raises what the job would."""
-    from lyra.depth import create_estimator
+    from lyra.depth import BlendedDepth, DepthFile, RelativeDepthFile, create_estimator
     from lyra.depth.stored import SUFFIXES
     from lyra.media.images import fit, load_image
 
-    size = None if settings.size is None else (settings.size[1], settings.size[0])
+    size = None if settings["size"] is None else (settings["size"][1], settings["size"][0])
     fitted = fit(load_image(image), size=size)
     height, width = fitted.image.shape[:2]
     _check_lens(image, fitted.source_hw, settings)
     if depth is not None and depth.suffix.lower() not in SUFFIXES:
         raise InvalidInputError(f"{depth} is no depth file; give one of {', '.join(SUFFIXES)}.")
     estimator = create_estimator(
-        settings.depth,
+        settings["depth"],
         depth,
-        settings.allow_download,
+        settings["allow_download"],
         # The worker chooses its device; PyTorch is not loaded for that here.
         "cpu",
         source_hw=fitted.source_hw,
-        scene=settings.depth_scene,
-        blend=settings.depth_blend,
-        values=settings.depth_values,
+        scene=settings["depth_scene"],
+        blend=settings["depth_blend"],
+        values=settings["depth_values"],
     )
-    if depth is not None:
+    if isinstance(estimator, DepthFile | RelativeDepthFile | BlendedDepth):
         estimator.check_size((height, width))
     return height, width
 
 
-def _check_lens(image: Path, source_hw: tuple[int, int], settings: WorldSettings) -> None:
+def _check_lens(image: Path, source_hw: tuple[int, int], settings: Mapping[str, Any]) -> None:
     """Raises InvalidInputError for a lens that is not this picture's."""
-    if settings.intrinsics is None:
-        if settings.intrinsics_size is not None:
+    if settings["intrinsics"] is None:
+        if settings["intrinsics_size"] is not None:
             raise InvalidInputError(
                 "The settings have intrinsics_size and no intrinsics; send both, or neither for an estimated lens."
             )
         return
     height, width = source_hw
-    given = settings.intrinsics_size
-    if given is not None and given != (width, height):
+    given = settings["intrinsics_size"]
+    if given is not None and tuple(given) != (width, height):
         raise InvalidInputError(
             f"The intrinsics are of a picture of {given[0]}x{given[1]}, and {image} has {width}x{height}; send that "
             "picture, or the intrinsics of this one."
         )
-    Trajectory.checked(np.eye(4)[None], [settings.intrinsics], height, width)
+    Trajectory.checked(np.eye(4)[None], [settings["intrinsics"]], height, width)
 
 
 def _bound_memory() -> None:

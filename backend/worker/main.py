@@ -1,6 +1,6 @@
 """The worker process: takes one job after another as JSON lines on stdin, answers as JSON lines on stdout.
 
-    in    {"type": "run", "job": {"id", "kind", "request", ...}, "folder", "world_folder"}
+    in    {"type": "run", "job": {"id", "kind", "request", "resumed"}, "folder", "world_folder"}
           {"type": "cancel", "id"}
     out   {"type": "ready", "device"}
           {"type": "progress", "id", "stage", "fraction", "preview"}    preview: preview.jpg in the job's folder is new
@@ -112,9 +112,10 @@ def run_task(channel: Channel, message: dict, runners: Mapping[str, Runner], dev
         folder=folder,
         world_folder=Path(message["world_folder"]),
         device=device,
-        resumed_from=job["resumed_from"],
+        job_id=job_id,
         progress=Progress(Reporter(channel, job_id, folder), lambda: channel.is_cancelled(job_id)),
         notes=lambda notes: channel.send(type="notes", id=job_id, notes=notes),
+        resumed=job["resumed"],
     )
     try:
         with disk_full_explained(task.world_folder):
@@ -159,7 +160,9 @@ def main(runners: Mapping[str, Runner] | None = None) -> None:
     channel = Channel(*own_pipes())
     if runners is None:
         # After the pipes are safe, and before the first job, which then starts at once.
-        from backend.worker.runners import RUNNERS as runners  # noqa: N811 - the default of the argument
+        from backend.worker.runners import RUNNERS
+
+        runners = RUNNERS
     device = options.device or _best_device()
     channel.send(type="ready", device=device)
     while True:

@@ -21,17 +21,18 @@ class Task:
     """One job to run.
 
     `request` is what was asked for; `folder` holds the job's own files; `world_folder` is, or is to be, the world.
-    `resumed_from` is None on the first run, afterwards the number of chunks the world had before it. `notes` tells
-    the user something.
+    `job_id` is written into the world's plan and chunks; `resumed` says that the job ran before and was stopped.
+    `notes` tells the user something.
     """
 
     request: dict
     folder: Path
     world_folder: Path
     device: str
-    resumed_from: int | None
+    job_id: str
     progress: Progress
     notes: Callable[[list[str]], None]
+    resumed: bool = False
 
 
 Runner = Callable[[Task], None]

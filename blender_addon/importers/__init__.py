@@ -1,1 +1,1 @@
-"""From the files of a world to Blender's data."""
+"""Importers: from the files of a world to Blender's data."""

@@ -1,7 +1,8 @@
-"""The camera a world was made with: one pose and lens per frame, and the walkthrough behind it."""
+"""The walkthrough camera: the cameras of all frames as keyframes, and the walkthrough as its background."""
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -10,21 +11,24 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from .. import conversion
-from ..resources import World
-from ..trajectory import CHUNK_FRAMES
+from ..camera import conversion
+from ..camera.trajectory import CHUNK_FRAMES
+from ..service.resources import World
 from .ply import FileError
 
 # Lens settings that change by less than this are not keyed.
 STILL = 1e-5
-# The sky mostly stands some hundred median depths away, and so much farther than the farthest splat at most.
-SKY = 1000.0
-BEYOND = 1.1
+# A camera is two matrices of 25 numbers in all; the rest is room for the names of the arrays.
+CAMERA_BYTES, HEAD_BYTES = 25 * 8, 1 << 14
+# What numpy and zipfile raise for a file that is no archive of arrays.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError)
+_UNREADABLE += (BadZipFile, zlib.error)
+_FIELDS = ("w2c", "intrinsics", "image_width", "image_height")
 _LENS_CHANNELS = {"lens": "focal", "shift_x": "shift_x", "shift_y": "shift_y"}
 
 
 @dataclass(frozen=True)
-class Path3D:
+class CameraPath:
     """`w2c` (N, 4, 4) in the world's frame and units and `intrinsics` (N, 3, 3) in pixels of width x height."""
 
     w2c: np.ndarray
@@ -33,32 +37,59 @@ class Path3D:
     height: int
 
 
-def read_path(world: World, chunk_files: list[Path]) -> Path3D:
-    """The cameras of all frames of a world: its first picture's, then those of the chunks, each (80, ...).
+def read_trajectory(world: World, file: Path) -> CameraPath:
+    """The cameras of all frames of a world from a trajectory file: w2c, intrinsics, image_height, image_width.
 
     Raises FileError for a file that holds something else.
     """
-    w2c, intrinsics = [np.eye(4)[None]], [np.array(world.intrinsics, np.float64)[None]]
-    for file in chunk_files:
-        try:
-            with np.load(file, allow_pickle=False) as data:
-                w2c.append(_checked(data["w2c"], 4))
-                intrinsics.append(_checked(data["intrinsics"], 3))
-        except (ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise FileError(
-                f"{file} holds no cameras of a chunk ({error}). Import the results again."
-            ) from error
-    return Path3D(np.concatenate(w2c), np.concatenate(intrinsics), world.width, world.height)
+    arrays = _arrays(file, world.frames)
+    w2c, intrinsics = _checked(file, arrays, world.frames)
+    size = tuple(arrays.get(f"image_{side}", np.zeros(())).ravel().tolist() for side in ("width", "height"))
+    if size != ([world.width], [world.height]):
+        raise FileError(
+            f"{file} was made for another frame size than {world.width} x {world.height}. Import the results again."
+        )
+    return CameraPath(w2c, intrinsics, world.width, world.height)
 
 
-def _checked(matrices: np.ndarray, side: int) -> np.ndarray:
-    if (
-        matrices.shape != (CHUNK_FRAMES, side, side)
-        or matrices.dtype.kind != "f"
-        or not np.isfinite(matrices).all()
-    ):
-        raise ValueError(f"{matrices.dtype} of shape {matrices.shape}")
-    return matrices
+def read_chunk_trajectories(world: World, files: list[Path]) -> CameraPath:
+    """The same from the files of a world's chunks, each with the cameras of its own frames, as an earlier service
+    gives them. The first camera is the world's origin. Raises FileError."""
+    chunks = [_checked(file, _arrays(file, CHUNK_FRAMES), CHUNK_FRAMES) for file in files]
+    w2c = [np.eye(4)[None], *(poses for poses, _ in chunks)]
+    intrinsics = [np.array(world.intrinsics, np.float64)[None], *(lenses for _, lenses in chunks)]
+    return CameraPath(np.concatenate(w2c), np.concatenate(intrinsics), world.width, world.height)
+
+
+def trajectory_limit(frames: int) -> int:
+    """The most bytes that the file of so many cameras has."""
+    return HEAD_BYTES + CAMERA_BYTES * frames
+
+
+def _arrays(file: Path, frames: int) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as data:
+            # What is packed may be small; what comes out is measured before it is read.
+            sizes = {entry.filename: entry.file_size for entry in data.zip.infolist()}
+            if sum(sizes.values()) > trajectory_limit(frames):
+                raise ValueError(f"{sum(sizes.values()):,} bytes")
+            return {name: data[name] for name in _FIELDS if name in data}
+    except _UNREADABLE as error:
+        raise _not_cameras(file, str(error)) from error
+
+
+def _checked(file: Path, arrays: dict[str, np.ndarray], frames: int) -> tuple[np.ndarray, np.ndarray]:
+    found = []
+    for name, side in (("w2c", 4), ("intrinsics", 3)):
+        values = arrays.get(name, np.zeros(0))
+        if values.shape != (frames, side, side) or values.dtype.kind != "f" or not np.isfinite(values).all():
+            raise _not_cameras(file, f"{name} is {values.dtype} of shape {values.shape}")
+        found.append(values)
+    return found[0], found[1]
+
+
+def _not_cameras(file: Path, why: str) -> FileError:
+    return FileError(f"{file} holds no cameras of a world ({why[:80]}). Import the results again.")
 
 
 @dataclass(frozen=True)
@@ -70,8 +101,8 @@ class Keys:
     lenses: list[conversion.Lens]
 
 
-def keys(path: Path3D) -> Keys:
-    """The path as Blender keys it; each quaternion is on its predecessor's side, so that none turns the long way."""
+def keys(path: CameraPath) -> Keys:
+    """The path as keyframes; each quaternion has the sign of its predecessor, so that none turns the long way."""
     matrices = conversion.cameras_under_empty(path.w2c, 1.0)
     rotations = []
     for matrix in matrices:
@@ -98,18 +129,10 @@ def key(obj: bpy.types.Object, keys: Keys, first_frame: int) -> None:
         _animate(obj.data, "CAMERA", frames, moving)
 
 
-def reach(path: Path3D, positions: np.ndarray) -> float:
-    """How far from a camera of the path a splat of those at `positions` (M, 3) may be at most, in world units."""
+def reach(path: CameraPath, positions: np.ndarray) -> float:
+    """Upper bound of the distance from any camera of the path to any splat at `positions` (M, 3), in world units."""
     cameras = np.linalg.norm(np.linalg.inv(path.w2c)[:, :3, 3], axis=1)
     return float(np.linalg.norm(positions, axis=1).max(initial=0.0) + cameras.max())
-
-
-def see_far(camera: bpy.types.Camera, depth: float, reach: float) -> None:
-    """Moves the far plane behind a world's sky, if it is not there: `depth` of its picture, `reach` of its splats.
-
-    Both are in the scene's units, the median depth and what the function `reach` tells; 0 without splats.
-    """
-    camera.clip_end = max(camera.clip_end, 1000.0, SKY * depth, BEYOND * reach)
 
 
 def local_scale(scale: float) -> np.ndarray:

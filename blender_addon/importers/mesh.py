@@ -1,8 +1,8 @@
-"""A world's mesh with its vertex colours."""
+"""Import of a world's mesh with its vertex colours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ COLOR = "Color"
 MATERIAL = "Lyra Mesh"
 
 
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Generator[None, None, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Vertices (V, 3) float32, faces (F, 3) int32 and sRGB colours (V, 4) uint8 of a world's mesh.ply.
 
     Returned when they are whole. Raises ply.FileError.
@@ -33,7 +33,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Surface:
+class MeshData:
     """What a mesh is made of: `vertices` (V, 3) float32, `faces` (F, 3) int32, `color` (V, 4) uint8 sRGB, `edges`
     (E, 2) int32, and `corner_edges` (3 F,) int32, the edge that leads on from each corner."""
 
@@ -44,19 +44,19 @@ class Surface:
     corner_edges: np.ndarray
 
 
-def preparing(path: Path) -> Iterator[None]:
-    """The Surface of a world's mesh.ply, in short steps; returned when it is whole. Raises ply.FileError."""
+def preparing(path: Path) -> Generator[None, None, MeshData]:
+    """The MeshData of a world's mesh.ply, in short steps; returned when it is whole. Raises ply.FileError."""
     vertices, faces, color = yield from reading(path)
     # Blender does not check the corners that it is given, and would read beyond the vertices.
     if len(faces) and not 0 <= faces.min() <= faces.max() < len(vertices):
         raise ply.FileError(f"{path} has faces without vertices. Import the results again.")
     yield
-    faces = yield from triangles.distinct(faces)
+    faces = yield from triangles.without_duplicates(faces)
     edges, corner_edges = yield from triangles.edges(faces)
-    return Surface(vertices, faces, color, edges, corner_edges)
+    return MeshData(vertices, faces, color, edges, corner_edges)
 
 
-def building(surface: Surface, name: str) -> list[Callable]:
+def building(surface: MeshData, name: str) -> list[Callable]:
     """The steps that make a Blender mesh, each one short: mesh so far or None -> mesh.
 
     Its material shows the colours as they are in the frames.

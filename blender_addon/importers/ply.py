@@ -1,9 +1,9 @@
-"""Reads the binary PLY files a world folder holds, with numpy and nothing of Blender, a piece at a time."""
+"""Reader of binary PLY files, in short steps. Needs NumPy only."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Element:
         return np.stack([self.fields[name] for name in names], 1).astype(np.float32, copy=False)
 
 
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Generator[None, None, dict[str, Element]]:
     """The elements of a binary little-endian PLY file by name, in short steps; returned when it is whole.
 
     Lists must be triangles. Raises FileError.
@@ -60,10 +60,10 @@ def reading(path: Path) -> Iterator[None]:
 def _split_head(beginning: bytes, path: Path) -> tuple[list[list[str]], int]:
     end = beginning.find(b"end_header\n")
     if not beginning.startswith(b"ply") or end < 0:
-        raise FileError(f"{path} is no PLY file. Import the results again.")
+        raise FileError(f"{path} is not a PLY file. Import the results again.")
     lines = [line.split() for line in beginning[:end].decode("latin-1").splitlines()]
     if ["format", "binary_little_endian", "1.0"] not in lines:
-        raise FileError(f"{path} is no binary little-endian PLY file. Import the results again.")
+        raise FileError(f"{path} is not a binary little-endian PLY file. Import the results again.")
     return lines, end + len(b"end_header\n")
 
 
@@ -77,7 +77,7 @@ def _parse(head: list[list[str]]) -> list[tuple[str, int, list[list[str]]]]:
     return elements
 
 
-def _reading_element(file, count: int, properties: list[list[str]]) -> Iterator[None]:
+def _reading_element(file, count: int, properties: list[list[str]]) -> Generator[None, None, Element]:
     fields: list[tuple] = []
     for words in properties:
         if words[0] == "list":

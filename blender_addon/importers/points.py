@@ -1,13 +1,13 @@
-"""The coloured points of a world's first picture, which show where a path can go."""
+"""The coloured points of a world's first view, imported as flat round splats."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
 
-from ..conversion import SH_C0
+from ..camera.conversion import SH_C0
 from . import ply
 from .splats import Cloud
 
@@ -15,12 +15,12 @@ from .splats import Cloud
 SPREAD = 0.6
 
 
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Generator[None, None, ply.Element]:
     """The points of a first picture, an Element returned when it is whole. Raises ply.FileError."""
     vertices = (yield from ply.reading(path))["vertex"]
     if not vertices.count:
         raise ply.FileError(
-            f"{path} holds no points: the picture seems to be all sky. Try another depth or image."
+            f"{path} holds no points: the image seems to be all sky. Try another depth or image."
         )
     return vertices
 

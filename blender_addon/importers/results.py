@@ -1,21 +1,23 @@
-"""From the files of a world to objects in the scene, a little at a time.
+"""Import of a world's results into the scene, in short steps.
 
-The functions are generators: a timer takes one step of them per tick so that Blender never stands still. Between
-steps the artist may undo or load another file, so no Blender object is held over a `yield`. The last step links
-everything at once and is one undo step; before it, they wait for the artist and say what for.
+The functions are generators that a timer advances by one step per tick, so that Blender's interface never blocks.
+Between steps the user may undo or load another file, so no Blender object is kept across a `yield`. The last step
+links everything at once, as one undo step; it waits until the user has left Edit, Sculpt and Paint Mode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from .. import conversion, scaling, worlds
-from ..resources import World
+from ..camera import conversion
+from ..scene import scaling, worlds
+from ..scene.attributes import positions
+from ..service.resources import World
 from . import camera, mesh, ply, points, splat_nodes, splats
 
 # So many splats are worked on in one step: a few milliseconds.
@@ -23,29 +25,33 @@ BLOCK = 20_000
 
 
 @dataclass(frozen=True)
-class Files:
-    """Where the files of a world were downloaded to; None for what it does not have."""
+class ResultFiles:
+    """Where the files of a world were downloaded to; None for what it does not have.
+
+    The cameras are in `trajectory`, or in those of its `chunks` where the service is an earlier one.
+    """
 
     splats: Path | None
     mesh: Path | None
     walkthrough: Path | None
-    chunks: list[Path]
+    trajectory: Path | None
+    chunks: tuple[Path, ...] = ()
 
 
 # Puts what was made of a world under its empty, all at once; the settings that go with it are those of the scene.
-Place = Callable[[bpy.types.Scene, bpy.types.Object], None]
+Placement = Callable[[bpy.types.Scene, bpy.types.Object], None]
 
 
-def import_seed(world: World, points_file: Path, image_file: Path) -> Iterator[str | None]:
+def import_first_view(world: World, points_file: Path, image_file: Path) -> Iterator[str | None]:
     """The seed points and the camera of a world whose empty stands already; it gets the world's scale here."""
-    place = yield from _making_seed(world, points_file, image_file)
+    place = yield from _making_first_view(world, points_file, image_file)
     yield from _waiting(world.id)
     if empty := worlds.find(world.id):  # else the artist has deleted it, or undone its start
         place(worlds.scene_of(empty), empty)
         worlds.push_undo("Import First Picture")
 
 
-def import_results(world: World, files: Files) -> Iterator[str | None]:
+def import_results(world: World, files: ResultFiles) -> Iterator[str | None]:
     """Splats, mesh, the sampled camera and the walkthrough of a world, in place of what stood there before."""
     place = yield from _making_results(world, files)
     yield from _waiting(world.id)
@@ -58,15 +64,15 @@ def import_world(
     world: World,
     points_file: Path,
     image_file: Path,
-    files: Files,
+    files: ResultFiles,
     stand: Callable[[], tuple[bpy.types.Scene, bpy.types.Object]],
 ) -> Iterator[str | None]:
     """All of a world at once. `stand` gives the scene, and the empty to hang it under, once everything is made."""
-    place_seed = yield from _making_seed(world, points_file, image_file)
+    place_first_view = yield from _making_first_view(world, points_file, image_file)
     place_results = yield from _making_results(world, files)
     yield from _waiting(world.id)
     scene, empty = stand()
-    place_seed(scene, empty)
+    place_first_view(scene, empty)
     place_results(scene, empty)
     worlds.push_undo("Open World")
 
@@ -74,7 +80,7 @@ def import_world(
 def _waiting(world_id: str) -> Iterator[str]:
     """Waits while the artist edits, sculpts or paints a part of a world: other data would throw their changes out."""
     while mode := _mode(world_id):
-        yield f"Leave {mode.replace('_', ' ').title()} Mode to take in the results"
+        yield f"Leave {mode.replace('_', ' ').title()} Mode to import the results"
 
 
 def _mode(world_id: str) -> str:
@@ -86,8 +92,8 @@ def _mode(world_id: str) -> str:
     return next((part.mode for part in parts if part and part.mode != "OBJECT"), "")
 
 
-def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[None]:
-    """Makes the seed points and the picture of a world; returns their Place."""
+def _making_first_view(world: World, points_file: Path, image_file: Path) -> Generator[None, None, Placement]:
+    """Makes the seed points and the picture of a world; returns their Placement."""
     intrinsics = np.array(world.intrinsics)
     vertices = yield from points.reading(points_file)
     yield
@@ -98,9 +104,9 @@ def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[
     depth = float(np.median(vertices.fields["z"]))
     yield
     name = world.name
-    make_points = _Early(splats.building(attributes, f"{name} Points"))
-    make_nodes = _Early([lambda _data: splat_nodes.node_group()])
-    make_image = _Early([lambda _data: camera.load_image(image_file)])
+    make_points = _Prepared(splats.building(attributes, f"{name} Points"))
+    make_nodes = _Prepared([lambda _data: splat_nodes.node_group()])
+    make_image = _Prepared([lambda _data: camera.load_image(image_file)])
     for make in (make_points, make_nodes, make_image):
         yield from make.steps()
 
@@ -112,7 +118,7 @@ def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[
             scale = world.scale / scene.unit_settings.scale_length
             placed = conversion.rigid(np.array(empty.matrix_world), empty.name)
             empty.matrix_world = worlds.to_matrix(placed @ np.diag([scale, scale, scale, 1.0]))
-        worlds.bring(scene, empty)
+        worlds.ensure_in_scene(scene, empty)
         worlds.describe(empty, world)
         empty.lyra.depth = depth
         empty.lyra.job = ""
@@ -123,14 +129,14 @@ def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[
         lens = conversion.intrinsics_lens(intrinsics, world.width, world.height)
         data = bpy.data.cameras.new(f"{name} Camera")
         conversion.apply_lens(data, lens)
-        camera.see_far(data, depth * scale, 0.0)
+        scaling.see_far(data, depth * scale, 0.0)
         camera.put_image_behind(data, make_image.result())
         local = conversion.cameras_under_empty(np.eye(4)[None], scale)[0]
-        seed_camera = worlds.add(
-            empty, worlds.SEED_CAMERA, bpy.data.objects.new(f"{name} Camera", data), local
+        first_camera = worlds.add(
+            empty, worlds.FIRST_CAMERA, bpy.data.objects.new(f"{name} Camera", data), local
         )
 
-        scene.camera = seed_camera
+        scene.camera = first_camera
         if scene.lyra.match_render_size:
             scene.render.resolution_x, scene.render.resolution_y = world.width, world.height
             scene.render.resolution_percentage = 100
@@ -142,32 +148,35 @@ def _making_seed(world: World, points_file: Path, image_file: Path) -> Iterator[
     return place
 
 
-def _making_results(world: World, files: Files) -> Iterator[None]:
-    """Makes splats, mesh, keys and the clip of a world; returns their Place."""
+def _making_results(world: World, files: ResultFiles) -> Generator[None, None, Placement]:
+    """Makes splats, mesh, keys and the clip of a world; returns their Placement."""
     name = world.name
     make_splats = make_mesh = make_clip = None
     if files.splats and not splats.NATIVE:
         vertices = (yield from ply.reading(files.splats))["vertex"]
         yield
         attributes = yield from _splat_attributes(vertices, lambda part: splats.decode(part, files.splats))
-        make_splats = _Early(splats.building(attributes, f"{name} Splats"))
-        make_nodes = _Early([lambda _data: splat_nodes.node_group()])
+        make_splats = _Prepared(splats.building(attributes, f"{name} Splats"))
+        make_nodes = _Prepared([lambda _data: splat_nodes.node_group()])
         yield from make_splats.steps()
         yield from make_nodes.steps()
     if files.mesh:
         surface = yield from mesh.preparing(files.mesh)
-        make_mesh = _Early(mesh.building(surface, f"{name} Mesh"))
+        make_mesh = _Prepared(mesh.building(surface, f"{name} Mesh"))
         yield from make_mesh.steps()
     if files.walkthrough:
-        make_clip = _Early([lambda _data: camera.load_clip(files.walkthrough)])
+        make_clip = _Prepared([lambda _data: camera.load_clip(files.walkthrough)])
         yield from make_clip.steps()
-    path = camera.read_path(world, files.chunks)
+    if files.trajectory:
+        path = camera.read_trajectory(world, files.trajectory)
+    else:
+        path = camera.read_chunk_trajectories(world, list(files.chunks))
     keys = camera.keys(path)
     yield
 
     def place(scene: bpy.types.Scene, empty: bpy.types.Object) -> None:
         scale = conversion.uniform_scale(np.array(empty.matrix_world), empty.name)
-        worlds.bring(scene, empty)
+        worlds.ensure_in_scene(scene, empty)
         worlds.describe(empty, world)
         empty.lyra.job = ""
         if make_splats:
@@ -190,7 +199,7 @@ def _making_results(world: World, files: Files) -> Iterator[None]:
         else:
             worlds.remove(empty, worlds.CAMERA)
         drawn = worlds.part(empty, worlds.SPLATS)
-        empty.lyra.reach = camera.reach(path, splats.positions(drawn.data)) if drawn else 0.0
+        empty.lyra.reach = camera.reach(path, positions(drawn.data)) if drawn else 0.0
         scaling.see_sky(empty, scale)
         shown = "SPLATS" if files.splats else "MESH" if files.mesh else "POINTS"
         worlds.show(empty, shown)
@@ -213,7 +222,9 @@ def _place_camera(
         camera.put_clip_behind(obj.data, clip, empty.lyra.first_frame)
 
 
-def _splat_attributes(vertices: ply.Element, decode: Callable[[ply.Element], splats.Cloud]) -> Iterator[None]:
+def _splat_attributes(
+    vertices: ply.Element, decode: Callable[[ply.Element], splats.Cloud]
+) -> Generator[None, None, splats.Attributes]:
     """All that is stored of a file's splats, worked out a block at a time; returned when it is whole.
 
     `decode` makes splats of some of the file's rows.
@@ -230,8 +241,8 @@ def _splat_attributes(vertices: ply.Element, decode: Callable[[ply.Element], spl
     return whole
 
 
-class _Early:
-    """Data made step by step before it is used. When an undo in between took it away, it is made again.
+class _Prepared:
+    """Data made in steps before it is linked. When an undo in between has removed it, it is made again.
 
     Each of `making` gets the data as it is so far, the first one None, and returns it.
     """

@@ -1,7 +1,7 @@
-"""Renders splats on Blender versions that do not: Geometry Nodes put a card on every splat, a material shades it.
+"""Rendering of splats before Blender 5.3: Geometry Nodes instance a card on every splat, and a material shades it.
 
-A card lies in the plane of a splat's two longer axes and its opacity falls off as the splat's Gaussian does in that
-plane. Reconstructed splats are nearly flat, so little is lost; Cycles and EEVEE both render it.
+A card lies in the plane of a splat's two longer axes, and its opacity falls off as the Gaussian does in that plane.
+Reconstructed splats are nearly flat, so little is lost. Cycles and EEVEE both render it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from ..conversion import SH_C0, linear_from_srgb
+from ..camera.conversion import SH_C0, linear_from_srgb
 from .splats import Attributes, Cloud
 
 GROUP = "Lyra Splats"

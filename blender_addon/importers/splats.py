@@ -1,7 +1,7 @@
-"""Gaussian splats as Blender data, under the attribute names of Blender 5.3's own splats.
+"""Gaussian splats as Blender data, under the attribute names of Blender 5.3's native splats.
 
-5.3 reads the file itself. 5.2 gets a point cloud. 4.5 cannot fill a point cloud from Python, so there the splats are
-the vertices of a mesh; Object > Convert > Point Cloud keeps every attribute.
+Blender 5.3 reads the file itself. In 5.2 the splats are a point cloud. 4.5 cannot fill a point cloud from Python, so
+there they are the vertices of a mesh; Object > Convert > Point Cloud keeps every attribute.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ..scene.attributes import positions, values
 from . import ply
 
 # From this version on Blender imports, draws and renders splats itself.
@@ -115,29 +116,18 @@ def building(attributes: Attributes, name: str) -> list[Callable]:
     return [empty, *map(adding, attributes), *map(filling, attributes)]
 
 
-def read_back(data: bpy.types.ID) -> Cloud:
+def stored_cloud(data: bpy.types.ID) -> Cloud:
     """The splats an object's data holds, as the viewport draws them; without the higher harmonics."""
 
     key = "vector" if data.attributes[BASE].data_type == "FLOAT4" else "color"
     position = positions(data)
     return Cloud(
         position=position,
-        scale=_values(data, "scale", "vector", 3),
-        rotation=_values(data, "rotation", "value", 4),
-        base=_values(data, BASE, key, 4),
+        scale=values(data, "scale", "vector", 3),
+        rotation=values(data, "rotation", "value", 4),
+        base=values(data, BASE, key, 4),
         sh=np.zeros((len(position), 0, 3), np.float32),
     )
-
-
-def positions(data: bpy.types.ID) -> np.ndarray:
-    """Where an object's splats or points lie in its own frame (M, 3) float32."""
-    return _values(data, "position", "vector", 3)
-
-
-def _values(data: bpy.types.ID, name: str, key: str, width: int) -> np.ndarray:
-    found = np.empty(len(data.attributes[name].data) * width, np.float32)
-    data.attributes[name].data.foreach_get(key, found)
-    return found.reshape(-1, width)
 
 
 def import_native(path: Path) -> bpy.types.Object:

@@ -1,12 +1,12 @@
-"""Triangles as Blender stores them: no two alike, and every edge once. Plain maths.
+"""Topology of triangle meshes as Blender stores it: without duplicate faces, and with every edge once. NumPy only.
 
-Blender finds the edges itself, but in one call that holds it up. Here the work is done in groups of triangles or
-sides that can only equal others of their group; the functions are generators that pause after each group.
+Blender's own function takes one call that blocks its interface. Here the faces or edges are sorted in groups that
+share no key; the functions are generators that pause after each group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
@@ -14,8 +14,8 @@ import numpy as np
 GROUP = 60_000
 
 
-def distinct(faces: np.ndarray) -> Iterator[None]:
-    """The triangles (F, 3) without those that join the same three vertices as an earlier one, either way round.
+def without_duplicates(faces: np.ndarray) -> Generator[None, None, np.ndarray]:
+    """The triangles (F, 3) without duplicates: those with the same three vertices as an earlier one, in any order.
 
     Thin walls have such pairs, and Blender calls a mesh with them invalid.
     """
@@ -31,7 +31,7 @@ def distinct(faces: np.ndarray) -> Iterator[None]:
     return faces[~again]
 
 
-def edges(faces: np.ndarray) -> Iterator[None]:
+def edges(faces: np.ndarray) -> Generator[None, None, tuple[np.ndarray, np.ndarray]]:
     """Edges (E, 2) int32 of triangles (F, 3), and for each corner the edge that leads on from it, (3 F,) int32."""
     here, there = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     keys = _pairs(np.minimum(here, there), np.maximum(here, there))

@@ -1,4 +1,4 @@
-"""Depth from Scene: what the artist has blocked out becomes the depth of the picture."""
+"""Depth from Scene: rasterizes the scene's geometry as the depth of the reference image."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import blockout, conversion, depth_raster, measuring, preferences, scene_depth, session, worlds
-from .seed import image_file, picture_lens, sized, standpoint
+from ..camera import conversion, depth_raster
+from ..jobs import tasks
+from ..scene import blockout, depth_file, worlds
+from ..scene.reference_image import camera_lens, existing_file, first_camera, frame_size
+from ..service import pictures, preferences, session
 
 # What the session knows the question for the size of the image by.
 MEASURING = "the size of an image"
@@ -30,19 +33,19 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
             cls.poll_message_set("Choose an image first")
             return False
         if context.scene.camera is None:
-            cls.poll_message_set("Add a camera to the scene, and stand it where the picture was seen from")
+            cls.poll_message_set("Add a camera to the scene, and place it at the image's viewpoint")
             return False
         if session.current.is_asking(MEASURING):
-            cls.poll_message_set("Wait until the engine has measured the image")
+            cls.poll_message_set("Wait until the service has measured the image")
             return False
         return True
 
     def execute(self, context):
         scene, camera = context.scene, context.scene.camera
         try:
-            image = image_file(scene.lyra)
-            lens = picture_lens(camera)
-            c2w = conversion.opencv_from_blender(standpoint(context, camera))
+            image = existing_file(scene.lyra.image)
+            lens = camera_lens(camera)
+            c2w = conversion.opencv_from_blender(first_camera(context, camera))
         except (OSError, conversion.CameraError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -50,16 +53,20 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
         if not surfaces:
             self.report({"ERROR"}, "There is no visible surface in the scene. Add boxes and planes first.")
             return {"CANCELLED"}
-        name, path, near, size_for = scene.name, scene.lyra.image, camera.data.clip_start, sized(scene.lyra)
+        name, path, near, size_for = (
+            scene.name,
+            scene.lyra.image,
+            camera.data.clip_start,
+            frame_size(scene.lyra),
+        )
 
         def render(size: tuple[int, int]) -> None:
             target = size_for(*size)
             intrinsics = lens.of_picture(size, target)
-            origin = scene_depth.origin(path, size, c2w, intrinsics)
-            session.current.tasks.append(_rendering(name, surfaces, intrinsics, target, near, origin))
-            session.wake()
+            origin = depth_file.DepthOrigin(path, size, c2w, intrinsics).to_text()
+            tasks.begin(_rasterizing(name, surfaces, intrinsics, target, near, origin))
 
-        session.current.ensure(lambda: measuring.measure(image, render, MEASURING), MEASURING)
+        session.current.ensure(lambda: pictures.measure(image, render, MEASURING), MEASURING)
         if session.current.message:
             self.report({"ERROR"}, session.current.message)
             return {"CANCELLED"}
@@ -67,7 +74,7 @@ class LYRA_OT_depth_from_scene(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _rendering(
+def _rasterizing(
     scene_name: str,
     surfaces: list[depth_raster.Surface],
     intrinsics: np.ndarray,
@@ -77,16 +84,16 @@ def _rendering(
 ) -> Iterator[None]:
     """Renders in short steps, then keeps the depth as a file and has the scene use it."""
     width, height = size
-    depth = yield from depth_raster.rendering(surfaces, intrinsics, height, width, near)
+    depth = yield from depth_raster.rasterizing(surfaces, intrinsics, height, width, near)
     known = np.isfinite(depth).mean()
     if not known:
-        session.current.say("Nothing stands before the camera. Move it, or the blockout, and try again.")
+        session.current.say("The camera sees no surface. Move it, or the blockout, and try again.")
         return
     scene = bpy.data.scenes.get(scene_name)
     if scene is None:
         return  # another file was loaded meanwhile
     settings = scene.lyra
-    if not scene_depth.is_for_image(origin, settings.image):
+    if not depth_file.is_for_image(origin, settings.image):
         session.current.say(
             "The image has changed while its depth was rendered. Press Depth from Scene again."
         )
@@ -95,7 +102,7 @@ def _rendering(
     np.savez(file, depth=depth * np.float32(scene.unit_settings.scale_length), intrinsics=intrinsics)
     settings.depth_file = str(file)  # which puts the others back to what holds for any file
     settings.depth_blend, settings.depth_known, settings.depth_origin = True, float(known), origin
-    scene_depth.remove_unused(file.parent)
+    depth_file.remove_unused(file.parent)
     worlds.push_undo("Depth from Scene")
 
 
@@ -104,16 +111,3 @@ def _new_file() -> Path:
     folder = preferences.user_folder("depth")
     numbers = [int(path.stem[6:]) for path in folder.glob("scene-*.npz") if path.stem[6:].isdecimal()]
     return folder / f"scene-{max(numbers, default=0) + 1:04d}.npz"
-
-
-classes = (LYRA_OT_depth_from_scene,)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -1,12 +1,13 @@
-"""Step one for a world that is there already: choose it from the engine's list."""
+"""Open World: the choice of a world from the service's list."""
 
 from __future__ import annotations
 
 import bpy
 from bpy.props import EnumProperty
 
-from .. import opening, session
-from .seed import standpoint
+from ..jobs import opening
+from ..scene import reference_image
+from ..service import session
 
 # Blender does not keep the texts of an enumeration that a function makes; somebody has to.
 _items: list[tuple[str, str, str]] = []
@@ -27,7 +28,7 @@ def _choices(_operator, _context) -> list[tuple[str, str, str]]:
 class LYRA_OT_open_world(bpy.types.Operator):
     bl_idname = "lyra.open_world"
     bl_label = "Open World"
-    bl_description = "Bring a world that the engine keeps into this file, at the 3D cursor"
+    bl_description = "Bring a world that the service keeps into this file, at the 3D cursor"
     bl_options = {"REGISTER"}
 
     def execute(self, context):
@@ -62,22 +63,9 @@ class LYRA_OT_choose_world(bpy.types.Operator):
     def execute(self, context):
         scene, world_id = context.scene, self.world
         # As Start World stands in a scene without a camera, but from the cursor on.
-        first_camera = standpoint(context, None)
+        first_camera = reference_image.first_camera(context, None)
         first_camera[:3, 3] += scene.cursor.location
         name = scene.name
         session.current.ensure(lambda: opening.open_world(world_id, name, first_camera))
         self.report({"INFO"}, "The world is being loaded")
         return {"FINISHED"}
-
-
-classes = (LYRA_OT_open_world, LYRA_OT_choose_world)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

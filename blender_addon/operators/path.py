@@ -1,4 +1,4 @@
-"""Step two: a camera path of native objects, which the artist edits like any other."""
+"""Camera Path: adds a curve and a camera that follows it, and samples the path that is shown."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from mathutils import Matrix, Quaternion
 
-from .. import conversion, sampled_path, session, trajectory, worlds
-from ..following import ACTIVE
-from ..importers.camera import see_far
-from ..presets import PRESETS, Shape, Start
+from ..camera import conversion, trajectory
+from ..camera.presets import PRESETS, PathShape, PathStart
+from ..scene import sampled_path, worlds
+from ..scene.scaling import see_far
+from .polls import needs_camera, needs_ready_world
 
 # A camera that leans less than this to a side keeps the horizon level while it tracks.
 LEVEL = 1e-4
@@ -19,7 +20,7 @@ LEVEL = 1e-4
 class LYRA_OT_add_path(bpy.types.Operator):
     bl_idname = "lyra.add_path"
     bl_label = "Add Camera Path"
-    bl_description = "Add a curve and a camera that follows it, from the newest picture of the world"
+    bl_description = "Add a curve and a camera that follows it, from the newest frame of the world"
     bl_options = {"REGISTER", "UNDO"}
 
     preset: EnumProperty(
@@ -30,7 +31,7 @@ class LYRA_OT_add_path(bpy.types.Operator):
     use_amount: BoolProperty(name="Own Amount", description="Change how far the path goes", default=False)
     amount: FloatProperty(
         name="Amount",
-        description="Length of the path in depths of the picture; for arcs and turns the angle in radians",
+        description="Length of the path relative to the depth of the view; for arcs and turns the angle in radians",
         default=0.25,
         min=0.001,
         soft_max=1.5,
@@ -65,11 +66,11 @@ class LYRA_OT_add_path(bpy.types.Operator):
         except conversion.CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        start = Start.of_camera(matrix, empty.lyra.depth * scale)
+        start = PathStart.of_camera(matrix, empty.lyra.depth * scale)
         shape = preset.make(start, self.amount if self.use_amount else preset.amount)
         first, last = _frames(scene, empty, settings.chunks)
         camera = _build(empty, f"{empty.name} {preset.label}", shape, matrix, start, first, last)
-        _copy_lens(worlds.part(empty, worlds.SEED_CAMERA), camera, start.depth)
+        _copy_lens(worlds.part(empty, worlds.FIRST_CAMERA), camera, start.depth)
         see_far(camera.data, start.depth, empty.lyra.reach * scale)
         settings.camera, scene.camera = camera, camera
         settings.range, settings.first_frame, settings.last_frame = "PATH", first, last
@@ -87,12 +88,7 @@ class LYRA_OT_update_path(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        if not needs_ready_world(cls, context):
-            return False
-        if context.scene.lyra.camera is None:
-            cls.poll_message_set("Add a camera path, or choose an animated camera")
-            return False
-        return True
+        return needs_ready_world(cls, context) and needs_camera(cls, context)
 
     def execute(self, context):
         try:
@@ -101,24 +97,6 @@ class LYRA_OT_update_path(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return {"FINISHED"}
-
-
-def needs_ready_world(cls, context) -> bool:
-    """Part of a poll: whether the scene has a chosen world with its points in place."""
-    empty = context.scene.lyra.world
-    if empty is None:
-        cls.poll_message_set("Start a world first")
-        return False
-    if worlds.part(empty, worlds.SEED_CAMERA) is None:
-        job = session.current.jobs.get(empty.lyra.world_id)
-        coming = session.current.tasks or (job is not None and job.state in ACTIVE)
-        cls.poll_message_set(
-            "Wait until the world's points are there"
-            if coming
-            else "The world's first camera is not in the scene: click Reload Results to bring it back"
-        )
-        return False
-    return True
 
 
 def newest_camera(empty: bpy.types.Object) -> np.ndarray:
@@ -136,7 +114,7 @@ def _frames(scene, empty, chunks: int) -> tuple[int, int]:
 
 
 def _build(
-    empty: bpy.types.Object, name: str, shape: Shape, matrix, start: Start, first: int, last: int
+    empty: bpy.types.Object, name: str, shape: PathShape, matrix, start: PathStart, first: int, last: int
 ) -> bpy.types.Object:
     curve = _curve(f"{name} Path", shape.points)
     camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
@@ -178,7 +156,7 @@ def _curve(name: str, points: np.ndarray) -> bpy.types.Object:
     return obj
 
 
-def _track(empty: bpy.types.Object, camera: bpy.types.Object, name: str, start: Start) -> None:
+def _track(empty: bpy.types.Object, camera: bpy.types.Object, name: str, start: PathStart) -> None:
     """Keeps the camera on an empty. Track To holds the horizon level; a camera that leans would jump upright with it
     at its first frame, so that one gets a Damped Track, which turns it no further than it must."""
     target = bpy.data.objects.new(name, None)
@@ -209,16 +187,3 @@ def _copy_lens(source: bpy.types.Object, camera: bpy.types.Object, depth: float)
     for setting in ("sensor_fit", "sensor_width", "sensor_height", "lens", "shift_x", "shift_y"):
         setattr(camera.data, setting, getattr(source.data, setting))
     camera.data.display_size = 0.1 * depth
-
-
-classes = (LYRA_OT_add_path, LYRA_OT_update_path)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

@@ -1,10 +1,10 @@
-"""Texts for single pieces of the chosen world."""
+"""Prompts for single chunks of the chosen world: add and remove."""
 
 from __future__ import annotations
 
 import bpy
 
-from .. import worlds
+from ..scene import worlds
 
 
 class _OnPrompts:
@@ -21,14 +21,14 @@ class _OnPrompts:
 class LYRA_OT_add_prompt(_OnPrompts, bpy.types.Operator):
     bl_idname = "lyra.add_prompt"
     bl_label = "Add Prompt"
-    bl_description = "Add a text that holds from the next piece of 80 frames on"
+    bl_description = "Add a prompt that holds from the next chunk on"
 
     def execute(self, context):
         empty = context.scene.lyra.world
         made = len(worlds.description(empty).chunks)
-        pieces = [entry.piece for entry in empty.lyra.prompts]
+        chunks = [entry.chunk for entry in empty.lyra.prompts]
         entry = empty.lyra.prompts.add()
-        entry.piece = max([made, *pieces]) + 1
+        entry.chunk = max([made, *chunks]) + 1
         entry.text = context.scene.lyra.prompt
         empty.lyra.prompt_index = len(empty.lyra.prompts) - 1
         return {"FINISHED"}
@@ -37,7 +37,7 @@ class LYRA_OT_add_prompt(_OnPrompts, bpy.types.Operator):
 class LYRA_OT_remove_prompt(_OnPrompts, bpy.types.Operator):
     bl_idname = "lyra.remove_prompt"
     bl_label = "Remove Prompt"
-    bl_description = "Remove the chosen text"
+    bl_description = "Remove the selected prompt"
 
     @classmethod
     def poll(cls, context):
@@ -48,16 +48,3 @@ class LYRA_OT_remove_prompt(_OnPrompts, bpy.types.Operator):
         kept.prompts.remove(kept.prompt_index)
         kept.prompt_index = max(0, min(kept.prompt_index, len(kept.prompts) - 1))
         return {"FINISHED"}
-
-
-classes = (LYRA_OT_add_prompt, LYRA_OT_remove_prompt)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

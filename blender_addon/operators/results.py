@@ -1,4 +1,4 @@
-"""Step four: what was made of a world, and going back."""
+"""Results of the chosen world: reload, reconstruct, revert, delete, remove."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 import bpy
 from bpy.props import IntProperty
 
-from .. import jobs, session, worlds
-from .generate import is_busy
+from ..jobs import changes, requests
+from ..scene import worlds
+from ..service import session
+from ..service.contract import MAX_CHUNKS
+from .polls import needs_idle_world
 
 
 class _OnWorld:
@@ -18,112 +21,109 @@ class _OnWorld:
 
     @classmethod
     def poll(cls, context):
-        empty = context.scene.lyra.world
-        if empty is None:
-            cls.poll_message_set("Start a world first")
-            return False
-        if is_busy(empty):
-            cls.poll_message_set("Wait for the world's job, or cancel it")
-            return False
-        return True
+        return needs_idle_world(cls, context)
 
 
 class LYRA_OT_reload(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.reload"
     bl_label = "Reload Results"
-    bl_description = "Load the world's newest splats, mesh and walkthrough from the engine again"
+    bl_description = "Load the world's newest splats, mesh and walkthrough from the service again"
 
     def execute(self, context):
         world_id = context.scene.lyra.world.lyra.world_id
-        session.current.ensure(lambda: jobs.reload(world_id))
+        session.current.ensure(lambda: requests.reload(world_id))
         return {"FINISHED"}
 
 
 class LYRA_OT_reconstruct(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.reconstruct"
     bl_label = "Reconstruct"
-    bl_description = "Make splats and mesh anew from the frames the world has"
+    bl_description = "Make new splats and a new mesh from the world's frames"
 
     def execute(self, context):
         settings = context.scene.lyra
         world_id, mesh = settings.world.lyra.world_id, settings.mesh
-        session.current.ensure(lambda: jobs.reconstruct(world_id, mesh), world_id)
+        session.current.ensure(lambda: requests.reconstruct(world_id, mesh), world_id)
         return {"FINISHED"}
 
 
 class LYRA_OT_revert(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.revert"
     bl_label = "Revert"
-    bl_description = "Remove the newest pieces of 80 frames from the world, for good"
+    bl_description = (
+        "Take the newest chunks of 80 frames off the world; Blender's undo does not bring them back"
+    )
 
     # A script that does not say how many are kept loses none.
     keep: IntProperty(
         name="Keep",
-        description="How many pieces of 80 frames are kept",
+        description="How many chunks of 80 frames are kept",
         default=100,
         min=0,
-        max=100,
+        max=MAX_CHUNKS,
         options={"SKIP_SAVE"},
     )
 
     def invoke(self, context, event):
-        self.keep = max(0, _pieces(context) - 1)
+        self.keep = max(0, _chunk_count(context) - 1)
         return context.window_manager.invoke_props_dialog(
             self, title="Revert", confirm_text="Remove", cancel_default=True
         )
 
     def draw(self, context):
         self.layout.prop(self, "keep")
-        first, last = self.keep + 1, _pieces(context)
+        first, last = self.keep + 1, _chunk_count(context)
         if first > last:
-            self.layout.label(text=f"Nothing goes; the world has {_counted(last)}")
+            self.layout.label(text=f"Nothing is removed; the world has {_counted(last)}")
             return
-        going = f"piece {last}" if first == last else f"pieces {first} to {last}"
-        self.layout.label(text=f"Remove {going} of {last}? This cannot be undone.", icon="ERROR")
+        going = f"chunk {last}" if first == last else f"chunks {first} to {last}"
+        self.layout.label(text=f"Remove {going} of {last}? Undo does not bring them back.", icon="ERROR")
 
     def execute(self, context):
-        there = _pieces(context)
+        there = _chunk_count(context)
         if self.keep >= there:
             self.report({"ERROR"}, f"The world has {_counted(there)}; keep fewer than that, not {self.keep}.")
             return {"CANCELLED"}
         world, keep = worlds.description(context.scene.lyra.world), self.keep
         world_id = world.id
-        session.current.ensure(lambda: jobs.if_as_known(world, lambda: jobs.revert(world_id, keep)), world_id)
+        session.current.ensure(
+            lambda: requests.if_as_known(world, lambda: changes.revert(world_id, keep)), world_id
+        )
         return {"FINISHED"}
 
 
-def _pieces(context) -> int:
-    """How many pieces of 80 frames the chosen world has."""
+def _chunk_count(context) -> int:
+    """How many chunks of 80 frames the chosen world has."""
     return len(worlds.description(context.scene.lyra.world).chunks)
 
 
-def _counted(pieces: int) -> str:
-    return f"{pieces} piece{'' if pieces == 1 else 's'}"
+def _counted(chunks: int) -> str:
+    return f"{chunks} chunk{'' if chunks == 1 else 's'}"
 
 
 class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.delete_world"
     bl_label = "Delete World"
-    bl_description = "Delete the world with all its files from the engine's folder, and from this file"
+    bl_description = "Delete the world with all its files from the service's folder, and from this file"
 
     def invoke(self, context, event):
         return context.window_manager.invoke_confirm(self, event)
 
     def execute(self, context):
         world_id = context.scene.lyra.world.lyra.world_id
-        copies = len(list(worlds.every(world_id)))
+        copies = len(list(worlds.all_worlds(world_id)))
         if copies > 1:
-            # The engine has one world for all of them.
+            # The service has one world for all of them.
             self.report({"ERROR"}, f"There are {copies} of this world in the file; use Remove")
             return {"CANCELLED"}
-        session.current.ensure(lambda: jobs.delete(world_id), world_id)
+        session.current.ensure(lambda: changes.delete(world_id), world_id)
         return {"FINISHED"}
 
 
 class LYRA_OT_remove_world(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.remove_world"
     bl_label = "Remove from Scene"
-    bl_description = "Take the world out of this file; the engine keeps its folder"
+    bl_description = "Take the world out of this file; the service keeps its folder"
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context):
@@ -153,7 +153,7 @@ class LYRA_OT_standard_view(bpy.types.Operator):
     bl_idname = "lyra.standard_view"
     bl_label = "Show True Colors"
     bl_description = (
-        "Set the scene's view transform to Standard, with which renders look like the world's pictures"
+        "Set the scene's view transform to Standard, so that renders look like the world's frames"
     )
     bl_options = {"REGISTER", "UNDO"}
 
@@ -162,24 +162,3 @@ class LYRA_OT_standard_view(bpy.types.Operator):
         view.view_transform, view.look = "Standard", "None"
         view.exposure, view.gamma = 0.0, 1.0
         return {"FINISHED"}
-
-
-classes = (
-    LYRA_OT_reload,
-    LYRA_OT_reconstruct,
-    LYRA_OT_revert,
-    LYRA_OT_delete_world,
-    LYRA_OT_remove_world,
-    LYRA_OT_open_folder,
-    LYRA_OT_standard_view,
-)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

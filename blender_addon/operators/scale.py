@@ -1,4 +1,4 @@
-"""The true size of the chosen world, from the length between two points of it."""
+"""Set Scale: the scale of the chosen world from the true length between two of its points."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from bpy.props import EnumProperty, FloatProperty, FloatVectorProperty, StringPr
 from gpu_extras.batch import batch_for_shader
 from mathutils import Vector
 
-from .. import conversion, jobs, scaling, session, worlds
-from .generate import is_busy
-from .path import needs_ready_world
+from ..camera import conversion
+from ..jobs import changes
+from ..scene import scaling, worlds
+from ..service import session
+from .polls import needs_idle_world, needs_ready_world
 
 MARK = (1.0, 0.6, 0.1, 1.0)
 MARK_SIZE = 9.0
@@ -19,12 +21,7 @@ SMALLEST = 1e-6
 
 
 def _can_scale(cls, context) -> bool:
-    if not needs_ready_world(cls, context):
-        return False
-    if is_busy(context.scene.lyra.world):
-        cls.poll_message_set("Wait for the world's job, or cancel it")
-        return False
-    return True
+    return needs_ready_world(cls, context) and needs_idle_world(cls, context)
 
 
 class LYRA_OT_pick_scale(bpy.types.Operator):
@@ -69,7 +66,7 @@ class LYRA_OT_pick_scale(bpy.types.Operator):
             mouse,
         )
         if point is None:
-            self.report({"WARNING"}, "There is nothing of the world there; click on one of its surfaces")
+            self.report({"WARNING"}, "The world has no point there; click on one of its surfaces")
             return {"RUNNING_MODAL"}
         self._picked.append(point)
         self._say(context)
@@ -151,7 +148,7 @@ class LYRA_OT_set_scale(bpy.types.Operator):
         empty = context.scene.lyra.world
         measured = self._measured()
         if measured < SMALLEST:
-            self.report({"ERROR"}, "The two points are the same; pick two that are apart")
+            self.report({"ERROR"}, "The two points are the same; pick two different ones")
             return {"CANCELLED"}
         true = self.length
         if self.by == "HEIGHT":
@@ -161,14 +158,14 @@ class LYRA_OT_set_scale(bpy.types.Operator):
                 return {"CANCELLED"}
             true = scaling.object_height(obj)
         if true < SMALLEST:
-            self.report({"ERROR"}, f"A length of {true:g} is none; give one above 0")
+            self.report({"ERROR"}, f"A length of {true:g} is not valid; give one above 0")
             return {"CANCELLED"}
         try:
             scale = scaling.apply(empty, true / measured)
         except conversion.CameraError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        _tell(empty.lyra.world_id, scale)
+        _send_scale(empty.lyra.world_id, scale)
         self.report({"INFO"}, f"The world is {true / measured:.3g} times as large as before")
         return {"FINISHED"}
 
@@ -176,38 +173,20 @@ class LYRA_OT_set_scale(bpy.types.Operator):
         return (Vector(self.point_a) - Vector(self.point_b)).length
 
 
-# The scale of each world as the engine was last told.
-_told: dict[str, float] = {}
+# The scale of each world as the service was last told.
+_sent_scales: dict[str, float] = {}
 
 
-def _tell(world_id: str, scale: float) -> None:
-    _told[world_id] = scale
-    session.current.ensure(lambda: jobs.set_scale(world_id, scale))
+def _send_scale(world_id: str, scale: float) -> None:
+    _sent_scales[world_id] = scale
+    session.current.ensure(lambda: changes.set_scale(world_id, scale))
 
 
 @bpy.app.handlers.persistent
-def _after_undo(_scene) -> None:
-    """Undo and redo change the scale in the file; the engine is told as well."""
-    for world_id, told in list(_told.items()):
+def after_undo(_scene) -> None:
+    """Undo and redo change the scale in the file; the service is told as well."""
+    for world_id, told in list(_sent_scales.items()):
         empty = worlds.find(world_id)
         scale = worlds.description(empty).scale if empty else None
         if scale and scale != told:
-            _tell(world_id, scale)
-
-
-_handlers = (bpy.app.handlers.undo_post, bpy.app.handlers.redo_post)
-classes = (LYRA_OT_pick_scale, LYRA_OT_set_scale)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-    for handlers in _handlers:
-        handlers.append(_after_undo)
-
-
-def unregister() -> None:
-    for handlers in _handlers:
-        handlers.remove(_after_undo)
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)
+            _send_scale(world_id, scale)

@@ -1,14 +1,15 @@
-"""What an engine with weights needs before it runs: its licences accepted, its weights on the disk."""
+"""Weights of engines: accept their licences, download them, cancel."""
 
 from __future__ import annotations
 
 import bpy
 from bpy.props import StringProperty
 
-from .. import engines, jobs, session, weights
-from ..resources import Licence
-from ..session import Phase
-from ..ui.status import wrapped
+from ..jobs import requests, weights
+from ..service import engines
+from ..service.resources import Licence
+from ..service.wording import wrapped
+from .polls import needs_service
 
 # Characters in a line of the dialog.
 LINE = 84
@@ -26,7 +27,7 @@ class LYRA_OT_accept_licence(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return _connected(cls)
+        return needs_service(cls)
 
     def invoke(self, context, event):
         licence = self._licence()
@@ -59,14 +60,12 @@ class LYRA_OT_accept_licence(bpy.types.Operator):
 class LYRA_OT_download_weights(bpy.types.Operator):
     bl_idname = "lyra.download_weights"
     bl_label = "Download Weights"
-    bl_description = (
-        "Fetch the weights of the chosen engine and make them ready; what is there already is kept"
-    )
+    bl_description = "Download and convert the weights of the chosen engine; files that are there are kept"
     bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, context):
-        if not _connected(cls):
+        if not needs_service(cls):
             return False
         engine = engines.find(context.scene.lyra.engine)
         if engine is None or engines.status(engine) not in engines.FETCHABLE:
@@ -90,33 +89,13 @@ class LYRA_OT_download_weights(bpy.types.Operator):
 class LYRA_OT_cancel_download(bpy.types.Operator):
     bl_idname = "lyra.cancel_download"
     bl_label = "Cancel Download"
-    bl_description = "Stop the download; what has arrived is kept, and the next one goes on from there"
+    bl_description = "Stop the download; what has arrived is kept for the next one"
     bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, context):
-        return _connected(cls) and weights.is_downloading()
+        return needs_service(cls) and weights.is_downloading()
 
     def execute(self, context):
-        jobs.cancel(weights.download_job().id)
+        requests.cancel(weights.download_job().id)
         return {"FINISHED"}
-
-
-def _connected(cls) -> bool:
-    if session.current.phase is not Phase.READY:
-        cls.poll_message_set("Start the engine first")
-        return False
-    return True
-
-
-classes = (LYRA_OT_accept_licence, LYRA_OT_download_weights, LYRA_OT_cancel_download)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

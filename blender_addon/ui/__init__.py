@@ -1,5 +1,1 @@
-"""The sidebar tab Lyra."""
-
-from .panels import register, unregister
-
-__all__ = ["register", "unregister"]
+"""Panels of the sidebar tab Lyra."""

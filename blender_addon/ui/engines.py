@@ -1,10 +1,12 @@
-"""The engines to choose from, and what each still needs: a licence accepted, weights downloaded."""
+"""The list of engines, and the buttons for missing licences and weights."""
 
 from __future__ import annotations
 
-from .. import engines, session, weights
-from ..resources import Engine, Job
-from .status import say, stage, time_left
+from ..jobs import weights
+from ..service import engines, session
+from ..service.resources import Engine, Job
+from ..service.wording import stage, time_left
+from .text import say
 
 
 def draw(layout, settings) -> None:
@@ -39,7 +41,7 @@ def _draw_chosen(layout, engine: Engine) -> None:
         operator.engine, operator.licence = engine.id, licence.id
     status = engines.status(engine)
     if status in engines.FETCHABLE and not weights.is_downloading():
-        size = engines.size(engine.state.download_bytes)
+        size = engines.download_size(engine)
         text = f"Download {size}" if status == "needs_download" else "Convert Weights"
         layout.operator("lyra.download_weights", text=text, icon="IMPORT")
 

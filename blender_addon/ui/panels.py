@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import bpy
 
-from .. import following, installer, preferences, sampled_path, session, trajectory, worlds
-from ..operators.generate import job_of
-from ..presets import PRESETS
-from ..session import Phase
-from . import engines, prompts, thumbnails
-from .status import say, size, stage, time_left
+from ..camera import trajectory
+from ..camera.presets import PRESETS
+from ..jobs import following
+from ..scene import sampled_path, worlds
+from ..service import installer, preferences, session
+from ..service.contract import ACTIVE_STATES, RESUMABLE_STATES
+from ..service.session import Phase
+from ..service.wording import byte_size, stage, time_left
+from . import engines, thumbnails
+from .text import say
 
 
 class _Panel:
@@ -31,7 +35,7 @@ class LYRA_PT_image(_Panel, bpy.types.Panel):
             say(box, session.current.message, "ERROR")
         if session.current.waits_for:
             say(layout, session.current.waits_for, "TIME")
-        if any(worlds.every()):
+        if any(worlds.all_worlds()):
             layout.prop(settings, "world")
         layout.prop(settings, "image")
         layout.prop(settings, "name", placeholder="Name of the Image")
@@ -65,7 +69,7 @@ class LYRA_PT_image_options(_Panel, bpy.types.Panel):
             if not settings.depth_is_inverse:
                 layout.prop(settings, "depth_blend")
             if settings.depth_blend and settings.depth_known:
-                layout.label(text=f"The scene covers {settings.depth_known:.0%} of the picture", icon="INFO")
+                layout.label(text=f"The scene covers {settings.depth_known:.0%} of the image", icon="INFO")
         column = layout.column()
         column.active = settings.estimates_depth
         column.prop(settings, "depth")
@@ -126,11 +130,11 @@ class LYRA_PT_job(_Panel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context):
-        return job_of(context.scene.lyra.world) is not None
+        return following.job_of(context.scene.lyra.world) is not None
 
     def draw(self, context):
-        layout, job = self.layout, job_of(context.scene.lyra.world)
-        if job.state in following.ACTIVE:
+        layout, job = self.layout, following.job_of(context.scene.lyra.world)
+        if job.state in ACTIVE_STATES:
             layout.label(text=stage(job))
             text = " - ".join(filter(None, (f"{job.progress:.0%}", time_left(job.eta_seconds))))
             layout.progress(factor=job.progress, text=text)
@@ -146,7 +150,7 @@ class LYRA_PT_job(_Panel, bpy.types.Panel):
             say(layout, note, "DOT")
         if job.error:
             say(layout, job.error, "ERROR")
-        if job.state in following.RESUMABLE:
+        if job.state in RESUMABLE_STATES:
             layout.operator("lyra.resume", icon="PLAY")
 
 
@@ -189,7 +193,7 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
 
 
 class LYRA_PT_chunks(_Panel, bpy.types.Panel):
-    bl_label = "Pieces"
+    bl_label = "Chunks"
     bl_parent_id = "LYRA_PT_world"
     bl_options = {"DEFAULT_CLOSED"}
 
@@ -206,11 +210,11 @@ class LYRA_PT_chunks(_Panel, bpy.types.Panel):
             column.label(text=f"{text}, {chunk.prompt}" if chunk.prompt else text)
         for file in world.files:
             if file.path.startswith("results/") or file.path == "walkthrough.mp4":
-                column.label(text=f"{file.path}, {size(file.size)}", icon="FILE")
+                column.label(text=f"{file.path}, {byte_size(file.size)}", icon="FILE")
 
 
-class LYRA_PT_engine(_Panel, bpy.types.Panel):
-    bl_label = "Engine"
+class LYRA_PT_service(_Panel, bpy.types.Panel):
+    bl_label = "Service"
 
     def draw(self, context):
         layout, current = self.layout, session.current
@@ -223,7 +227,7 @@ class LYRA_PT_engine(_Panel, bpy.types.Panel):
             text = "Run by the extension" if current.started_here else "Run by you"
             layout.label(text=f"{text}, device {health.device or 'not known yet'}")
             row = layout.row(align=True)
-            row.operator("lyra.stop_engine")
+            row.operator("lyra.stop_service")
             row.operator("lyra.disconnect")
             row.operator("lyra.open_log", text="", icon="TEXT")
             return
@@ -234,22 +238,22 @@ class LYRA_PT_engine(_Panel, bpy.types.Panel):
         if chosen.source == "INSTALLED":
             _draw_installed(layout, current)
         elif chosen.source == "PYTHON":
-            layout.prop(chosen, "engine_python")
+            layout.prop(chosen, "service_python")
         else:
             layout.prop(chosen, "address")
             layout.prop(chosen, "token")
         if current.phase is not Phase.OFF:
             row = layout.row()
-            row.label(text=f"{current.phase.value} the Engine", icon="TIME")
+            row.label(text=f"{current.phase.value} the Service", icon="TIME")
             row.operator("lyra.disconnect", text="Cancel")
             return
         row = layout.row(align=True)
-        row.operator("lyra.start_engine", text="Connect" if chosen.source == "ADDRESS" else "Start Engine")
+        row.operator("lyra.start_service", text="Connect" if chosen.source == "ADDRESS" else "Start Service")
         row.operator("lyra.open_log", text="", icon="TEXT")
 
 
 def _draw_installed(layout, current) -> None:
-    installed = installer.installed_version(preferences.environment())
+    installed = installer.installed(preferences.environment())
     wheel = preferences.bundled_wheel()
     if current.installation and current.installation.error:
         say(layout, current.installation.error, "ERROR")
@@ -257,25 +261,27 @@ def _draw_installed(layout, current) -> None:
         layout.prop(preferences.get(), "packages")
     if wheel is None:
         say(
-            layout, "This extension came without the engine. Install the full zip, or connect to one.", "INFO"
-        )
-    elif installed is None:
-        say(layout, "The engine is not installed yet. It goes into an environment of its own.", "INFO")
-        layout.operator("lyra.install_engine", icon="IMPORT")
-    elif installed != installer.wheel_version(wheel):
-        say(
             layout,
-            f"Engine {installed} is installed; this extension brings {installer.wheel_version(wheel)}.",
+            "This extension came without the service. Install the full zip, or connect to one.",
             "INFO",
         )
-        layout.operator("lyra.install_engine", text="Update Engine", icon="IMPORT")
-    elif installer.installed_extra(preferences.environment()) != preferences.wanted_extra():
-        layout.label(text=f"Engine {installed} has other packages", icon="INFO")
-        layout.operator("lyra.install_engine", text="Change Packages", icon="IMPORT")
+    elif installed is None:
+        say(layout, "The service is not installed yet. It goes into an environment of its own.", "INFO")
+        layout.operator("lyra.install_service", icon="IMPORT")
+    elif installed.version != installer.wheel_version(wheel):
+        say(
+            layout,
+            f"Service {installed.version} is installed; this extension brings {installer.wheel_version(wheel)}.",
+            "INFO",
+        )
+        layout.operator("lyra.install_service", text="Update Service", icon="IMPORT")
+    elif installed.extra != preferences.wanted_extra():
+        layout.label(text=f"Service {installed.version} has other packages", icon="INFO")
+        layout.operator("lyra.install_service", text="Change Packages", icon="IMPORT")
     else:
-        layout.label(text=f"Engine {installed} is installed", icon="CHECKMARK")
-        if remark := installer.installed_remark(preferences.environment()):
-            say(layout, remark, "INFO")
+        layout.label(text=f"Service {installed.version} is installed", icon="CHECKMARK")
+        if installed.remark:
+            say(layout, installed.remark, "INFO")
 
 
 def _draw_installation(layout, installation) -> None:
@@ -285,29 +291,3 @@ def _draw_installation(layout, installation) -> None:
         say(layout, installation.remark, "INFO")
     say(layout, installation.line[:120])
     layout.operator("lyra.cancel_install", text="Cancel", icon="CANCEL")
-
-
-classes = (
-    LYRA_PT_image,
-    LYRA_PT_image_options,
-    LYRA_PT_path,
-    LYRA_PT_generate,
-    LYRA_PT_job,
-    LYRA_PT_world,
-    LYRA_PT_chunks,
-    LYRA_PT_engine,
-)
-
-
-def register() -> None:
-    thumbnails.register()
-    for cls in classes:
-        bpy.utils.register_class(cls)
-    prompts.register()
-
-
-def unregister() -> None:
-    prompts.unregister()
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)
-    thumbnails.unregister()

@@ -1,24 +1,25 @@
-"""Texts by piece, and the settings of the engine that makes the chosen world."""
+"""The list of prompts by chunk, and the settings of the chosen world's engine."""
 
 from __future__ import annotations
 
 import bpy
 
-from .. import engines, prompts, worlds
-from ..trajectory import CHUNK_FRAMES
+from ..camera.trajectory import CHUNK_FRAMES
+from ..scene import captions, worlds
+from ..service import engines
 
 
 class LYRA_UL_prompts(bpy.types.UIList):
-    """One text per line, beside the piece it holds from."""
+    """One text per line, beside the chunk it holds from."""
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
         split = layout.split(factor=0.25)
-        split.prop(item, "piece", text="", emboss=False)
+        split.prop(item, "chunk", text="", emboss=False)
         split.prop(item, "text", text="", emboss=False, placeholder="Text")
 
     def filter_items(self, context, data, property):
         entries = getattr(data, property)
-        order = sorted(range(len(entries)), key=lambda i: entries[i].piece)
+        order = sorted(range(len(entries)), key=lambda i: entries[i].chunk)
         place = {old: new for new, old in enumerate(order)}
         return [], [place[i] for i in range(len(entries))]
 
@@ -36,7 +37,7 @@ class _OfGenerate:
 
 
 class LYRA_PT_prompts(_OfGenerate, bpy.types.Panel):
-    bl_label = "Prompts by Piece"
+    bl_label = "Prompts by Chunk"
 
     def draw(self, context):
         layout, kept = self.layout, context.scene.lyra.world.lyra
@@ -46,9 +47,9 @@ class LYRA_PT_prompts(_OfGenerate, bpy.types.Panel):
         column.operator("lyra.add_prompt", text="", icon="ADD")
         column.operator("lyra.remove_prompt", text="", icon="REMOVE")
         if 0 <= kept.prompt_index < len(kept.prompts):
-            piece = kept.prompts[kept.prompt_index].piece
-            first = prompts.first_frame(piece)
-            layout.label(text=f"Piece {piece}: frames {first} to {CHUNK_FRAMES * piece}")
+            chunk = kept.prompts[kept.prompt_index].chunk
+            first = captions.first_frame(chunk)
+            layout.label(text=f"Chunk {chunk}: frames {first} to {CHUNK_FRAMES * chunk}")
 
 
 class LYRA_PT_engine_settings(_OfGenerate, bpy.types.Panel):
@@ -74,16 +75,3 @@ def _draw_own(layout, settings, name: str, label: str, default: str) -> None:
         row.prop(settings, name, text="")
     else:
         row.label(text=default)
-
-
-classes = (LYRA_UL_prompts, LYRA_PT_prompts, LYRA_PT_engine_settings)
-
-
-def register() -> None:
-    for cls in classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(classes):
-        bpy.utils.unregister_class(cls)

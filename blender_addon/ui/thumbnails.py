@@ -25,12 +25,14 @@ def icon(file: Path) -> int:
     return _previews[key].icon_id
 
 
-def register() -> None:
+def open_collection() -> None:
+    """Called when the extension is registered."""
     global _previews
     _previews = bpy.utils.previews.new()
 
 
-def unregister() -> None:
+def close_collection() -> None:
+    """Called when the extension is unregistered; frees the icons."""
     global _previews, _key
     bpy.utils.previews.remove(_previews)
     _previews, _key = None, ""

@@ -1,5 +1,1 @@
-"""What the extension draws into the 3D viewport."""
-
-from .handler import forget, register, unregister
-
-__all__ = ["forget", "register", "unregister"]
+"""Drawing of splats and camera paths in the 3D viewports."""

@@ -1,19 +1,20 @@
-"""Draws the splats of the file's worlds, and the chosen camera's path, into every 3D viewport."""
+"""The draw handler of the 3D viewports: splats of the file's worlds, and the sampled camera path."""
 
 from __future__ import annotations
 
 import bpy
 import numpy as np
 
-from .. import preferences, sampled_path, worlds
 from ..importers import splat_nodes, splats
+from ..scene import sampled_path, worlds
+from ..service import preferences
 from .path import PathDrawing
 from .splats import SplatDrawing
 
 # By the session id of the object's data: undo and renaming change everything else.
 _drawings: dict[int, SplatDrawing] = {}
 # The drawing of a path, with the path it was made from.
-_path: tuple[sampled_path.Kept, PathDrawing] | None = None
+_path: tuple[sampled_path.KeptPath, PathDrawing] | None = None
 # A path that is out of date is drawn with this part of its opacity.
 OUTDATED = 0.4
 _handle = None
@@ -48,7 +49,7 @@ def _draw() -> None:
     for obj in drawn:
         drawing = _drawings.get(obj.data.session_uid)
         if drawing is None:
-            cloud = splats.read_back(obj.data)
+            cloud = splats.stored_cloud(obj.data)
             drawing = _drawings[obj.data.session_uid] = SplatDrawing(cloud, preferences.get().splat_limit)
         drawing.draw(view @ np.array(obj.matrix_world), projection, region.width, region.height, linear=True)
     _forget_removed()
@@ -77,12 +78,14 @@ def _forget_removed() -> None:
             del _drawings[gone]
 
 
-def register() -> None:
+def start() -> None:
+    """Draws in every 3D viewport from now on."""
     global _handle
     _handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_VIEW")
 
 
-def unregister() -> None:
+def stop() -> None:
+    """Draws no more, and frees what lies on the GPU."""
     global _handle
     bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
     _handle = None

@@ -1,4 +1,4 @@
-"""Draws a sampled camera path with Blender's gpu module, as a function of view matrix, projection matrix and size."""
+"""Drawing of a sampled camera path with Blender's gpu module, given view and projection matrix and size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 from mathutils import Matrix
 
-from ..trajectory import CHUNK_FRAMES, Sampled
+from ..camera.trajectory import CHUNK_FRAMES, Sampled
 
 TICK_FRAMES = CHUNK_FRAMES // 8
 PATH_WIDTH, MARK_WIDTH = 2.5, 1.5

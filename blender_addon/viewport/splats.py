@@ -1,8 +1,8 @@
-"""Draws Gaussian splats with Blender's gpu module, as a function of view matrix, projection matrix and size.
+"""Drawing of Gaussian splats with Blender's gpu module, given view and projection matrix and size.
 
-Each splat is a rectangle around its ellipse on the screen (the EWA projection of the 3DGS paper, Kerbl et al. 2023),
-blended from far to near. The splats lie in one texture on the GPU; only their order, another texture, changes with
-the view. Higher harmonics are left out here: colours are those of the constant coefficient.
+Each splat is a rectangle around its ellipse on the screen (EWA projection as in 3D Gaussian Splatting, Kerbl et al.
+2023), blended from back to front. The splats lie in one texture on the GPU; only their order, another texture,
+changes with the view. Colours are those of the constant coefficient; higher harmonics are ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
-from ..conversion import SH_C0
+from ..camera.conversion import SH_C0
 from ..importers.splats import Cloud
 
 TEXELS = 3

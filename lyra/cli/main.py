@@ -1,21 +1,19 @@
-"""The command line: one subcommand per thing a user wants done."""
+"""The command line `lyra`: its parser, its exit codes and what it says when a command fails or is stopped."""
 
 from __future__ import annotations
 
 import argparse
 import io
 import os
-import re
+import runpy
+import subprocess
 import sys
 from pathlib import Path
 
-from lyra.cli import models as models_cli
-from lyra.cli import train as depth_command
-from lyra.cli import worlds as commands
-from lyra.common.errors import CancelledError, LyraError
+from lyra.cli import evaluate, models, takes, train, worlds
+from lyra.common.errors import CancelledError, InvalidInputError, LyraError
 from lyra.common.files import refusal
 from lyra.version import VERSION
-from lyra.world.options import OPTIONS
 
 EXAMPLES = """\
 examples:
@@ -24,7 +22,11 @@ examples:
   lyra generate castle.jpg --trajectory path.npz --depth castle.exr --out castle --frames 161
   lyra extend castle --trajectory on.npz                go on from the newest frame
   lyra resume castle                                    go on after a cancelled or interrupted run
-  lyra revert castle --chunks 1                         keep the first 80 new frames
+  lyra revert castle --chunks 1                         go back to the first 80 new frames; nothing is lost
+  lyra extend castle --from 1 --trajectory other.npz    another way on from chunk 1
+  lyra takes castle                                     all chunks that were made, and which of them is shown
+  lyra switch castle 2                                  show another one
+  lyra clean castle                                     remove what the one that is shown does without
   lyra reconstruct castle                               splats and mesh again
   lyra export castle --out castle.zip
   lyra serve                                            the local service that Blender talks to
@@ -47,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     parser = build_parser()
     options, others = parser.parse_known_args(arguments)
-    if options.run is commands.run_serve:
+    if options.run is run_serve:
         options.passed = others
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
@@ -72,34 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def what_is_left(options: argparse.Namespace) -> str:
-    """What a stopped command leaves, and what to do next."""
-    if options.run is commands.run_demo:
-        return "run it again to begin anew."
-    if options.run is commands.run_reconstruct:
-        return f"`lyra reconstruct {options.world}` makes splats and mesh again."
-    if options.run in (commands.run_generate, commands.run_extend, commands.run_resume):
-        return what_is_left_in(options.out if options.run is commands.run_generate else options.world)
-    if options.run is commands.run_export:
-        return f"{options.out} was not written. Run it again."
-    return "run it again."
-
-
-def what_is_left_in(folder: Path) -> str:
-    from lyra.world.folder import World
-
-    try:
-        if not (folder / "world.json").is_file():
-            return "nothing was written."
-        world = World.open(folder)
-        unfinished = world.load_plan() is not None or (world.chunks and not world.reconstructed)
-    except (LyraError, OSError):
-        # What is wrong with it, the next run says.
-        return "every whole chunk is kept. Run it again."
-    if unfinished:
-        return f"every whole chunk is kept. `lyra resume {folder}` goes on."
-    if not world.chunks:
-        return f"the first frame is kept. `lyra extend {folder} --trajectory FILE` goes on."
-    return f"{folder} is as it was. Run it again."
+    """What a stopped command leaves, and what to do next; a command says it with `left` among its options."""
+    left = getattr(options, "left", None)
+    return left(options) if left else "run it again."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -112,183 +89,46 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lyra-worlds {VERSION}")
     subcommands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, run, text: str, **more) -> argparse.ArgumentParser:
-        sub = subcommands.add_parser(name, help=text, description=text, **more)
-        sub.set_defaults(run=run)
-        return sub
-
-    sub = command(
-        "demo",
-        commands.run_demo,
-        "The whole way on the example scene: needs the source checkout and the extra 'demo'.",
-    )
-    sub.add_argument(
+    text = "The whole way on the example scene: needs the source checkout and the extra 'demo'."
+    demo = subcommands.add_parser("demo", help=text, description=text)
+    demo.set_defaults(run=run_demo, left=lambda _: "run it again to begin anew.")
+    demo.add_argument(
         "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder to write to (demo-out)"
     )
-
-    sub = command("generate", commands.run_generate, "Make a world from an image and a camera path.")
-    sub.add_argument("image", type=Path, metavar="IMAGE")
-    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="world folder to make")
-    sub.add_argument("--engine", default="preview", help="preview (default), lyra2 or lyra2-fast")
-    sub.add_argument(
-        "--depth", type=Path, metavar="FILE", help="depth of the image: .npz, .npy, .exr, .pfm or 16-bit .png"
-    )
-    sub.add_argument(
-        "--depth-blend",
-        action="store_true",
-        help="the depth file leaves pixels unknown (NaN); the depth model fills them in",
-    )
-    sub.add_argument(
-        "--depth-values",
-        choices=["metres", "inverse"],
-        default="metres",
-        help="what the depth file holds: metres (default), or inverse, a relative map (8 or 16 bits too) in which near "
-        "is bright; the depth model gives it its scale",
-    )
-    sub.add_argument(
-        "--depth-model",
-        default="auto",
-        metavar="NAME",
-        help="auto (default), joined (MoGe-2 and Depth Anything V2, by `lyra models download depth`), moge-2, "
-        "depth-anything-v2-onnx, builtin, layout, depth-anything-v2, depth-anything-v2-large or depth-anything-3",
-    )
-    sub.add_argument(
-        "--depth-scene",
-        choices=["auto", "indoor", "outdoor"],
-        default="auto",
-        help="which weights depth-anything-v2 takes; auto (default) looks for sky",
-    )
-    sub.add_argument(
-        "--allow-download", action="store_true", help="let the depth model's weights be downloaded"
-    )
-    add_path(sub)
-    add_options(sub)
-    sub.add_argument(
-        "--size", type=parse_size, metavar="WxH", help="frame size; by default 832x480 or 480x832"
-    )
-    sub.add_argument("--name", help="name of the world; by default the image's")
-    sub.add_argument("--no-mesh", action="store_true", help="splats only")
-    add_device(sub)
-
-    sub = command("extend", commands.run_extend, "Go on from a world's newest frame along another path.")
-    sub.add_argument("world", type=Path, metavar="WORLD")
-    add_path(sub)
-    add_options(sub)
-    sub.add_argument("--no-mesh", action="store_true", help="splats only")
-    add_device(sub)
-
-    sub = command(
-        "resume",
-        commands.run_resume,
-        "Go on with a run that was stopped, at its frames or at its splats and mesh.",
-    )
-    sub.add_argument("world", type=Path, metavar="WORLD")
-    sub.add_argument("--no-mesh", action="store_true", help="splats only")
-    add_device(sub)
-
-    sub = command("revert", commands.run_revert, "Remove chunks from the end of a world.")
-    sub.add_argument("world", type=Path, metavar="WORLD")
-    sub.add_argument("--chunks", type=int, required=True, metavar="K", help="how many to keep")
-
-    sub = command("reconstruct", commands.run_reconstruct, "Make splats and mesh of a world again.")
-    sub.add_argument("world", type=Path, metavar="WORLD")
-    sub.add_argument("--no-mesh", action="store_true", help="splats only")
-    add_device(sub)
-
-    sub = command("export", commands.run_export, "Pack a world's results into a zip file.")
-    sub.add_argument("world", type=Path, metavar="WORLD")
-    sub.add_argument("--out", type=Path, required=True, metavar="FILE.zip")
-    sub.add_argument("--items", nargs="+", metavar="ITEM", help="which files; by default all there are")
-    sub.add_argument(
-        "--f-rest",
-        action="store_true",
-        help="write all 45 f_rest properties into splats.ply, for viewers that read records of 62 numbers",
-    )
-
+    worlds.add_parsers(subcommands)
+    takes.add_parsers(subcommands)
+    text = "Run the local service that Blender talks to."
     # The service has options, and a --help, of its own.
-    command("serve", commands.run_serve, "Run the local service that Blender talks to.", add_help=False)
-
-    models_cli.add_parser(subcommands)
-
-    command("engines", commands.run_engines, "List the engines and what each needs.")
-
-    sub = command("eval", commands.run_eval, "Measure how good a part is, on scenes with known truth.")
-    sub.add_argument("subject", choices=["preview", "depth"])
-    sub.add_argument(
-        "--depth-model",
-        metavar="NAME",
-        help="for depth: the estimator (builtin); for preview: its depth takes the place of the true one",
-    )
-    sub.add_argument(
-        "--images", type=Path, metavar="DIR", help="for depth: pictures; those with marked pairs are scored"
-    )
-    sub.add_argument(
-        "--rendered", type=Path, metavar="DIR", help="for depth: .npz pictures with depth, as Blender renders"
-    )
-    sub.add_argument(
-        "--sheet",
-        type=Path,
-        metavar="FILE.png",
-        help="for depth: picture, depth and points of --images; for preview: frames of the example's walkthrough on "
-        "depth by layout, by builtin, and on the true one",
-    )
-
+    serve = subcommands.add_parser("serve", help=text, description=text, add_help=False)
+    serve.set_defaults(run=run_serve)
+    models.add_parser(subcommands)
+    text = "List the engines and what each needs."
+    subcommands.add_parser("engines", help=text, description=text).set_defaults(run=run_engines)
+    evaluate.add_parser(subcommands)
     text = "Train what this project ships."
-    train = subcommands.add_parser("train", help=text, description=text)
-    depth_command.add_parser(train.add_subparsers(metavar="WHAT", required=True))
+    training = subcommands.add_parser("train", help=text, description=text)
+    train.add_parser(training.add_subparsers(metavar="WHAT", required=True))
     return parser
 
 
-def add_path(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--trajectory",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="camera path (.npz, intrinsics in pixels)",
-    )
-    parser.add_argument("--frames", type=int, metavar="N", help="use the first N poses, N = 1 + 80k")
-    parser.add_argument(
-        "--pose-scale",
-        type=float,
-        default=1.0,
-        metavar="S",
-        help="multiplies the path's translations: 0.01 for centimetres",
-    )
-    texts = parser.add_mutually_exclusive_group()
-    texts.add_argument(
-        "--prompt", default="", metavar="TEXT", help="what the world shows, for engines that read"
-    )
-    texts.add_argument("--captions", type=Path, metavar="FILE", help='JSON: {"0": text, "81": text, ...}')
-    parser.add_argument("--seed", type=parse_seed, metavar="N", help="by default 0, or the world's")
+def run_serve(options: argparse.Namespace) -> None:
+    sys.argv = ["lyra serve", *options.passed]
+    runpy.run_module("backend", run_name="__main__")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the engines; what is left out is the engine's to choose."""
-    group = parser.add_argument_group("engines lyra2 and lyra2-fast")
-    for name, option in OPTIONS.items():
-        flag = f"--{name.replace('_', '-')}"
-        if option.kind is bool:
-            group.add_argument(flag, action="store_true", help=option.described)
-        else:
-            group.add_argument(flag, type=option.kind, metavar=option.unit, help=option.described)
+def run_engines(options: argparse.Namespace) -> None:
+    from lyra.engines import available_engines
+
+    for info in available_engines():
+        print(
+            f"{info.id:<12} {'ready' if info.ready else 'not ready'}\n  needs: {info.needs}\n  {info.license}"
+        )
+        if info.reason:
+            print(f"  {info.reason}")
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", choices=["cpu", "cuda"], help="by default frames are made with cuda where there is one"
-    )
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """ "832x480" as (height, width)."""
-    match = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 832x480")
-    return int(match[2]), int(match[1])
-
-
-def parse_seed(text: str) -> int:
-    if not (text.isdecimal() and int(text) < 2**31):
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed; give a whole number from 0 to {2**31 - 1}")
-    return int(text)
+def run_demo(options: argparse.Namespace) -> int:
+    script = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
+    if not script.is_file():
+        raise InvalidInputError(f"{script} is not there: `lyra demo` runs from the source checkout.")
+    return subprocess.call([sys.executable, str(script), "--out", str(options.out)])

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lyra.common.errors import CancelledError, InvalidInputError
 
@@ -127,7 +127,7 @@ def run_list(options: argparse.Namespace) -> int:
     from lyra.hub.units import bytes_text
 
     weights, accepted = Weights(options.weights), AcceptedLicences()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": entry.id,
             "label": entry.label,

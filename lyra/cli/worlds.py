@@ -1,16 +1,23 @@
-"""What each command of lyra.cli.main does with its options."""
+"""Commands about worlds: generate, extend, resume, revert, reconstruct and export."""
 
 from __future__ import annotations
 
 import argparse
-import runpy
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lyra.cli.arguments import (
+    add_device,
+    add_options,
+    add_path,
+    engine_options,
+    load_path,
+    parse_size,
+)
+from lyra.cli.takes import tell_head_move
 from lyra.cli.terminal import note, progress_bar
-from lyra.common.errors import InvalidInputError
+from lyra.common.errors import InvalidInputError, LyraError
 
 if TYPE_CHECKING:
     from lyra.common.progress import Progress
@@ -19,67 +26,151 @@ if TYPE_CHECKING:
     from lyra.world.options import EngineOptions
 
 
+def add_parsers(subcommands: argparse._SubParsersAction) -> None:
+    """Adds the commands; their options carry `run`, and `left`, which says what a stopped command leaves."""
+
+    def command(name: str, run: Callable, text: str, left: Callable | None = None) -> argparse.ArgumentParser:
+        sub = subcommands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run, left=left)
+        return sub
+
+    sub = command(
+        "generate",
+        run_generate,
+        "Make a world from an image and a camera path.",
+        left=lambda given: left_in(given.out),
+    )
+    sub.add_argument("image", type=Path, metavar="IMAGE")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="world folder to make")
+    sub.add_argument("--engine", default="preview", help="preview (default), lyra2 or lyra2-fast")
+    sub.add_argument(
+        "--depth", type=Path, metavar="FILE", help="depth of the image: .npz, .npy, .exr, .pfm or 16-bit .png"
+    )
+    sub.add_argument(
+        "--depth-blend",
+        action="store_true",
+        help="the depth file leaves pixels unknown (NaN); the depth model fills them in",
+    )
+    sub.add_argument(
+        "--depth-values",
+        choices=["metres", "inverse"],
+        default="metres",
+        help="what the depth file holds: metres (default), or inverse, a relative map (8 or 16 bits too) in which near "
+        "is bright; the depth model gives it its scale",
+    )
+    sub.add_argument(
+        "--depth-model",
+        default="auto",
+        metavar="NAME",
+        help="auto (default), joined (MoGe-2 and Depth Anything V2, by `lyra models download depth`), moge-2, "
+        "depth-anything-v2-onnx, builtin, layout, depth-anything-v2, depth-anything-v2-large or depth-anything-3",
+    )
+    sub.add_argument(
+        "--depth-scene",
+        choices=["auto", "indoor", "outdoor"],
+        default="auto",
+        help="which weights depth-anything-v2 takes; auto (default) looks for sky",
+    )
+    sub.add_argument(
+        "--allow-download", action="store_true", help="let the depth model's weights be downloaded"
+    )
+    add_path(sub)
+    add_options(sub)
+    sub.add_argument(
+        "--size", type=parse_size, metavar="WxH", help="frame size; by default 832x480 or 480x832"
+    )
+    sub.add_argument("--name", help="name of the world; by default the image's")
+    sub.add_argument("--no-mesh", action="store_true", help="splats only")
+    add_device(sub)
+
+    sub = command(
+        "extend",
+        run_extend,
+        "Go on from a world's newest frame along another path.",
+        left=lambda given: left_in(given.world),
+    )
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    add_path(sub)
+    sub.add_argument(
+        "--from",
+        dest="from_chunk",
+        type=int,
+        metavar="CHUNK",
+        help="go on from this chunk of `lyra takes WORLD`, to which the world is switched first",
+    )
+    add_options(sub)
+    sub.add_argument("--no-mesh", action="store_true", help="splats only")
+    add_device(sub)
+
+    sub = command(
+        "resume",
+        run_resume,
+        "Go on with a run that was stopped, at its frames or at its splats and mesh.",
+        left=lambda given: left_in(given.world),
+    )
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    sub.add_argument("--no-mesh", action="store_true", help="splats only")
+    add_device(sub)
+
+    sub = command("revert", run_revert, "Go back to an earlier chunk of a world; nothing is lost.")
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    sub.add_argument("--chunks", type=int, required=True, metavar="K", help="how many to show")
+
+    sub = command(
+        "reconstruct",
+        run_reconstruct,
+        "Make splats and mesh of a world again.",
+        left=lambda given: f"`lyra reconstruct {given.world}` makes splats and mesh again.",
+    )
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    sub.add_argument("--no-mesh", action="store_true", help="splats only")
+    add_device(sub)
+
+    sub = command(
+        "export",
+        run_export,
+        "Pack a world's results into a zip file.",
+        left=lambda given: f"{given.out} was not written. Run it again.",
+    )
+    sub.add_argument("world", type=Path, metavar="WORLD")
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE.zip")
+    sub.add_argument("--items", nargs="+", metavar="ITEM", help="which files; by default all there are")
+    sub.add_argument(
+        "--f-rest",
+        action="store_true",
+        help="write all 45 f_rest properties into splats.ply, for viewers that read records of 62 numbers",
+    )
+
+
 def run_generate(options: argparse.Namespace) -> None:
     from lyra.engines import require_device
-    from lyra.pipeline.create import create_world
+    from lyra.pipeline.create import WorldRequest, begin_world
+    from lyra.pipeline.shares import WORLD_END
 
     require_device(options.device)
     path, captions = load_path(options, frames_before=0)
     chosen = engine_options(options.engine, options)
+    request = WorldRequest(
+        options.out,
+        options.image,
+        engine=options.engine,
+        depth=options.depth_model,
+        depth_file=options.depth,
+        depth_blend=options.depth_blend,
+        depth_scene=options.depth_scene,
+        depth_values=options.depth_values,
+        allow_download=options.allow_download,
+        name=options.name,
+        seed=options.seed or 0,
+        lens=path,
+        size=options.size,
+    )
     with progress_bar() as progress:
-        world = create_world(
-            options.out,
-            options.image,
-            engine=options.engine,
-            depth=options.depth_model,
-            depth_file=options.depth,
-            depth_blend=options.depth_blend,
-            depth_scene=options.depth_scene,
-            depth_values=options.depth_values,
-            allow_download=options.allow_download,
-            name=options.name,
-            seed=options.seed or 0,
-            lens=path,
-            size=options.size,
-            device=options.device,
-            progress=progress.part(0, 0.05),
-        )
+        world = begin_world(request, device=options.device, progress=progress.part(0, WORLD_END))
         for line in world.notes:
             note(line)
-        follow_path(world, path, captions, chosen, options, progress.part(0.05, 0.5))
-        make_results(world, options, progress.part(0.5, 1))
+        follow_path(world, path, captions, chosen, options, progress.part(WORLD_END, 1))
     tell_results(world)
-
-
-def load_path(options: argparse.Namespace, frames_before: int) -> tuple[Trajectory, dict[int, str]]:
-    """The path and the captions that `add_path` asks for; the path goes on after `frames_before` frames."""
-    from lyra.geometry.cameras import Trajectory
-    from lyra.pipeline.path_remarks import axes_remarks
-    from lyra.world.captions import load_captions
-
-    path = Trajectory.load(options.trajectory)
-    for line in axes_remarks(path):
-        note(line)
-    if options.frames is not None:
-        if options.frames < 1:
-            raise InvalidInputError(f"--frames {options.frames}: give 1 + 80k, such as 81 or 161.")
-        if options.frames > len(path):
-            raise InvalidInputError(f"--frames {options.frames}: {options.trajectory} has {len(path)} poses.")
-        path = path[: options.frames].require_world_length()
-    else:
-        poses = len(path)
-        path = path.longest_world_prefix()
-        if len(path) != poses:
-            note(f"{options.trajectory} has {poses} poses; the first {len(path)} are used.")
-    if not 0 < options.pose_scale < 1e6:
-        raise InvalidInputError(f"--pose-scale {options.pose_scale}: give a positive number such as 1.0.")
-    captions = load_captions(options.captions) if options.captions else {0: options.prompt}
-    beyond = [start for start in captions if start >= frames_before + len(path)]
-    if len(beyond) == len(captions):
-        raise InvalidInputError(f"{options.captions}: all captions start beyond the path's end.")
-    if beyond:
-        note(f"captions from frame {min(beyond)} on lie beyond the path's end and are left out.")
-    return path, {start: text for start, text in captions.items() if start not in beyond}
 
 
 def follow_path(
@@ -90,24 +181,28 @@ def follow_path(
     options: argparse.Namespace,
     progress: Progress,
 ) -> None:
-    """Extends the world; what is to be said of the path is said before the frames, which may be stopped."""
-    from lyra.pipeline.create import extend_world, prepare_path
+    """Extends the world and reconstructs it; remarks on the path come before the frames, which may be stopped."""
+    from lyra.pipeline.extend import extend_world, prepare_path
+    from lyra.pipeline.shares import FRAMES_END
 
-    path, told = prepare_path(world, path, options.pose_scale)
-    for line in told:
-        note(line)
-    notes = extend_world(
-        world,
-        path,
-        captions=captions,
-        seed=options.seed,
-        options=chosen,
-        device=options.device,
-        progress=progress,
-    )
-    for line in notes:
-        if line not in told:
+    # One block: what the path is prepared for must not change before it is followed.
+    with world.exclusive():
+        prepared = prepare_path(world, path, options.pose_scale)
+        for line in prepared.notes:
             note(line)
+        notes = extend_world(
+            world,
+            prepared,
+            captions=captions,
+            seed=options.seed,
+            options=chosen,
+            device=options.device,
+            progress=progress.part(0, FRAMES_END),
+        )
+    for line in notes:
+        if line not in prepared.notes:
+            note(line)
+    make_results(world, options, progress.part(FRAMES_END, 1))
 
 
 def make_results(world: World, options: argparse.Namespace, progress: Progress) -> None:
@@ -118,37 +213,38 @@ def make_results(world: World, options: argparse.Namespace, progress: Progress) 
         note(line)
 
 
-def engine_options(engine_id: str, options: argparse.Namespace) -> EngineOptions:
-    """What the user chose of the engine. Raises InvalidInputError for what it does not have."""
-    from lyra.world.options import OPTIONS, EngineOptions
-
-    return EngineOptions(**{name: getattr(options, name) for name in OPTIONS}).checked_for(engine_id)
-
-
 def run_extend(options: argparse.Namespace) -> None:
     from lyra.engines import require_device
+    from lyra.pipeline.extend import check_path
     from lyra.world.folder import World
 
     require_device(options.device)
     world = World.open(options.world)
-    path, captions = load_path(options, frames_before=world.frames - 1)
     chosen = engine_options(world.engine, options)
+    longer = world if options.from_chunk is None else world.ending_at(options.from_chunk)
+    path, captions = load_path(options, frames_before=longer.frames - 1)
+    if options.from_chunk is not None:
+        # Before anything is moved for a path that cannot be used.
+        check_path(longer, path, options.pose_scale)
+        tell_head_move(
+            world, lambda progress: world.switch(options.from_chunk, progress, with_walkthrough=False)
+        )
     with progress_bar() as progress:
-        follow_path(world, path, captions, chosen, options, progress.part(0, 0.5))
-        make_results(world, options, progress.part(0.5, 1))
+        follow_path(world, path, captions, chosen, options, progress)
     tell_results(world)
 
 
 def run_resume(options: argparse.Namespace) -> None:
     from lyra.engines import require_device
-    from lyra.pipeline.create import resume_world
+    from lyra.pipeline.extend import resume_world
+    from lyra.pipeline.shares import FRAMES_END
     from lyra.world.folder import World
 
     require_device(options.device)
     world = World.open(options.world)
     with progress_bar() as progress:
         # A run that was stopped at its splats has all its frames, and no results yet.
-        notes = resume_world(world, device=options.device, progress=progress.part(0, 0.5))
+        notes = resume_world(world, device=options.device, progress=progress.part(0, FRAMES_END))
         if notes is None and not world.chunks:
             raise InvalidInputError(
                 f"{options.world} has no unfinished path; `lyra extend {options.world} --trajectory FILE` gives it one."
@@ -160,7 +256,7 @@ def run_resume(options: argparse.Namespace) -> None:
             )
         for line in notes or []:
             note(line)
-        make_results(world, options, progress.part(0.5, 1))
+        make_results(world, options, progress.part(FRAMES_END, 1))
     tell_results(world)
 
 
@@ -168,18 +264,17 @@ def run_revert(options: argparse.Namespace) -> None:
     from lyra.world.folder import World
 
     world = World.open(options.world)
-    world.revert(options.chunks)
-    print(f"{world.folder} now has {world.frames} frames.")
+    tell_head_move(world, lambda progress: world.revert(options.chunks, progress))
     note_old_results(world)
 
 
 def note_old_results(world: World) -> None:
     """Says when splats and mesh are not those of all frames, and what makes them."""
-    from lyra.world.chunks import read_json
+    from lyra.world.chunks import read_optional_json
 
     if not world.chunks or world.reconstructed:
         return
-    figures = read_json(world.figures, optional=True)
+    figures = read_optional_json(world.figures)
     state = "not made yet" if figures is None else f"of {figures.get('frames')} of {world.frames} frames"
     note(f"splats and mesh are {state}; `lyra reconstruct {world.folder}` makes them.")
 
@@ -196,7 +291,7 @@ def run_reconstruct(options: argparse.Namespace) -> None:
 
 
 def run_export(options: argparse.Namespace) -> None:
-    from lyra.pipeline.reconstruct import available_items, export_world
+    from lyra.pipeline.export import available_items, export_world
     from lyra.world.folder import World
 
     world = World.open(options.world)
@@ -208,94 +303,6 @@ def run_export(options: argparse.Namespace) -> None:
     print(options.out.resolve())
 
 
-def run_serve(options: argparse.Namespace) -> None:
-    sys.argv = ["lyra serve", *options.passed]
-    runpy.run_module("backend", run_name="__main__")
-
-
-def run_engines(options: argparse.Namespace) -> None:
-    from lyra.engines import available_engines
-
-    for info in available_engines():
-        print(
-            f"{info.id:<12} {'ready' if info.ready else 'not ready'}\n  needs: {info.needs}\n  {info.license}"
-        )
-        if info.reason:
-            print(f"  {info.reason}")
-
-
-def run_eval(options: argparse.Namespace) -> int:
-    return eval_depth(options) if options.subject == "depth" else eval_preview(options)
-
-
-def eval_preview(options: argparse.Namespace) -> int:
-    """Figures on the scenes' true depth, or on what --depth-model makes of their pictures; --sheet shows both."""
-    from lyra.depth import create_estimator
-    from lyra.evaluation.preview import evaluate, table
-    from lyra.evaluation.preview_sheet import draw_preview_sheet, example_scene
-    from lyra.evaluation.scenes import all_scenes
-
-    chosen = options.depth_model and create_estimator(options.depth_model)
-    if options.sheet is not None:
-        others = [chosen] if chosen and chosen.id not in ("layout", "builtin") else []
-        shown = [create_estimator("layout"), create_estimator("builtin"), *others]
-        with progress_bar() as progress:
-            draw_preview_sheet(example_scene(), shown, options.sheet, progress)
-        print(options.sheet.resolve())
-    with progress_bar() as progress:
-        rows = evaluate(all_scenes(), progress, estimator=chosen)
-    print(f"depth by {chosen.id}, at the true scale" if chosen else "true depth")
-    print(table(rows, goals=chosen is None))
-    return 0
-
-
-def eval_depth(options: argparse.Namespace) -> int:
-    """Exit code 1 when a figure that was measured is not reached; what was not measured is said.
-
-    The pictures of a sheet need not be marked: then they are not scored.
-    """
-    from lyra.depth import create_estimator
-    from lyra.evaluation.depth_alignment import alignment_table, evaluate_alignment, missed_alignment
-    from lyra.evaluation.depth_pairs import found_images
-    from lyra.evaluation.depth_quality import evaluate_depth, missed, not_measured, rendered_files
-    from lyra.evaluation.depth_sheet import draw_depth_sheet
-
-    estimator = create_estimator(options.depth_model or "builtin")
-    # All that was given is looked at before minutes of work.
-    images, unscored = options.images, None
-    if options.rendered is not None:
-        rendered_files(options.rendered)
-    if options.sheet is not None and images is None:
-        raise InvalidInputError(f"--sheet {options.sheet}: name the folder of its pictures with --images.")
-    if images is not None:
-        try:
-            found_images(images)
-        except InvalidInputError as error:
-            if options.sheet is None:
-                raise
-            images, unscored = None, error
-    if options.sheet is not None:
-        draw_depth_sheet(estimator, options.images, options.sheet)
-    with progress_bar() as progress:
-        rows = evaluate_alignment(progress=progress)
-    figures = evaluate_depth(estimator, images, options.rendered)
-    for part, values in figures.items():
-        for name, value in values.items():
-            print(f"{part:<12}{name:<24}{value:10.4f}")
-    print(alignment_table(rows))
-    not_reached = missed(figures) + missed_alignment(rows)
-    for line in [*not_reached, *not_measured(figures), *([str(unscored)] if unscored else [])]:
-        note(line)
-    return 1 if not_reached else 0
-
-
-def run_demo(options: argparse.Namespace) -> int:
-    script = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
-    if not script.is_file():
-        raise InvalidInputError(f"{script} is not there: `lyra demo` runs from the source checkout.")
-    return subprocess.call([sys.executable, str(script), "--out", str(options.out)])
-
-
 def tell_results(world) -> None:
     print(f"world        {world.folder.resolve()}")
     for label, path in (
@@ -305,3 +312,22 @@ def tell_results(world) -> None:
     ):
         if path.exists():
             print(f"{label:<12} {path.resolve()}")
+
+
+def left_in(folder: Path) -> str:
+    """What a stopped run leaves in a world folder, and what to do next."""
+    from lyra.world.folder import World
+
+    try:
+        if not (folder / "world.json").is_file():
+            return "nothing was written."
+        world = World.open(folder)
+        unfinished = world.load_plan() is not None or (world.chunks and not world.reconstructed)
+    except (LyraError, OSError):
+        # What is wrong with it, the next run says.
+        return "every whole chunk is kept. Run it again."
+    if unfinished:
+        return f"every whole chunk is kept. `lyra resume {folder}` goes on."
+    if not world.chunks:
+        return f"the first frame is kept. `lyra extend {folder} --trajectory FILE` goes on."
+    return f"{folder} is as it was. Run it again."

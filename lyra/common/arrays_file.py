@@ -16,14 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.files import open_given
 from lyra.common.quoting import one_line, place, value
 
-Source = Path | str | bytes | BinaryIO
+Source = Path | str | bytes | IO[bytes]
 
 MAX_MEMBERS = 1000
 MAX_DIRECTORY = 1 << 20
@@ -179,11 +180,11 @@ def read_array(
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[BinaryIO]:
+def _opened(source: Source) -> Iterator[IO[bytes]]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
     elif isinstance(source, (str, Path)):
-        with Path(source).open("rb") as file:
+        with open_given(source)[0] as file:
             yield file
     else:
         yield source
@@ -205,7 +206,7 @@ def _explained(source: Source, name: str | None, advice: str) -> Iterator[None]:
 
 
 # ----------------------------------------------------------------------------------------------------------- archive
-def _archive(file: BinaryIO) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+def _archive(file: IO[bytes]) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
     """The archive and its members by the names of their arrays. Its directory is bounded before it is read."""
     length = file.seek(0, io.SEEK_END)
     tail_length = min(length, _END.size + _LONGEST_COMMENT + _WIDE_LENGTH)
@@ -231,7 +232,7 @@ def _archive(file: BinaryIO) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo
 
 
 def _read_member(
-    archive: zipfile.ZipFile, key: str, item: zipfile.ZipInfo, limit: ArrayLimit, file: BinaryIO
+    archive: zipfile.ZipFile, key: str, item: zipfile.ZipInfo, limit: ArrayLimit, file: IO[bytes]
 ) -> np.ndarray:
     try:
         if item.flag_bits & _ENCRYPTED:
@@ -250,7 +251,7 @@ def _read_member(
 
 
 # ------------------------------------------------------------------------------------------------------------- array
-def _read_one(file: BinaryIO, length: int, limit: ArrayLimit) -> np.ndarray:
+def _read_one(file: IO[bytes], length: int, limit: ArrayLimit) -> np.ndarray:
     """The array in `file`, `length` bytes with its header; nothing may follow it."""
     header = _read_header(file)
     if header.dtype.kind not in limit.kinds:
@@ -267,7 +268,7 @@ def _read_one(file: BinaryIO, length: int, limit: ArrayLimit) -> np.ndarray:
     if header.start + header.size != length:
         raise _RefusedError(f"has {length - header.start} bytes of numbers and should have {header.size}")
     numbers = np.empty(prod(header.shape), header.dtype)
-    target = memoryview(numbers).cast("B") if numbers.size else memoryview(b"")
+    target = numbers.data.cast("B") if numbers.size else memoryview(b"")
     for start in range(0, header.size, BLOCK):
         _fill(file, target[start : start + BLOCK])
     # At its end an archive compares the sum of what was read.
@@ -277,10 +278,11 @@ def _read_one(file: BinaryIO, length: int, limit: ArrayLimit) -> np.ndarray:
     return shaped.astype(header.dtype.newbyteorder("="), copy=False)
 
 
-def _fill(file: BinaryIO, target: memoryview) -> None:
+def _fill(file: IO[bytes], target: memoryview) -> None:
     done = 0
     while done < len(target):
-        count = file.readinto(target[done:])
+        # Binary files have it, which the type of them all does not say.
+        count = file.readinto(target[done:])  # type: ignore[attr-defined]
         if not count:
             raise _RefusedError("is cut short")
         done += count
@@ -290,7 +292,7 @@ def _has_shape(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return len(shape) == len(wanted) and all(w in (None, s) for s, w in zip(shape, wanted, strict=True))
 
 
-def _read_header(file: BinaryIO) -> _Header:
+def _read_header(file: IO[bytes]) -> _Header:
     start = file.read(8)
     if len(start) < 8 or not start.startswith(_MAGIC):
         raise _RefusedError("is no array")

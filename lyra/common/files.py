@@ -25,7 +25,7 @@ NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 NO_FOLDERS = (errno.EACCES, errno.EPERM, errno.EISDIR)
 
 
-def patiently(action: Callable[..., T], *arguments: object, **options: object) -> T:
+def retry_while_locked(action: Callable[..., T], *arguments: object, **options: object) -> T:
     """What `action` returns, which moves or removes a file; where another program has it open, in a moment."""
     for wait in WAITS:
         try:
@@ -108,7 +108,7 @@ def whole_file(target: Path) -> Iterator[Path]:
         _require_replaceable(target)
         yield temporary
         sync(temporary)
-        patiently(temporary.replace, target)
+        retry_while_locked(temporary.replace, target)
         sync_folder(target.parent)
 
 
@@ -126,7 +126,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 else:
                     sync_folder(path)
             sync_folder(temporary)
-            patiently(temporary.rename, target)
+            retry_while_locked(temporary.rename, target)
             sync_folder(target.parent)
 
 
@@ -201,6 +201,23 @@ def inside(root: Path, relative: str) -> Path:
         if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
             raise InvalidInputError(f"{path} is a pipe or a device; remove it.")
     return path
+
+
+def open_given(path: str | Path) -> tuple[BinaryIO, int]:
+    """An open file that the user named, through links too, and its size.
+
+    Raises OSError as `open` does, and for a pipe or a device, which may never end.
+    """
+    # Without waiting for the other end of a pipe.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags | getattr(os, "O_NOINHERIT", 0))
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(facts.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.ENODEV, "a pipe or a device, no file", str(path))
+    return os.fdopen(descriptor, "rb"), facts.st_size
 
 
 def open_inside(root: Path, relative: str) -> tuple[BinaryIO, int]:

@@ -6,8 +6,10 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.files import open_given
 from lyra.common.quoting import one_line, place, value
 
 MB = 1_000_000
@@ -23,7 +25,7 @@ def read_json(path: str | Path, *, limit: int = 4 * MB, advice: str = AGAIN, fau
     """What a JSON file holds. Raises FileNotFoundError, and InvalidInputError as `parse_json`."""
     name = place(path)
     try:
-        with Path(path).open("rb") as file:
+        with open_given(path)[0] as file:
             data = file.read(limit + 1)
     except FileNotFoundError:
         raise
@@ -45,7 +47,7 @@ def read_object(path: str | Path, *, limit: int = 4 * MB, advice: str = AGAIN, f
 
 def parse_json(
     data: bytes | str, name: str, *, limit: int = 4 * MB, advice: str = AGAIN, fault: str = FAULT
-) -> object:
+) -> Any:
     """What JSON text holds. `name` stands for it in messages, `fault` is what is
     wrong with it, `advice` the next step.
 

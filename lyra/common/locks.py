@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,7 +80,7 @@ def hold_if_free(handle: BinaryIO) -> Held:
     return Held.HERE
 
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 
     def _take(handle: BinaryIO) -> None:

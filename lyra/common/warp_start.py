@@ -7,6 +7,7 @@ import ctypes
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import warp as wp
 
@@ -45,7 +46,7 @@ def _has_driver() -> bool:
 
 
 @contextlib.contextmanager
-def _warning_kept():
+def _warning_kept() -> Iterator[None]:
     """Takes the warning out of what is written to stderr in the block, beneath Python; all else is passed on."""
     try:
         sys.stderr.flush()

@@ -6,19 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
-from lyra.depth import depth_anything, depth_anything_3, joined, onnx_depth_anything, onnx_moge
+from lyra.depth import depth_anything_3
 from lyra.depth.base import DepthEstimate, DepthEstimator, WindowDepth, WindowDepthEstimator
 from lyra.depth.blend import BlendedDepth, join_depth
 from lyra.depth.checks import sanitise
-from lyra.depth.choice import (
-    EDGES,
-    ONNX_NEEDS,
-    OnnxDepth,
-    missing_requirement,
-    onnx_estimator,
-    onnx_requirement,
-    window_model,
-)
+from lyra.depth.choice import ChosenModel, choose_model
 from lyra.depth.depth_anything import VARIANTS, DepthAnything, Scene
 from lyra.depth.depth_anything_3 import DepthAnything3
 from lyra.depth.device import estimate_with_room
@@ -26,9 +18,9 @@ from lyra.depth.file import DepthFile
 from lyra.depth.frames import FrameByFrame
 from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.learned import LearnedDepth
+from lyra.depth.onnx_choice import ONNX_NEEDS, OnnxDepth, onnx_estimator
 from lyra.depth.picture import picture_notes
 from lyra.depth.relative import RelativeDepthFile
-from lyra.hub.catalog import DEPTH_MODELS
 from lyra.hub.machine import Machine
 
 CHOICES = ("auto", *ONNX_NEEDS, "builtin", "layout", *VARIANTS, depth_anything_3.ID)
@@ -94,7 +86,8 @@ def create_estimator(
     _check_file_options(depth_file, blend, values)
     if depth_file is not None and values == "metres" and not blend:
         return DepthFile(depth_file, source_hw)
-    estimator = _model(choice, allow_download, device, weights, scene)
+    chosen = choose_model("picture", choice, allow_download=allow_download, folder=weights, scene=scene)
+    estimator = _model(chosen, allow_download, device, weights, scene)
     if depth_file is None:
         return estimator
     if values == "inverse":
@@ -117,13 +110,10 @@ def create_window_estimator(
     EngineNotReadyError when the chosen model, or with "auto" none of them, can run.
     """
     _check_choice(choice, scene)
-    if choice == "auto":
-        found = window_model(machine=machine, folder=weights, scene=scene)
-        if found is None:
-            smallest = missing_requirement([*DEPTH_MODELS][-1], folder=weights, scene=scene)
-            raise EngineNotReadyError(f"No depth model for generated frames can run here. {smallest}")
-        choice = found
-    model = _model(choice, False, device, weights, scene)
+    chosen = choose_model("frames", choice, folder=weights, scene=scene, machine=machine)
+    if chosen.obstacle:
+        raise EngineNotReadyError(f"No depth model for generated frames can run here. {chosen.obstacle}")
+    model = _model(chosen, False, device, weights, scene)
     return model if hasattr(model, "estimate_window") else FrameByFrame(model)
 
 
@@ -151,38 +141,16 @@ def _check_file_options(depth_file: str | Path | None, blend: bool, values: str)
 
 
 def _model(
-    choice: str, allow_download: bool, device: str | None, weights: str | Path | None, scene: Scene
+    chosen: ChosenModel, allow_download: bool, device: str | None, weights: str | Path | None, scene: Scene
 ) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3 | OnnxDepth:
     unused = () if scene == "auto" else (f"The scene ({scene}) was not used: {ONLY_VERSION_2}.",)
-    if choice == "auto":
-        choice, notes = _automatic(weights, scene, allow_download)
-        unused = (*notes, *unused) if choice not in VARIANTS else ()
-    if choice in ONNX_NEEDS:
-        return onnx_estimator(choice, weights, device, unused, allow_download)
-    if choice == "builtin":
-        return LearnedDepth(unused)
-    if choice == "layout":
+    remarks = unused if chosen.obstacle is None else (chosen.obstacle, *unused)
+    if chosen.model in ONNX_NEEDS:
+        return onnx_estimator(chosen.model, weights, device, remarks, allow_download)
+    if chosen.model == "builtin":
+        return LearnedDepth(remarks)
+    if chosen.model == "layout":
         return LayoutPrior(unused)
-    if choice == depth_anything_3.ID:
+    if chosen.model == depth_anything_3.ID:
         return DepthAnything3(weights, device, unused)
-    return DepthAnything(weights, allow_download, device, variant=VARIANTS[choice], scene=scene)
-
-
-def _automatic(weights: str | Path | None, scene: Scene, allow_download: bool) -> tuple[str, tuple[str, ...]]:
-    """What "auto" takes, and what the user should know about it. A folder of `weights` is one of Depth Anything V2."""
-    small = depth_anything.SMALL.id
-    reason = missing_requirement(small, folder=weights, scene=scene)
-    if weights is not None:
-        return ("builtin", (reason,)) if reason else (small, ())
-    better = onnx_requirement(joined.ID)
-    if better is None:
-        return joined.ID, ()
-    if onnx_requirement(onnx_moge.ID) is None:
-        return (joined.ID, ()) if allow_download else (onnx_moge.ID, (EDGES,))
-    if reason is None:
-        return small, ()
-    if allow_download:
-        return joined.ID, ()
-    if onnx_requirement(onnx_depth_anything.ID) is None:
-        return onnx_depth_anything.ID, (better,)
-    return "builtin", (better,)
+    return DepthAnything(weights, allow_download, device, variant=VARIANTS[chosen.model], scene=scene)

@@ -200,7 +200,7 @@ class DepthAligner:
             disagreement(np.log(overlap.known / fit.applied(overlap.seen)), overlap.vote)
             for fit in (plain, shifted)
         ]
-        return left[1] < self.settings.shift_gain * left[0] - self.settings.shift_least
+        return bool(left[1] < self.settings.shift_gain * left[0] - self.settings.shift_least)
 
     def _agreeing(self, overlap: Overlap, fit: InverseFit) -> tuple[float, int]:
         """Share and number of the frame's blocks with a pair consistent with a fit."""

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.depth.file import DepthFile, chosen_lens
 from lyra.depth.fit import InverseFit, disagreement, fit_scale, fit_scale_and_shift, spread
@@ -143,7 +144,7 @@ class BlendedDepth:
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """Depth of `image` (H, W, 3). Raises InvalidInputError if the file's size does not match."""
-        known, lens, notes = self.file.known(image.shape[:2])
+        known, lens, notes = self.file.known(height_width(image))
         intrinsics, said = chosen_lens(intrinsics, lens)
         guess = self.estimator.estimate(image, intrinsics)
         unknown = np.isnan(known)

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.quoting import one_line
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate
 from lyra.geometry.lens import (
     CROPPED,
@@ -58,7 +59,7 @@ def sanitise(estimate: DepthEstimate) -> DepthEstimate:
     confidence = estimate.confidence
     if confidence is not None:
         confidence = np.clip(np.nan_to_num(np.asarray(confidence, np.float32)), 0, 1)
-    intrinsics, said = believed_lens(estimate.intrinsics, *depth.shape, "the estimator")
+    intrinsics, said = believed_lens(estimate.intrinsics, *height_width(depth), "the estimator")
     notes += [said] if said else []
     return dataclasses.replace(
         estimate,

@@ -1,26 +1,20 @@
-"""Choice of depth models: which can run here, and which estimates windows of generated frames."""
+"""Choice of the depth model, for pictures and for windows of generated frames, by what can run here."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from lyra.common.errors import EngineNotReadyError
-from lyra.depth import depth_anything, depth_anything_3, joined, onnx_depth_anything, onnx_moge, onnx_session
+from lyra.depth import depth_anything, depth_anything_3, joined, onnx_depth_anything, onnx_moge
 from lyra.depth.depth_anything import VARIANTS, Scene
-from lyra.depth.joined import Joined
-from lyra.depth.onnx_depth_anything import DepthAnythingOnnx
-from lyra.depth.onnx_moge import MoGe
+from lyra.depth.onnx_choice import onnx_requirement
 from lyra.hub.catalog import DEPTH_MODELS, item, needs
-from lyra.hub.downloads import download
 from lyra.hub.machine import PLANNED_SHARE, Machine
-from lyra.hub.packages import packages_remark
-from lyra.hub.sources import choose_source
 from lyra.hub.units import bytes_text
 from lyra.hub.weights import Weights
 
-# The estimators with ONNX Runtime, and what of IMAGE_DEPTH each needs.
-ONNX_NEEDS = {joined.ID: "depth", onnx_moge.ID: "moge-2", onnx_depth_anything.ID: "depth-anything-v2-onnx"}
-OnnxDepth = Joined | MoGe | DepthAnythingOnnx
+Purpose = Literal["picture", "frames"]
 EDGES = "Finer edges come with: lyra models download depth"
 
 
@@ -41,70 +35,80 @@ def missing_requirement(
     return depth_anything.missing_requirement(allow_download, folder, VARIANTS[model], scene, weights)
 
 
-def onnx_requirement(choice: str, folder: str | Path | None = None) -> str | None:
-    """Why an estimator of ONNX_NEEDS cannot run here and what to do about it, or None."""
-    wanted = needs(ONNX_NEEDS[choice])
-    lacking = packages_remark(wanted.packages, wanted.extra, wanted.label)
-    if lacking:
-        return lacking
-    if folder is not None:
-        reasons = (onnx_session.missing_requirement(i, folder) for i in wanted.items)
-        return next((reason for reason in reasons if reason), None)
-    weights = Weights()
-    missing = weights.missing(wanted.id)
-    if not missing:
-        return None
-    size = bytes_text(sum(weights.missing_bytes(i) for i in missing))
-    return (
-        f"{' and '.join(item(i).label for i in missing)} ({size}) {'are' if len(missing) > 1 else 'is'} not on this "
-        f"machine; better depth comes with: lyra models download {wanted.id}"
-    )
+@dataclass(frozen=True)
+class ChosenModel:
+    """The depth model to use: `model` is one of the choices of `lyra.depth` and not "auto".
 
-
-def onnx_estimator(
-    choice: str,
-    folder: str | Path | None = None,
-    device: str | None = None,
-    notes: tuple[str, ...] = (),
-    allow_download: bool = False,
-) -> OnnxDepth:
-    """An estimator of ONNX_NEEDS, with `allow_download` after fetching what it lacks.
-
-    Raises EngineNotReadyError when it cannot run.
+    `obstacle` says why the model that is preferred for pictures, or every model for generated frames, cannot run here
+    and what to do about it; None where nothing is in the way.
     """
-    if allow_download and folder is None and Weights().missing(ONNX_NEEDS[choice]):
-        download(Weights().missing(ONNX_NEEDS[choice]), Weights(), choose_source())
-    reason = onnx_requirement(choice, folder)
-    if reason:
-        raise EngineNotReadyError(f"{reason}. Or choose the built-in depth.".replace("..", "."))
-    kinds: dict[str, type[OnnxDepth]] = {
-        joined.ID: Joined,
-        onnx_moge.ID: MoGe,
-        onnx_depth_anything.ID: DepthAnythingOnnx,
-    }
-    return kinds[choice](folder, device, notes)
+
+    model: str
+    obstacle: str | None = None
 
 
-def has_room(model: str, machine: Machine) -> bool:
-    """Whether the GPU's memory is large enough for a model; always True on a CPU.
+def choose_model(
+    purpose: Purpose,
+    choice: str = "auto",
+    *,
+    allow_download: bool = False,
+    folder: str | Path | None = None,
+    scene: Scene = "auto",
+    weights: Weights | None = None,
+    machine: Machine | None = None,
+) -> ChosenModel:
+    """Which depth model is used for a picture, or for windows of generated frames; all that ask for one ask here.
+
+    "auto" takes, for a picture, the first that can run here of MoGe-2 with Depth Anything V2, MoGe-2 alone, the metric
+    Depth Anything V2 Small and the relative one; without any the first, if that may be downloaded, otherwise the
+    built-in network. A `folder` for a picture is one of the metric Depth Anything V2 Small, or nothing is. For
+    frames, the first of DEPTH_MODELS that can run here and, given `machine`, fits into its memory, otherwise the last.
+    Any other `choice` stands. The further arguments are those of `missing_requirement`.
+    """
+    if choice != "auto":
+        return ChosenModel(choice)
+    if purpose == "picture":
+        return _for_picture(allow_download, folder, scene, weights)
+    obstacle = None
+    for model in DEPTH_MODELS:
+        obstacle = missing_requirement(model, folder=folder, scene=scene, weights=weights)
+        if obstacle is None and machine is not None:
+            obstacle = _lack_of_memory(model, machine)
+        if obstacle is None:
+            break
+    return ChosenModel(model, obstacle)
+
+
+def _for_picture(
+    allow_download: bool, folder: str | Path | None, scene: Scene, weights: Weights | None
+) -> ChosenModel:
+    small = depth_anything.SMALL.id
+    obstacle = missing_requirement(small, folder=folder, scene=scene, weights=weights)
+    if folder is not None:
+        return ChosenModel("builtin", obstacle) if obstacle else ChosenModel(small)
+    better = onnx_requirement(joined.ID)
+    if better is None:
+        return ChosenModel(joined.ID)
+    if onnx_requirement(onnx_moge.ID) is None:
+        return ChosenModel(joined.ID) if allow_download else ChosenModel(onnx_moge.ID, EDGES)
+    if obstacle is None:
+        return ChosenModel(small)
+    if allow_download:
+        return ChosenModel(joined.ID)
+    if onnx_requirement(onnx_depth_anything.ID) is None:
+        return ChosenModel(onnx_depth_anything.ID, better)
+    return ChosenModel("builtin", better)
+
+
+def _lack_of_memory(model: str, machine: Machine) -> str | None:
+    """Why a model does not fit into the GPU's memory, or None; on a CPU it always fits.
 
     Depends on total, not on free memory: a different choice on resuming would give different depth.
     """
-    memory = max(item(i).memory for i in needs(model).items)
-    return machine.device != "cuda" or memory <= PLANNED_SHARE * machine.memory
-
-
-def window_model(
-    weights: Weights | None = None,
-    machine: Machine | None = None,
-    *,
-    folder: str | Path | None = None,
-    scene: Scene = "auto",
-) -> str | None:
-    """The first of DEPTH_MODELS that can run here and, given `machine`, fits into its memory; None if none does."""
-    for model in DEPTH_MODELS:
-        if missing_requirement(model, folder=folder, scene=scene, weights=weights) is None and (
-            machine is None or has_room(model, machine)
-        ):
-            return model
-    return None
+    wanted, there = max(item(i).memory for i in needs(model).items), machine.memory or 0
+    if machine.device != "cuda" or wanted <= PLANNED_SHARE * there:
+        return None
+    return (
+        f"{needs(model).label} takes {bytes_text(wanted)} of device memory, and {machine.name} has "
+        f"{bytes_text(there)}; use a larger GPU, or the CPU (--device cpu)."
+    )

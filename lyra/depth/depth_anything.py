@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lyra.common.errors import EngineNotReadyError
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.device import torch_device
 from lyra.depth.readiness import missing_files
@@ -166,8 +167,8 @@ class DepthAnything:
         if only_sky:
             notes.append("Nearly all of the picture looks like sky; it got a depth nevertheless.")
         if intrinsics is None:
-            intrinsics, note = seen_lens(image)
-            notes.append(note)
+            intrinsics, guess = seen_lens(image)
+            notes.append(guess)
         label = f"{self.variant.label} ({Path(source).name})"
         return DepthEstimate(depth, intrinsics, True, label, None, tuple(notes))
 
@@ -211,7 +212,7 @@ class DepthAnything:
     def _depth(self, source: str, image: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, bool]:
         """z-depth (H, W) float32, inf for sky; and whether nearly all of it would be sky."""
         model = self._model(source)
-        depth = _resized(self._predict(model, image), image.shape[:2])
+        depth = _resized(self._predict(model, image), height_width(image))
         sky = _sky(depth, shown, float(model.config.max_depth), self.scene)
         only_sky = bool(sky.mean() > ALL_SKY)
         solid = np.maximum(depth, np.float32(NEAREST))
@@ -240,7 +241,7 @@ class DepthAnything:
         import torch
 
         patch = model.config.patch_size or 14
-        size = input_size(image.shape[:2], patch)
+        size = input_size(height_width(image), patch)
         pixels = torch.from_numpy(network_input(image, size)).to(self.device)
         with torch.inference_mode():
             return model(pixel_values=pixels).predicted_depth[0].float().cpu().numpy()

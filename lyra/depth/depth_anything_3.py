@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from lyra.common.errors import EngineNotReadyError
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate, WindowDepth
 from lyra.depth.checks import believed_lens
 from lyra.depth.device import torch_device
@@ -135,7 +136,7 @@ class DepthAnything3:
         seen = self._inference(frames, given, intrinsics)
         if seen is None:
             return WindowDepth(np.full(frames.shape[:3], np.inf, np.float32))
-        depth, confidence = _full_size(seen, frames.shape[1:3])
+        depth, confidence = _full_size(seen, height_width(frames[0]))
         scale = _scale_by_cameras(given, _square(seen.extrinsics), depth)
         return WindowDepth(depth / np.float32(scale or 1), confidence, scaled_by_cameras=scale is not None)
 

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from lyra.common.shapes import height_width
+
 # Low-resolution pixels: side of the window that contains the two surfaces, and width of a blurred edge.
 WINDOW, STEP_WIDTH = 11, 5
 # Over the width of a step, a slope has less than half of the window's range, an edge most of it.
@@ -46,7 +48,7 @@ def upsampled_to_edges(values: np.ndarray, small: np.ndarray, image: np.ndarray,
 
     Colours are 0 ... 1. Sharpening sets in where neighbouring values differ by `step` and is full at twice that.
     """
-    size = image.shape[:2]
+    size = height_width(image)
     low, high = ndimage.minimum_filter(values, WINDOW), ndimage.maximum_filter(values, WINDOW)
     share = np.clip((values - low) / np.maximum(high - low, 1e-6), 0, 1)
     nearer, farther = _surface(values, small, share), _surface(values, small, 1 - share)
@@ -83,7 +85,7 @@ def _surface(values: np.ndarray, small: np.ndarray, share: np.ndarray) -> _Surfa
 
 def _evidence(nearer: _Surface, farther: _Surface, image: np.ndarray) -> np.ndarray:
     """Logit (H, W) that a pixel of `image` has the nearer surface's colour, both modelled as normal distributions."""
-    size = image.shape[:2]
+    size = height_width(image)
 
     def likelihood(surface: _Surface) -> np.ndarray:
         variance = resized(surface.variance, size)

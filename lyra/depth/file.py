@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import FARTHEST, NEAREST, filled_from_nearest
 from lyra.depth.sky_and_lens import seen_lens
@@ -62,13 +63,12 @@ class DepthFile:
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """The file's depth at the size of `image` (H, W, 3). Raises InvalidInputError when the sizes do not match."""
-        depth, lens, notes = self.known(image.shape[:2])
-        if intrinsics is None and lens is None:
+        depth, lens, notes = self.known(height_width(image))
+        intrinsics, said = chosen_lens(intrinsics, lens)
+        if intrinsics is None:
             intrinsics, note = seen_lens(image)
-            notes += (note,)
-        else:
-            intrinsics, said = chosen_lens(intrinsics, lens)
-            notes += said
+            said = (note,)
+        notes += said
         return DepthEstimate(depth, intrinsics, True, f"the file {self.path.name}", None, notes)
 
     def known(self, target_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
@@ -82,7 +82,7 @@ class DepthFile:
 
     def check_size(self, target_hw: tuple[int, int]) -> tuple[int, int]:
         """As `shown_size` for this file and the fitted picture's (height, width)."""
-        return shown_size(self.path, self.stored.depth.shape, target_hw, self.source_hw)
+        return shown_size(self.path, height_width(self.stored.depth), target_hw, self.source_hw)
 
 
 def chosen_lens(
@@ -145,7 +145,7 @@ def fitted_depth(
     """
     if depth.shape == target_hw:
         return depth.copy()
-    shown_hw = shown_hw or depth.shape
+    shown_hw = shown_hw or height_width(depth)
     scale, *offsets = cover_transform(shown_hw, target_hw)
     ys, xs = (
         np.clip((np.arange(n) + 0.5 + offset) / scale * stored / shown - 0.5, 0, stored - 1)

@@ -51,12 +51,12 @@ class InverseFit:
         """The fitted inverse depths, same shape as `inverse`; positive, and 0 for 0."""
         if self.offset == 0:
             return self.gain * inverse
-        known = np.clip(inverse, max(self.low, np.finfo(np.float64).tiny), self.high)
+        known = np.clip(inverse, max(self.low, float(np.finfo(np.float64).tiny)), self.high)
         return inverse * np.maximum(self.gain + self.offset / known, (1 - MOST_SHIFT) * self.gain)
 
     def scale_at(self, inverse: float) -> InverseFit:
         """A pure scaling equal to this fit at one inverse depth, which may be outside its range."""
-        return InverseFit(float(InverseFit(self.gain, self.offset).applied(np.float64(inverse)) / inverse))
+        return InverseFit(float(InverseFit(self.gain, self.offset).applied(np.array(inverse)) / inverse))
 
 
 def weighted_median(values: np.ndarray, weight: np.ndarray) -> float:

@@ -20,8 +20,8 @@ class FrameByFrame:
             sanitise(self.estimator.estimate(frame, lens))
             for frame, lens in zip(frames, intrinsics, strict=True)
         ]
-        confidence = [estimate.confidence for estimate in seen]
-        known = all(c is not None for c in confidence)
+        confidence = [estimate.confidence for estimate in seen if estimate.confidence is not None]
+        known = len(confidence) == len(seen)
         return WindowDepth(
             np.stack([estimate.depth for estimate in seen]), np.stack(confidence) if known else None
         )

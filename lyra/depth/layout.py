@@ -16,6 +16,8 @@ from scipy.sparse.csgraph import dijkstra
 from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
+from lyra.common.shapes import height_width
+
 WORKING_SIDE = 320
 SUPERPIXELS = 500
 COMPACTNESS = 0.06  # slic scales colours to [0, 1]
@@ -76,7 +78,7 @@ def refined_mask(soft: np.ndarray, image: np.ndarray) -> np.ndarray:
     if soft.max() <= 0.5:
         return np.zeros(image.shape[:2], bool)
     large = np.asarray(
-        Image.fromarray(soft.astype(np.float32)).resize(image.shape[1::-1], Image.Resampling.BILINEAR)
+        Image.fromarray(soft.astype(np.float32)).resize(height_width(image)[::-1], Image.Resampling.BILINEAR)
     )
     radius = max(2, round(_RADIUS * max(image.shape[:2]) / 832))
     mask = guided(image.astype(np.float32).mean(-1) / 255, large, radius, 2e-4) > 0.5

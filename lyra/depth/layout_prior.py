@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import assumed_intrinsics, filled_from_nearest
 from lyra.depth.layout import Layout, guided, read_layout, refined_mask
@@ -39,7 +40,7 @@ class LayoutPrior:
             intrinsics, note = assumed_intrinsics(*image.shape[:2])
             notes.append(note)
         layout = read_layout(image)
-        log_depth = _log_depth(layout, intrinsics, image.shape[:2])
+        log_depth = _log_depth(layout, intrinsics, height_width(image))
         depth = np.exp(_enlarged(log_depth, layout.guide, image)).astype(np.float32)
         sky = refined_mask(layout.sky, image)
         depth[sky] = np.inf  # never everywhere: layout.py confines the sky to the upper three quarters

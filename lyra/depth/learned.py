@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import filled_from_nearest
 from lyra.depth.edge_upsampling import resized, upsampled_to_edges
@@ -67,10 +68,10 @@ class LearnedDepth:
         depth = (relative * (median / np.median(relative[~sky]))).astype(np.float32)
         depth[sky] = np.inf
         if intrinsics is None:
-            intrinsics, note = estimated_intrinsics(seen.focal, image.shape[:2])
+            intrinsics, note = estimated_intrinsics(seen.focal, height_width(image))
             notes.append(note)
         notes.append("Depth is estimated by the built-in network; its scale is approximate.")
-        confidence = resized(1 / (1 + (doubt / DOUBT) ** 2), image.shape[:2])
+        confidence = resized(1 / (1 + (doubt / DOUBT) ** 2), height_width(image))
         return DepthEstimate(depth, intrinsics, False, "the built-in depth network", confidence, tuple(notes))
 
 
@@ -86,7 +87,7 @@ def _seen(network: DepthNetwork, image: np.ndarray) -> tuple[Prediction, np.ndar
     that size."""
     rough = [p for pixels in WHOLE_PIXELS for p in readings(network, image, pixels)[0]]
     fine, small = readings(network, image, DETAIL_PIXELS)
-    size = small.shape[:2]
+    size = height_width(small)
     rough_depth, fine_depth = (
         np.stack([resized(p.log_inverse, size) for p in part]) for part in (rough, fine)
     )
@@ -110,7 +111,7 @@ def readings(network: DepthNetwork, image: np.ndarray, pixels: int) -> tuple[lis
 
 def shrunk(network: DepthNetwork, image: np.ndarray, pixels: int) -> np.ndarray:
     """`image` (H, W, 3) scaled to an input size of about `pixels` pixels."""
-    size = working_size(image.shape[:2], network.shape.stride, pixels)
+    size = working_size(height_width(image), network.shape.stride, pixels)
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
 
 

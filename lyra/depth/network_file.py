@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,8 @@ def _shape(text: str, path: Path) -> NetworkShape:
     )
     if not fits:
         raise InvalidInputError(f"{place(path)} states the shape {value(stated)}; {_MEND}.")
-    return NetworkShape(**{k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()}
+    return NetworkShape(**given)
 
 
 def _is_count(given: object) -> bool:

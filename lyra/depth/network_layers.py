@@ -38,7 +38,7 @@ def conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int = 1) -
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         strip = padded[top * stride : (bottom - 1) * stride + size]
-        windows = sliding_window_view(strip, (size, size), (0, 1))[::stride, ::stride][:, :width]
+        windows = sliding_window_view(strip, (size, size), (0, 1))[::stride, ::stride][:, :width]  # type: ignore[call-overload]  # the stubs of NumPy 1 lack tuples
         unfolded = windows.transpose(0, 1, 3, 4, 2).reshape((bottom - top) * width, -1)
         np.matmul(unfolded, matrix, out=result[top:bottom].reshape(-1, outputs))
     result += bias

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.depth.checks import filled_from_nearest, sanitise
 from lyra.depth.file import SKY, chosen_lens, fitted_depth, fitted_lens, shown_size
@@ -69,11 +70,11 @@ class RelativeDepthFile:
 
     def check_size(self, target_hw: tuple[int, int]) -> tuple[int, int]:
         """As `shown_size` for this file and the fitted picture's (height, width)."""
-        return shown_size(self.path, self.stored.depth.shape, target_hw, self.source_hw)
+        return shown_size(self.path, height_width(self.stored.depth), target_hw, self.source_hw)
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """Depth of `image` (H, W, 3). Raises InvalidInputError when the sizes do not match."""
-        target_hw = image.shape[:2]
+        target_hw = height_width(image)
         shown_hw = self.check_size(target_hw)
         lens, scaled = fitted_lens(self.stored, shown_hw, target_hw)
         intrinsics, said = chosen_lens(intrinsics, lens)
@@ -118,7 +119,7 @@ def fit_relative(values: np.ndarray, inverse: np.ndarray) -> RelativeFit:
     if line is not None:
         farthest, nearest = (line[0] * value + line[1] for value in (values.min(), values.max()))
         agreed = bool(nearest > FLAT * max(farthest, floor))
-    gain, offset = line if agreed else (max(high, NARROWEST * low) - low, low)
+    gain, offset = line if line is not None and agreed else (max(high, NARROWEST * low) - low, low)
     return RelativeFit(float(gain), float(offset), float(floor), agreed)
 
 

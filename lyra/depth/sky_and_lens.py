@@ -11,6 +11,7 @@ import functools
 import numpy as np
 from scipy import ndimage
 
+from lyra.common.shapes import height_width
 from lyra.depth.edge_upsampling import upsampled_to_edges
 from lyra.depth.learned import (
     SKY_STEP,
@@ -43,7 +44,7 @@ def seen_lens(image: np.ndarray) -> tuple[np.ndarray, str]:
     """Intrinsics (3, 3) in pixels of `image` (H, W, 3) uint8 sRGB, and the note that they are estimated."""
     seen = [reading for pixels in WHOLE_PIXELS for reading in readings(_network(), image, pixels)[0]]
     focal = float(np.exp(np.mean([np.log(reading.focal) for reading in seen])))
-    return estimated_intrinsics(focal, image.shape[:2])
+    return estimated_intrinsics(focal, height_width(image))
 
 
 def touching_upper_edge(mask: np.ndarray) -> np.ndarray:

@@ -16,11 +16,12 @@ from PIL import Image
 
 from lyra.common.arrays_file import ArrayLimit, read_array, read_arrays
 from lyra.common.errors import InvalidInputError
+from lyra.common.files import open_given
 from lyra.common.quoting import one_line, place
 from lyra.depth.checks import file_lens
 from lyra.depth.pfm import read_pfm
 from lyra.media import exr, png
-from lyra.media.header import DAMAGE, short
+from lyra.media.header import DAMAGE, short, strip_lines
 
 MAX_PIXELS = 100_000_000
 # An array of float64 with its header; encoded pictures are smaller.
@@ -65,8 +66,9 @@ def read_stored(path: Path, read_png: Callable[[bytes], StoredDepth]) -> StoredD
             f"{place(path)} is no depth file that can be read; give .npz, .npy, .exr, .pfm or 16-bit .png."
         )
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if suffix in of_bytes and size <= MAX_BYTES else b""
+        file, size = open_given(path)
+        with file:
+            data = file.read(MAX_BYTES) if suffix in of_bytes and size <= MAX_BYTES else b""
     except FileNotFoundError as error:
         raise InvalidInputError(f"There is no depth file at {place(path)}.") from error
     except OSError as error:
@@ -161,13 +163,30 @@ class GreyPng:
 
 def read_png(data: bytes) -> GreyPng:
     """A grey PNG of any mode. Raises InvalidInputError for one that is damaged, too large, coloured or transparent."""
-    pixels = _wide_png(data) if png.is_wide(data) else np.asarray(_loaded_png(data).convert("RGBA"))
-    opaque = pixels[..., -1] > np.iinfo(pixels.dtype).max // 2
+    height, width, strips = _wide_strips(data) if png.is_wide(data) else _narrow_strips(data)
+    values = opaque = np.empty(0)
+    top = 0
+    for strip in strips:
+        if top == 0:
+            values = np.empty((height, width), strip.dtype)
+            opaque = np.empty((height, width), bool)
+        end = top + len(strip)
+        clear = strip[..., -1] <= np.iinfo(strip.dtype).max // 2
+        if ((strip[..., :-1] != strip[..., :1]).any(-1) & ~clear).any():
+            raise InvalidInputError("It is a colour picture (R, G and B differ); save the depth in grey.")
+        values[top:end], opaque[top:end] = strip[..., 0], ~clear
+        top = end
     if not opaque.any():
         raise InvalidInputError("It is fully transparent; save it without transparency.")
-    if (pixels[opaque, :-1] != pixels[opaque, :1]).any():
-        raise InvalidInputError("It is a colour picture (R, G and B differ); save the depth in grey.")
-    return GreyPng(pixels[..., 0], opaque)
+    return GreyPng(values, opaque)
+
+
+def _narrow_strips(data: bytes) -> tuple[int, int, Iterator[np.ndarray]]:
+    """(height, width) of a PNG of up to 8 bits a channel, and its lines (n, W, 4) uint8, some at a time."""
+    image = _loaded_png(data)
+    lines = strip_lines(image.width)
+    boxes = ((0, top, image.width, min(top + lines, image.height)) for top in range(0, image.height, lines))
+    return image.height, image.width, (np.asarray(image.crop(box).convert("RGBA")) for box in boxes)
 
 
 def _loaded_png(data: bytes) -> Image.Image:
@@ -181,17 +200,14 @@ def _loaded_png(data: bytes) -> Image.Image:
     return image
 
 
-def _wide_png(data: bytes) -> np.ndarray:
-    """(H, W, 2 or 4) uint16 of a PNG of 16 bits a channel, the last one alpha."""
+def _wide_strips(data: bytes) -> tuple[int, int, Iterator[np.ndarray]]:
+    """(height, width) of a PNG of 16 bits, and its lines (n, W, C) uint16, the last channel alpha, some at a time."""
     picture = png.open_wide_png(data)
     _require_few_pixels(picture.height, picture.width)
-    colours = 1 if picture.model == "grey" else 3
-    out = np.full((picture.height, picture.width, colours + 1), 65535, np.uint16)
-    top = 0
-    for strip in picture.strips():
-        out[top : top + len(strip), :, : strip.shape[-1]] = strip
-        top += len(strip)
-    return out
+    strips = picture.strips()
+    if not picture.alpha:
+        strips = (np.insert(strip, strip.shape[-1], 65535, axis=-1) for strip in strips)
+    return picture.height, picture.width, strips
 
 
 def _require_few_pixels(height: int, width: int) -> None:

@@ -250,8 +250,10 @@ def _obstacles(
         )
     if machine.ram is not None and ram > machine.ram:
         notes.append(f"{bytes_text(ram)} of RAM are needed and this machine has {bytes_text(machine.ram)}.")
-    if machine.device == "cuda" and memory is not None and memory > machine.memory:
-        notes.append(f"{machine.name} has {bytes_text(machine.memory)}, and {bytes_text(memory)} are needed.")
+    if machine.device == "cuda" and memory is not None and memory > (machine.memory or 0):
+        notes.append(
+            f"{machine.name} has {bytes_text(machine.memory or 0)}, and {bytes_text(memory)} are needed."
+        )
     return tuple(notes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lyra.depth.choice import window_model
+from lyra.depth.choice import choose_model
 from lyra.engines.lyra2.network_check import CONFIG, NetworkConfig
 from lyra.hub.catalog import CHECKPOINT, ENGINES, item, needs
 from lyra.hub.licences import AcceptedLicences
@@ -18,7 +18,6 @@ Status = Literal[
     "ready", "needs_packages", "needs_gpu", "needs_licence", "needs_download", "needs_conversion"
 ]
 
-DEFAULT_DEPTH = "depth-anything-v2"
 # With the network brought to the GPU block by block; grows with the network.
 LEAST_GPU_BYTES_PER_WEIGHT = 16e9 / 17.03e9
 # Networks of more weights than this take days on a CPU.
@@ -56,9 +55,9 @@ def network_config(weights: Weights) -> NetworkConfig:
 
 
 def depth_model(weights: Weights, machine: Machine | None = None) -> tuple[str, tuple[str, ...]]:
-    """The depth model that an engine takes on `machine`, and the items that it lacks: none, or all of the default."""
-    found = window_model(weights, machine or this_machine())
-    return (found, ()) if found else (DEFAULT_DEPTH, weights.missing(DEFAULT_DEPTH))
+    """The depth model that an engine takes on `machine`, and the items that it lacks."""
+    chosen = choose_model("frames", weights=weights, machine=machine or this_machine())
+    return chosen.model, () if chosen.obstacle is None else weights.missing(chosen.model)
 
 
 def wanted_items(name: str, weights: Weights, depth: str | None = None) -> tuple[str, ...]:
@@ -132,10 +131,10 @@ def _gpu_obstacle(config: NetworkConfig, machine: Machine, device: str | None) -
     least = LEAST_GPU_BYTES_PER_WEIGHT * config.parameters
     need = f"Needs a CUDA GPU with at least {bytes_text(least)}"
     if machine.device == "cuda":
-        if machine.memory >= least:
+        if (machine.memory or 0) >= least:
             return ""
         others = " To use another one of its GPUs, set CUDA_VISIBLE_DEVICES to its number."
-        return f"{need}; {machine.name} has {bytes_text(machine.memory)}.{others if machine.gpus > 1 else ''}"
+        return f"{need}; {machine.name} has {bytes_text(machine.memory or 0)}.{others if machine.gpus > 1 else ''}"
     if device == "cuda" or (device is None and config.parameters > LARGEST_FOR_CPU):
         return f"{need}; this machine has none. Use the engine 'preview', or run the backend on a machine with one."
     return ""

@@ -67,7 +67,7 @@ def flights(size: tuple[int, int] = SIZE) -> list[AlignmentFlight]:
 
 
 def _along(scene: PaintedScene, motions: np.ndarray) -> Trajectory:
-    return path(motions, scene.intrinsics, scene.size)
+    return path(list(motions), scene.intrinsics, scene.size)
 
 
 def _between_stops(stops: Sequence[Sequence[float]]) -> np.ndarray:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lyra.common.arrays_file import ArrayLimit, read_arrays
+from lyra.common.arrays_file import read_arrays
 from lyra.common.errors import InvalidInputError
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimator
 from lyra.depth.metrics import absolute_relative, field_of_view, overlap, sampled_ordinal_error
 from lyra.evaluation.depth_pairs import cropped_pairs, found_images, ordinal_errors
 from lyra.media.images import fit, load_image
+from lyra.synthetic.pictures import PICTURE
 
 # (height, width) to which the limit in seconds applies, and the number of timed runs after a warm-up.
 FRAME = (480, 832)
@@ -41,7 +43,7 @@ def evaluate_pairs(estimator: DepthEstimator, folder: Path) -> dict[str, float]:
     wrong, cut = {}, 0
     for path, marked in found_images(folder).items():
         fitted = fit(load_image(path))
-        pairs = cropped_pairs(marked.pairs, fitted.source_hw, fitted.image.shape[:2])
+        pairs = cropped_pairs(marked.pairs, fitted.source_hw, height_width(fitted.image))
         cut += len(marked.pairs) - len(pairs)
         if len(pairs):
             wrong[path.name] = ordinal_errors(estimator.estimate(fitted.image).depth, pairs)
@@ -77,15 +79,6 @@ def evaluate_synthetic(
     samples = generate(HELD_OUT_SEED, count, *size, device=device)
     pictures = zip(samples.images, samples.depth, samples.intrinsics, strict=True)
     return _summary(estimator, pictures)
-
-
-# The largest pictures that are taken, as the picture's own bytes and as float64 depth.
-_PIXELS = 100_000_000
-PICTURE = {
-    "image": ArrayLimit(3 * _PIXELS, "u", (None, None, 3)),
-    "depth": ArrayLimit(8 * _PIXELS, "f", (None, None)),
-    "intrinsics": ArrayLimit(1024, "f", (3, 3)),
-}
 
 
 def rendered_files(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.depth.shading import shaded
 from lyra.evaluation.depth_pairs import PICTURES
@@ -65,7 +66,7 @@ def draw_depth_sheet(estimator: DepthEstimator, folder: Path, picture: Path) -> 
     rows, estimates = [], []
     for path in files:
         loaded = load_image(path)
-        upright = model_size(loaded.pixels.shape[:2]) == PORTRAIT_SIZE
+        upright = model_size(height_width(loaded.pixels)) == PORTRAIT_SIZE
         image = fit(loaded, SIZE[::-1] if upright else SIZE).image
         estimate = estimator.estimate(image)
         depth = shaded(1 / estimate.depth, np.isinf(estimate.depth))

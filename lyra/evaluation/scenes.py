@@ -26,10 +26,17 @@ SAMPLES = 3
 class TrueScene(Protocol):
     """A scene for evaluation: `name`, `first` (view of frame 0), a `trajectory` of 81 cameras, truth at `frames`."""
 
-    name: str
-    first: View
-    trajectory: Trajectory
-    frames: Sequence[int]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def first(self) -> View: ...
+
+    @property
+    def trajectory(self) -> Trajectory: ...
+
+    @property
+    def frames(self) -> Sequence[int]: ...
 
     def truth(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (H, W, 3) uint8 and z-depth (H, W) float32 of one of `frames`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from lyra.common.json_file import parse_json
 from lyra.common.quoting import value
@@ -34,7 +34,7 @@ class GlbPositions:
     count: int
 
 
-def read_glb_positions(source: BinaryIO) -> GlbPositions:
+def read_glb_positions(source: IO[bytes]) -> GlbPositions:
     """Raises ValueError, with a reason for the middle of a sentence, for what is no such file or leads out of it."""
     length = source.seek(0, io.SEEK_END)
     source.seek(0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import trimesh
 import trimesh.exchange.gltf
-from plyfile import PlyData, PlyElement
 
 from lyra.common.files import whole_file
+from lyra.formats.ply_writer import COLORED, write_elements
 from lyra.geometry.meshes import Mesh, vertex_normals
 
 # The world frame's x right, y down, z forward as glTF's x right, y up, z backward.
@@ -68,16 +68,11 @@ def _finish_tree(tree: dict) -> None:
 
 def save_ply(mesh: Mesh, path: str | Path) -> None:
     """Writes a binary PLY in the world frame with sRGB colours; the file is whole or not there."""
-    vertices = np.empty(
-        len(mesh.vertices),
-        [(axis, "<f4") for axis in "xyz"] + [(channel, "u1") for channel in ("red", "green", "blue")],
-    )
+    vertices = np.empty(len(mesh.vertices), COLORED)
     for axis, name in enumerate("xyz"):
         vertices[name] = mesh.vertices[:, axis]
     for channel, name in enumerate(("red", "green", "blue")):
         vertices[name] = mesh.colors[:, channel]
     faces = np.empty(len(mesh.faces), [("vertex_indices", "<i4", (3,))])
     faces["vertex_indices"] = mesh.faces
-    elements = [PlyElement.describe(vertices, "vertex"), PlyElement.describe(faces, "face")]
-    with whole_file(Path(path)) as temporary:
-        PlyData(elements, byte_order="<").write(temporary)
+    write_elements(path, vertex=vertices, face=faces)

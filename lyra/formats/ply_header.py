@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class PlyHeader:
         return np.dtype([(name, self.order + kind) for name, kind in element.properties.items()])
 
 
-def read_ply_header(source: BinaryIO) -> PlyHeader:
+def read_ply_header(source: IO[bytes]) -> PlyHeader:
     """The header at the beginning of `source`, which then stands behind it.
 
     Raises ValueError, with a reason for the middle of a sentence, for what is none and for more values than the file
@@ -82,7 +82,7 @@ def _least_bytes(element: Element, order: str) -> int:
     return element.row_bytes if order else 2 * (len(element.properties) + len(element.lists))
 
 
-def _lines(source: BinaryIO) -> list[list[str]]:
+def _lines(source: IO[bytes]) -> list[list[str]]:
     start = source.read(MAX_HEADER)
     end = start.find(b"end_header")
     stop = start.find(b"\n", end)

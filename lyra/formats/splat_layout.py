@@ -40,7 +40,7 @@ def widened(rows: np.ndarray) -> np.ndarray:
     count = rest_count(names)
     wide = np.zeros(len(rows), [(name, "<f4") for name in layout(FULL_REST)])
     for name in names:
-        if name in wide.dtype.names and not name.startswith("f_rest_"):
+        if name in (wide.dtype.names or ()) and not name.startswith("f_rest_"):
             wide[name] = rows[name]
     for channel in range(3):
         for i in range(count):

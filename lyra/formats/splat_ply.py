@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib.recfunctions import unstructured_to_structured
-from plyfile import PlyData, PlyElement, PlyParseError
+from plyfile import PlyData, PlyParseError
 
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import whole_file
+from lyra.common.files import open_given
 from lyra.common.quoting import one_line, place, value
 from lyra.formats.ply_header import read_ply_header
+from lyra.formats.ply_writer import write_elements
 from lyra.formats.splat_layout import (
     DC,
     FULL_REST,
@@ -49,8 +50,7 @@ def write_ply(cloud: GaussianCloud, path: str | Path, *, f_rest: bool = False) -
     names = [name for group in columns for name in group]
     packed = np.concatenate(list(columns.values()), 1)
     vertices = unstructured_to_structured(packed, np.dtype([(name, "<f4") for name in names]))
-    with whole_file(Path(path)) as temporary:
-        PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<").write(temporary)
+    write_elements(path, vertex=vertices)
 
 
 def read_ply(path: str | Path) -> GaussianCloud:
@@ -94,7 +94,7 @@ def read_ply(path: str | Path) -> GaussianCloud:
 def _read_vertices(path: Path) -> np.ndarray:
     """The rows of the element `vertex`, plain numbers only."""
     try:
-        with path.open("rb") as file:
+        with open_given(path)[0] as file:
             header = read_ply_header(file)
             element = header.element("vertex")
             lists = [name for other in header.elements if other.count for name in other.lists]

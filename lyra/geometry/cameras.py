@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, overload
+from typing import IO, overload
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
 
 from lyra.common.arrays_file import ArrayLimit, read_arrays
 from lyra.common.errors import InvalidInputError
@@ -161,7 +160,7 @@ class Trajectory:
         except InvalidInputError as error:
             raise InvalidInputError(one_line(f"{place(path)}: {error}")) from error
 
-    def save(self, target: str | Path | BinaryIO) -> None:
+    def save(self, target: str | Path | IO[bytes]) -> None:
         """Writes the published `.npz` format to a path ending in .npz, or into an open file."""
         np.savez(
             target,
@@ -204,24 +203,6 @@ class Trajectory:
         """The intrinsics after the centre crop that fits an image of this size to height x width."""
         fitted = fit_intrinsics(self.intrinsics, (self.height, self.width), (height, width))
         return Trajectory(self.w2c, fitted, height, width)
-
-    def resampled(self, frames: int) -> Trajectory:
-        """`frames` cameras evenly along the same path: slerp of rotations, linear centres and intrinsics."""
-        at = np.linspace(0, len(self) - 1, frames)
-        known = np.arange(len(self))
-        c2w = self.c2w
-        centers = np.stack([np.interp(at, known, c2w[:, axis, 3]) for axis in range(3)], 1)
-        rotations = (
-            Slerp(known, Rotation.from_matrix(c2w[:, :3, :3]))(at).as_matrix()
-            if len(self) > 1
-            else c2w[:, :3, :3]
-        )
-        new = np.tile(np.eye(4), (frames, 1, 1))
-        new[:, :3, :3] = rotations
-        new[:, :3, 3] = centers
-        flat = self.intrinsics.reshape(len(self), 9)
-        intrinsics = np.stack([np.interp(at, known, flat[:, i]) for i in range(9)], 1).reshape(frames, 3, 3)
-        return Trajectory(np.linalg.inv(new), intrinsics, self.height, self.width)
 
     @staticmethod
     def joined(parts: list[Trajectory]) -> Trajectory:

@@ -139,4 +139,5 @@ def fit_planes(depth: np.ndarray, device: str = "cpu") -> SurfacePlanes:
     source = wp.array(np.ascontiguousarray(depth, np.float32), device=device)
     wp.launch(_fit_planes, shape, inputs=[source], outputs=[*floats, *flags], device=device)
     edge, support = (array.numpy() for array in flags)
-    return SurfacePlanes(*(array.numpy() for array in floats), edge.astype(bool), support >= MIN_SUPPORT)
+    numbers = [array.numpy() for array in floats]
+    return SurfacePlanes(numbers[0], numbers[1], numbers[2], edge.astype(bool), support >= MIN_SUPPORT)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import warp as wp
@@ -173,7 +174,9 @@ class _Launches:
     def farthest(self) -> np.ndarray:
         """The greatest z (targets,) of all points, the largest of each batch of targets."""
         each = wp.zeros(self.targets, dtype=wp.float32, device=self.device)
-        _in_threads([lambda part=part: self._find_farthest(*part, each) for part in self.parts], self.workers)
+        _in_threads(
+            [partial(self._find_farthest, first, count, each) for first, count in self.parts], self.workers
+        )
         batch = self.settings.batch
         largest = np.maximum.reduceat(each.numpy(), np.arange(0, self.targets, batch))
         return np.repeat(largest, batch)[: self.targets]
@@ -192,7 +195,7 @@ class _Launches:
         self.exponent_scale = wp.array(scale.astype(np.float32), dtype=wp.float32, device=self.device)
         # Worker i processes every workers-th part on a canvas of its own.
         workers = self.workers
-        _in_threads([lambda i=i: self._splat_parts(self.parts[i::workers]) for i in range(workers)], workers)
+        _in_threads([partial(self._splat_parts, self.parts[i::workers]) for i in range(workers)], workers)
 
     def _find_farthest(self, first: int, count: int, farthest: wp.array) -> None:
         if self.device.is_cuda:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lyra.common.errors import CancelledError, EngineNotReadyError
-from lyra.common.files import disk_full_explained, patiently, require_space, sync
+from lyra.common.files import disk_full_explained, require_space, retry_while_locked, sync
 from lyra.common.locks import only_one
 from lyra.common.progress import SILENT, Progress
 from lyra.hub.catalog import Item, item
@@ -187,4 +187,4 @@ def _fetch(file: _Wanted, source: Source, tally: _Tally) -> None:
             f"{complaint}: what came is not what {file.repository} states. It was deleted; download again."
         )
     sync(growing)
-    patiently(growing.replace, file.target)
+    retry_while_locked(growing.replace, file.target)

@@ -121,11 +121,6 @@ class AcceptedLicences:
         record = {"digest": entry.digest, "accepted": datetime.now(UTC).isoformat(timespec="seconds")}
         self._write(self._read() | {licence_id: record})
 
-    def withdraw(self, licence_id: str) -> None:
-        """Takes an acceptance back; weights that are on the machine stay but are no longer used."""
-        entry = licence(licence_id)
-        self._write({key: value for key, value in self._read().items() if key != entry.id})
-
     def missing(self, licence_ids: Iterable[str]) -> tuple[Licence, ...]:
         """Those of `licence_ids` that still have to be accepted, each once."""
         return tuple(licence(i) for i in dict.fromkeys(licence_ids) if not self.accepted(i))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -71,7 +72,7 @@ def matmul_rate(device: str) -> float | None:
     return 2 * CUDA_SIZE**3 / _seconds(product)
 
 
-def _seconds(work) -> float:
+def _seconds(work: Callable[[], object]) -> float:
     """The shortest of a few runs after one to warm up."""
     work()
     times = []

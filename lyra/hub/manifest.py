@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.files import whole_file
@@ -99,7 +100,7 @@ class Manifest:
             raise InvalidInputError(one_line(f"{place(file)} is damaged ({error}); {advice}.")) from error
 
 
-def _required(data: object, key: str, kind: type):
+def _required(data: object, key: str, kind: type) -> Any:
     """What stands under a key. Raises ValueError for another type, or nothing."""
     found = data.get(key) if isinstance(data, dict) else None
     if type(found) is not kind:
@@ -113,7 +114,9 @@ def _entry(stated: object) -> FileEntry:
         raise ValueError(f"{value(path)} has {value(size)} bytes")
     require_inside(path)
     digests = {
-        key: _required(stated, key, str) for key in ("sha256", "git_blob") if stated.get(key) is not None
+        key: _required(stated, key, str)
+        for key in ("sha256", "git_blob")
+        if isinstance(stated, dict) and stated.get(key) is not None
     }
     return FileEntry(path, size, **digests)
 

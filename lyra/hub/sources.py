@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 from lyra.common.errors import EngineNotReadyError, InvalidInputError
 from lyra.common.folders import expanded
@@ -169,7 +169,8 @@ class HubSource:
             # of more than 50 GB.
             http_get(
                 url,
-                _Counting(target, on_bytes),
+                # The package writes, seeks, tells and truncates, nothing else.
+                cast(BinaryIO, _Counting(target, on_bytes)),
                 resume_size=target.tell(),
                 headers=build_hf_headers(),
                 tqdm_class=_NoBar,
@@ -182,7 +183,7 @@ class _Counting(io.RawIOBase):
     def __init__(self, file: BinaryIO, on_bytes: OnBytes):
         self._file, self._on_bytes = file, on_bytes
 
-    def write(self, piece) -> int:
+    def write(self, piece: Any) -> int:
         written = self._file.write(piece)
         self._on_bytes(len(piece))
         return written
@@ -203,13 +204,13 @@ class _Counting(io.RawIOBase):
 class _NoBar:
     """Stands where huggingface_hub wants a progress bar; the bytes are counted as they are written."""
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: object, **options: object) -> None:
         pass
 
     def __enter__(self) -> _NoBar:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
 
     def update(self, count: int) -> None:

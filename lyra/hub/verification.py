@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
@@ -79,7 +80,7 @@ def _size(weights: Weights, chosen_id: str) -> int:
 
 
 def _item_problems(
-    weights: Weights, item_id: str, quick: bool, count, check: ContentCheck | None
+    weights: Weights, item_id: str, quick: bool, count: Callable[[int], None], check: ContentCheck | None
 ) -> Iterator[str]:
     entry, manifest = item(item_id), weights.manifest(item_id)
     folder = weights.repository(entry.repository)
@@ -93,16 +94,20 @@ def _item_problems(
     files = weights.files(entry)
     if not manifest:
         yield from (f"{folder} has no {name!r} of {entry.label}. {again}" for name in entry.lacks(files))
-    for file in files:
+    for name in files:
         # One complaint a file: a file of the wrong size has no readable header either.
-        if file not in damaged:
-            yield from _told(lambda file=file: _check_file(folder / file))
+        if name not in damaged:
+            yield from _told(partial(_check_file, folder / name))
     if check and files and not damaged:
         yield from _told(check)
 
 
 def _conversion_problems(
-    weights: Weights, conversion_id: str, quick: bool, count, check: ContentCheck | None
+    weights: Weights,
+    conversion_id: str,
+    quick: bool,
+    count: Callable[[int], None],
+    check: ContentCheck | None,
 ) -> Iterator[str]:
     folder = weights.conversion(conversion_id)
     again = f"Delete the folder and run: lyra models convert --dtype {conversion_id.removeprefix('lyra2-')}"

@@ -111,6 +111,7 @@ def film_log(values: np.ndarray) -> np.ndarray:
     return np.maximum(10 ** ((values * 1023 - 685) * 0.002 / 0.6) - black, 0) / (1 - black)
 
 
+BY_EXIF = Encoding(power(563 / 256), ADOBE_RGB, name="Adobe RGB, by its EXIF")
 LINEAR = Encoding(linear, wide=True, name="")
 # By the code points of ITU-T H.273, which PNG's cICP and AVIF's nclx carry.
 _CURVES: dict[int, tuple[Curve | None, str]] = {
@@ -157,9 +158,16 @@ def encoding_of_gamma(gamma: float | None, primaries: Primaries | None) -> tuple
     if primaries is not None and not is_gamut(primaries):
         notes.append("Its chromaticities are of no colour space; colours are taken as sRGB.")
         primaries = None
-    usual = gamma is None or abs(gamma - 1 / 2.2) < SAME_GAMMA
-    name = "its chromaticities" if usual else f"gamma {gamma:.4g}"
-    return Encoding(None if usual else power(1 / gamma), primaries or BT709, name=name), notes
+    if gamma is None or abs(gamma - 1 / 2.2) < SAME_GAMMA:
+        return Encoding(None, primaries or BT709, name="its chromaticities"), notes
+    return Encoding(power(1 / gamma), primaries or BT709, name=f"gamma {gamma:.4g}"), notes
+
+
+def primaries_of_xyz(points: np.ndarray) -> Primaries:
+    """Primaries of CIE XYZ (3, 3) of red, green and blue, whose sum is white."""
+    rows = np.concatenate([points, points.sum(0, keepdims=True)])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return tuple(map(tuple, (rows / rows.sum(1, keepdims=True))[:, :2].tolist()))
 
 
 def same_primaries(one: Primaries, other: Primaries) -> bool:

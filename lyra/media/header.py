@@ -21,6 +21,7 @@ STRIP_PIXELS = 2_000_000
 SQUARE = 0.01
 # How decoders say that a file is beyond them.
 _NOT_READ = ("not supported", "unsupported", "not configured", "not implemented")
+_ADOBE_RGB_SPACE, _ADOBE_RGB_RULE = 2, "R03"
 NO_EXIF = "Its EXIF could not be read; it is taken as upright."
 # What decoders written in Python raise on damaged files, besides their own errors.
 DAMAGE = (
@@ -68,6 +69,16 @@ def orientation_of(exif: Image.Exif) -> int:
     """EXIF's number for how a picture is turned; 1, upright, where it says none."""
     orientation = exif.get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(1, 9) else 1
+
+
+def is_adobe_rgb(exif: Image.Exif) -> bool:
+    """Whether EXIF says Adobe RGB: by its colour space, or as cameras do by its interoperability index."""
+    try:
+        space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
+        rule = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
+    except DAMAGE:
+        return False
+    return space == _ADOBE_RGB_SPACE or rule == _ADOBE_RGB_RULE
 
 
 def check_size(height: int, width: int) -> None:

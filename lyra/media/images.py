@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.shapes import height_width
 from lyra.geometry.cameras import cover_transform, fit_intrinsics
 from lyra.media.decode import decoded
 from lyra.media.header import short
@@ -78,7 +79,7 @@ def fit(
     Raises InvalidInputError for a size that is no multiple of 16 or out of range.
     """
     loaded = image if isinstance(image, LoadedImage) else LoadedImage(np.asarray(image))
-    source_hw = loaded.pixels.shape[:2]
+    source_hw = height_width(loaded.pixels)
     target_hw = checked_size(size) if size is not None else model_size(source_hw)
     scale, offset_x, offset_y = cover_transform(source_hw, target_hw)
     height, width = target_hw

@@ -6,18 +6,20 @@ import io
 import warnings
 from collections.abc import Iterator
 
+import av
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from lyra.common.errors import InvalidInputError
-from lyra.media import boxes, png
-from lyra.media.colour import ADOBE_RGB, SRGB, Encoding, encoding_of_codes, power
+from lyra.media import bmp, boxes, png, tga
+from lyra.media.colour import BY_EXIF, SRGB, Encoding, encoding_of_codes
 from lyra.media.header import (
     DAMAGE,
     MAX_PIXELS,
     NO_EXIF,
     Picture,
     damaged,
+    is_adobe_rgb,
     orientation_of,
     strip_lines,
 )
@@ -38,7 +40,6 @@ _MODELS = {
 _STILL = ("JPEG", "MPO")
 _TGA_DESCRIPTOR, _TGA_ALPHA_BITS = 17, 0x0F
 _GIF_ASPECT = 12
-_ADOBE_RGB_SPACE, _ADOBE_RGB_RULE = 2, "R03"
 
 
 def open_with_pillow(data: bytes) -> Picture:
@@ -49,7 +50,7 @@ def open_with_pillow(data: bytes) -> Picture:
         raise InvalidInputError(
             f"Its pixels are of the kind {image.mode}; convert it to RGB and save it again."
         )
-    most = _MOST_PIXELS.get(image.format, MAX_PIXELS)
+    most = _MOST_PIXELS.get(image.format or "", MAX_PIXELS)
     if image.width * image.height > most:
         raise InvalidInputError(
             f"It is {image.width}x{image.height} in {image.format}, of which at most {most // 10**6} megapixels are "
@@ -62,8 +63,9 @@ def open_with_pillow(data: bytes) -> Picture:
     notes += more
     if "transparency" in image.info and mode in ("L", "RGB"):
         model, mode = "rgb", "RGBA"
-    if image.format == "TGA" and mode == "RGBA" and not data[_TGA_DESCRIPTOR] & _TGA_ALPHA_BITS:
-        mode = "RGB"
+    footer = tga.footer(data) if image.format == "TGA" else tga.Footer()
+    if image.format == "TGA" and mode == "RGBA":
+        mode = "RGBA" if data[_TGA_DESCRIPTOR] & _TGA_ALPHA_BITS and footer.has_alpha else "RGB"
     if _is_animated(image) or b"acTL" in said:
         notes.append("It is an animation; its first picture is used.")
     encoding, aspect, more = _colours(image, said, exif, data)
@@ -73,10 +75,11 @@ def open_with_pillow(data: bytes) -> Picture:
         model,
         lambda: _strips(image, mode),
         alpha=mode == "RGBA",
+        premultiplied=mode == "RGBA" and footer.premultiplied,
         encoding=encoding,
         orientation=orientation,
         aspect=aspect,
-        notes=(*notes, *more),
+        notes=(*notes, *more, *footer.notes),
     )
 
 
@@ -124,11 +127,14 @@ def _colours(
     if image.format == "PNG":
         encoding, notes = png.encoding(said)
         return encoding, png.aspect(said), notes
+    if image.format == "BMP":
+        encoding, notes = bmp.encoding(data)
+        return encoding, bmp.aspect(data), notes
     profile = image.info.get("icc_profile")
     aspect, codes = _aspect(image, data), None
     if image.format == "AVIF":
         found = boxes.of_avif(data)
-        aspect, codes = found.aspect, found.codes
+        aspect, codes = found.aspect, found.codes or _codes_of_av1(data)
     elif image.format == "JPEG2000":
         profile = profile or boxes.of_jpeg2000(data).profile
     if profile:
@@ -136,23 +142,26 @@ def _colours(
     if codes:
         encoding, notes = encoding_of_codes(*codes)
         return encoding, aspect, notes
-    if _is_adobe_rgb(exif):
-        return Encoding(power(563 / 256), ADOBE_RGB, name="Adobe RGB, by its EXIF"), aspect, []
+    if is_adobe_rgb(exif):
+        return BY_EXIF, aspect, []
     return SRGB, aspect, []
 
 
-def _is_adobe_rgb(exif: Image.Exif) -> bool:
+def _codes_of_av1(data: bytes) -> tuple[int, int] | None:
+    """Code points (primaries, transfer) of the AV1 stream in an AVIF, which count where no box says any."""
     try:
-        space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
-        rule = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
-    except DAMAGE:
-        return False
-    return space == _ADOBE_RGB_SPACE or rule == _ADOBE_RGB_RULE
+        with av.open(io.BytesIO(data)) as file:
+            context = file.streams.video[0].codec_context
+            return int(context.color_primaries), int(context.color_trc)
+    except (av.FFmpegError, *DAMAGE):
+        return None
 
 
 def _aspect(image: Image.Image, data: bytes) -> float:
     if image.format == "GIF":
         return (data[_GIF_ASPECT] + 15) / 64 if data[_GIF_ASPECT] else 1.0
+    if image.format == "TGA":
+        return tga.footer(data).aspect
     across, down = image.info.get("jfif_density", (0, 0))
     return down / across if across and down and 0.01 < down / across < 100 else 1.0
 

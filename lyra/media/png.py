@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from lyra.media import oiio as files
-from lyra.media.colour import SRGB, Encoding, encoding_of_codes, encoding_of_gamma
-from lyra.media.header import DAMAGE, NO_EXIF, Picture, damaged, orientation_of, short
+from lyra.media.colour import BY_EXIF, SRGB, Encoding, encoding_of_codes, encoding_of_gamma
+from lyra.media.header import DAMAGE, NO_EXIF, Picture, damaged, is_adobe_rgb, orientation_of, short
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 # What the pixels are made from.
@@ -37,7 +37,8 @@ class Chunks:
 
 def split(data: bytes) -> Chunks:
     """The chunks of a PNG; one that is cut short or damaged is left to the decoder."""
-    kept, said, text, keyed = [MAGIC], {}, 0, False
+    said: dict[bytes, bytes] = {}
+    kept, text, keyed = [MAGIC], 0, False
     for kind, start, end in _chunks(data):
         if kind in _NEEDED or end > len(data):
             kept.append(data[start:end])
@@ -87,12 +88,14 @@ def encoding(said: dict[bytes, bytes]) -> tuple[Encoding, list[str]]:
         notes.append(f"Its colour profile could not be used ({why}); colours are taken as sRGB.")
     if b"sRGB" in said:
         return SRGB, notes
+    if not {b"gAMA", b"cHRM"} & said.keys() and is_adobe_rgb(_exif(said)):
+        return BY_EXIF, notes
     gamma = struct.unpack(">I", said[b"gAMA"])[0] / 1e5 if len(said.get(b"gAMA", b"")) == 4 else None
-    primaries = None
+    chromaticities = None
     if len(said.get(b"cHRM", b"")) == 32:
         x = [value / 1e5 for value in struct.unpack(">8I", said[b"cHRM"])]
-        primaries = tuple(zip((*x[2::2], x[0]), (*x[3::2], x[1]), strict=True))
-    found, more = encoding_of_gamma(gamma, primaries)
+        chromaticities = tuple(zip((*x[2::2], x[0]), (*x[3::2], x[1]), strict=True))
+    found, more = encoding_of_gamma(gamma, chromaticities)
     return found, notes + more
 
 
@@ -121,13 +124,24 @@ def aspect(said: dict[bytes, bytes]) -> float:
 
 def exif_orientation(said: dict[bytes, bytes]) -> tuple[int, list[str]]:
     """EXIF's number for how the picture is turned, and a note where it could not be read."""
-    exif = Image.Exif()
     try:
-        if b"eXIf" in said:
-            exif.load(said[b"eXIf"])
-        return orientation_of(exif), []
+        return orientation_of(_loaded_exif(said)), []
     except DAMAGE:
         return 1, [NO_EXIF]
+
+
+def _exif(said: dict[bytes, bytes]) -> Image.Exif:
+    try:
+        return _loaded_exif(said)
+    except DAMAGE:
+        return Image.Exif()
+
+
+def _loaded_exif(said: dict[bytes, bytes]) -> Image.Exif:
+    exif = Image.Exif()
+    if b"eXIf" in said:
+        exif.load(said[b"eXIf"])
+    return exif
 
 
 _MODELS = {0: ("grey", False), 2: ("rgb", False), 4: ("grey", True), 6: ("rgb", True)}

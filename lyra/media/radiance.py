@@ -34,6 +34,8 @@ _ORIENTATIONS = {
     ("+X", "-Y"): 5, ("-X", "-Y"): 6, ("-X", "+Y"): 7, ("+X", "+Y"): 8,
 }  # fmt: skip
 _NEWEST_RUNS = (8, 32767)
+# So many are unpacked at a time.
+_QUADS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def _header(data: bytes) -> _Header:
     head, blank, rest = data[:_HEADER_BYTES].partition(b"\n\n")
     line, ended, _ = rest.partition(b"\n")
     sides = re.fullmatch(rb"([+-][XY])\s+(\d{1,9})\s+([+-][XY])\s+(\d{1,9})", line.strip())
-    orientation = sides and _ORIENTATIONS.get((sides[1].decode(), sides[3].decode()))
-    if not orientation or not ended:
+    orientation = _ORIENTATIONS.get((sides[1].decode(), sides[3].decode())) if sides else None
+    if not sides or not orientation or not ended:
         raise InvalidInputError("The Radiance HDR header has no resolution line; save the file again.")
     said: dict[str, list[str]] = {}
     for entry in head.decode("latin-1").split("\n")[1:]:
@@ -139,9 +141,8 @@ def _plain(data: bytes, header: _Header) -> Iterator[np.ndarray]:
     count = header.height * header.width
     stored = (len(data) - header.start) // 4
     quads = np.frombuffer(data, "<u4", min(stored, MAX_PIXELS), header.start)
-    is_run = (quads & 0xFFFFFF) == 0x010101
-    if stored < count or is_run[:count].any():
-        quads = _repeated(quads, is_run, count)
+    if stored < count or _is_run(quads[:count]).any():
+        quads = _repeated(quads, count)
     if len(quads) < count:
         raise _cut_short(len(quads), count)
     pixels = quads[:count].view(np.uint8).reshape(header.height, header.width, 4)
@@ -159,21 +160,31 @@ def _cut_short(there: int, count: int) -> InvalidInputError:
     )
 
 
-def _repeated(quads: np.ndarray, is_run: np.ndarray, count: int) -> np.ndarray:
-    """The pixels (about `count`) that quads and runs stand for."""
-    if not len(quads) or is_run[0]:
+def _is_run(quads: np.ndarray) -> np.ndarray:
+    return (quads & 0xFFFFFF) == 0x010101
+
+
+def _repeated(quads: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` pixels, or all there are, that quads and runs stand for."""
+    out, at = np.empty(count, np.uint32), 0
+    if not len(quads) or _is_run(quads[:1])[0]:
         raise _cut_short(0, count)
-    # How many runs stand in a row up to each one.
-    places = np.arange(len(quads))
-    in_row = places - np.maximum.accumulate(np.where(is_run, 0, places)) - 1
-    if (in_row > 3).any():
-        raise InvalidInputError("Its run lengths are damaged; save it again.")
-    times = np.where(is_run, (quads >> 24).astype(np.int64) << (8 * np.maximum(in_row, 0)), 1)
-    ends = np.cumsum(times)
-    if ends[-1] < count:
-        raise _cut_short(ends[-1], count)
-    used = int(np.searchsorted(ends, count)) + 1
-    times = times[:used]
-    times[-1] -= ends[used - 1] - count
-    values = quads[np.maximum.accumulate(np.where(is_run, 0, places))[:used]]
-    return np.repeat(values, times)
+    # What the piece before ends with: its last pixel, and how many runs in a row.
+    pixel, row = quads[0], 0
+    for start in range(0, len(quads), _QUADS):
+        piece = quads[start : start + _QUADS]
+        is_run, places = _is_run(piece), np.arange(len(piece))
+        newest = np.maximum.accumulate(np.where(is_run, -1, places))
+        # How many runs stand in a row up to each one.
+        in_row = places - newest - 1 + np.where(newest < 0, row, 0)
+        if (in_row > 3).any():
+            raise InvalidInputError("Its run lengths are damaged; save it again.")
+        times = np.where(is_run, (piece >> 24).astype(np.int64) << (8 * np.maximum(in_row, 0)), 1)
+        ends = np.minimum(np.cumsum(times), count - at)
+        values = np.where(newest < 0, pixel, piece[newest])
+        out[at : at + ends[-1]] = np.repeat(values, np.diff(ends, prepend=0))
+        at += int(ends[-1])
+        if at == count:
+            break
+        pixel, row = values[-1], int(in_row[-1]) + 1
+    return out[:at]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.files import open_given
 from lyra.media import dpx, exr, png, psd, radiance, tiff
 from lyra.media.header import Picture, check_size
 from lyra.media.pil import open_with_pillow
 
 _BEGINNING = 64
+# Of formats whose file is kept in memory beside the picture. TIFF, EXR and DPX are read in pieces.
+MAX_FILE_BYTES = 1_000_000_000
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -47,7 +50,12 @@ def _opened(source: Path | bytes) -> Picture:
 
 def _read(path: Path, most: int = -1) -> bytes:
     try:
-        with path.open("rb") as file:
+        file, size = open_given(path)
+        with file:
+            if most < 0 and size > MAX_FILE_BYTES:
+                raise InvalidInputError(
+                    f"It has {size / 1e6:.0f} MB; at most {MAX_FILE_BYTES // 10**6} are read. Save it smaller."
+                )
             return file.read(most)
     except FileNotFoundError as error:
         raise InvalidInputError(f"There is no image at {path}.") from error

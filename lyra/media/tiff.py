@@ -16,7 +16,7 @@ import tifffile
 
 from lyra.common.errors import InvalidInputError
 from lyra.media import oiio as files
-from lyra.media.colour import LINEAR, SRGB, Encoding
+from lyra.media.colour import BT709, BY_EXIF, LINEAR, SRGB, Encoding, is_gamut, srgb_decoded
 from lyra.media.header import DAMAGE, Picture, damaged, short
 
 # What it says of damaged files comes up again as errors.
@@ -33,6 +33,9 @@ _REDUCED, _TOGETHER = 1, 1
 _DNG_VERSION, _PHOTOMETRIC = 50706, 262
 _DEFLATED = (8, 32946)
 _PIECE = 1 << 22
+_ADOBE_RGB_SPACE = 2
+# A transfer function this near to sRGB's is meant as it.
+_SAME_CURVE = 0.02
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class _Header:
     orientation: int
     aspect: float
     profile: bytes | None
+    # Without a profile: how the numbers stand for light by the file's own tags, and notes.
+    colours: tuple[Encoding, list[str]]
     # Where the number for the photometric interpretation stands, and the byte order.
     place: int
     order: str
@@ -68,6 +73,8 @@ def open_tiff(source: Path | bytes) -> Picture:
             notes.append("Its colour profile is not followed; floats are taken as linear sRGB.")
     elif header.profile:
         encoding = Encoding(profile=header.profile)
+    elif model != "cmyk":
+        encoding, notes = header.colours
     return Picture(
         header.height,
         header.width,
@@ -138,9 +145,47 @@ def _read_page(page: tifffile.TiffPage, order: str) -> _Header:
         orientation=int(orientation) if orientation in range(1, 9) else 1,
         aspect=_aspect(tags.valueof("XResolution"), tags.valueof("YResolution")),
         profile=bytes(profile.value) if profile is not None and isinstance(profile.value, bytes) else None,
+        colours=_colours(tags),
         place=photometric.valueoffset,
         order=order,
     )
+
+
+def _colours(tags: tifffile.TiffTags) -> tuple[Encoding, list[str]]:
+    """The encoding by the tags for white, primaries and transfer (TIFF 6.0, section 20), else by EXIF; and notes."""
+    if tags.get("TransferFunction") is None and tags.get("PrimaryChromaticities") is None:
+        exif = tags.valueof("ExifTag")
+        space = exif.get("ColorSpace") if isinstance(exif, dict) else None
+        return (BY_EXIF if space == _ADOBE_RGB_SPACE else SRGB), []
+    notes, primaries, decode = [], BT709, None
+    numbers = [*_ratios(tags.valueof("PrimaryChromaticities")), *_ratios(tags.valueof("WhitePoint"))]
+    if len(numbers) in (6, 8):
+        numbers = numbers if len(numbers) == 8 else [*numbers, *BT709[3]]
+        found = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+        primaries = found if is_gamut(found) else BT709
+    if primaries is BT709 and "PrimaryChromaticities" in tags:
+        notes.append("Its chromaticities are of no colour space; colours are taken as sRGB.")
+    table = tags.valueof("TransferFunction")
+    if table is not None:
+        curves = np.atleast_2d(np.asarray(table, np.float64)) / 65535
+        if (
+            curves.shape[1] < 2
+            or (np.diff(curves) < 0).any()
+            or not curves[0, -1]
+            or np.ptp(curves, 0).max() > 0.01
+        ):
+            notes.append("Its transfer function is not followed; colours are taken as sRGB's.")
+        else:
+            curve, steps = curves[0] / curves[0, -1], np.linspace(0, 1, curves.shape[1])
+            if np.abs(curve - srgb_decoded(steps)).max() > _SAME_CURVE:
+                decode = lambda values: np.interp(values, steps, curve)  # noqa: E731
+    return Encoding(decode, primaries, name="its colour tags"), notes
+
+
+def _ratios(value: tuple[int, ...] | None) -> list[float]:
+    if not isinstance(value, tuple) or len(value) % 2 or not all(value[1::2]):
+        return []
+    return [above / below for above, below in zip(value[::2], value[1::2], strict=True)]
 
 
 def _aspect(across: tuple[int, int] | None, down: tuple[int, int] | None) -> float:
@@ -161,7 +206,10 @@ def _require_readable(header: _Header) -> str:
         raise InvalidInputError(f"The TIFF holds {kind}; save it with unsigned integers or floats.")
     wide_colour = header.photometric in (_PALETTE, _YCBCR) and header.bits > 8
     if header.bits > (64 if header.kind == _FLOAT else 32) or wide_colour:
-        raise InvalidInputError(f"The TIFF has {header.bits} bits a channel; save it with 8 or 16.")
+        what = "palette index" if header.photometric == _PALETTE else "channel"
+        raise InvalidInputError(
+            f"The TIFF has {header.bits} bits a {what}; convert it to RGB and save it with 8 or 16 bits a channel."
+        )
     stored = 1 if header.photometric == _PALETTE else _COLOURS[model]
     if header.channels < stored or header.channels - stored > 4:
         raise InvalidInputError(

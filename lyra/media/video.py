@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -94,6 +95,15 @@ def encoded_as(path: Path, frames: int) -> bytes | None:
         return None
 
 
+def frame_count(path: Path) -> int:
+    """How many frames a file from `join_watchable` says it has; 0 where it cannot be read."""
+    try:
+        with _opened(path) as container:
+            return container.streams.video[0].frames
+    except (av.error.FFmpegError, IndexError):
+        return 0
+
+
 def join_watchable(path: Path, parts: Iterable[Path]) -> None:
     """Puts files from `write_watchable` behind each other without encoding them again; `encoded_as` is the same."""
     stream, number = None, 0
@@ -112,7 +122,7 @@ def join_watchable(path: Path, parts: Iterable[Path]) -> None:
                     number += 1
 
 
-def _encode(container, stream, frames: Iterable[np.ndarray], pixel_format: str) -> None:
+def _encode(container: Any, stream: Any, frames: Iterable[np.ndarray], pixel_format: str) -> None:
     for image in frames:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         if pixel_format == "yuv420p":

@@ -1,7 +1,7 @@
 """Geometry memory: a per-frame cache of depth and points, and retrieval of frames for new views."""
 
-from lyra.memory.cache import CacheEntry, GeometryCache, MemorySettings
-from lyra.memory.coverage import CoverageSettings, GreedyCoverage, RetrievalStrategy
+from lyra.memory.cache import CacheEntry, GeometryCache, MemorySettings, RetrievalStrategy
+from lyra.memory.coverage import CoverageSettings, GreedyCoverage
 
 __all__ = [
     "CacheEntry",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import warp as wp
@@ -11,9 +11,6 @@ import warp as wp
 from lyra.common.errors import InvalidInputError
 from lyra.geometry.arrays import Array, is_torch, to_numpy
 from lyra.geometry.projection import PIXEL_CENTER, unproject
-
-if TYPE_CHECKING:
-    from lyra.memory.coverage import RetrievalStrategy
 
 INITIAL_CAPACITY = 16
 
@@ -46,6 +43,14 @@ class CacheEntry:
     depth: Array
     w2c: np.ndarray
     intrinsics: np.ndarray
+
+
+class RetrievalStrategy(Protocol):
+    """Selects remembered frames for new views."""
+
+    def select(self, cache: GeometryCache, w2c: np.ndarray, intrinsics: np.ndarray, slots: int) -> list[int]:
+        """Ids of at most `slots` frames for views `w2c` (V, 4, 4), `intrinsics` (V, 3, 3), the best last."""
+        ...
 
 
 class GeometryCache:

@@ -9,27 +9,15 @@ as covered.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import warp as wp
 
 from lyra.geometry.projection import pinhole
-from lyra.memory.cache import grid_intrinsics
-
-if TYPE_CHECKING:
-    from lyra.memory.cache import GeometryCache
+from lyra.memory.cache import GeometryCache, grid_intrinsics
 
 WORD_BITS = 32
 FAR = 3.0e38
-
-
-class RetrievalStrategy(Protocol):
-    """Selects remembered frames for new views."""
-
-    def select(self, cache: GeometryCache, w2c: np.ndarray, intrinsics: np.ndarray, slots: int) -> list[int]:
-        """Ids of at most `slots` frames for views `w2c` (V, 4, 4), `intrinsics` (V, 3, 3), the best last."""
-        ...
 
 
 @dataclass(frozen=True)

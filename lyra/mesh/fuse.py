@@ -59,7 +59,7 @@ def fuse(
     if len(views) == 0:
         raise InvalidInputError("There are 0 views; a mesh needs at least one frame. Generate a chunk first.")
     count = min(settings.max_views, 1 + -(-(len(views) - 1) // settings.view_step))
-    chosen = []
+    chosen: list[View] = []
     for index in evenly_spaced(len(views), count):
         progress.update("mesh", 0.1 * len(chosen) / count)
         chosen.append(views[index])

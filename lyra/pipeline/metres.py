@@ -9,7 +9,7 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -26,7 +26,7 @@ _AXES = ("x", "y", "z")
 _LOG_SCALES = ("scale_0", "scale_1", "scale_2")
 
 
-def copy_in_metres(path: Path, sink: BinaryIO, scale: float, *, f_rest: bool = False) -> None:
+def copy_in_metres(path: Path, sink: IO[bytes], scale: float, *, f_rest: bool = False) -> None:
     """Copies a result into `sink` with lengths times `scale`, metres per unit: .ply and .glb; others hold none.
 
     Positions are multiplied, and the logarithm of the scale is added to splats' log scales. With `f_rest` splats get
@@ -38,7 +38,7 @@ def copy_in_metres(path: Path, sink: BinaryIO, scale: float, *, f_rest: bool = F
 
 
 def copy_open_in_metres(
-    source: BinaryIO, path: Path, sink: BinaryIO, scale: float, *, f_rest: bool = False
+    source: IO[bytes], path: Path, sink: IO[bytes], scale: float, *, f_rest: bool = False
 ) -> None:
     """As `copy_in_metres`, of an open file; `path` is what it is called."""
     try:
@@ -53,7 +53,7 @@ def copy_open_in_metres(
     shutil.copyfileobj(source, sink, COPIED)
 
 
-def _scale_ply(source: BinaryIO, sink: BinaryIO, scale: float, f_rest: bool) -> None:
+def _scale_ply(source: IO[bytes], sink: IO[bytes], scale: float, f_rest: bool) -> None:
     """Header and vertices of splats or mesh; `source` then stands behind them. Raises ValueError."""
     header = read_ply_header(source)
     vertices = header.elements[0] if header.elements else header.element("vertex")
@@ -83,7 +83,7 @@ def _scale_ply(source: BinaryIO, sink: BinaryIO, scale: float, f_rest: bool) -> 
         sink.write((widened(block) if wide else block).tobytes())
 
 
-def _scale_glb(source: BinaryIO, sink: BinaryIO, scale: float) -> None:
+def _scale_glb(source: IO[bytes], sink: IO[bytes], scale: float) -> None:
     """Everything up to the last position; `source` then stands behind it. Raises ValueError."""
     length = source.seek(0, io.SEEK_END)
     found = read_glb_positions(source)
@@ -102,7 +102,7 @@ def _scale_glb(source: BinaryIO, sink: BinaryIO, scale: float) -> None:
             sink.write((block * np.float32(scale)).tobytes())
 
 
-def _copy(source: BinaryIO, sink: BinaryIO, count: int) -> None:
+def _copy(source: IO[bytes], sink: IO[bytes], count: int) -> None:
     while count > 0 and (block := source.read(min(count, COPIED))):
         sink.write(block)
         count -= len(block)

@@ -1,34 +1,20 @@
-"""What a world becomes: splats and mesh of its frames, and the files that leave it, packed."""
+"""Reconstruction of a world: Gaussian splats and a mesh of its frames, with their figures."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-import zipfile
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from lyra.common.errors import InvalidInputError
-from lyra.common.files import (
-    inside,
-    is_link,
-    open_inside,
-    patiently,
-    require_space,
-    scratch_folder,
-    whole_file,
-)
+from lyra.common.files import inside, retry_while_locked, scratch_folder
 from lyra.common.progress import SILENT, Progress
-from lyra.pipeline.metres import copy_open_in_metres
+from lyra.geometry.views import evenly_spaced
+from lyra.pipeline.shares import CHECK_END, MESH_END, SPLATS_END
 from lyra.world.files import RESULTS
-from lyra.world.folder import WALKTHROUGH, World
+from lyra.world.folder import World
 
-CAMERAS = "trajectory.npz"
-EXPORT_ITEMS = ("splats.ply", "mesh.glb", "mesh.ply", WALKTHROUGH, CAMERAS)
-LICENSE_FILE = "license.txt"
+# Frames that the splats are compared with.
+CHECKED_VIEWS = 10
 
 
 def reconstruct_world(
@@ -39,7 +25,7 @@ def reconstruct_world(
     A world with too little surface for a mesh, such as nothing but sky, gets splats alone, and the figures' `notes`
     say why. Raises InUseError while another process works on the world.
     """
-    with world.alone():
+    with world.exclusive():
         return _reconstruct(world, mesh, device or "cpu", progress)
 
 
@@ -52,19 +38,25 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
     started = time.monotonic()
     views = world.views()
     notes: list[str] = []
-    cloud = reconstruct_splats(views, progress.part(0, 0.5), device=device, notes=notes)
-    quality = psnr_along_path(cloud, _every(views, 10), progress.part(0.5, 0.6), device=device)
-    results = {"frames": world.frames, "splats": len(cloud), "psnr": round(float(quality), 2), "faces": 0}
-    results["notes"] = notes
+    cloud = reconstruct_splats(views, progress.part(0, SPLATS_END), device=device, notes=notes)
+    checked = [views[i] for i in evenly_spaced(len(views), CHECKED_VIEWS)]
+    quality = psnr_along_path(cloud, checked, progress.part(SPLATS_END, CHECK_END), device=device)
+    results: dict[str, Any] = {
+        "frames": world.frames,
+        "splats": len(cloud),
+        "psnr": round(float(quality), 2),
+        "faces": 0,
+        "notes": notes,
+    }
     # Beside what is there, so that a full disk takes nothing away; an old mesh never stands beside new splats.
     inside(world.folder, RESULTS).mkdir(exist_ok=True)
     with scratch_folder(world.results) as new:
         write_ply(cloud, new / "splats.ply")
         if mesh:
             try:
-                surface = fuse(views, progress.part(0.6, 0.95), device=device)
+                surface = fuse(views, progress.part(CHECK_END, MESH_END), device=device)
             except NoSurfaceError as error:
-                results["notes"].append(f"There is no mesh. {error}")
+                notes.append(f"There is no mesh. {error}")
             else:
                 save_glb(surface, new / "mesh.glb")
                 save_ply(surface, new / "mesh.ply")
@@ -75,75 +67,6 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
         world.clear_results()
         # The figures last: a run that is stopped before is seen as unfinished.
         for file in (*(file for file in new.iterdir() if file != figures), figures):
-            patiently(file.rename, world.results / file.name)
+            retry_while_locked(file.rename, world.results / file.name)
     progress.update("done", 1.0)
     return results
-
-
-def _every(views: Sequence, count: int) -> list:
-    picks = np.unique(np.linspace(0, len(views) - 1, min(count, len(views))).round().astype(int))
-    return [views[int(i)] for i in picks]
-
-
-def available_items(world: World) -> list[str]:
-    """Which of EXPORT_ITEMS this world has. A link in the place of one counts; `export_world` names it."""
-    places = {item: world.folder / _place(item) for item in EXPORT_ITEMS if item != CAMERAS}
-    return [
-        item for item in EXPORT_ITEMS if item == CAMERAS or places[item].exists() or is_link(places[item])
-    ]
-
-
-def _place(item: str) -> str:
-    """Where an item lies in a world's folder."""
-    return WALKTHROUGH if item == WALKTHROUGH else f"{RESULTS}/{item}"
-
-
-def export_world(
-    world: World,
-    items: Sequence[str],
-    target: str | Path,
-    progress: Progress = SILENT,
-    *,
-    f_rest: bool = False,
-) -> Path:
-    """Packs `items` (of EXPORT_ITEMS) of a world into the zip file `target`, which is whole or not there.
-
-    Splats, meshes and cameras are in metres there: the world's scale is applied. With `f_rest` splats have all 62
-    properties of the 3DGS layout. What may be done with them stands in
-    LICENSE_FILE beside them. Raises InvalidInputError for what is not there, or lies elsewhere behind a link.
-    """
-    unknown = [item for item in items if item not in EXPORT_ITEMS]
-    if unknown or not items:
-        raise InvalidInputError(
-            f"Nothing to export is called {unknown}; choose from {', '.join(EXPORT_ITEMS)}."
-        )
-    files = [item for item in dict.fromkeys(items) if item != CAMERAS]
-    missing = [item for item in files if not inside(world.folder, _place(item)).exists()]
-    if missing:
-        raise InvalidInputError(
-            f"World {world.id} has no {', '.join(missing)} yet; extend or reconstruct it first, "
-            "or leave them out."
-        )
-    target = Path(target)
-    if target.is_dir():
-        raise InvalidInputError(f"{target} is a folder; name a file in it, such as {target / 'world.zip'}.")
-    if target == world.packed:
-        inside(world.folder, RESULTS).mkdir(exist_ok=True)
-    with contextlib.ExitStack() as opened:
-        # All at once: what is replaced meanwhile is packed as it was.
-        sources = {item: open_inside(world.folder, _place(item)) for item in files}
-        for source, _ in sources.values():
-            opened.enter_context(source)
-        require_space(target.parent, sum(size for _, size in sources.values()))
-        with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(LICENSE_FILE, world.settings.license + "\n")
-            for done, item in enumerate(dict.fromkeys(items)):
-                progress.update("export", done / len(items))
-                with archive.open(item, "w", force_zip64=True) as sink:
-                    if item == CAMERAS:
-                        world.trajectory().scaled(world.settings.scale).save(sink)
-                    else:
-                        path = world.folder / _place(item)
-                        copy_open_in_metres(sources[item][0], path, sink, world.settings.scale, f_rest=f_rest)
-    progress.update("done", 1.0)
-    return target

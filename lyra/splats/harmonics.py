@@ -51,7 +51,7 @@ def sh_colors(cloud: GaussianCloud, camera_center: np.ndarray) -> np.ndarray:
     degree = round(np.sqrt(cloud.sh.shape[1])) - 1
     if degree == 0:
         return np.maximum(SH_C0 * cloud.sh[:, 0] + 0.5, 0).astype(np.float32)
-    directions = cloud.means - np.asarray(camera_center, np.float32)
+    directions: np.ndarray = cloud.means - np.asarray(camera_center, np.float32)
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
     basis = sh_basis(directions, degree)
     return np.maximum(np.einsum("mk,mkc->mc", basis, cloud.sh) + 0.5, 0).astype(np.float32)

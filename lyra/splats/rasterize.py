@@ -33,8 +33,7 @@ class SplatRasterizer:
     def __init__(self, cloud: GaussianCloud, device: str = "cpu"):
         self.cloud = cloud
         self.device = device
-        self._uses_gsplat = uses_gsplat(device)
-        self._uploaded = None if self._uses_gsplat else DeviceCloud(cloud, device)
+        self._uploaded = None if uses_gsplat(device) else DeviceCloud(cloud, device)
 
     def render(
         self,
@@ -45,7 +44,7 @@ class SplatRasterizer:
         background: np.ndarray | None = None,
     ) -> Rendering:
         """The view of a camera; `background` (3,) sRGB in [0, 1] is black by default."""
-        if self._uses_gsplat:
+        if self._uploaded is None:
             from lyra.splats.gsplat_backend import render_sums
 
             rgb, depth, transmittance = render_sums(

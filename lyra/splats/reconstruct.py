@@ -148,6 +148,8 @@ def _grow(
         coarsest = max(coarsest, spacing)
         fresh = seed_gaussians(view, planes, shell, wanted, spacing)
         cloud = fresh if cloud is None else joined([cloud, fresh])
+    if cloud is None:
+        raise ValueError("there are no keyframes")
     return cloud, coarsest
 
 

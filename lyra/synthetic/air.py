@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lyra.synthetic.materials import linear, near
-from lyra.synthetic.scene import Scene, Vec
+from lyra.synthetic.scene import Scene, Vec, vector
 
 # sRGB (zenith, horizon), light of the sun, its height in degrees, strength of the sky against the sun.
 SKIES = {
@@ -110,7 +110,9 @@ def outdoors(scene: Scene, time: str | None = None, haze: float = 1.0, cover: fl
         "haze_base": scene.uniform(-5, 5),
         "haze_depth": scene.uniform(15, 400),
         "haze": haze * _haze(scene),
-        "haze_colour": near(scene, tuple(0.6 * h + 0.4 * m for h, m in zip(horizon, mean, strict=True)), 0.1),
+        "haze_colour": near(
+            scene, vector(0.6 * h + 0.4 * m for h, m in zip(horizon, mean, strict=True)), 0.1
+        ),
     }
     if scene.chance(0.7 if time != "pale" else 0.35):
         _clouds(scene, zenith, horizon, time)

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from lyra.common.shapes import height_width
 from lyra.synthetic import film_paint
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -142,7 +143,7 @@ def _file(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         small = Image.fromarray(image).resize(
             (round(image.shape[1] * share), round(image.shape[0] * share)), Image.Resampling.BILINEAR
         )
-        image = np.asarray(small.resize(image.shape[1::-1], Image.Resampling.BICUBIC))
+        image = np.asarray(small.resize(height_width(image)[::-1], Image.Resampling.BICUBIC))
     if rng.random() < 0.3:
         file = io.BytesIO()
         Image.fromarray(image).save(file, "JPEG", quality=int(rng.uniform(25, 92)))

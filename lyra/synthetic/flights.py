@@ -59,7 +59,7 @@ def flight(
     """
     require_kinds([kind])
     if motion is not None and motion not in MOTIONS:
-        raise InvalidInputError(f"There is no motion {motion!r}; choose among {', '.join(MOTIONS)}.")
+        raise InvalidInputError(f"Unknown motion {motion!r}; choose one of {', '.join(MOTIONS)}.")
     if frames < 1:
         raise InvalidInputError(f"A flight of {frames} frames is not possible; give 1 or more.")
     rng = np.random.default_rng(seed)
@@ -67,8 +67,8 @@ def flight(
     stage = Stage([scene], device)
     start = best_shots(stage, width / height)[0]
     options = [motion] if motion else [MOTIONS[k] for k in rng.permutation(len(MOTIONS))]
-    for motion in options:
-        cameras, reach = _free_path(stage, start, motion, frames, width / height, rng)
+    for chosen in options:
+        cameras, reach = _free_path(stage, start, chosen, frames, width / height, rng)
         if reach > GOOD_REACH:
             break
     shots = [Shot(0, camera, start.fov) for camera in cameras]
@@ -80,7 +80,7 @@ def flight(
         parts.append((plain(linear, gain), depth, normals))
     images, depth, normals = (np.concatenate(part) for part in zip(*parts, strict=True))
     trajectory = Trajectory(_poses(cameras), intrinsics_of(shots, height, width), height, width).rebased()
-    return Flight(images, depth, normals, trajectory, kind, motion, reach)
+    return Flight(images, depth, normals, trajectory, kind, chosen, reach)
 
 
 def _poses(cameras: list[Pose]) -> np.ndarray:

@@ -95,7 +95,7 @@ def best_shots(stage: Stage, aspect: float) -> list[Shot]:
     """The best shot of each scene: the camera with the most varied and unobstructed view."""
     tall = PROBE[0]
     wide = max(4, round(tall * aspect))
-    shots, scores = [], []
+    shots: list[Shot] = []
     for index, scene in enumerate(stage.scenes):
         shots += [Shot(index, camera, scene.fov) for camera in scene.cameras]
     depth = stage.probe(shots, tall, wide)

@@ -153,16 +153,16 @@ def square(scene: Scene) -> None:
         scene.uniform(0.6, 1.6),
     )
     for _ in range(int(scene.uniform(0, 9))):
-        at = (scene.uniform(-0.8, 0.8) * half, scene.uniform(-0.6, 0.9) * half, 0.0)
+        spot = (scene.uniform(-0.8, 0.8) * half, scene.uniform(-0.6, 0.9) * half, 0.0)
         draw = scene.pick(["figure", "figure", "tree", "crate", "vehicle"])
         if draw == "figure":
-            parts.figure(scene, at)
+            parts.figure(scene, spot)
         elif draw == "tree":
-            parts.tree(scene, at, scene.uniform(4, 10), paint.bark(scene), paint.foliage(scene))
+            parts.tree(scene, spot, scene.uniform(4, 10), paint.bark(scene), paint.foliage(scene))
         elif draw == "crate":
-            parts.crate(scene, at, scene.uniform(0.5, 1.3))
+            parts.crate(scene, spot, scene.uniform(0.5, 1.3))
         else:
-            vessels.car(scene, at, scene.uniform(0, 6.3))
+            vessels.car(scene, spot, scene.uniform(0, 6.3))
     scene.fov = math.radians(scene.uniform(45, 100))
 
 

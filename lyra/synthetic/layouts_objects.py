@@ -9,7 +9,7 @@ from lyra.synthetic import materials as paint
 from lyra.synthetic import shape_kernels as shapes
 from lyra.synthetic.air import outdoors
 from lyra.synthetic.layouts_nature import foreground, terrain
-from lyra.synthetic.scene import Scene, Vec
+from lyra.synthetic.scene import Scene, Vec, vector
 
 
 def object_(scene: Scene) -> None:
@@ -31,7 +31,7 @@ def object_(scene: Scene) -> None:
         elif draw == "tree":
             parts.tree(scene, spot, size * scene.uniform(0.2, 0.9), paint.bark(scene), paint.foliage(scene))
         else:
-            half = tuple(size * scene.uniform(0.03, 0.25) for _ in range(3))
+            half = vector(size * scene.uniform(0.03, 0.25) for _ in range(3))
             scene.box((spot[0], spot[1], half[2]), half, paint.anything(scene), scene.uniform(0, 3))
     for _ in range(3):
         high = size * (scene.uniform(0.03, 0.5) if scene.chance(0.7) else scene.uniform(0.5, 2.5)) + 0.2
@@ -122,7 +122,7 @@ def _subject(scene: Scene, at: Vec, size: float, floating: bool) -> None:
         houses.house(
             scene,
             (at[0] + 0.5 * size, at[1] + 0.3, at[2]),
-            tuple(0.6 * s for s in shape),
+            vector(0.6 * s for s in shape),
             scene.uniform(-1, 1),
         )
     elif draw == "tree":
@@ -152,7 +152,7 @@ def heap(scene: Scene, at: Vec, size: float) -> None:
     """Solids of all kinds stacked and leaning."""
     skins = [paint.anything(scene) for _ in range(3)]
     for _ in range(int(scene.uniform(3, 12))):
-        half = tuple(size * scene.uniform(0.08, 0.35) for _ in range(3))
+        half = vector(size * scene.uniform(0.08, 0.35) for _ in range(3))
         spot = (
             at[0] + size * scene.rng.normal(0, 0.25),
             at[1] + size * scene.rng.normal(0, 0.25),
@@ -220,7 +220,7 @@ def strange(scene: Scene) -> None:
             scene.ball(at, (r, r, r * scene.uniform(0.6, 1.4)), scene.pick(caps), **cut)
         else:
             spot = (at[0], at[1], at[2] + scale * scene.uniform(0.2, 1.3))
-            half = tuple(tall * scene.uniform(0.1, 0.35) for _ in range(3))
+            half = vector(tall * scene.uniform(0.1, 0.35) for _ in range(3))
             scene.rock(spot, half, scene.pick(stems), scene.uniform(0.2, 0.5))
     if scene.chance(0.4):
         scene.block((-9e3, -9e3, -9), (9e3, 9e3, scale * scene.uniform(0.0, 0.04)), paint.water(scene))

@@ -9,7 +9,7 @@ from lyra.synthetic import materials as paint
 from lyra.synthetic import shape_kernels as shapes
 from lyra.synthetic.air import outdoors
 from lyra.synthetic.layouts_nature import foreground, terrain
-from lyra.synthetic.scene import Scene
+from lyra.synthetic.scene import Scene, vector
 
 
 def castle(scene: Scene) -> None:
@@ -53,7 +53,7 @@ def castle(scene: Scene) -> None:
         houses.house(
             scene,
             spot,
-            tuple(size * scene.uniform(0.2, 0.4) for _ in range(3)),
+            vector(size * scene.uniform(0.2, 0.4) for _ in range(3)),
             scene.uniform(0, 3),
             None,
             roof,

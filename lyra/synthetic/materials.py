@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 
 from lyra.synthetic import surface_kernels as patterns
-from lyra.synthetic.scene import Scene, Vec
+from lyra.synthetic.scene import Scene, Vec, vector
 
 # Hue, saturation, value ranges of sRGB colours; a hue range may cross 0 (red) by going negative.
 FAMILIES = {
@@ -48,7 +48,7 @@ def colour(scene: Scene, family: str) -> Vec:
 def near(scene: Scene, base: Vec, spread: float = 0.3) -> Vec:
     """A variation of the colour `base` in brightness and slightly in hue."""
     gain = 1 + scene.uniform(-spread, spread)
-    return tuple(max(c * gain * (1 + 0.25 * scene.uniform(-spread, spread)), 0.001) for c in base)
+    return vector(max(c * gain * (1 + 0.25 * scene.uniform(-spread, spread)), 0.001) for c in base)
 
 
 def make(scene: Scene, family: str, pattern: int = patterns.PLAIN, size: float = 1.0, **more) -> int:

@@ -6,7 +6,7 @@ import math
 
 from lyra.synthetic import materials as paint
 from lyra.synthetic import shape_kernels as shapes
-from lyra.synthetic.scene import Scene, Vec
+from lyra.synthetic.scene import Scene, Vec, vector
 
 
 def around(at: Vec, yaw: float, offset: Vec) -> Vec:
@@ -80,7 +80,7 @@ def bush(scene: Scene, at: Vec, size: float, leaves: int) -> None:
 
 
 def boulder(scene: Scene, at: Vec, size: float, stone: int) -> None:
-    half = tuple(size * scene.uniform(0.5, 1.0) for _ in range(3))
+    half = vector(size * scene.uniform(0.5, 1.0) for _ in range(3))
     scene.rock(
         (at[0], at[1], at[2] + half[2] * scene.uniform(0.0, 0.6)),
         half,

@@ -59,7 +59,7 @@ class Stage:
     def _solids(self) -> np.ndarray:
         rows = [row for scene in self.scenes for row in scene.solids]
         solids = np.zeros(len(rows) + 1, SOLID)
-        for place, name in enumerate(SOLID.names):
+        for place, name in enumerate(SOLID.names or ()):
             solids[name][: len(rows)] = [row[place] for row in rows] or 0
         offsets = np.cumsum([0, *(len(s.materials) for s in self.scenes)])[:-1]
         solids["material"][:-1] += np.repeat(offsets, np.diff(self._first)).astype(np.int32)
@@ -195,7 +195,7 @@ def _tile_lists(
             _unit(np.concatenate([(c - (view["cx"], view["cy"])) / view["focal"], np.ones((len(c), 1))], 1))
             for c in corners
         ]
-        axis = _unit(sum(rays))
+        axis = _unit(np.sum(rays, 0))
         tile_cos = np.min([(axis * ray).sum(1) for ray in rays], axis=0)
         tile_angle = np.arccos(np.clip(tile_cos, -1, 1))
         away = (ball[:, :3] - view["centre"]) @ view["rotation"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +27,12 @@ LAMP = np.dtype(Lamp.numpy_dtype())
 WIDE = 400.0
 
 Vec = tuple[float, float, float]
+
+
+def vector(values: Iterable[float]) -> Vec:
+    """Three numbers as a vector."""
+    x, y, z = values
+    return x, y, z
 
 
 def turn(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
@@ -140,8 +147,9 @@ class Scene:
 
     def block(self, low: Vec, high: Vec, material: int, **more) -> None:
         """A box between two corners."""
-        centre = tuple(0.5 * (a + b) for a, b in zip(low, high, strict=True))
-        half = tuple(max(0.5 * abs(b - a), 1e-3) for a, b in zip(low, high, strict=True))
+        pairs = tuple(zip(low, high, strict=True))
+        centre = vector(0.5 * (a + b) for a, b in pairs)
+        half = vector(max(0.5 * abs(b - a), 1e-3) for a, b in pairs)
         self.solid(shapes.BOX, centre, half, material, **more)
 
     def ball(self, centre: Vec, radius: float | Vec, material: int, yaw: float = 0.0, **more) -> None:

@@ -22,7 +22,7 @@ def caption_for(captions: dict[int, str], chunk: int) -> str:
 def load_captions(path: str | Path) -> dict[int, str]:
     """Reads {starting frame: caption} JSON, the published format; an error quotes a bad key."""
     try:
-        data = read_json(path, fault="is no captions file")
+        data = read_json(path, fault="is no captions file (JSON in UTF-8)")
     except FileNotFoundError as error:
         raise InvalidInputError(
             f"There is no captions file (JSON in UTF-8) at {place(path)}; give another path."

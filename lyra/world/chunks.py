@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -28,10 +28,12 @@ LAST_DEPTH = ArrayLimit(800_000_000)
 
 @dataclass(frozen=True)
 class Chunk:
-    """80 frames on disk: frames 80 (index - 1) + 1 ... 80 index of the world.
+    """80 frames on disk: frames 80 (index - 1) + 1 ... 80 index of every line that it is on.
 
-    `folder` is no link, and no link in it is followed. `size` is the world's (height, width); where it is not known,
-    the largest possible one bounds what is read.
+    `parent` is the id of the chunk that it follows, 0 for the world's first frame. `engine` and `options` say what
+    made it; chunks of older versions do not. `job` is the id of the service's job that it was made for. `folder` is no
+    link, and no link in it is followed. `size` is the world's (height, width); where it is not known, the largest
+    possible one bounds what is read.
     """
 
     folder: Path
@@ -40,21 +42,51 @@ class Chunk:
     seed: int
     seconds: float
     size: tuple[int, int] | None = None
+    job: str | None = None
+    parent: int = 0
+    engine: str = ""
+    options: dict = field(default_factory=dict)
+    created: str = ""
 
     @classmethod
     def open(cls, folder: Path, size: tuple[int, int] | None = None) -> Chunk:
+        """The chunk in `folder`, named by its id, as one of a plain sequence (`at` says another place).
+
+        Raises InvalidInputError for a damaged one.
+        """
         data = read_json(inside(folder, "chunk.json"))
         try:
+            number = int(folder.name)
             return cls(
-                folder, int(folder.name), str(data["prompt"]), int(data["seed"]), float(data["seconds"]), size
+                folder,
+                number,
+                str(data["prompt"]),
+                int(data["seed"]),
+                float(data["seconds"]),
+                size,
+                None if data.get("job") is None else str(data["job"]),
+                # Of version 1, in which each followed the one before it.
+                _parent(data.get("parent", number - 1), number),
+                str(data.get("engine", "")),
+                dict(data.get("options", {})),
+                str(data.get("created", "")),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidInputError(
                 one_line(
                     f"{place(folder / 'chunk.json')} is damaged ({one_line(error, 80)}); delete the folder "
-                    f"{folder.name} and later ones."
+                    f"{folder.name}: the world then ends before it."
                 )
             ) from error
+
+    @property
+    def id(self) -> int:
+        """Its number in the world, which no other chunk has or had; the name of its folder."""
+        return int(self.folder.name)
+
+    def at(self, index: int) -> Chunk:
+        """The same chunk as the `index`-th, from 1, after the first frame."""
+        return replace(self, index=index)
 
     @property
     def watchable(self) -> Path:
@@ -103,6 +135,12 @@ class ChunkFrames:
     notes: tuple[str, ...] = ()
 
 
+def _parent(value: object, number: int) -> int:
+    if type(value) is not int or not 0 <= value < number:
+        raise ValueError(f"parent {value!r}")
+    return value
+
+
 def rounded_depth(disparity: np.ndarray) -> np.ndarray:
     """Depth (..., H, W) float32 as the world folder keeps it: float16 precision, inf where there is sky."""
     with np.errstate(divide="ignore", over="ignore"):
@@ -110,14 +148,20 @@ def rounded_depth(disparity: np.ndarray) -> np.ndarray:
     return np.maximum(depth, np.finfo(np.float16).tiny).astype(np.float32)
 
 
-def read_json(path: Path, optional: bool = False) -> dict | None:
-    """The object in a JSON file; None for an `optional` one that is not there."""
+def read_json(path: Path) -> dict:
+    """The object in a JSON file. Raises InvalidInputError where there is none."""
+    data = read_optional_json(path)
+    if data is None:
+        raise InvalidInputError(f"{place(path)} is missing; {MEND}.")
+    return data
+
+
+def read_optional_json(path: Path) -> dict | None:
+    """The object in a JSON file; None where there is no file."""
     try:
         return json_file.read_object(path, advice=MEND, fault="cannot be read")
-    except FileNotFoundError as error:
-        if optional:
-            return None
-        raise InvalidInputError(f"{place(path)} is missing; {MEND}.") from error
+    except FileNotFoundError:
+        return None
 
 
 def read_shaped(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, np.ndarray]:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import inside, is_link, patiently
+from lyra.common.files import inside, is_link, retry_while_locked
 from lyra.common.temporary import TEMPORARY_PREFIX, leads_elsewhere, sweep
 
 LOCK_FILE = ".lyra.lock"
 WORLD_FILE = "world.json"
-CHUNKS, RESULTS = "chunks", "results"
+CHUNKS, RESULTS, TAKES = "chunks", "results", "takes"
+WALKTHROUGH = "walkthrough.mp4"
 FIGURES, PACKED = f"{RESULTS}/results.json", f"{RESULTS}/export.zip"
 # Figures first: results without them are seen as unfinished.
 RESULT_FILES = (FIGURES, *(f"{RESULTS}/{name}" for name in ("splats.ply", "mesh.glb", "mesh.ply")), PACKED)
@@ -31,21 +32,14 @@ _OF_A_NEW_WORLD = re.compile(
 
 def require_folders(folder: Path) -> None:
     """Raises InvalidInputError where what a world's files are written into is a link: they would lie elsewhere."""
-    for name in (CHUNKS, RESULTS):
+    for name in (CHUNKS, RESULTS, TAKES):
         inside(folder, name)
 
 
-def chunk_folders(folder: Path) -> list[Path]:
-    """The chunks of the world `folder` in their order, up to the first gap. Raises InvalidInputError for a link."""
-    chunks = inside(folder, CHUNKS)
-    found: list[Path] = []
-    for path in sorted(chunks.glob("[0-9]" * 4)):
-        if int(path.name) == len(found) + 1:
-            # Only those that count: what lies behind a gap is not read.
-            inside(folder, f"{CHUNKS}/{path.name}")
-            if path.is_dir():
-                found.append(path)
-    return found
+def numbered_folders(folder: Path) -> list[Path]:
+    """The folders of chunks in the world `folder`, in the order of their ids. Raises InvalidInputError for a link."""
+    found = sorted(inside(folder, CHUNKS).glob("[0-9]" * 4))
+    return [path for path in found if int(path.name) and inside(folder, f"{CHUNKS}/{path.name}").is_dir()]
 
 
 def remove_file(folder: Path, relative: str) -> None:
@@ -54,7 +48,7 @@ def remove_file(folder: Path, relative: str) -> None:
     path = (inside(folder, parent) if parent else folder) / name
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISREG(path.lstat().st_mode) or path.is_symlink():
-            patiently(path.unlink, missing_ok=True)
+            retry_while_locked(path.unlink, missing_ok=True)
 
 
 def require_own(chunk: Path) -> None:
@@ -76,7 +70,7 @@ def remove_chunk(chunk: Path) -> None:
     require_own(chunk)
     # Of a shape that is swept when this is stopped in the middle. Renamed first: a chunk must never be half there.
     doomed = chunk.with_name(f"{TEMPORARY_PREFIX}{chunk.name}")
-    patiently(chunk.rename, doomed)
+    retry_while_locked(chunk.rename, doomed)
     shutil.rmtree(doomed)
 
 
@@ -85,19 +79,6 @@ def sweep_world(folder: Path) -> None:
     for place in (folder, folder / CHUNKS, folder / RESULTS, *_real_folders(folder / CHUNKS)):
         if place == folder or not is_link(place):
             sweep(place, unmarked=lambda path: True)
-
-
-def has_leftovers(folder: Path) -> bool:
-    """Whether anything lies in the world `folder` that `sweep_world` or `Plan.sweep` may remove. It writes nothing."""
-    for place in (folder, folder / CHUNKS, folder / RESULTS):
-        with contextlib.suppress(OSError):
-            if place == folder or not is_link(place):
-                names = {path.name for path in place.iterdir()}
-                if any(name.startswith(TEMPORARY_PREFIX) for name in names):
-                    return True
-                if "pending.npz" in names and "pending.json" not in names:
-                    return True
-    return False
 
 
 def sweep_beside(folder: Path) -> None:

@@ -163,5 +163,5 @@ def ranges_of(engine_id: str) -> dict[str, Range | None]:
         if engine_id in option.defaults
         else None
         for name, option in OPTIONS.items()
-        if option.min is not None
+        if option.min is not None and option.max is not None
     }

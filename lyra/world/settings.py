@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 import secrets
+import unicodedata
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_origin, get_type_hints
@@ -15,14 +16,33 @@ from lyra.common.errors import InvalidInputError
 from lyra.common.quoting import one_line, place
 from lyra.world.chunks import MAX_SIDE, read_json
 
-FORMAT_VERSION = 1
+# The newest that is read. A plain sequence of chunks is written as version 1, which older releases open.
+FORMAT_VERSION = 2
+PLAIN_VERSION = 1
 MAX_SCALE = 1e6
+MAX_NAME, MAX_TEXT, MAX_NOTES = 64, 10_000, 1_000
+# Marks, embeddings, overrides and isolates, with which a name can show as another.
+_BIDI = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
 
 
 @dataclass(frozen=True)
+class Head:
+    """Id of the `chunk` at which the world ends, 0 for its first frame alone; a chunk above `newest` takes its place.
+
+    `newest` is the largest id there was when the head was moved, so that adding a chunk writes nothing but the chunk.
+    """
+
+    chunk: int
+    newest: int
+
+
+@dataclass(frozen=True)
 class WorldSettings:
-    """What world.json holds. `scale` is metres per unit; `license` says what may be done with the outputs."""
+    """What world.json holds. `scale` is metres per unit; `license` says what may be done with the outputs.
+
+    `head` is None where it was never moved: the newest chunk is the head.
+    """
 
     id: str
     name: str
@@ -35,7 +55,8 @@ class WorldSettings:
     created: str
     scale: float = 1.0
     notes: list[str] = field(default_factory=list)
-    format_version: int = FORMAT_VERSION
+    format_version: int = PLAIN_VERSION
+    head: Head | None = None
 
     @classmethod
     def read(cls, path: Path) -> WorldSettings:
@@ -51,19 +72,25 @@ class WorldSettings:
                 f"{path.parent} was made by a newer Lyra Worlds (world format {version}, this one reads up to "
                 f"{FORMAT_VERSION}); update lyra-worlds to open it."
             )
+        head = data.pop("head", None)
         try:
-            settings = cls(**data)
+            settings = cls(**data, head=None if head is None else Head(**head))
         except TypeError as error:
             raise InvalidInputError(f"{place(path)} is damaged: {one_line(error, 120)}.") from error
         settings.check(path)
         return settings
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=2), "utf-8")
+        facts = asdict(self)
+        if self.head is None:
+            del facts["head"]
+        path.write_text(json.dumps(facts, indent=2), "utf-8")
 
     def check(self, path: Path) -> None:
         """Raises InvalidInputError when the file `path` held something of another type, or out of range."""
         for key, kind in get_type_hints(type(self)).items():
+            if key == "head":
+                continue
             value = getattr(self, key)
             wanted = (int, float) if kind is float else get_origin(kind) or kind
             if not isinstance(value, wanted) or isinstance(value, bool):
@@ -72,8 +99,21 @@ class WorldSettings:
             raise InvalidInputError(f"{place(path)} is damaged: the size is {self.width}x{self.height}.")
         if not 0 < self.scale < MAX_SCALE:
             raise InvalidInputError(f"{place(path)} is damaged: scale is {self.scale!r}.")
+        if self.head and not all(type(number) is int and number >= 0 for number in vars(self.head).values()):
+            raise InvalidInputError(f"{place(path)} is damaged: head is {quoting.value(asdict(self.head))}.")
+        texts = [text for text in (*vars(self).values(), *self.notes) if isinstance(text, str)]
+        if len(self.notes) > MAX_NOTES or any(len(text) > MAX_TEXT for text in texts):
+            raise InvalidInputError(
+                f"{place(path)} is damaged: its texts are longer than {MAX_TEXT} characters, or more than {MAX_NOTES}."
+            )
         if not all(isinstance(note, str) for note in self.notes):
             raise InvalidInputError(f"{place(path)} is damaged: notes is {quoting.value(self.notes)}.")
+
+
+def clean_name(name: str) -> str:
+    """A world's name in one line of at most MAX_NAME characters, without control and bidirectional characters."""
+    kept = (c for c in name if c.isspace() or not (unicodedata.category(c) in ("Cc", "Cs") or c in _BIDI))
+    return " ".join("".join(kept).split())[:MAX_NAME].strip() or "World"
 
 
 def new_id(name: str) -> str:

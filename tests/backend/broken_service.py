@@ -4,7 +4,7 @@ import dataclasses
 import sys
 
 from backend.__main__ import parse
-from backend.service import serve
+from backend.api.server import serve
 
 WORKER = (sys.executable, "-c", "raise SystemExit('no such engine here')")
 

@@ -8,13 +8,9 @@ import httpx
 
 from backend.api.app import create_app
 from backend.api.security import Guard
-from backend.catalog import WorldCatalog
 from backend.config import Config, Limits
-from backend.jobs.book import JobBook
-from backend.jobs.dispatcher import Dispatcher
-from backend.jobs.store import JobStore
 from backend.service import Backend
-from tests.world.test_folder import make_world
+from tests.worlds import make_world
 
 WORLD = "some-world"
 
@@ -27,9 +23,7 @@ def backend_of(folder: Path, **parts) -> Backend:
     (config.private_folder / "jobs").mkdir(parents=True)
     config.upload_folder.mkdir()
     make_world(config.worlds / WORLD)
-    book, catalog = JobBook(config, JobStore(config.private_folder / "jobs.sqlite3")), WorldCatalog(config)
-    dispatchers = (Dispatcher(config, book, catalog, downloads) for downloads in (False, True))
-    return Backend(config, book, catalog, *dispatchers, **parts)
+    return Backend.of(config, **parts)
 
 
 @asynccontextmanager

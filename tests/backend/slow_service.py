@@ -4,8 +4,8 @@ import dataclasses
 import sys
 
 from backend.__main__ import parse
+from backend.api.server import serve
 from backend.config import Limits
-from backend.service import serve
 
 LIMITS = Limits(image_bytes=300_000, depth_bytes=100_000, json_bytes=400_000, queued_jobs=2, worlds=9)
 WORKER = (sys.executable, "-m", "tests.backend.slow_worker")

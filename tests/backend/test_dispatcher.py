@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from backend.catalog import WorldCatalog
 from backend.errors import StoreError
 from backend.jobs.dispatcher import Dispatcher
 from backend.jobs.worker_process import WorkerProcess
@@ -49,7 +48,7 @@ async def at_work(folder, monkeypatch):
     """A dispatcher that does not wait between starts, and its book."""
     monkeypatch.setattr("backend.jobs.dispatcher.START_DELAYS", (0.0, 0.0, 0.0))
     config, book = book_of(folder, worker_command=(sys.executable, "-c", WORKER))
-    dispatcher = Dispatcher(config, book, WorldCatalog(config))
+    dispatcher = Dispatcher(config, book)
     dispatcher.start()
     try:
         yield dispatcher, book
@@ -101,7 +100,7 @@ def test_a_database_that_cannot_be_written_fails_the_job_and_the_next_one_runs(t
                     book.submit(export("refused"))
                 with pytest.raises(StoreError):
                     book.resume("first")
-            assert [each.id for each in book.list()] == ["first"]
+            assert [each.id for each in book.jobs()] == ["first"]
             assert first.state == "failed"
             assert "disk is full" in first.error
             book.resume("first")

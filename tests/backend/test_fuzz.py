@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from backend.api.inspection import Inspector
+from backend.inspection import Inspector
 from tests.backend.inside import WORLD, backend_of, client_of
 from tests.backend.service import picture, straight_path
 from tests.backend.test_parts import job
@@ -69,6 +69,8 @@ def valid_requests() -> list[tuple[str, str, dict, bytes]]:
     bodies = {
         f"/v1/worlds/{WORLD}/chunks": extend,
         f"/v1/worlds/{WORLD}/revert": {"chunks": 0},
+        f"/v1/worlds/{WORLD}/switch": {"take": 0},
+        f"/v1/worlds/{WORLD}/clean": {"dry_run": False},
         f"/v1/worlds/{WORLD}/reconstruct": {"mesh": True},
         f"/v1/worlds/{WORLD}/export": {"items": ["splats.ply", "mesh.glb"]},
         "/v1/shutdown": {"force": False},

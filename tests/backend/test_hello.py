@@ -9,8 +9,7 @@ import threading
 import httpx
 import pytest
 
-from backend.api.hello import new_challenge, proof
-from backend.state_file import BackendState, is_alive
+from backend.state_file import BackendState, is_alive, new_challenge, proof
 
 CHALLENGE = "0f" * 32
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.api.inspection import Inspector
 from backend.api.schemas import WorldSettings
+from backend.inspection import Inspector
 from lyra.common.errors import InvalidInputError
 from tests.backend.inside import ask
 from tests.backend.service import picture
@@ -115,7 +115,10 @@ def test_a_picture_that_ends_its_process_is_refused_and_so_is_the_next(image, pr
 def test_one_process_reads_one_picture_after_another_until_it_dies(image, inspector):
     assert inspector.measure(image) == (112, 208)
     process = inspector._process
-    assert inspector.check(image, None, WorldSettings(size=[208, 112], depth="builtin")) == (112, 208)
+    assert inspector.check(image, None, WorldSettings(size=[208, 112], depth="builtin").model_dump()) == (
+        112,
+        208,
+    )
     assert inspector._process is process
     process.kill()
     process.wait()
@@ -151,16 +154,18 @@ def test_messages_do_not_tell_where_uploads_are_kept(tmp_path, inspector):
     with pytest.raises(InvalidInputError, match=r"^a\.png"):
         inspector.measure(image)
     with pytest.raises(InvalidInputError, match=r"^a\.png"):
-        inspector.check(image, depth, WorldSettings())
+        inspector.check(image, depth, WorldSettings().model_dump())
     image.write_bytes(picture())
     with pytest.raises(InvalidInputError, match=r"^d\.npz"):
-        inspector.check(image, depth, WorldSettings(size=[208, 112]))
+        inspector.check(image, depth, WorldSettings(size=[208, 112]).model_dump())
 
 
 def test_the_depth_is_looked_at_too(image, tmp_path, inspector):
     depth = tmp_path / "depth.npz"
     np.savez(depth, depth=np.ones((7, 9), np.float32))
     with pytest.raises(InvalidInputError, match="9x7"):
-        inspector.check(image, depth, WorldSettings(size=[208, 112]))
+        inspector.check(image, depth, WorldSettings(size=[208, 112]).model_dump())
     with pytest.raises(InvalidInputError, match="no depth file"):
-        inspector.check(image, image.with_suffix(".txt"), WorldSettings(size=[208, 112], depth="builtin"))
+        inspector.check(
+            image, image.with_suffix(".txt"), WorldSettings(size=[208, 112], depth="builtin").model_dump()
+        )

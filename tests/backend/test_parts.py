@@ -26,7 +26,7 @@ from backend.log import JsonLines
 from backend.service import Backend
 from lyra.common.errors import DiskFullError, EngineNotReadyError, InvalidInputError
 from tests.backend.service import straight_path
-from tests.world.test_folder import make_world
+from tests.worlds import make_world
 
 
 def test_every_failure_has_its_status():
@@ -200,7 +200,7 @@ def test_jobs_come_back_from_disk_as_they_were(tmp_path):
     folder = tmp_path / "private"
     folder.mkdir()
     store = JobStore(folder / "jobs.sqlite3")
-    saved = job(notes=["a note"], request={"prompt": "snow, 雪"}, first_chunk=2)
+    saved = job(notes=["a note"], request={"prompt": "snow, 雪"}, runs=2)
     store.save(job())
     store.save(saved)
     with pytest.raises(StartError, match="another running backend"):
@@ -217,7 +217,8 @@ def test_jobs_of_a_later_version_and_damaged_ones(tmp_path):
     file = tmp_path / "jobs.sqlite3"
     store = JobStore(file)
     store.save(job(notes=["x" * 300]))
-    newer = asdict(job(id="2")) | {"priority": 3}
+    # Older ones said how many chunks the world had, which its folder knows.
+    newer = asdict(job(id="2")) | {"priority": 3, "first_chunk": 2}
     store._change("INSERT INTO jobs VALUES ('2', 'w', 'done', 9e9, ?)", (json.dumps(newer),))
     assert [loaded.id for loaded in store.load()] == [job().id, "2"]
     store.close()
@@ -284,7 +285,7 @@ def test_the_queue_goes_by_the_order_of_joining_whatever_the_clock_says(tmp_path
     assert (book.get("third").eta_seconds or 0) >= 0
     book.close()
     again = JobBook(book._config, JobStore(book._config.private_folder / "jobs.sqlite3"))
-    assert [each.id for each in again.list()] == names
+    assert [each.id for each in again.jobs()] == names
     again.submit(job(id="fourth"))
     assert [waiting.id for waiting in again.queued()] == ["first", "fourth"]
     again.close()
@@ -307,7 +308,7 @@ def test_old_jobs_and_their_folders_go_while_the_service_lives(tmp_path, monkeyp
         assert not coming.exists()
 
     asyncio.run(sweep())
-    assert [each.id for each in book.list()] == names[3:]
+    assert [each.id for each in book.jobs()] == names[3:]
     assert {path.name for path in kept.parent.iterdir()} == {*names[3:], kept.name}
     book.close()
 
@@ -359,7 +360,7 @@ def test_ctrl_c_while_the_service_starts_is_a_stop_on_request(tmp_path, monkeypa
     def interrupted(config):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backend.service.serve", interrupted)
+    monkeypatch.setattr("backend.api.server.serve", interrupted)
     assert main(["--state-file", str(tmp_path / "state.json"), "--worlds", str(tmp_path)]) == 0
 
 
@@ -371,9 +372,9 @@ def test_leftovers_that_cannot_be_removed_keep_no_service_from_starting(tmp_path
     def refused(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-    monkeypatch.setattr("backend.catalog.sweep_world", refused)
-    catalog = WorldCatalog(dataclasses.replace(config, worlds=tmp_path))
-    backend = Backend(config, book, catalog, None, None)
+    monkeypatch.setattr("lyra.world.recovery.sweep_world", refused)
+    config = dataclasses.replace(config, worlds=tmp_path)
+    backend = Backend(config, book, WorldCatalog(config), None, None)
     backend._take_up()
     assert book.get(job().id).state == "interrupted" and "leftovers stay" in caplog.text
     book.close()

@@ -15,7 +15,7 @@ from backend.jobs.book import JobBook
 from backend.jobs.store import JobStore
 from backend.service import Backend
 from backend.worker.main import Reporter, run_task
-from tests.world.test_folder import cameras, make_world
+from tests.worlds import cameras, make_world
 
 
 class Messages:
@@ -37,7 +37,7 @@ def refuse(path, *_, **__):
 
 def run(folder, runner) -> list[dict]:
     channel = Messages()
-    job = {"id": "1", "kind": "extend", "request": {}, "resumed_from": None}
+    job = {"id": "1", "kind": "extend", "request": {}, "resumed": False}
     message = {"job": job, "folder": str(folder), "world_folder": str(folder)}
     run_task(channel, message, {"extend": runner}, "cpu")
     return channel.sent

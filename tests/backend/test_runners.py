@@ -1,5 +1,6 @@
 """What the worker does for each kind of job, without the processes around it."""
 
+import json
 import shutil
 import zipfile
 from dataclasses import replace
@@ -10,12 +11,14 @@ import pytest
 from backend.api.schemas import WorldSettings
 from backend.worker import runners
 from backend.worker.task import Task
-from lyra.common.errors import CancelledError
-from lyra.common.progress import SILENT
+from lyra.common.errors import CancelledError, InvalidInputError
+from lyra.common.progress import SILENT, Progress
 from lyra.geometry.cameras import Trajectory
 from lyra.hub import ITEMS, Weights
+from lyra.pipeline.extend import extend_world, prepare_path
 from lyra.world.folder import World
-from tests.world.test_folder import cameras, make_chunk, make_world
+from lyra.world.plan import Plan
+from tests.worlds import QuickEngine, cameras, make_chunk, make_world
 
 
 def task(folder, request, world_folder, notes=None, **changes):
@@ -26,7 +29,7 @@ def task(folder, request, world_folder, notes=None, **changes):
         request,
         folder,
         world_folder,
-        **{"device": "cpu", "resumed_from": None, **changes},
+        **{"device": "cpu", "job_id": "a-job", **changes},
         progress=SILENT,
         notes=tell,
     )
@@ -71,7 +74,7 @@ def test_what_is_odd_about_a_path_reaches_the_job(tmp_path):
 def test_why_there_is_no_mesh_reaches_the_job(tmp_path, monkeypatch):
     world = make_world(tmp_path / "world")
     monkeypatch.setattr(
-        "backend.worker.runners.results.reconstruct_world", lambda *_, **__: {"notes": ["There is no mesh."]}
+        "backend.worker.runners.reconstruct_world", lambda *_, **__: {"notes": ["There is no mesh."]}
     )
     told = []
     runners.reconstruct(task(tmp_path / "job", {"mesh": True}, world.folder, told))
@@ -81,14 +84,14 @@ def test_why_there_is_no_mesh_reaches_the_job(tmp_path, monkeypatch):
 def test_a_scale_that_is_set_while_results_are_packed_is_theirs(tmp_path, monkeypatch):
     world = make_world(tmp_path / "world")
     world.add_chunk(cameras(), make_chunk(1), "", 0, 1.0)
-    packing = runners.results.export_world
+    packing = runners.export_world
 
     def rescaled_meanwhile(*arguments):
         packing(*arguments)
         World.open(world.folder).rescale(4.0)
         packing(*arguments)  # the file of the old scale comes after the new scale was set
 
-    monkeypatch.setattr(runners.results, "export_world", rescaled_meanwhile)
+    monkeypatch.setattr(runners, "export_world", rescaled_meanwhile)
     request = {"items": ["trajectory.npz"]}
     runners.export(task(tmp_path / "job", request, world.folder))
     with zipfile.ZipFile(world.packed) as archive:
@@ -97,6 +100,73 @@ def test_a_scale_that_is_set_while_results_are_packed_is_theirs(tmp_path, monkey
     assert np.abs(moved).max() > 0
     packed = Trajectory.load(tmp_path / "trajectory.npz")
     np.testing.assert_allclose(packed.w2c[:, :3, 3], 4 * moved, rtol=1e-5)
+
+
+EXTENSION = {"reconstruct": False, "pose_scale": 1.0, "captions": None, "prompt": "", "seed": None}
+
+
+@pytest.fixture
+def extending(tmp_path, monkeypatch):
+    """A job of two chunks for a world of one frame."""
+    monkeypatch.setattr("lyra.pipeline.extend.create_engine", QuickEngine)
+    world = make_world(tmp_path / "world")
+    job = task(tmp_path / "job", EXTENSION, world.folder)
+    cameras(frames=161).save(job.folder / "trajectory.npz")
+    return world, job
+
+
+def stopped_after(job, chunks):
+    """Runs the job until the world has so many chunks."""
+    cancelled = Progress(cancelled=lambda: len(World.open(job.world_folder).chunks) == chunks)
+    with pytest.raises(CancelledError):
+        runners.extend(replace(job, progress=cancelled))
+    return replace(job, resumed=True)
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_a_job_goes_on_from_the_world_folder_alone(extending, done):
+    world, job = extending
+    job = stopped_after(job, done)
+    for _ in range(2):  # again, as after a kill right before the end
+        runners.extend(job)
+        now = World.open(world.folder)
+        assert now.load_plan() is None
+        assert [chunk.job for chunk in now.chunks] == [job.job_id] * 2
+
+
+def test_a_job_leaves_the_chunks_of_others_and_goes_on_behind_them(extending):
+    world, job = extending
+    extend_world(world, cameras(frames=81))
+    runners.extend(replace(job, resumed=True))
+    assert [chunk.job for chunk in World.open(world.folder).chunks] == [None, job.job_id, job.job_id]
+
+
+def test_the_plan_of_another_is_not_taken_for_the_jobs_own(extending):
+    world, job = extending
+    path = prepare_path(world, cameras(frames=81)).trajectory
+    for other in (None, "another-job"):
+        world.save_plan(Plan(path, 0, {0: "of another"}, 9, job=other))
+        runners.extend(replace(job, resumed=other is not None))
+        assert [chunk.prompt for chunk in World.open(world.folder).chunks] == ["", ""]
+        world.revert(0)
+
+
+def test_a_plan_of_an_older_version_is_gone_on_with(extending):
+    world, job = extending
+    job = stopped_after(job, 1)
+    plan = json.loads((world.folder / "pending.json").read_text())
+    assert plan.pop("job") == job.job_id
+    (world.folder / "pending.json").write_text(json.dumps(plan))
+    runners.extend(job)
+    assert World.open(world.folder).frames == 161
+
+
+def test_a_world_that_was_changed_from_outside_is_not_gone_on_with(extending):
+    world, job = extending
+    runners.extend(job)
+    World.open(world.folder).revert(1)
+    with pytest.raises(InvalidInputError, match=r"has 1 of the 2 chunks of this job.*Generate again"):
+        runners.extend(replace(job, resumed=True))
 
 
 def test_the_networks_of_depth_are_fetched(tmp_path, monkeypatch):

@@ -4,7 +4,9 @@ import asyncio
 import io
 import os
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,10 +14,14 @@ from backend.api.sending import _asked, file_response, read_small_file
 from backend.errors import RangeError
 from backend.worker.task import PREVIEW_FILE
 from lyra.common.errors import InvalidInputError
+from lyra.geometry.cameras import Trajectory
+from lyra.world.folder import World
 from tests.backend.inside import WORLD, ask, backend_of, client_of
 from tests.backend.test_parts import job
+from tests.world.test_folder import cameras, make_chunk
 
 SEED = f"/v1/worlds/{WORLD}/files/seed.png"
+CAMERAS = f"/v1/worlds/{WORLD}/trajectory"
 
 
 @pytest.mark.parametrize(
@@ -146,3 +152,32 @@ def test_the_rest_of_another_version_is_not_sent(tmp_path):
     etag = answers[0].headers["etag"]
     (same,) = ask(backend_of(tmp_path / "b"), ("GET", SEED))
     assert same.headers["etag"] != etag
+
+
+def test_the_cameras_of_a_world_are_one_file(tmp_path):
+    backend = backend_of(tmp_path)
+    folder = backend.config.worlds / WORLD
+    answers = ask(backend, ("GET", CAMERAS), ("GET", CAMERAS), ("GET", "/v1/worlds/no-world/trajectory"))
+    assert [answer.status_code for answer in answers] == [200, 200, 404]
+    assert answers[0].headers["content-type"] == "application/octet-stream"
+    assert answers[0].headers["etag"] == answers[1].headers["etag"]
+    assert len(_read_trajectory(answers[0].content, tmp_path)) == 1
+    World.open(folder).add_chunk(cameras(), make_chunk(1), "", 0, 1.0)
+    (longer,) = ask(backend, ("GET", CAMERAS))
+    found, true = _read_trajectory(longer.content, tmp_path), World.open(folder).trajectory()
+    assert len(found) == 81 and longer.headers["etag"] != answers[0].headers["etag"]
+    np.testing.assert_array_equal(found.w2c, true.w2c)
+    np.testing.assert_array_equal(found.intrinsics, true.intrinsics)
+    assert (found.height, found.width) == (true.height, true.width)
+
+
+def test_a_damaged_world_has_no_cameras_and_says_why(tmp_path):
+    backend = backend_of(tmp_path)
+    (backend.config.worlds / WORLD / "seed.npz").write_bytes(b"no zip")
+    (answer,) = ask(backend, ("GET", CAMERAS))
+    assert answer.status_code == 400 and "seed.npz" in answer.json()["detail"]
+
+
+def _read_trajectory(content: bytes, folder: Path) -> Trajectory:
+    (folder / "cameras.npz").write_bytes(content)
+    return Trajectory.load(folder / "cameras.npz", fitted=True)

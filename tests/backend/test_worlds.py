@@ -8,12 +8,14 @@ import time
 import numpy as np
 import pytest
 
-from backend.catalog import WorldCatalog, remove_leftovers
+from backend.api.worlds import WorldList
+from backend.catalog import WorldCatalog
 from backend.config import Config
 from backend.errors import NotFoundError
+from backend.leftovers import remove_leftovers
 from lyra.world.folder import World
 from tests.backend.service import picture, straight_path
-from tests.world.test_folder import cameras, held_by_another_process, make_chunk, make_world
+from tests.worlds import cameras, held_by_another_process, make_chunk, make_world
 
 
 def detail(answer, status=400):
@@ -188,7 +190,7 @@ def test_a_world_that_is_deleted_while_others_are_listed_is_left_out(tmp_path, m
     ids = catalog.ids()
     shutil.rmtree(tmp_path / "gone-world")
     monkeypatch.setattr(catalog, "ids", lambda: ids)
-    assert [world["id"] for world in catalog.resources()] == ["some-world"]
+    assert [world["id"] for world in WorldList(catalog).resources()] == ["some-world"]
 
 
 def test_there_is_a_limit_of_worlds(slow, slow_world):
@@ -235,8 +237,8 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(slow):
         ({"depth": "psychic"}, 400, "'psychic'"),
         ({"depth_scene": "cave"}, 400, "'cave'"),
         ({"depth_values": "feet"}, 400, "'feet'"),
-        ({"depth_values": "inverse"}, 400, "no depth file"),
-        ({"depth_blend": True}, 400, "no depth file"),
+        ({"depth_values": "inverse"}, 400, "need a depth file"),
+        ({"depth_blend": True}, 400, "needs a depth file"),
         ({"seed": -1}, 400, "-1"),
         ({"seed": "x"}, 400, "'x'"),
         ({"name": "n" * 65}, 400, "64"),
@@ -317,6 +319,7 @@ def test_bad_bodies_are_refused(slow, slow_world):
     json_type = {"Content-Type": "application/json"}
     assert "JSON" in detail(slow.client.post(f"{url}/chunks", content=b"{", headers=json_type))
     assert "chunks is -1" in detail(slow.client.post(f"{url}/revert", json={"chunks": -1}))
+    assert slow.client.post(f"{url}/revert", json={"chunks": True}).status_code == 400
     assert "reverted to 5" in detail(slow.client.post(f"{url}/revert", json={"chunks": 5}))
     assert "'moon.png'" in detail(slow.client.post(f"{url}/export", json={"items": ["moon.png"]}))
     assert "items" in detail(slow.client.post(f"{url}/export", json={"items": []}))
@@ -336,7 +339,7 @@ def catalog(tmp_path):
 
 
 def listed(catalog):
-    return {world["id"]: world for world in catalog.resources()}
+    return {world["id"]: world for world in WorldList(catalog).resources()}
 
 
 def age(folder, seconds=10):
@@ -347,18 +350,18 @@ def age(folder, seconds=10):
 
 
 def test_a_world_is_read_again_when_anything_of_it_has_changed(catalog, monkeypatch):
-    folder, read = catalog.path("one-world"), []
-    original = catalog._read
-    monkeypatch.setattr(catalog, "_read", lambda world_id: (read.append(world_id), original(world_id))[1])
+    folder, read, known = catalog.path("one-world"), [], WorldList(catalog)
+    original = known._read
+    monkeypatch.setattr(known, "_read", lambda world_id: (read.append(world_id), original(world_id))[1])
 
     def changed(change, world="one-world"):
         age(folder.parent)
-        catalog.resources()
+        known.resources()
         read.clear()
-        catalog.resources()
+        known.resources()
         assert read == []
         change()
-        found = listed(catalog)["one-world"]
+        found = {world["id"]: world for world in known.resources()}["one-world"]
         assert read == [world]
         return found
 
@@ -376,11 +379,12 @@ def test_a_world_is_read_again_when_anything_of_it_has_changed(catalog, monkeypa
 
 def test_what_has_just_changed_is_not_kept(catalog):
     """It may change once more within the same tick of the file system's clock."""
-    catalog.resources()
-    assert catalog._kept == {}
+    known = WorldList(catalog)
+    known.resources()
+    assert known._kept == {}
     age(catalog.path("one-world"))
-    catalog.resources()
-    assert list(catalog._kept) == ["one-world"]
+    known.resources()
+    assert list(known._kept) == ["one-world"]
 
 
 def test_damaged_worlds_are_listed_with_the_reason_among_the_others(catalog, tmp_path):

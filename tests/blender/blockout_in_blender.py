@@ -4,6 +4,7 @@ import math
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -134,19 +135,19 @@ def check_depth(image):
     camera.rotation_euler[0] = math.radians(179)
     bpy.context.view_layer.update()
     render_depth()
-    assert "Nothing stands before the camera" in session.current.message
+    assert "The camera sees no surface" in session.current.message
     camera.rotation_euler[0] = math.radians(86)
     bpy.context.view_layer.update()
 
 
 def check_what_is_sent(image):
     settings = bpy.context.scene.lyra
-    new = seed.new_world(bpy.context)
-    assert new.depth == Path(settings.depth_file) and new.settings["depth_blend"] is True
-    assert new.settings["depth"] == "auto" and new.settings["size"] == (WIDTH, HEIGHT)
+    new = start.new_world(bpy.context)
+    assert new.depth == Path(settings.depth_file) and new.settings.depth_blend is True
+    assert new.settings.depth == "auto" and new.settings.size == (WIDTH, HEIGHT)
     assert "lyra.depth_from_scene" in drawn(bpy.types.LYRA_PT_image_options, bpy.context)
     settings.depth_file = str(image)
-    assert not settings.depth_blend and "depth_blend" not in seed.new_world(bpy.context).settings
+    assert not settings.depth_blend and "depth_blend" not in start.new_world(bpy.context).settings.to_json()
 
 
 def render_depth():
@@ -162,8 +163,8 @@ def is_rendered():
 def stale(says):
     bpy.context.view_layer.update()
     try:
-        seed.new_world(bpy.context)
-    except scene_depth.StaleDepthError as error:
+        start.new_world(bpy.context)
+    except depth_file.StaleDepthError as error:
         assert says in str(error) and "Press Depth from Scene again, or clear Depth File" in str(error), error
     else:
         raise AssertionError(f"not refused; expected: {says}")
@@ -174,7 +175,7 @@ def check_options_of_depth(image):
     settings = bpy.context.scene.lyra
 
     def sent():
-        return seed.new_world(bpy.context).settings
+        return start.new_world(bpy.context).settings.to_json()
 
     def shown():
         return drawn(bpy.types.LYRA_PT_image_options, bpy.context)
@@ -207,30 +208,30 @@ def check_depth_of_another_time(image, photo):
     scene, settings = bpy.context.scene, bpy.context.scene.lyra
     camera = scene.camera
     render_depth()
-    assert seed.new_world(bpy.context).depth == Path(settings.depth_file)
+    assert start.new_world(bpy.context).depth == Path(settings.depth_file)
     camera.location.x += 0.01
-    stale("does not stand where")
+    stale("camera has moved since")
     camera.location.x -= 0.01
     camera.data.lens += 1
-    stale("The lens of the scene's camera or the size")
+    stale("The lens of the scene's camera or the frame size")
     camera.data.lens -= 1
     settings.width += 16
-    stale("The lens of the scene's camera or the size")
+    stale("The lens of the scene's camera or the frame size")
     settings.width -= 16
     scene.camera = None
-    stale("does not stand where")
+    stale("camera has moved since")
     scene.camera = other = link("other", camera.data)
-    stale("does not stand where")
+    stale("camera has moved since")
     other.matrix_world = camera.matrix_world
     bpy.context.view_layer.update()
-    assert seed.new_world(bpy.context).depth
+    assert start.new_world(bpy.context).depth
     # The same image by another name for its path is the same image.
     settings.image = str(image.parent / "." / image.name)
     assert settings.depth_file and settings.depth_blend
     kept = settings.depth_origin
     assert bpy.ops.lyra.choose_image(filepath=str(photo)) == {"FINISHED"}
     assert not settings.depth_file and not settings.depth_blend and not settings.depth_origin
-    assert seed.new_world(bpy.context).depth is None
+    assert start.new_world(bpy.context).depth is None
     settings.depth_file, settings.depth_origin = str(image), kept  # as a script that sets what no artist sees
     stale("another image, image.png")
     # The image changes while its depth is rendered.
@@ -242,7 +243,7 @@ def check_depth_of_another_time(image, photo):
     settings.depth_file = str(photo)
     settings.image = str(photo)
     camera.location.x += 1
-    assert settings.depth_file == str(photo) and seed.new_world(bpy.context).depth == photo
+    assert settings.depth_file == str(photo) and start.new_world(bpy.context).depth == photo
 
 
 def check_old_files():
@@ -268,26 +269,26 @@ def check_old_files():
 
 
 def check_upright(photo):
-    """A camera held upright stores 120 x 90 pixels and how they are turned: the engine says 90 x 120."""
-    settings, measuring = bpy.context.scene.lyra, module("measuring")
+    """A camera held upright stores 120 x 90 pixels and how they are turned: the service says 90 x 120."""
+    settings, pictures = bpy.context.scene.lyra, module("service.pictures")
     settings.depth_file, settings.image, sizes = "", str(photo), []
-    measuring.measure(photo, sizes.append, "a test")
+    pictures.measure(photo, sizes.append, "a test")
     until(lambda: sizes)
-    assert sizes == [(90, 120)] and seed.image_size(photo) == (90, 120)
+    assert sizes == [(90, 120)] and pictures.known(photo) == (90, 120)
     settings.size = "DRAFT"
-    assert seed.picture_size(settings, *seed.image_size(photo)) == (240, 416)
-    new = seed.new_world(bpy.context)
-    assert new.of_size((90, 120)) == {"size": (240, 416)} and "size" not in new.settings
+    assert module("scene.reference_image").frame_size(settings)(90, 120) == (240, 416)
+    new = start.new_world(bpy.context)
+    assert new.of_size((90, 120)) == replace(new.settings, size=(240, 416)) and new.settings.size is None
     settings.use_camera_lens = True
-    sent = seed.new_world(bpy.context).of_size((90, 120))
-    assert sent["intrinsics_size"] == (90, 120) and abs(sent["intrinsics"][1][1] - 30 / 36 * 120) < 1e-4
+    sent = start.new_world(bpy.context).of_size((90, 120))
+    assert sent.intrinsics_size == (90, 120) and abs(sent.intrinsics[1][1] - 30 / 36 * 120) < 1e-4
     settings.size, settings.use_camera_lens = "CUSTOM", False
-    assert seed.new_world(bpy.context).of_size is None
+    assert start.new_world(bpy.context).of_size is None
     photo.write_bytes(photo.read_bytes() + b"more")
     try:
-        seed.image_size(photo)
+        pictures.known(photo)
     except OSError as error:
-        assert "measured by the engine" in str(error)
+        assert "measured by the service" in str(error)
     else:
         raise AssertionError("another picture has the size of the one before")
 
@@ -295,11 +296,15 @@ def check_upright(photo):
 def main():
     zip_file, image, photo = sys.argv[1:]
     install(zip_file)
-    global scene_depth, seed, service, session
+    global depth_file, start, service, session
     service = Service()
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", service.token
-    scene_depth, seed, session = module("scene_depth"), module("operators.seed"), module("session")
+    depth_file, start, session = (
+        module("scene.depth_file"),
+        module("operators.start"),
+        module("service.session"),
+    )
     check_depth(Path(image))
     check_what_is_sent(Path(image))
     check_options_of_depth(Path(image))

@@ -118,7 +118,7 @@ def empty():
 
 
 def is_busy():
-    return generate.is_busy(empty())
+    return following.is_busy(empty())
 
 
 def follow(job_id):
@@ -127,7 +127,7 @@ def follow(job_id):
 
 
 def connect():
-    assert bpy.ops.lyra.start_engine() == {"FINISHED"}
+    assert bpy.ops.lyra.start_service() == {"FINISHED"}
     until(lambda: current.phase is session.Phase.READY)
 
 
@@ -143,12 +143,12 @@ def be_quick():
     health.INTERVAL, health.PATIENCE = 0.1, 0.4
     session.CONNECT_PATIENCE, session.RETRY_PAUSE = 0.4, 0.1
     following.RETRY_PAUSES = (0.02, 0.04, 0.06)
-    jobs.REVERT_PATIENCE = 0.4
+    changes.REVERT_PATIENCE = 0.4
 
 
 def check_timer():
     """Blender's timer goes on after a tick that has raised."""
-    timer = module("timer")
+    timer = module("service.timer")
     assert bpy.app.timers.is_registered(timer._poll) and timer._poll() > 0
     current.tasks.append(None)
     try:
@@ -185,8 +185,8 @@ def check_engine_gone():
     service.job["state"] = "interrupted"
     service.start()
     connect()
-    until(lambda: generate.job_of(empty()))
-    assert generate.job_of(empty()).state == "interrupted"
+    until(lambda: following.job_of(empty()))
+    assert following.job_of(empty()).state == "interrupted"
     assert "lyra.resume" in drawn(bpy.types.LYRA_PT_job, bpy.context)
     assert bpy.ops.lyra.resume() == {"FINISHED"}
     until(lambda: current.followers and not current.client.busy)
@@ -222,7 +222,7 @@ def check_silence():
 
 def check_stop_refused():
     service.begin("d")
-    assert bpy.ops.lyra.stop_engine() == {"FINISHED"}
+    assert bpy.ops.lyra.stop_service() == {"FINISHED"}
     until(lambda: current.message)
     assert "Disconnect leaves" in current.message and "force" not in current.message
     service.job["state"] = "failed"
@@ -232,20 +232,20 @@ def check_stop_refused():
 def check_revert():
     """What became of a revert without an answer is found out."""
     service.be_silent("revert")
-    jobs.revert("w", 0)
+    changes.revert("w", 0)
     until(lambda: current.message)
     assert "has 81 frames now" in current.message
     current.say("")
-    jobs.revert("w", 0)
+    changes.revert("w", 0)
     service.revert()
-    until(lambda: worlds.description(empty()).frames == 1 and not jobs._unanswered)
+    until(lambda: worlds.description(empty()).frames == 1 and not changes._unanswered)
     assert not current.message and loaded[-1] == 1
-    jobs.REVERT_PATIENCE = 600.0
+    changes.REVERT_PATIENCE = 600.0
     chunk = {"index": 1, "prompt": "", "seconds": 1.0}
     service.world = service.world | {"frames": 161, "chunks": [chunk, chunk]}
     bpy.ops.lyra.reload()
     until(lambda: worlds.description(empty()).frames == 161)
-    jobs.revert("w", 0)
+    changes.revert("w", 0)
     until(lambda: "POST /v1/worlds/w/revert" in service.requests)
     service.revert()
     bpy.ops.lyra.disconnect()
@@ -256,8 +256,8 @@ def check_revert():
 
 
 def check_seed_camera_deleted():
-    assert generate.needs_ready_world(bpy.types.LYRA_OT_generate, bpy.context)
-    worlds.remove(empty(), worlds.SEED_CAMERA)
+    assert module("operators.polls").needs_ready_world(bpy.types.LYRA_OT_generate, bpy.context)
+    worlds.remove(empty(), worlds.FIRST_CAMERA)
     refused(bpy.ops.lyra.generate, "click Reload Results")
     follow("e")
     refused(bpy.ops.lyra.generate, "Wait until")
@@ -272,10 +272,10 @@ def write_state_file():
 
 
 def check_state_file():
-    """The engine that the state file names is neither forgotten nor overwritten while it listens."""
+    """The service that the state file names is neither forgotten nor overwritten while it listens."""
     bpy.ops.lyra.disconnect()
-    chosen = module("preferences").get()
-    chosen.source, chosen.engine_python = "PYTHON", "/nowhere/python"
+    chosen = module("service.preferences").get()
+    chosen.source, chosen.service_python = "PYTHON", "/nowhere/python"
     write_state_file()
     begun = []
     for begin in (lambda: current.ensure(lambda: begun.append("job")), lambda: current.install(begun.clear)):
@@ -283,33 +283,33 @@ def check_state_file():
         begin()
         until(lambda: "process 4711" in current.message)
         assert current.phase is session.Phase.CONNECTING and session.state_file().exists()
-        assert "lyra.disconnect" in drawn(bpy.types.LYRA_PT_engine, bpy.context)
+        assert "lyra.disconnect" in drawn(bpy.types.LYRA_PT_service, bpy.context)
         service.be_back()
         until(lambda: current.phase is session.Phase.READY)
         assert begun == ["job"]
         said = current.message
         bpy.ops.lyra.disconnect()
-    assert "click Stop Engine" in said
+    assert "click Stop Service" in said
     service.end()
     current.install(lambda: begun.append("installation"))
     until(lambda: "installation" in begun)
     assert current.phase is session.Phase.OFF and session.state_file().exists()
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(lambda: "does not start" in current.message)
     assert not session.state_file().exists()
 
 
 def check_strangers():
-    """What does not prove to be the engine gets no token, and the state of the connection is known again."""
-    chosen = module("preferences").get()
+    """What does not prove to be the service gets no token, and the state of the connection is known again."""
+    chosen = module("service.preferences").get()
     hello = {"service": "lyra-worlds", "api": 1, "pid": 4711, "proof": "0" * 64}
     strangers = [
         ((401, {"detail": "The token is missing."}), "is of an earlier version"),
         ((404, {"detail": "Not Found"}), "is of an earlier version"),
         ((404, b"<html>"), "<html>"),
-        ((200, b"<html>"), "no Lyra engine"),
-        ((200, b"\xff\xfe\x00"), "no Lyra engine"),
-        ((200, b"[" * 3000), "no Lyra engine"),
+        ((200, b"<html>"), "not a Lyra service"),
+        ((200, b"\xff\xfe\x00"), "not a Lyra service"),
+        ((200, b"[" * 3000), "not a Lyra service"),
         ((200, hello), "has another token"),
         ((200, hello | {"pid": "x"}), "'x' as pid"),
         ((200, b"x" * 5000), "larger than"),
@@ -319,11 +319,11 @@ def check_strangers():
         current.ensure(lambda: None)
         until(lambda: current.phase is session.Phase.OFF, limit=10)
         assert says in current.message and current.client is None, current.message
-    # A state file whose port another process has: the engine is started, but never where one answers as it should.
+    # A state file whose port another process has: the service is started, but never where one answers as it should.
     chosen.source = "PYTHON"
     for service.stranger, says in ((strangers[0][0], "(process 4711)"), (strangers[3][0], "does not start")):
         write_state_file()
-        bpy.ops.lyra.start_engine()
+        bpy.ops.lyra.start_service()
         until(lambda: current.phase is session.Phase.OFF, limit=10)
         assert says in current.message, current.message
         assert session.state_file().exists() == ("4711" in says)
@@ -331,7 +331,7 @@ def check_strangers():
     service.stranger = None
     state = json.loads(session.state_file().read_text())
     session.state_file().write_text(json.dumps(state | {"pid": 5}))
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(lambda: "does not start" in current.message)
     assert not service.tokens, service.tokens
     current.say("")
@@ -346,7 +346,7 @@ def check_ids():
         service.job = service.begin("f") | changes
         following.find_running()
         until(lambda: current.message, limit=10)
-        assert "The engine sent" in current.message, current.message
+        assert "The service sent" in current.message, current.message
         current.say("")
         assert not current.followers and current.jobs == before
     assert outside.read_bytes() == b"mine"
@@ -354,15 +354,15 @@ def check_ids():
 
 
 def check_stop():
-    """An engine that was stopped is waited for until it has taken its state file away."""
+    """A service that was stopped is waited for until it has taken its state file away."""
     service.start()
     write_state_file()
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(lambda: current.phase is session.Phase.READY)
-    assert bpy.ops.lyra.stop_engine() == {"FINISHED"}
+    assert bpy.ops.lyra.stop_service() == {"FINISHED"}
     until(lambda: current.phase is session.Phase.STOPPING)
-    assert not bpy.ops.lyra.start_engine.poll() and "Stopping the Engine" in drawn(
-        bpy.types.LYRA_PT_engine, bpy.context
+    assert not bpy.ops.lyra.start_service.poll() and "Stopping the Service" in drawn(
+        bpy.types.LYRA_PT_service, bpy.context
     )
     current.ensure(lambda: None)
     service.end()
@@ -372,22 +372,30 @@ def check_stop():
 
 def main():
     install(sys.argv[1])
-    global current, following, generate, health, jobs, loaded, resources, service, session, worlds
-    following, health, jobs, resources, session, worlds = map(
-        module, ("following", "health", "jobs", "resources", "session", "worlds")
+    global changes, current, following, health, loaded, resources, service, session, worlds
+    changes, following, health, resources, session, worlds = map(
+        module,
+        (
+            "jobs.changes",
+            "jobs.following",
+            "service.health",
+            "service.resources",
+            "service.session",
+            "scene.worlds",
+        ),
     )
-    generate, current = module("operators.generate"), session.current
+    current = session.current
     be_quick()
-    loaded, module("fetching").fetch_results = [], load_results
+    loaded, module("jobs.fetching").fetch_results = [], load_results
     service = Service()
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{service.port}", "token"
     connect()
     bpy.context.scene.lyra.world = worlds.create(
         bpy.context.scene, resources.World.from_json(service.world), np.eye(4)
     )
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
-    worlds.add(empty(), worlds.SEED_CAMERA, camera)
+    worlds.add(empty(), worlds.FIRST_CAMERA, camera)
     check_timer()
     check_disconnect()
     check_engine_gone()

@@ -137,7 +137,7 @@ def check_found_again(service):
     service.begin()
     session.current.disconnect()
     session.current.jobs.clear()
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(weights.is_downloading)
     service.job["state"] = "done"
     until(lambda: engines.find("lyra2").ready)
@@ -173,40 +173,49 @@ def check_settings_and_prompts(folder):
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     scene.collection.objects.link(camera)
     settings.camera, settings.chunks, settings.prompt = camera, 2, "a valley"
-    plain = generate._payload(bpy.context, settings.world)
+    plain = generate.extend_settings(bpy.context, settings.world).to_json()
     assert plain["options"] == {"guidance": 5.0} and plain["prompt"] == "a valley" and "seed" not in plain
     settings.use_styles, settings.styles = True, 0.25
-    assert generate._payload(bpy.context, settings.world)["options"] == {"guidance": 5.0, "styles": 0.25}
+    assert generate.extend_settings(bpy.context, settings.world).to_json()["options"] == {
+        "guidance": 5.0,
+        "styles": 0.25,
+    }
     settings.use_styles = False
     settings.use_steps, settings.steps, settings.use_new_seed, settings.new_seed = True, 20, True, 3
     bpy.ops.lyra.add_prompt()
     settings.world.lyra.prompts[0].text = "a bridge"
     bpy.ops.lyra.add_prompt()
-    assert [entry.piece for entry in settings.world.lyra.prompts] == [2, 3]
-    assert "Piece 3: frames 161 to 240" in panel("LYRA_PT_prompts")
-    own = generate._payload(bpy.context, settings.world)
+    assert [entry.chunk for entry in settings.world.lyra.prompts] == [2, 3]
+    assert "Chunk 3: frames 161 to 240" in panel("LYRA_PT_prompts")
+    own = generate.extend_settings(bpy.context, settings.world).to_json()
     assert own["captions"] == {"0": "a valley", "81": "a bridge", "161": "a valley"} and "prompt" not in own
     assert own["options"] == {"steps": 20, "guidance": 5.0} and own["seed"] == 3
     bpy.ops.lyra.remove_prompt()
     bpy.ops.wm.save_as_mainfile(filepath=f"{folder}/prompts.blend")
     bpy.ops.wm.open_mainfile(filepath=f"{folder}/prompts.blend")
     (kept,) = bpy.context.scene.lyra.world.lyra.prompts
-    assert (kept.piece, kept.text) == (2, "a bridge")
-    bpy.context.scene.lyra.steps, described = 900, module("resources").Engine.from_json
+    assert (kept.chunk, kept.text) == (2, "a bridge")
+    stored = kept.bl_system_properties_get() if hasattr(kept, "bl_system_properties_get") else kept
+    stored["piece"] = 7  # as an earlier version has saved it
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=f"{folder}/prompts.blend")
+    (kept,) = bpy.context.scene.lyra.world.lyra.prompts
+    assert (kept.chunk, kept.text) == (7, "a bridge")
+    bpy.context.scene.lyra.steps, described = 150, module("service.resources").Engine.from_json
     session.current.engines = [described(engine) for engine in Service().engines()]
     try:
-        generate._payload(bpy.context, bpy.context.scene.lyra.world)
+        generate.extend_settings(bpy.context, bpy.context.scene.lyra.world)
     except ValueError as error:
-        assert "Steps is 900" in str(error) and "1 to 100" in str(error)
+        assert "Steps is 150" in str(error) and "1 to 100" in str(error)
     else:
-        raise AssertionError("900 steps were taken")
+        raise AssertionError("150 steps were taken")
 
 
 def check_camera_left_out():
     """A camera that the view layer leaves out moves all the same; one that was deleted is refused."""
     scene, camera = bpy.context.scene, bpy.context.scene.lyra.camera
     seed = bpy.data.objects.new("seed", bpy.data.cameras.new("seed"))
-    worlds.add(scene.lyra.world, worlds.SEED_CAMERA, seed)
+    worlds.add(scene.lyra.world, worlds.FIRST_CAMERA, seed)
     shelf = bpy.data.collections.new("shelf")
     scene.collection.children.link(shelf)
     shelf.objects.link(camera)
@@ -222,12 +231,12 @@ def check_camera_left_out():
     for owner, switch in ((camera, "hide_viewport"), (shelf, "hide_viewport"), (layer, "exclude")):
         setattr(owner, switch, True)
         assert bpy.ops.lyra.update_path() == {"FINISHED"} and scene.camera == seed
-        x = module("sampled_path").shown(scene).sampled.matrices[:, 0, 3]
+        x = module("scene.sampled_path").shown(scene).sampled.matrices[:, 0, 3]
         assert abs(x[0]) < 1e-4 and abs(x[40] - 4) < 1e-4 and abs(x[80] - 8) < 1e-4, (switch, x)
         setattr(owner, switch, False)
     bpy.ops.lyra.update_path()
     bpy.context.view_layer.update()
-    assert module("sampled_path").is_current(scene)
+    assert module("scene.sampled_path").is_current(scene)
     shelf.objects.unlink(camera)
     refused(bpy.ops.lyra.update_path, "Camera 'camera' was deleted")
 
@@ -236,12 +245,14 @@ def main():
     zip_file, folder = sys.argv[1:]
     install(zip_file)
     global engines, generate, session, weights, worlds
-    engines, session, weights, worlds = map(module, ("engines", "session", "weights", "worlds"))
+    engines, session, weights, worlds = map(
+        module, ("service.engines", "service.session", "jobs.weights", "scene.worlds")
+    )
     generate = module("operators.generate")
     service = Service()
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", "token"
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     until(lambda: session.current.engines)
     check_licence_and_download(service)
     check_found_again(service)

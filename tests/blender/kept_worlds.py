@@ -1,4 +1,4 @@
-"""A service with one small world in it, for scripts that run inside Blender and need no engine."""
+"""A service with one small world in it, for scripts that run inside Blender without the real one."""
 
 import json
 import struct
@@ -63,20 +63,27 @@ def _mesh(faces: int) -> bytes:
     return _ply(("vertex", vertices, lines), ("face", triangles, ["list uchar int vertex_indices"]))
 
 
-def _path(chunk: int, zooms: bool) -> bytes:
-    """80 cameras that go on along z; the lens of one that zooms grows longer."""
-    w2c = np.tile(np.eye(4), (80, 1, 1))
-    w2c[:, 2, 3] = -0.01 * (80 * chunk + np.arange(1, 81))
-    intrinsics = np.tile(INTRINSICS, (80, 1, 1))
+def _cameras(chunks: int, zooms: bool) -> tuple[np.ndarray, np.ndarray]:
+    """w2c and intrinsics of cameras along z; the lens of those that zoom grows longer within each chunk."""
+    w2c = np.tile(np.eye(4), (1 + 80 * chunks, 1, 1))
+    w2c[:, 2, 3] = -0.01 * np.arange(len(w2c))
+    intrinsics = np.tile(INTRINSICS, (len(w2c), 1, 1))
     if zooms:
-        intrinsics[:, 0, 0] = intrinsics[:, 1, 1] = np.linspace(40, 60, 80)
+        intrinsics[1:, 0, 0] = intrinsics[1:, 1, 1] = np.tile(np.linspace(40, 60, 80), chunks)
+    return w2c, intrinsics
+
+
+def _trajectory(w2c: np.ndarray, intrinsics: np.ndarray) -> bytes:
     file = BytesIO()
-    np.savez(file, w2c=w2c, intrinsics=intrinsics)
+    np.savez(file, w2c=w2c, intrinsics=intrinsics, image_height=np.int64(HEIGHT), image_width=np.int64(WIDTH))
     return file.getvalue()
 
 
 class Service:
-    """World w1 with some chunks of 80 frames, and what was asked for. `make` grows it and takes pieces off it."""
+    """World w1 with some chunks of 80 frames, and what was asked for. `make` grows it and takes chunks off it.
+
+    One that `is_earlier` gives the cameras of each chunk, but not those of the world.
+    """
 
     token = "token"
 
@@ -85,6 +92,7 @@ class Service:
         self.requests: list[str] = []
         self.jobs: list[dict] = []
         self.there = True
+        self.is_earlier = False
         self.make(1)
 
     def make(self, chunks: int, zooms: bool = False, sky: float | None = None) -> None:
@@ -92,7 +100,11 @@ class Service:
         if sky is not None:
             splats[0, :3] = 0, 0, sky
         self.files = {"seed_points.ply": _seed_points(), "seed.png": _png()}
-        self.files |= {f"chunks/{k + 1:04d}/trajectory.npz": _path(k, zooms) for k in range(chunks)}
+        cameras = _cameras(chunks, zooms)
+        self.trajectory = _trajectory(*cameras)
+        for k in range(chunks):
+            part = (each[1 + 80 * k : 81 + 80 * k] for each in cameras)
+            self.files[f"chunks/{k + 1:04d}/trajectory.npz"] = _trajectory(*part)
         if chunks:
             self.files["results/splats.ply"] = _ply(_floats("vertex", SPLAT_FIELDS, splats))
             self.files["results/mesh.ply"] = _mesh(4 * chunks)
@@ -124,6 +136,8 @@ class Service:
             return 200, [waiting, self.world] if self.there else [waiting]
         if path.startswith("/worlds/w1/files/"):
             return 200, self.files[path.removeprefix("/worlds/w1/files/")]
+        if path == "/worlds/w1/trajectory" and not self.is_earlier:
+            return 200, self.trajectory
         if path == "/worlds/w1" and method == "DELETE":
             self.there = False
             return 200, {}

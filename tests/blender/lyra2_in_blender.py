@@ -33,7 +33,7 @@ def make_world(depth):
     settings.depth_file = depth
     settings.size, settings.width, settings.height = "CUSTOM", WIDTH, HEIGHT
     assert bpy.ops.lyra.start_world() == {"FINISHED"}
-    until(lambda: settings.world and worlds.part(settings.world, worlds.SEED_CAMERA))
+    until(lambda: settings.world and worlds.part(settings.world, worlds.FIRST_CAMERA))
     assert bpy.ops.lyra.add_path(preset="PUSH_IN") == {"FINISHED"}
     settings.use_steps, settings.steps = True, 2
     bpy.ops.lyra.add_prompt()
@@ -52,10 +52,10 @@ def main():
     zip_file, address, token, image, depth = sys.argv[1:]
     install(zip_file)
     global engines, session, worlds
-    engines, session, worlds = map(module, ("engines", "session", "worlds"))
-    chosen = module("preferences").get()
+    engines, session, worlds = map(module, ("service.engines", "service.session", "scene.worlds"))
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", address, token
-    bpy.ops.lyra.start_engine()
+    bpy.ops.lyra.start_service()
     make_ready(image)
     make_world(depth)
     uninstall()

@@ -1,4 +1,4 @@
-"""Run inside Blender: a world of the engine's folder comes into a file, gets new results, and goes again."""
+"""Run inside Blender: a world of the service's folder comes into a file, gets new results, and goes again."""
 
 import sys
 from pathlib import Path
@@ -47,7 +47,7 @@ def reload():
 
 
 def check_list(service):
-    """The engine's worlds that are ready; those that are being started cannot be opened yet."""
+    """The service's worlds that are ready; those that are being started cannot be opened yet."""
     assert "lyra.open_world" in drawn(bpy.types.LYRA_PT_image, bpy.context)
     service.there = False
     bpy.ops.lyra.open_world()
@@ -75,7 +75,7 @@ def check_opened():
     assert worlds.collection_of(empty).name == "yard" and empty["lyra_license"] == "Mine."
     np.testing.assert_allclose(np.array(empty.matrix_world)[:3, 3], [3, 4, 6.6], atol=1e-5)
     np.testing.assert_allclose(np.array(empty.matrix_world)[:3, 2], [0, 2, 0], atol=1e-5)  # looks along +Y
-    assert scene.camera == part(worlds.SEED_CAMERA) and settings().show == "SPLATS"
+    assert scene.camera == part(worlds.FIRST_CAMERA) and settings().show == "SPLATS"
     assert len(part(worlds.SPLATS).data.attributes["position"].data) == 50
     assert len(part(worlds.POINTS).data.attributes["position"].data) == 60
     assert part(worlds.CAMERA).animation_data.action
@@ -89,13 +89,13 @@ def check_chosen_not_doubled(service):
     settings().world = None
     service.requests.clear()
     choose()
-    assert undo == ["Choose World"] and settings().world == empty and len(list(worlds.every())) == 1
+    assert undo == ["Choose World"] and settings().world == empty and len(list(worlds.all_worlds())) == 1
     assert not [request for request in service.requests if "/files/" in request]
     for collection in list(empty.users_collection):
         collection.objects.unlink(empty)  # what Delete in the viewport does while the settings point at it
     choose()
     assert settings().world == empty and empty.name in bpy.context.scene.objects
-    assert len(list(worlds.every())) == 1 and tuple(empty.location) == (1, 2, 3)
+    assert len(list(worlds.all_worlds())) == 1 and tuple(empty.location) == (1, 2, 3)
 
 
 def point_at_everything():
@@ -164,19 +164,25 @@ def check_new_results(service):
     assert shown_video() != before and sorted(downloads()) == sorted([before.name, shown_video().name])
     assert walk.data.animation_data.action is None
 
-    # The same state again: a video that a clip may hold open is not written to.
-    service.requests.clear()
+    # The same state again: a video that a clip may hold open is not written to. The cameras come in one file, and
+    # from an earlier service by chunks.
     clips = len(bpy.data.movieclips)
-    bpy.ops.lyra.reload()
-    until(lambda: len(undo) == 3 and idle())
-    assert not [request for request in service.requests if "walkthrough" in request]
-    assert len(bpy.data.movieclips) == clips
-    check()
+    for count, service.is_earlier in ((3, False), (4, True)):
+        service.requests.clear()
+        bpy.ops.lyra.reload()
+        until(lambda count=count: len(undo) == count and idle())
+        assert not [request for request in service.requests if "walkthrough" in request]
+        assert len(bpy.data.movieclips) == clips
+        asked = [request for request in service.requests if request.endswith("trajectory.npz")]
+        assert len(asked) == (2 if service.is_earlier else 0), asked
+        assert tuple(walk.animation_data.action.frame_range) == (1, 161)
+        check()
+    service.is_earlier = False
 
     # An object whose data was converted gives way to a new one.
     convert(part(worlds.SPLATS))
     bpy.ops.lyra.reload()
-    until(lambda: len(undo) == 4 and idle())
+    until(lambda: len(undo) == 5 and idle())
     check(splats_kept=False)
 
 
@@ -191,17 +197,38 @@ def check_results_wait():
     bpy.ops.lyra.reload()
     until(lambda: current.waits_for)
     said = " ".join(drawn(bpy.types.LYRA_PT_image, bpy.context))
-    assert "Leave Sculpt Mode to take in the results" in said and not undo, said
+    assert "Leave Sculpt Mode to import the results" in said and not undo, said
     assert current.tick() == session.ACTIVE_INTERVAL and mesh.mode == "SCULPT" and mesh.data == data
     bpy.ops.object.mode_set(mode="OBJECT")
 
-    timer = module("timer")
+    timer = module("service.timer")
     is_rendering, timer.is_rendering = timer.is_rendering, lambda: True
     current.tick()
-    assert "Blender renders" in current.waits_for and not undo
+    assert "Blender is rendering" in current.waits_for and not undo
     timer.is_rendering = is_rendering
     until(lambda: undo and idle())
     assert not current.waits_for and part(worlds.MESH) == mesh and mesh.data.name == "yard Mesh"
+
+
+def check_damaged_results(service):
+    """Files and cameras that are something else are named in the panel; what stands in the scene stays."""
+    current, mesh = session.current, part(worlds.MESH).data
+    whole, undo[:] = service.trajectory, []
+    for damage, says in (
+        (lambda: service.files.update({"results/mesh.ply": b"no mesh"}), "mesh.ply is not a PLY file"),
+        (lambda: setattr(service, "trajectory", b"no cameras"), "trajectory.npz holds no cameras"),
+        (lambda: setattr(service, "trajectory", bytes(1 << 20)), "at most"),
+    ):
+        service.make(2)
+        damage()
+        service.world["files"] = [{"path": name, "size": len(data)} for name, data in service.files.items()]
+        current.message = ""
+        assert bpy.ops.lyra.reload() == {"FINISHED"}
+        until(lambda: current.message and idle())
+        assert says in current.message and not undo, current.message
+        assert part(worlds.MESH).data == mesh and tuple(map(len, (current.tasks, undo))) == (0, 0)
+    current.message, service.trajectory = "", whole
+    service.make(2)
 
 
 def convert(splats):
@@ -216,7 +243,7 @@ def convert(splats):
 def check_running_job(service):
     """A world in which another Blender has begun a job: it is followed, and its results come in."""
     bpy.ops.lyra.remove_world()
-    assert settings().world is None and not list(worlds.every())
+    assert settings().world is None and not list(worlds.all_worlds())
     job = service.begin()
     undo.clear()
     assert bpy.ops.lyra.choose_world(world="w1") == {"FINISHED"}
@@ -231,7 +258,7 @@ def check_running_job(service):
 def check_sky_is_seen(service):
     """However far the sky is: by the cameras that stand there, and by one that is added later."""
     assert bpy.ops.lyra.add_path(preset="PUSH_IN") == {"FINISHED"}
-    cameras = [bpy.context.scene.camera, part(worlds.CAMERA), part(worlds.SEED_CAMERA)]
+    cameras = [bpy.context.scene.camera, part(worlds.CAMERA), part(worlds.FIRST_CAMERA)]
     cameras[2].data.clip_end = 1e9  # the artist's own
     service.make(3, sky=20_000.0)
     reload()
@@ -249,7 +276,7 @@ def check_first_picture_only(service):
     assert not any(part(role) for role in ROLES) and part(worlds.POINTS)
     bpy.ops.lyra.remove_world()
     choose()
-    assert undo == ["Open World"] and part(worlds.SEED_CAMERA) and not any(part(role) for role in ROLES)
+    assert undo == ["Open World"] and part(worlds.FIRST_CAMERA) and not any(part(role) for role in ROLES)
     assert settings().show == "POINTS"
 
 
@@ -263,19 +290,21 @@ def check_deleted(service):
     assert folder.is_dir()
     bpy.ops.lyra.delete_world()
     until(lambda: "Delete World" in undo and idle())
-    assert not folder.exists() and not list(worlds.every())
+    assert not folder.exists() and not list(worlds.all_worlds())
     assert not [clip for clip in bpy.data.movieclips if "w1" in clip.filepath]
 
 
 def main():
     install(sys.argv[1])
     global fetching, opening, session, undo, worlds, ROLES
-    fetching, opening, session, worlds = map(module, ("fetching", "opening", "session", "worlds"))
+    fetching, opening, session, worlds = map(
+        module, ("jobs.fetching", "jobs.opening", "service.session", "scene.worlds")
+    )
     ROLES = (worlds.SPLATS, worlds.MESH, worlds.CAMERA)
     undo = []
     worlds.push_undo = undo.append  # there is no undo in the background
     service = Service()
-    chosen = module("preferences").get()
+    chosen = module("service.preferences").get()
     chosen.source, chosen.address, chosen.token = "ADDRESS", f"127.0.0.1:{serve(service)}", "token"
     check_list(service)
     check_opened()
@@ -288,6 +317,7 @@ def main():
     standing.check_changed_by_hand(reload)
     check_new_results(service)
     check_results_wait()
+    check_damaged_results(service)
     check_running_job(service)
     check_sky_is_seen(service)
     check_first_picture_only(service)

@@ -7,7 +7,7 @@ import numpy as np
 from tests.blender.addon import load
 
 path = load("viewport.path")
-trajectory = load("trajectory")
+trajectory = load("camera.trajectory")
 WIDTH, HEIGHT = 96, 64
 COLOR = np.array([0.0, 1.0, 0.0, 1.0])
 

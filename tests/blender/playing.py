@@ -31,13 +31,13 @@ def world_of(facts):
         "width": width, "height": height, "frames": 1, "state": "ready", "scale": 1.0, "files": [], "chunks": [],
         "intrinsics": [[width, 0, width / 2], [0, width, height / 2], [0, 0, 1]], "last_w2c": IDENTITY,
     }  # fmt: skip
-    return module("resources").World.from_json(plain | facts)
+    return module("service.resources").World.from_json(plain | facts)
 
 
 def until(condition, limit=240.0):
     """Plays the timer until the condition holds. Messages for the user are returned."""
     end, said = time.monotonic() + limit, []
-    current = module("session").current
+    current = module("service.session").current
     while not condition():
         assert time.monotonic() < end, f"{current.phase} {current.message!r} {current.jobs} {said}"
         current.tick()

@@ -23,22 +23,22 @@ def check(service):
 
 
 def _empty():
-    return module("worlds").find("w")
+    return module("scene.worlds").find("w")
 
 
 def _describe(world):
-    module("worlds").describe(_empty(), world_of(world))
+    module("scene.worlds").describe(_empty(), world_of(world))
 
 
 def _connect():
-    session = module("session")
-    bpy.ops.lyra.start_engine()
+    session = module("service.session")
+    bpy.ops.lyra.start_service()
     until(lambda: session.current.phase is session.Phase.READY)
 
 
 def _worlds_folder():
     """Worlds outlive the extension, whose own folder Blender deletes with it; those that lie there are still found."""
-    preferences = module("preferences")
+    preferences = module("service.preferences")
     own, chosen = preferences.user_folder() / "worlds", preferences.get()
     assert preferences.worlds_folder() is None
     (own / ".backend").mkdir(parents=True)
@@ -53,7 +53,7 @@ def _worlds_folder():
 
 
 def _revert_asks(service):
-    """By default the newest piece goes, and before that the dialog names what goes."""
+    """By default the newest chunk goes, and before that the dialog names what goes."""
     revert = bpy.types.LYRA_OT_revert
     chunks = [{"index": i + 1, "prompt": "", "seconds": 1.0} for i in range(5)]
     _describe(service.world | {"frames": 401, "chunks": chunks})
@@ -66,18 +66,18 @@ def _revert_asks(service):
         revert.draw(operator, context)
         said.append(operator.layout.texts[-1])
     assert said == [
-        "Remove piece 5 of 5? This cannot be undone.",
-        "Remove pieces 2 to 5 of 5? This cannot be undone.",
-        "Nothing goes; the world has 5 pieces",
+        "Remove chunk 5 of 5? Undo does not bring them back.",
+        "Remove chunks 2 to 5 of 5? Undo does not bring them back.",
+        "Nothing is removed; the world has 5 chunks",
     ], said
-    refused(bpy.ops.lyra.revert, "The world has 5 pieces; keep fewer")
+    refused(bpy.ops.lyra.revert, "The world has 5 chunks; keep fewer")
     _describe(service.world)
 
 
 def _undone_results(service):
-    """After an undo of results the file knows an older world than the engine has: nothing is made or removed by it."""
-    worlds, current = module("worlds"), module("session").current
-    camera = worlds.part(_empty(), worlds.SEED_CAMERA)
+    """After an undo of results the file knows an older world than the service has: nothing is made or removed by it."""
+    worlds, current = module("scene.worlds"), module("service.session").current
+    camera = worlds.part(_empty(), worlds.FIRST_CAMERA)
     bpy.context.scene.collection.objects.link(camera)
     bpy.context.scene.lyra.camera = camera
     known, service.requests[:] = service.world, []
@@ -100,7 +100,7 @@ def _undone_results(service):
 
 def _generate_is_a_step(service):
     """What the file remembers of a job stays when the artist undoes what came after it."""
-    worlds, current = module("worlds"), module("session").current
+    worlds, current = module("scene.worlds"), module("service.session").current
     undo, push = [], worlds.push_undo
     worlds.push_undo = lambda message: undo.append((message, _empty().lyra.job, _empty().lyra.first_frame))
     scene = bpy.context.scene
@@ -108,7 +108,7 @@ def _generate_is_a_step(service):
     service.begin("other")
     bpy.ops.lyra.generate()
     until(lambda: current.message and current.followers)
-    assert _empty().lyra.first_frame == 1 and not undo, "refused, because the engine is at work"
+    assert _empty().lyra.first_frame == 1 and not undo, "refused, because the service is at work"
     service.job["state"] = "cancelled"
     until(lambda: not current.followers)
     assert bpy.ops.lyra.generate() == {"FINISHED"}
@@ -121,7 +121,7 @@ def _generate_is_a_step(service):
 
 def _second_click(service):
     """What was asked for and is not answered yet is not asked for again; a lost connection asks for nothing."""
-    current, settings = module("session").current, bpy.context.scene.lyra
+    current, settings = module("service.session").current, bpy.context.scene.lyra
     image = bpy.data.images.new("picture", 16, 16)
     settings.image = str(Path(bpy.app.tempdir) / "picture.png")
     image.save(filepath=settings.image)
@@ -138,19 +138,19 @@ def _second_click(service):
     until(lambda: service.job["state"] == "running")
     assert bpy.ops.lyra.generate() == {"FINISHED"} and not bpy.ops.lyra.generate.poll()
     until(lambda: current.followers and current.message)
-    assert "at work on world 'W'" in current.message
+    assert "working on world 'W'" in current.message
     assert service.requests.count("POST /v1/worlds/w/chunks") == 1
     service.job["state"] = "cancelled"
     until(lambda: not current.followers and bpy.ops.lyra.generate.poll())
     assert bpy.ops.lyra.resume() == {"FINISHED"}
-    refused(bpy.ops.lyra.resume, "Wait until the engine has answered")
+    refused(bpy.ops.lyra.resume, "Wait until the service has answered")
     until(lambda: current.followers and not current.client.busy)
     service.job["state"] = "cancelled"
     until(lambda: not current.followers)
 
     service.be_silent("worlds")
     assert bpy.ops.lyra.start_world() == {"FINISHED"}
-    refused(bpy.ops.lyra.start_world, "Wait until the engine has the image")
+    refused(bpy.ops.lyra.start_world, "Wait until the service has the image")
     bpy.ops.lyra.disconnect()
     assert bpy.ops.lyra.start_world.poll()
     service.be_back()

@@ -63,7 +63,7 @@ def stand():
     empty = worlds.create(scene, world_of(WORLD), matrix)
     empty.lyra.depth = 5.0
     first = bpy.data.objects.new("first", bpy.data.cameras.new("first"))
-    worlds.add(empty, worlds.SEED_CAMERA, first, np.diag([1.0, -1, -1, 1]))
+    worlds.add(empty, worlds.FIRST_CAMERA, first, np.diag([1.0, -1, -1, 1]))
     scene.lyra.world = empty
     bpy.context.view_layer.update()
     for preset in PRESETS:
@@ -147,7 +147,7 @@ def check_what_follows():
 def main():
     install(sys.argv[1])
     global scaling, worlds
-    scaling, worlds = module("scaling"), module("worlds")
+    scaling, worlds = module("scene.scaling"), module("scene.worlds")
     check_under_mouse()
     check_under_mouse_without_perspective()
     check_what_follows()

@@ -53,7 +53,7 @@ def check_file(folder):
     # Channel-major in the file: coefficient k of green is f_rest_(3 + k).
     np.testing.assert_array_equal(cloud.sh[:, 2, 1], values[:, names.index("f_rest_5")])
     data = build(cloud, "file")
-    back = splats.read_back(data)
+    back = splats.stored_cloud(data)
     np.testing.assert_allclose(back.base, cloud.base, atol=1e-6)
     np.testing.assert_allclose(back.rotation, cloud.rotation, atol=1e-6)
     assert {"position", "scale", "rotation", "radiance:base", "radiance:sh_0", "radiance:sh_2"} <= set(

@@ -15,21 +15,21 @@ def _like(world, identifier):
 
 def _create(scene, world, identifier):
     """The empty of a world that is started in a scene."""
-    worlds = module("worlds")
+    worlds = module("scene.worlds")
     scene.lyra.world = worlds.create(scene, _like(world, identifier), np.eye(4))
     return scene.lyra.world
 
 
 def check_second_scene(choose):
     """A world that is started in another scene leaves the first alone; one that is opened there stands in both."""
-    worlds, fetching, results = map(module, ("worlds", "fetching", "importers.results"))
+    worlds, fetching, results = map(module, ("scene.worlds", "jobs.fetching", "importers.results"))
     first, here = bpy.context.scene, bpy.context.scene.lyra.world
     world, camera = worlds.description(here), first.camera
     other = bpy.data.scenes.new("other")
     empty = _create(other, world, "w2")
-    files = [fetching.folder_of("w1") / name for name in fetching.SEED_FILES]
-    finished(results.import_seed(_like(world, "w2"), *files))
-    assert other.camera == worlds.part(empty, worlds.SEED_CAMERA) and other.lyra.world == empty
+    files = [fetching.folder_of("w1") / name for name in fetching.FIRST_VIEW_FILES]
+    finished(results.import_first_view(_like(world, "w2"), *files))
+    assert other.camera == worlds.part(empty, worlds.FIRST_CAMERA) and other.lyra.world == empty
     assert (first.camera, first.lyra.world) == (camera, here)
     assert here.users_scene == (first,) and empty.users_scene == (other,)
 
@@ -46,7 +46,7 @@ def check_second_scene(choose):
 
 def check_root():
     """It stays where the artist has filed it; one that several scenes share, as in older files, gets nothing new."""
-    worlds = module("worlds")
+    worlds = module("scene.worlds")
     first, here = bpy.context.scene, bpy.context.scene.lyra.world
     world, shared = worlds.description(here), bpy.data.collections["Lyra Worlds"]
     other = bpy.data.scenes.new("other")
@@ -75,13 +75,13 @@ def _copied(empty):
     for obj in bpy.context.view_layer.objects:
         obj.select_set(obj == empty or obj.parent == empty)
     bpy.ops.object.duplicate()
-    (copy,) = set(module("worlds").every(empty.lyra.world_id)) - {empty}
+    (copy,) = set(module("scene.worlds").all_worlds(empty.lyra.world_id)) - {empty}
     return copy
 
 
 def check_copies(reload):
     """Results, scale and Delete World of a world that the artist has copied are those of the one that is chosen."""
-    worlds, scale = module("worlds"), module("operators.scale")
+    worlds, scale = module("scene.worlds"), module("operators.scale")
     settings, here = bpy.context.scene.lyra, bpy.context.scene.lyra.world
     copy = _copied(here)
     assert worlds.find("w1") == here
@@ -92,26 +92,26 @@ def check_copies(reload):
     refused(bpy.ops.lyra.delete_world, "There are 2 of this world in the file; use Remove")
 
     told = []
-    before, scale._tell = scale._tell, lambda *scales: told.append(scales)
+    before, scale._send_scale = scale._send_scale, lambda *scales: told.append(scales)
     worlds.describe(copy, replace(worlds.description(copy), scale=6.0))
-    scale._told["w1"] = 6.0
-    scale._after_undo(None)
+    scale._sent_scales["w1"] = 6.0
+    scale.after_undo(None)
     assert not told, told
     worlds.describe(copy, replace(worlds.description(copy), scale=2.0))
-    scale._after_undo(None)
+    scale.after_undo(None)
     assert told == [("w1", 2.0)], told
-    scale._tell = before
-    scale._told.clear()
+    scale._send_scale = before
+    scale._sent_scales.clear()
 
     here.lyra.job = ""
     assert bpy.ops.lyra.remove_world() == {"FINISHED"}
     settings.world = here
-    assert list(worlds.every()) == [here] and here.name in bpy.context.scene.objects
+    assert list(worlds.all_worlds()) == [here] and here.name in bpy.context.scene.objects
 
 
 def check_copied_scene():
     """A copy that was deleted in the viewport comes back where it stood, without the one it was copied from."""
-    worlds = module("worlds")
+    worlds = module("scene.worlds")
     first, here = bpy.context.scene, bpy.context.scene.lyra.world
     bpy.ops.scene.new(type="FULL_COPY")
     other = bpy.context.scene
@@ -120,7 +120,7 @@ def check_copied_scene():
     count = len(other.objects)
     collection = worlds.collection_of(copy)
     collection.objects.unlink(copy)
-    worlds.bring(other, copy)
+    worlds.ensure_in_scene(other, copy)
     assert worlds.collection_of(copy) == collection and len(other.objects) == count
     worlds.delete(copy)
     bpy.data.scenes.remove(other)
@@ -129,7 +129,7 @@ def check_copied_scene():
 
 def check_linked(choose, folder):
     """A world that is linked from another .blend is left alone; those of this file stand beside it as ever."""
-    worlds = module("worlds")
+    worlds = module("scene.worlds")
     first, here = bpy.context.scene, bpy.context.scene.lyra.world
     other, blend = bpy.data.scenes.new("other"), str(folder / "library.blend")
     bpy.data.libraries.write(blend, {bpy.data.collections["Lyra Worlds"]})
@@ -137,7 +137,7 @@ def check_linked(choose, folder):
         wanted.collections = ["Lyra Worlds"]
     (linked,) = wanted.collections
     other.collection.children.link(linked)
-    assert linked.library and here.name in other.objects and list(worlds.every()) == [here]
+    assert linked.library and here.name in other.objects and list(worlds.all_worlds()) == [here]
     new = _create(other, worlds.description(here), "w2")
     assert new.users_scene == (other,) and worlds.find("w2") == new
     bpy.context.window.scene = other
@@ -151,14 +151,14 @@ def check_linked(choose, folder):
 
 def check_changed_by_hand(reload):
     """Reload Results keeps the scale that the artist has given, brings the empty back, and marks only its own."""
-    worlds, seed = module("worlds"), module("operators.seed")
+    worlds, image = module("scene.worlds"), module("scene.reference_image")
     scene, here = bpy.context.scene, bpy.context.scene.lyra.world
     own = worlds.collection_of(here)
     here.scale = (1, 1, 1)
     bpy.context.view_layer.update()
-    worlds.remove(here, worlds.SEED_CAMERA)
+    worlds.remove(here, worlds.FIRST_CAMERA)
     reload()
-    assert worlds.part(here, worlds.SEED_CAMERA) and tuple(here.scale) == (1, 1, 1), here.scale
+    assert worlds.part(here, worlds.FIRST_CAMERA) and tuple(here.scale) == (1, 1, 1), here.scale
 
     own.objects.unlink(here)  # what Delete in the viewport does while the settings point at it
     reload()
@@ -169,12 +169,17 @@ def check_changed_by_hand(reload):
         scene.collection.objects.link(obj)
     mine = bpy.data.objects.new("my camera", bpy.data.cameras.new("my camera"))
     scene.collection.objects.link(mine)
-    lens = seed.image_intrinsics(scene.lyra, mine, 4000, 1700)
+
+    def lens_of(camera):
+        size = 4000, 1700
+        return image.camera_lens(camera).of_image(size, image.frame_size(scene.lyra)(*size))
+
+    lens = lens_of(mine)
     reload()
     assert "lyra_world_id" not in scene.collection and here in scene.collection.objects[:]
-    np.testing.assert_array_equal(seed.image_intrinsics(scene.lyra, mine, 4000, 1700), lens)
+    np.testing.assert_array_equal(lens_of(mine), lens)
     scene.collection["lyra_world_id"] = "w1"  # as older files carry it
-    np.testing.assert_array_equal(seed.image_intrinsics(scene.lyra, mine, 4000, 1700), lens)
+    np.testing.assert_array_equal(lens_of(mine), lens)
     assert worlds.collection_of(here) == scene.collection and not own.all_objects
     bpy.data.objects.remove(mine)
     del scene.collection["lyra_world_id"]

@@ -1,5 +1,6 @@
 """The zips that users install."""
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -55,6 +56,23 @@ def test_same_sources_give_the_same_bytes(tmp_path):
     )
     for path in zips():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_every_class_is_registered():
+    """What is written for Blender is in CLASSES, once."""
+    found = {
+        node.name
+        for path in FOLDER.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef) and node.name.startswith("LYRA_")
+    }
+    tree = ast.parse((FOLDER / "__init__.py").read_text("utf-8"))
+    (listed,) = (
+        [name.id for name in node.value.elts]
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "CLASSES"
+    )
+    assert sorted(listed) == sorted(found) and len(found) > 40
 
 
 def test_extension_keeps_to_the_rules():

@@ -9,8 +9,8 @@ import pytest
 
 from tests.blender.addon import load
 
-client = load("client")
-wire = load("wire")
+client = load("service.client")
+wire = load("service.wire")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -167,7 +167,7 @@ def test_no_server_is_said(tmp_path):
     address = wire.Address("127.0.0.1", gone.server_address[1], "t")
     gone.server_close()
     _, (error,) = ask(client.Client(address), "GET", "/health")
-    assert f"No engine answers at 127.0.0.1:{address.port}" in error
+    assert f"No service answers at 127.0.0.1:{address.port}" in error
 
 
 def test_cancelled_exchange_calls_nobody(to_server, tmp_path):
@@ -258,5 +258,5 @@ def test_good_addresses():
 
 def test_foreign_service_is_recognised():
     decoder = wire.Decoder(lambda _status, _data: None)
-    with pytest.raises(wire.ClientError, match="no Lyra engine"):
+    with pytest.raises(wire.ClientError, match="not a Lyra service"):
         decoder.feed(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")

@@ -9,7 +9,7 @@ from tests.blender.addon import load
 
 bpy = pytest.importorskip("bpy", reason="needs Blender as a Python module")
 object_utils, mathutils = map(pytest.importorskip, ("bpy_extras.object_utils", "mathutils"))
-conversion = load("conversion")
+conversion = load("camera.conversion")
 
 
 def random_rigid(rng, count):

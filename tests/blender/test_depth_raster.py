@@ -3,7 +3,7 @@ import pytest
 
 from tests.blender.addon import finished, load
 
-raster = load("depth_raster")
+raster = load("camera.depth_raster")
 HEIGHT, WIDTH = 30, 40
 K = np.array([[35.0, 0, 21.0], [0, 30.0, 14.0], [0, 0, 1]])
 
@@ -14,7 +14,7 @@ def rendered(triangles, near):
     local = (triangles.reshape(-1, 3) - turn[:3, 3]) @ turn[:3, :3]
     corners = np.arange(3 * len(triangles)).reshape(-1, 3)
     halves = [raster.Surface(local, part, turn) for part in (corners[::2], corners[1::2])]
-    return finished(raster.rendering(halves, K, HEIGHT, WIDTH, near))
+    return finished(raster.rasterizing(halves, K, HEIGHT, WIDTH, near))
 
 
 def rays():

@@ -11,7 +11,9 @@ import pytest
 from tests.blender.addon import load
 from tests.blender.test_client import ask
 
-client, hello, process, resources, wire = map(load, ("client", "hello", "process", "resources", "wire"))
+client, hello, process, resources, wire = map(
+    load, ("service.client", "service.hello", "service.process", "service.resources", "service.wire")
+)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -53,17 +55,17 @@ def endless(piece, megabytes=80):
 
 
 HOSTILE = {
-    "no HTTP": ([b"SSH-2.0-OpenSSH_9\r\n\r\n"], "no Lyra engine"),
-    "HTTP/2": ([b"HTTP/2 200\r\n\r\n"], "no Lyra engine"),
-    "no status": ([b"HTTP/1.1 2000 OK\r\n\r\n"], "no Lyra engine"),
-    "informational": ([b"HTTP/1.1 100 Continue\r\n\r\n"], "no Lyra engine"),
-    "HTML": ([OK + b"Content-Length: 6\r\n\r\n<html>"], "no Lyra engine ('<html>')"),
-    "broken UTF-8": ([OK + b"Content-Length: 3\r\n\r\n\xff\xfe\xc0"], "no Lyra engine"),
-    "NaN": ([OK + b"Content-Length: 3\r\n\r\nNaN"], "no Lyra engine"),
-    "deep JSON": ([OK + b"\r\n", b"[" * 200_000], "no Lyra engine"),
-    "a long number": ([OK + b"\r\n", b"1" * 100_000], "no Lyra engine"),
-    "endless head": (lambda: [OK, *endless(b"X: y\r\n")], "no Lyra engine"),
-    "endless header": (lambda: [OK, *endless(b"x")], "no Lyra engine"),
+    "no HTTP": ([b"SSH-2.0-OpenSSH_9\r\n\r\n"], "not a Lyra service"),
+    "HTTP/2": ([b"HTTP/2 200\r\n\r\n"], "not a Lyra service"),
+    "no status": ([b"HTTP/1.1 2000 OK\r\n\r\n"], "not a Lyra service"),
+    "informational": ([b"HTTP/1.1 100 Continue\r\n\r\n"], "not a Lyra service"),
+    "HTML": ([OK + b"Content-Length: 6\r\n\r\n<html>"], "not a Lyra service ('<html>')"),
+    "broken UTF-8": ([OK + b"Content-Length: 3\r\n\r\n\xff\xfe\xc0"], "not a Lyra service"),
+    "NaN": ([OK + b"Content-Length: 3\r\n\r\nNaN"], "not a Lyra service"),
+    "deep JSON": ([OK + b"\r\n", b"[" * 200_000], "not a Lyra service"),
+    "a long number": ([OK + b"\r\n", b"1" * 100_000], "not a Lyra service"),
+    "endless head": (lambda: [OK, *endless(b"X: y\r\n")], "not a Lyra service"),
+    "endless header": (lambda: [OK, *endless(b"x")], "not a Lyra service"),
     "endless body": (lambda: [OK + b"\r\n", *endless(b"x")], "larger than"),
     "endless chunk line": (
         lambda: [OK + b"Transfer-Encoding: chunked\r\n\r\n", *endless(b"1")],
@@ -79,13 +81,13 @@ HOSTILE = {
     ),
     "endless empty lines": (
         lambda: [OK + b"Transfer-Encoding: chunked\r\n\r\n", *endless(b"\r\n")],
-        "says to be",
+        "declares a length of",
     ),
-    "negative chunk": ([OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n"], "says to be"),
-    "underscored chunk": ([OK + b"Transfer-Encoding: chunked\r\n\r\n1_0\r\n"], "says to be"),
+    "negative chunk": ([OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n"], "declares a length of"),
+    "underscored chunk": ([OK + b"Transfer-Encoding: chunked\r\n\r\n1_0\r\n"], "declares a length of"),
     "long chunk": ([OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n"], "longer than it says"),
-    "negative length": ([OK + b"Content-Length: -1\r\n\r\n"], "'-1' long"),
-    "huge length": ([OK + b"Content-Length: " + b"9" * 50 + b"\r\n\r\n"], "long. Another program"),
+    "negative length": ([OK + b"Content-Length: -1\r\n\r\n"], "a length of '-1'"),
+    "huge length": ([OK + b"Content-Length: " + b"9" * 50 + b"\r\n\r\n"], "declares a length of"),
     "two lengths": ([OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nx"], "names content-length twice"),
     "length and chunks": (
         [OK + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx"],

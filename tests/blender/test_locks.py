@@ -1,4 +1,4 @@
-"""The locks of Install Engine against what the project asks for; scripts/lock_engine.py makes them."""
+"""The locks of Install Service against what the project asks for; scripts/lock_engine.py makes them."""
 
 import re
 import tomllib

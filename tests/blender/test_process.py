@@ -1,4 +1,4 @@
-"""The engine's process and its installation, with small stand-in packages; no network."""
+"""The service's process and its installation, with small stand-in packages; no network."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ import pytest
 
 from tests.blender.addon import load
 
-installer = load("installer")
-process = load("process")
+installer = load("service.installer")
+process = load("service.process")
 
 
 def fake_wheel(folder, code="print('usage: backend')"):
@@ -89,9 +89,9 @@ def test_installs_into_an_environment_of_its_own(tmp_path):
     seen = finish(installation)
     assert installation.done and not installation.error
     assert [progress for _, progress in seen] == sorted(progress for _, progress in seen)
-    assert installer.installed_version(tmp_path / "engine") == "9.9"
-    assert installer.installed_extra(tmp_path / "engine") == ""
-    assert f"no hashes for Python {here()}" in installer.installed_remark(tmp_path / "engine")
+    assert installer.installed(tmp_path / "engine").version == "9.9"
+    assert installer.installed(tmp_path / "engine").extra == ""
+    assert f"no hashes for Python {here()}" in installer.installed(tmp_path / "engine").remark
     python = installer.environment_python(tmp_path / "engine")
     told = subprocess.run([python, "-I", "-m", "backend"], capture_output=True, text=True, check=True)
     assert told.stdout == "usage: backend\n"
@@ -102,8 +102,8 @@ def test_the_chosen_extra_comes_along_and_is_remembered(tmp_path):
     finish(installation)
     assert installation.done, installation.error
     assert "does not provide" not in (tmp_path / "install.log").read_text()
-    assert installer.installed_extra(tmp_path / "engine") == "lyra2"
-    assert installer.installed_extra(tmp_path / "nowhere") == ""
+    assert installer.installed(tmp_path / "engine").extra == "lyra2"
+    assert installer.installed(tmp_path / "nowhere") is None
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_lock_is_installed_by_its_hashes(tmp_path, wheels):
     assert [progress for _, progress in seen] == sorted(progress for _, progress in seen)
     python = installer.environment_python(tmp_path / "engine")
     subprocess.run([python, "-I", "-c", "import dependency"], check=True)
-    assert installer.installed_remark(tmp_path / "engine") == ""
+    assert installer.installed(tmp_path / "engine").remark == ""
 
 
 def test_another_hash_is_refused(tmp_path, wheels):
@@ -133,13 +133,13 @@ def test_another_hash_is_refused(tmp_path, wheels):
     finish(installation)
     assert "pip could not install" in installation.error and not installation.done
     assert "DO NOT MATCH THE HASHES" in (tmp_path / "install.log").read_text()
-    assert installer.installed_version(tmp_path / "engine") is None
+    assert installer.installed(tmp_path / "engine") is None
 
 
 def test_what_no_lock_covers_is_said(tmp_path):
     write_lock(tmp_path, "base", "0" * 64, here())
     locks = tmp_path / "bundle" / "locks"
-    assert installer.plan(locks, "", here()) == installer.Plan(locks / "base.txt", unlocked=False)
+    assert installer.plan(locks, "", here()) == installer.InstallPlan(locks / "base.txt", unlocked=False)
     part = installer.plan(locks, "lyra2", here())
     assert (
         part.lock == locks / "base.txt"
@@ -154,7 +154,7 @@ def test_engine_that_does_not_start_counts_as_not_installed(tmp_path):
     installation = install(tmp_path, code="raise SystemExit('a library is missing')")
     finish(installation)
     assert "does not start" in installation.error and "a library is missing" in installation.error
-    assert installer.installed_version(tmp_path / "engine") is None
+    assert installer.installed(tmp_path / "engine") is None
 
 
 def test_cancel_leaves_nothing(tmp_path):
@@ -210,7 +210,7 @@ def test_state_file(tmp_path):
 
 
 def test_stopping_what_is_gone_is_no_error(tmp_path):
-    assert process.stop_if_idle(load("wire").Address("127.0.0.1", 9, "t")) is False
+    assert process.stop_if_idle(load("service.wire").Address("127.0.0.1", 9, "t")) is False
 
 
 def test_last_line(tmp_path):
@@ -221,7 +221,7 @@ def test_last_line(tmp_path):
 
 
 def launch(tmp_path, code, worlds=None):
-    """A backend whose package `backend` runs `code`, by a Python that finds that package alone."""
+    """A service whose package `backend` runs `code`, by a Python that finds that package alone."""
     folder = tmp_path / "package" / "backend"
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()

@@ -8,7 +8,9 @@ import pytest
 
 from tests.blender.addon import load
 
-fields, hello, resources, wire = map(load, ("fields", "hello", "resources", "wire"))
+fields, hello, resources, wire = map(
+    load, ("service.fields", "service.hello", "service.resources", "service.wire")
+)
 WORLD = {
     "id": "yard-0a1b2c3d", "name": "yard", "engine": "preview", "created": "2026-01-02T03:04:05", "width": 832,
     "height": 480, "frames": 81, "state": "ready", "error": None,
@@ -209,7 +211,7 @@ def test_lists():
     ],
 )
 def test_the_token_is_proven_before_it_is_sent(change, token, pid, says):
-    from backend.api.hello import proof
+    from backend.state_file import proof
 
     challenge = hello.new_challenge()
     greeting = resources.Hello.from_json(HELLO | {"proof": proof("t", challenge, 9)} | change)
@@ -220,16 +222,3 @@ def test_the_token_is_proven_before_it_is_sent(change, token, pid, says):
         with pytest.raises(wire.ProtocolError, match=says):
             hello.check(greeting, challenge, address)
     assert "'t'" not in repr(address)
-
-
-@pytest.mark.parametrize(
-    ("kind", "schema"),
-    [("World", "World"), ("Job", "Job"), ("Engine", "Engine"), ("EngineState", "EngineState"), ("Licence", "Licence"),
-     ("Range", "Range"), ("Chunk", "Chunk"), ("FileEntry", "File"), ("Health", "Health"), ("NewWorld", "NewWorld"),
-     ("Hello", "Hello")],
-)  # fmt: skip
-def test_the_service_sends_what_is_read(kind, schema):
-    """The contract of both sides: every field that the extension reads is one that the service has."""
-    schemas = pytest.importorskip("backend.api.schemas", reason="needs the engine's environment")
-    read = set(getattr(resources, kind).__dataclass_fields__)
-    assert read <= set(getattr(schemas, schema).model_fields)

@@ -42,19 +42,19 @@ def evaluated(obj):
 def check_refusals_before_anything(image):
     refused(bpy.ops.lyra.start_world, "Choose an image first")
     refused(bpy.ops.lyra.generate, "Start a world first")
-    refused(bpy.ops.lyra.install_engine, "Allow Online Access")
-    texts = drawn(bpy.types.LYRA_PT_engine, bpy.context)
-    assert "packages" in texts and "lyra.install_engine" in texts, texts
+    refused(bpy.ops.lyra.install_service, "Allow Online Access")
+    texts = drawn(bpy.types.LYRA_PT_service, bpy.context)
+    assert "packages" in texts and "lyra.install_service" in texts, texts
     settings().image = str(image.with_name("gone.png"))
     refused(bpy.ops.lyra.start_world, "There is no file")
     settings().image = str(image)
-    refused(bpy.ops.lyra.start_world, "The engine is not installed")
+    refused(bpy.ops.lyra.start_world, "The service is not installed")
 
 
 def start(image, depth, folder):
     chosen = preferences.get()
     chosen.worlds_folder = str(folder / "worlds")
-    chosen.source, chosen.engine_python = "PYTHON", os.environ["LYRA_ENGINE_PYTHON"]
+    chosen.source, chosen.service_python = "PYTHON", os.environ["LYRA_ENGINE_PYTHON"]
     scene = bpy.context.scene
     stand = bpy.data.objects.new("Stand", bpy.data.cameras.new("Stand"))
     scene.collection.objects.link(stand)
@@ -65,13 +65,13 @@ def start(image, depth, folder):
     settings().size, settings().width, settings().height = "CUSTOM", WIDTH, HEIGHT
     settings().use_camera_lens, stand.data.lens = True, 40
     assert bpy.ops.lyra.start_world() == {"FINISHED"}
-    until(lambda: settings().world is not None and worlds.part(settings().world, worlds.SEED_CAMERA))
+    until(lambda: settings().world is not None and worlds.part(settings().world, worlds.FIRST_CAMERA))
     assert session.current.health.owner == "blender"
     return stand
 
 
 def check_seed(stand):
-    empty, seed = settings().world, worlds.part(settings().world, worlds.SEED_CAMERA)
+    empty, seed = settings().world, worlds.part(settings().world, worlds.FIRST_CAMERA)
     collection = worlds.collection_of(empty)
     assert collection.name == "image" and collection.name in bpy.data.collections["Lyra Worlds"].children
     assert bpy.context.scene.camera == seed
@@ -90,7 +90,7 @@ def check_seed(stand):
 
 def check_paths():
     """Every preset begins exactly at the seed camera."""
-    seed = worlds.part(settings().world, worlds.SEED_CAMERA)
+    seed = worlds.part(settings().world, worlds.FIRST_CAMERA)
     for preset in ("PULL_OUT", "ORBIT", "CRANE", "WALK", "LOOK_AROUND", "PUSH_IN"):
         assert bpy.ops.lyra.add_path(preset=preset) == {"FINISHED"}
         camera = settings().camera
@@ -130,7 +130,7 @@ def check_path_shown():
 
 def check_scale():
     """Two points of the world get a true length between them; all that hangs under it, and its path, follow."""
-    empty, seed = settings().world, worlds.part(settings().world, worlds.SEED_CAMERA)
+    empty, seed = settings().world, worlds.part(settings().world, worlds.FIRST_CAMERA)
     cameras = [obj for obj in worlds.collection_of(empty).objects if obj.type == "CAMERA"]
     assert len(cameras) == 7  # one of each kind of path, and the first picture's
     before = [evaluated(obj) for obj in (empty, seed)]
@@ -157,7 +157,7 @@ def check_scale():
     assert abs(world().scale - 3) < 1e-4 and not session.current.message
     assert json.loads((Path(world().folder) / "world.json").read_text())["scale"] == world().scale
     bpy.data.objects.remove(cube)
-    # What undo does to the file, and what it calls then: the engine is told the scale that holds again.
+    # What undo does to the file, and what it calls then: the service is told the scale that holds again.
     for scale in (1.0, 3.0):
         worlds.describe(empty, replace(world(), scale=scale))
         for handler in list(bpy.app.handlers.undo_post):
@@ -244,7 +244,7 @@ def check_extend_cancel_resume():
 
 
 def check_revert():
-    refused(bpy.ops.lyra.revert, "The world has 1 piece;", keep=1)
+    refused(bpy.ops.lyra.revert, "The world has 1 chunk;", keep=1)
     assert bpy.ops.lyra.revert(keep=0) == {"FINISHED"}
     until(lambda: world().frames == 1 and idle())
     assert worlds.part(settings().world, worlds.SPLATS) is None
@@ -282,7 +282,8 @@ def check_blockout():
     settings().depth = "builtin"
     assert bpy.ops.lyra.start_world() == {"FINISHED"}
     until(
-        lambda: settings().world != first and worlds.part(settings().world, worlds.SEED_CAMERA) and idle(), 60
+        lambda: settings().world != first and worlds.part(settings().world, worlds.FIRST_CAMERA) and idle(),
+        60,
     )
     with np.load(Path(world().folder) / "seed.npz") as seed, np.load(settings().depth_file) as given:
         depth, known = seed["depth"], np.isfinite(given["depth"])
@@ -290,19 +291,19 @@ def check_blockout():
     np.testing.assert_allclose(depth[known], 4.5, rtol=1e-3)
     assert np.ptp(depth[~known & np.isfinite(depth)]) > 1
     # The world's first camera sees what the artist's saw: another world may start from the same depth.
-    assert scene.camera == worlds.part(settings().world, worlds.SEED_CAMERA)
+    assert scene.camera == worlds.part(settings().world, worlds.FIRST_CAMERA)
     bpy.context.view_layer.update()
-    assert module("operators.seed").new_world(bpy.context).depth == Path(settings().depth_file)
+    assert module("operators.start").new_world(bpy.context).depth == Path(settings().depth_file)
 
 
 def check_end(state_file):
-    """The extension started the engine, and nothing runs: it ends with Blender."""
+    """The extension started the service, and nothing runs: it ends with Blender."""
     assert state_file.exists()
     pid = json.loads(state_file.read_text())["pid"]
     session.current.close()
     end = time.monotonic() + 20
     while state_file.exists():
-        assert time.monotonic() < end, f"the engine {pid} goes on"
+        assert time.monotonic() < end, f"the service {pid} goes on"
         time.sleep(0.05)
 
 
@@ -310,8 +311,12 @@ def main():
     zip_file, image, depth, folder = sys.argv[1:]
     install(zip_file)
     global engines, preferences, sampled_path, session, worlds
-    engines, preferences, sampled_path = module("engines"), module("preferences"), module("sampled_path")
-    session, worlds = module("session"), module("worlds")
+    engines, preferences, sampled_path = (
+        module("service.engines"),
+        module("service.preferences"),
+        module("scene.sampled_path"),
+    )
+    session, worlds = module("service.session"), module("scene.worlds")
     check_refusals_before_anything(Path(image))
     stand = start(Path(image), Path(depth), Path(folder))
     check_seed(stand)

@@ -22,7 +22,7 @@ from lyra.common.progress import Progress
 from lyra.engines import default_device
 from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory
 from lyra.world.plan import Plan
-from tests.world.test_folder import cameras, make_chunk, make_world
+from tests.worlds import cameras, make_chunk, make_world
 
 
 def generate(scene, out, *more, image=None):
@@ -122,11 +122,11 @@ def test_bad_input_gets_one_line_and_leaves_nothing(small_scene, tmp_path, capsy
 def test_choices_of_depth_reach_the_world(small_scene, tmp_path, capsys, monkeypatch):
     given = {}
 
-    def create_world(*places, **options):
-        given.update(options)
+    def begin_world(request, device, progress):
+        given.update(vars(request), device=device)
         raise InvalidInputError("far enough")
 
-    monkeypatch.setattr("lyra.pipeline.create.create_world", create_world)
+    monkeypatch.setattr("lyra.pipeline.create.begin_world", begin_world)
     options = {"--depth-scene": "indoor", "--depth-values": "inverse", "--depth-model": "layout"}
     refused(capsys, generate(small_scene, tmp_path / "world", *sum(options.items(), ())), "far enough")
     assert (given["depth_scene"], given["depth_values"], given["depth"]) == ("indoor", "inverse", "layout")
@@ -328,7 +328,7 @@ def test_a_path_for_which_the_disk_is_too_small_can_be_resumed(small_scene, tmp_
 
     options = ["--size", "208x112", "--depth", str(small_scene / "depth.npz"), "--frames", "81"]
     with monkeypatch.context() as patch:
-        patch.setattr("lyra.pipeline.create.require_space", full)
+        patch.setattr("lyra.pipeline.extend.require_space", full)
         refused(capsys, generate(small_scene, out, *options), "free some")
     assert main(["resume", str(out), "--no-mesh"]) == 0
     assert (out / "walkthrough.mp4").exists()

@@ -9,7 +9,15 @@ import pytest
 
 from lyra.common import files
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import inside, open_inside, patiently, refusal, whole_file, whole_folder
+from lyra.common.files import (
+    inside,
+    open_given,
+    open_inside,
+    refusal,
+    retry_while_locked,
+    whole_file,
+    whole_folder,
+)
 from lyra.common.temporary import leads_elsewhere
 
 
@@ -38,7 +46,7 @@ def test_what_is_held_for_a_moment_is_replaced_after_it(tmp_path, monkeypatch):
         (path / "file.txt").write_text("whole")
     assert (tmp_path / "folder" / "file.txt").exists()
     held(2, monkeypatch, "unlink")
-    patiently((tmp_path / "file.txt").unlink, missing_ok=True)
+    retry_while_locked((tmp_path / "file.txt").unlink, missing_ok=True)
     assert not (tmp_path / "file.txt").exists()
 
 
@@ -165,3 +173,18 @@ def test_a_junction_of_windows_is_a_link():
     assert leads_elsewhere(SimpleNamespace(**facts, st_reparse_tag=0xA0000003))
     assert not leads_elsewhere(SimpleNamespace(**facts, st_reparse_tag=0x9000001A))
     assert leads_elsewhere(SimpleNamespace(st_mode=stat.S_IFLNK))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes among its files")
+def test_a_pipe_or_a_device_is_no_file_that_was_given(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(OSError, match="a pipe or a device"):
+            open_given(path)
+    (tmp_path / "file").write_bytes(b"whole")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    file, size = open_given(tmp_path / "link")
+    with file:
+        assert (file.read(), size) == (b"whole", 5)
+    with pytest.raises(IsADirectoryError):
+        open_given(tmp_path)

@@ -14,6 +14,9 @@ from lyra.depth import (
     sanitise,
 )
 from lyra.depth.base import DepthEstimate
+from lyra.depth.choice import ChosenModel, choose_model
+from lyra.engines.readiness import depth_model
+from lyra.hub import Weights
 from lyra.hub.machine import Machine
 
 from . import package_3
@@ -102,3 +105,21 @@ def test_frame_by_frame_mends_and_keeps_confidence():
         np.zeros((3, *SIZE, 3), np.uint8), np.stack([camera()] * 3), np.stack([INTRINSICS] * 3)
     )
     assert np.all(window.depth == 2) and window.confidence.shape == (3, *SIZE)
+
+
+def test_one_function_chooses_for_pictures_for_frames_and_for_readiness(bare, monkeypatch):
+    pytest.importorskip("torch", reason="needs the extra lyra-worlds[depth]")
+    assert choose_model("frames", "layout") == ChosenModel("layout")
+    picture, windows = choose_model("picture"), choose_model("frames")
+    assert picture.model == "builtin" and "lyra models download" in picture.obstacle
+    assert windows.model == "depth-anything-v2" and windows.obstacle
+    assert depth_model(Weights())[0] == "depth-anything-v2" and depth_model(Weights())[1]
+    put(bare, depth_anything.LARGE.repository("indoor"))
+    put(bare, depth_anything.SMALL.repository("outdoor"))
+    assert choose_model("picture") == ChosenModel("depth-anything-v2")
+    assert choose_model("frames") == ChosenModel("depth-anything-v2-large")
+    assert depth_model(Weights(), Machine("cpu", "CPU", 10**10, None)) == ("depth-anything-v2-large", ())
+    small = Machine("cuda", "GPU", 10**8, None)
+    assert "GPU has 100 MB" in choose_model("frames", machine=small).obstacle
+    with pytest.raises(EngineNotReadyError, match=r"No depth model.*device memory.*--device cpu"):
+        create_window_estimator(machine=small)

@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from lyra.common.errors import EngineNotReadyError
 from lyra.depth import CHOICES, create_estimator, depth_anything, depth_anything_3, joined, sanitise
-from lyra.depth.choice import ONNX_NEEDS
 from lyra.depth.joined import Joined, join
+from lyra.depth.onnx_choice import ONNX_NEEDS
 from lyra.hub import ITEMS, Weights
 from lyra.hub.catalog import IMAGE_DEPTH, needs
 from lyra.synthetic import generate

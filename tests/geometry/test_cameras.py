@@ -54,16 +54,6 @@ def test_fit_intrinsics_projects_where_the_crop_puts_the_pixel(source):
     assert max(offset_x, offset_y) >= 0
 
 
-def test_resampled_keeps_ends_and_rotations():
-    path = make(7)
-    dense = path.resampled(81)
-    np.testing.assert_allclose(dense.w2c[[0, -1]], path.w2c[[0, -1]], atol=1e-9)
-    rotations = dense.w2c[:, :3, :3]
-    np.testing.assert_allclose(
-        rotations @ rotations.transpose(0, 2, 1), np.tile(np.eye(3), (81, 1, 1)), atol=1e-9
-    )
-
-
 def test_longest_world_prefix():
     assert len(make(500).longest_world_prefix()) == 481
     with pytest.raises(InvalidInputError, match="50 frames"):

@@ -7,13 +7,11 @@ from lyra.hub import licences as module
 from lyra.hub.licences import LICENCES, AcceptedLicences
 
 
-def test_acceptance_is_kept_and_can_be_withdrawn(tmp_path):
+def test_acceptance_is_kept(tmp_path):
     AcceptedLicences(tmp_path).accept("nvidia-lyra-2.0")
     again = AcceptedLicences(tmp_path)
     assert again.accepted("nvidia-lyra-2.0")
     assert not again.accepted("cc-by-nc-4.0")
-    again.withdraw("nvidia-lyra-2.0")
-    assert not AcceptedLicences(tmp_path).accepted("nvidia-lyra-2.0")
 
 
 def test_free_licences_need_no_acceptance(tmp_path):

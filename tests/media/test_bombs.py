@@ -1,6 +1,7 @@
 """Small files that would take all memory are refused before they do."""
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -239,3 +240,21 @@ def test_the_memory_of_pictures_that_are_refused_is_bounded_by_their_headers():
     data = data.replace(struct.pack("<HHII", 262, 4, 1, 1), struct.pack("<HHIHxx", 262, 3, 1, 1))
     with pytest.raises(InvalidInputError):
         load_image(data + bytes(200))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes among its files")
+def test_what_never_ends_is_neither_picture_nor_depth_nor_path(tmp_path):
+    readers = {".png": load_image, ".npz": Trajectory.load, ".pfm": read_depth, ".exr": read_depth}
+    for suffix, read in readers.items():
+        pipe = tmp_path / f"pipe{suffix}"
+        os.mkfifo(pipe)
+        with pytest.raises(InvalidInputError, match="a pipe or a device"):
+            read(pipe)
+
+
+def test_a_file_of_gigabytes_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "long.png").open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        file.truncate(20_000_000_000)
+    with pytest.raises(InvalidInputError, match="has 20000 MB; at most 1000 are read"):
+        load_image(tmp_path / "long.png")

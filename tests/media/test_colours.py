@@ -4,8 +4,10 @@ import io
 import struct
 import zlib
 
+import av
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 
 from lyra.media.boxes import of_avif
@@ -211,3 +213,130 @@ def test_chunks_are_found_after_the_pixels_too():
     loaded = load_image(data[:-12] + png_chunk(b"tEXt", b"a\0b") + end)
     assert np.array_equal(loaded.pixels, SCENE)
     assert Image.open(io.BytesIO(data)).size == SCENE.shape[1::-1]
+
+
+def exif_of_a_png(space: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    exif.get_ifd(0x8769)[0xA001] = space
+    return encoded(adobe_rgb(), exif=exif)
+
+
+def exif_of_a_tiff(space: int) -> bytes:
+    # Its writer leaves out the tag that points to EXIF: another one becomes it.
+    data = bytearray(tiff(adobe_rgb(), (0x8768, "I", 1, 1)))
+    place = data.index(struct.pack("<HHI", 0x8768, 4, 1))
+    struct.pack_into("<HHII", data, place, 0x8769, 4, 1, len(data))
+    return bytes(data) + struct.pack("<HHHIHHI", 1, 0xA001, 3, 1, space, 0, 0)
+
+
+def adobe_rgb() -> np.ndarray:
+    return bytes_of(np.clip(inside(ADOBE_RGB), 0, 1) ** (256 / 563))
+
+
+@pytest.mark.parametrize("made", [exif_of_a_png, exif_of_a_tiff])
+def test_adobe_rgb_is_read_from_the_exif_of_every_format(made):
+    assert off(made(2)) < 1
+    assert off(made(1)) > 2
+
+
+def tiff(values: np.ndarray, *tags: tuple) -> bytes:
+    out = io.BytesIO()
+    tifffile.imwrite(out, values, photometric="rgb", extratags=[(*tag, True) for tag in tags])
+    return out.getvalue()
+
+
+def ratios(*values: float) -> tuple[int, ...]:
+    return tuple(number for value in values for number in (round(value * 100000), 100000))
+
+
+@pytest.mark.parametrize("white", [(318, "2I", 2, ratios(*BT709[3])), None])
+def test_a_tiff_says_primaries_by_its_tags(white):
+    values = bytes_of(srgb_bytes(np.clip(inside(ADOBE_RGB), 0, 1)) / 255)
+    said = (319, "2I", 6, ratios(*np.ravel(ADOBE_RGB[:3])))
+    assert off(tiff(values, *filter(None, [white, said]))) < 1.5
+    none = (319, "2I", 6, ratios(0.3, 0.3, 0.3, 0.3, 0.3, 0.3))
+    assert "of no colour space" in load_image(tiff(SCENE, none)).notes[0]
+
+
+@pytest.mark.parametrize("curves", [1, 3])
+def test_a_tiff_says_its_transfer_by_a_table(curves):
+    steps = np.linspace(0, 65535, 256).astype(int)
+    table = (301, "H", 256 * curves, tuple(map(int, np.tile(steps, curves))))
+    assert off(tiff(bytes_of(light(SCENE)), table)) < 1
+    usual = (301, "H", 256, tuple(map(int, np.rint(light(np.arange(256)) * 65535))))
+    assert off(tiff(SCENE, usual)) == 0
+    falling = (301, "H", 256, tuple(map(int, steps[::-1])))
+    assert "is not followed" in load_image(tiff(SCENE, falling)).notes[0]
+
+
+def bmp(values: np.ndarray, kind: bytes, more: bytes, profile: bytes = b"") -> bytes:
+    """A BMP with the header of version 5, of a kind of colours and what belongs to it."""
+    height, width = values.shape[:2]
+    body = np.ascontiguousarray(values[::-1, :, ::-1]).tobytes()
+    header = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 24, 0, len(body), 1000, 2000, 0, 0)
+    header += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0) + kind + more.ljust(48, b"\0")
+    header += struct.pack("<4I", 4, 124 + len(body), len(profile), 0)
+    size = 14 + len(header) + len(body) + len(profile)
+    return b"BM" + struct.pack("<IHHI", size, 0, 0, 14 + len(header)) + header + body + profile
+
+
+def test_a_bmp_says_its_colours_and_the_shape_of_its_pixels():
+    assert "2 times as wide as high" in load_image(bmp(SCENE, b"BGRs", b"")).notes[0]
+    assert off(bmp(SCENE, bytes(4), b"")) == 0
+    gamma = bytes(36) + struct.pack("<3I", *[1 << 16] * 3)
+    assert off(bmp(bytes_of(light(SCENE)), bytes(4), gamma)) < 1
+    # XYZ of its red, green and blue (Adobe RGB (1998) Color Image Encoding, section 4.3.5.3).
+    points = [0.57667, 0.29734, 0.02703, 0.18556, 0.62736, 0.07069, 0.18823, 0.07529, 0.99134]
+    points = [round(value * (1 << 30)) for value in points]
+    adobe = struct.pack("<9i3I", *points, *[round(563 / 256 * (1 << 16))] * 3)
+    assert off(bmp(bytes_of(np.clip(inside(ADOBE_RGB), 0, 1) ** (256 / 563)), bytes(4), adobe)) < 1.5
+    assert "not in the file" in " ".join(load_image(bmp(SCENE, b"KNIL", b"")).notes)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert off(bmp(SCENE, b"DEBM", b"", profile)) < 1
+
+
+def tga(image: Image.Image, aspect=(0, 0), gamma=(0, 0), attributes: int = 3) -> bytes:
+    """A TGA with an extension area."""
+    body = encoded(image, "TGA")[:-26]
+    area = bytearray(495)
+    struct.pack_into("<H", area, 0, 495)
+    struct.pack_into("<4H", area, 474, *aspect, *gamma)
+    area[494] = attributes
+    return body + bytes(area) + struct.pack("<II", len(body), 0) + b"TRUEVISION-XFILE.\0"
+
+
+def test_a_tga_says_its_pixels_in_its_extension_area():
+    plain = Image.fromarray(SCENE)
+    assert load_image(tga(plain)).notes == ()
+    assert "2 times as wide as high" in load_image(tga(plain, aspect=(2, 1))).notes[0]
+    assert "gamma, 1, is not followed" in load_image(tga(plain, gamma=(10, 10))).notes[0]
+    alpha = np.full((*SCENE.shape[:2], 1), 255, np.uint8)
+    alpha[:, ::2] = 128
+    multiplied = np.rint(SCENE * (alpha / 255)).astype(np.uint8)
+    straight = Image.fromarray(np.concatenate([SCENE, alpha], -1))
+    right = load_image(tga(straight)).pixels
+    assert off(tga(Image.fromarray(np.concatenate([multiplied, alpha], -1)), attributes=4), right) < 1
+    assert off(tga(Image.fromarray(np.concatenate([SCENE, 0 * alpha], -1)), attributes=2)) == 0
+
+
+def test_an_avif_without_a_box_for_colours_follows_its_stream(tmp_path):
+    """The code points in the sequence header of AV1 count then."""
+    colours = {"color_primaries": 9, "color_trc": 16, "colorspace": 9, "color_range": 2}
+    target = tmp_path / "pq.avif"
+    with av.open(str(target), "w", format="avif") as file:
+        stream = file.add_stream("libsvtav1", options={"crf": "8"})
+        stream.height, stream.width, stream.pix_fmt = *SCENE.shape[:2], "yuv420p"
+        context = stream.codec_context
+        for name, code in colours.items():
+            setattr(context, name, code)
+        frame = av.VideoFrame.from_ndarray(bytes_of(pq(inside(BT2020))), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=9, dst_color_range=2)
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            file.mux(packet)
+    data = target.read_bytes()
+    assert b"colrnclx" in data
+    assert of_avif(data.replace(b"colrnclx", b"freenclx")).codes is None
+    for given in (data, data.replace(b"colrnclx", b"freenclx")):
+        assert "BT.2020 PQ" in load_image(given).notes[0]
+        assert off(given) < 6

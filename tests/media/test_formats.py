@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from lyra.common.errors import InvalidInputError
+from lyra.media import radiance
 from lyra.media.images import load_image, measure
 from tests.media.samples import encoded, exr, hdr, light, png_with, psd, rgb_channels, rgbe, scene, wide_png
 
@@ -397,3 +398,19 @@ def test_pixels_that_are_not_square_are_said(data):
 def test_what_is_not_read_is_named(data, words):
     with pytest.raises(InvalidInputError, match=f"{words}.*save it as"):
         load_image(data)
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7, 64])
+def test_runs_of_radiance_go_on_from_one_piece_to_the_next(piece, monkeypatch):
+    rng = np.random.default_rng(piece)
+    quads, pixels = [], []
+    while len(pixels) < 64 * 64:
+        quads.append([*rng.integers(2, 200, 3), 128])
+        # Up to three runs in a row, of which the second counts 256-fold and the third 65536-fold.
+        runs = [int(rng.integers(0, 5)) for _ in range(rng.integers(0, 3))]
+        quads += [[1, 1, 1, run] for run in runs]
+        pixels += [quads[-1 - len(runs)]] * (1 + sum(run << (8 * row) for row, run in enumerate(runs)))
+    packed = np.array(quads, np.uint8).view("<u4").ravel()
+    monkeypatch.setattr(radiance, "_QUADS", piece)
+    read = radiance._repeated(packed, 64 * 64)
+    assert np.array_equal(read.view(np.uint8).reshape(-1, 4), np.array(pixels[: 64 * 64], np.uint8))

@@ -11,8 +11,9 @@ from diffusers import AutoencoderKLWan
 from diffusers.loaders.single_file_utils import convert_wan_vae_to_diffusers
 from torch.nn.functional import avg_pool2d
 
+from lyra.engines.lyra2.latents import FRAMES_PER_LATENT, PIXELS_PER_LATENT
 from lyra.engines.lyra2.samplers import DistilledSampler, Sampler, UniPCSampler
-from lyra.engines.lyra2.vae import FRAMES_PER_LATENT, PIXELS_PER_LATENT, StreamingVae
+from lyra.engines.lyra2.vae import StreamingVae
 from tests.parity.base import Check, Folder
 from tests.parity.golden_recipe import normal, parameter
 

@@ -14,7 +14,8 @@ from lyra.engines.lyra2.components import Lyra2Components
 from lyra.engines.lyra2.conditioning import MASK_CHANNELS, Conditioner, Conditioning
 from lyra.engines.lyra2.engine import Lyra2Engine
 from lyra.engines.lyra2.framepack import FramePackLayout
-from lyra.engines.lyra2.history import LATENT_FRAMES, History, encoded_alone
+from lyra.engines.lyra2.history import History, encoded_alone
+from lyra.engines.lyra2.latents import FRAMES_PER_LATENT
 from lyra.engines.lyra2.noise import SeededNoise
 from lyra.engines.lyra2.retrieval import Retrieval
 from lyra.engines.lyra2.settings import Lyra2Settings
@@ -39,7 +40,7 @@ class StandInVae:
         self.mix = mix
 
     def encode(self, video, cache=None):
-        kept = video[:, :, 0 if cache is None else LATENT_FRAMES - 1 :: LATENT_FRAMES]
+        kept = video[:, :, 0 if cache is None else FRAMES_PER_LATENT - 1 :: FRAMES_PER_LATENT]
         pooled = avg_pool2d(kept[0].transpose(0, 1), 8)
         return torch.einsum("oc,tchw->othw", self.mix, pooled)[None], "live"
 

@@ -19,11 +19,11 @@ from lyra.geometry.cameras import Trajectory
 from lyra.geometry.gaussians import GaussianCloud
 from lyra.geometry.meshes import Mesh
 from lyra.geometry.views import View
+from lyra.pipeline import export as results
 from lyra.pipeline import metres
-from lyra.pipeline import reconstruct as results
 from lyra.pipeline.create import seed_points
+from lyra.pipeline.export import export_world
 from lyra.pipeline.metres import copy_in_metres
-from lyra.pipeline.reconstruct import export_world
 from lyra.world.chunks import Chunk
 from lyra.world.folder import World
 from lyra.world.settings import WorldSettings

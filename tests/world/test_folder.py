@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,58 +15,14 @@ from PIL import Image
 from lyra.common import files
 from lyra.common.errors import DiskFullError, InUseError, InvalidInputError
 from lyra.common.progress import Progress
-from lyra.geometry.cameras import CHUNK_FRAMES, Trajectory, intrinsics_from_fov
-from lyra.geometry.views import View
 from lyra.media import video
-from lyra.pipeline.create import extend_world, resume_world
-from lyra.pipeline.reconstruct import available_items, export_world, reconstruct_world
-from lyra.world.chunks import ChunkFrames
+from lyra.pipeline.export import available_items, export_world
+from lyra.pipeline.extend import extend_world, resume_world
+from lyra.pipeline.reconstruct import reconstruct_world
 from lyra.world.folder import World
 from lyra.world.plan import Plan
-from lyra.world.settings import ID_PATTERN, WorldSettings, new_id
-
-HEIGHT, WIDTH = 64, 96
-
-
-def make_world(folder, name="Test World"):
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    depth = np.full((HEIGHT, WIDTH), 3, np.float32)
-    depth[:10] = np.inf
-    source = folder.parent / "picture.PNG"
-    Image.fromarray(image).save(source)
-    points = np.zeros(
-        5, [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
-    )
-    settings = WorldSettings(
-        id=new_id(name),
-        name=name,
-        engine="preview",
-        height=HEIGHT,
-        width=WIDTH,
-        seed=3,
-        depth_source="made up",
-        license="free",
-        created="2026-01-01T00:00:00+00:00",
-    )
-    return World.create(
-        folder, settings, View.at_origin(image, depth, intrinsics_from_fov(1, HEIGHT, WIDTH)), source, points
-    )
-
-
-def make_chunk(seed):
-    rng = np.random.default_rng(seed)
-    frames = rng.integers(0, 256, (CHUNK_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
-    depth = rng.uniform(1, 50, (CHUNK_FRAMES, HEIGHT, WIDTH)).astype(np.float16).astype(np.float32)
-    depth[:, :4] = np.inf
-    return ChunkFrames(frames, depth, {"layer": np.arange(seed + 3)})
-
-
-def cameras(start=0.0, frames=CHUNK_FRAMES):
-    w2c = np.tile(np.eye(4), (frames, 1, 1))
-    w2c[:, 2, 3] = start - 0.01 * np.arange(1, frames + 1)
-    k = np.tile(intrinsics_from_fov(1, HEIGHT, WIDTH), (frames, 1, 1))
-    return Trajectory(w2c, k, HEIGHT, WIDTH)
+from lyra.world.settings import ID_PATTERN, clean_name, new_id
+from tests.worlds import HEIGHT, WIDTH, cameras, held_by_another_process, make_chunk, make_world
 
 
 @pytest.fixture
@@ -188,14 +142,13 @@ def test_a_revert_that_was_stopped_is_finished_by_another(world, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    for place in ("lyra.world.folder.shutil.rmtree", "lyra.world.folder.walkthrough.write"):
-        with monkeypatch.context() as patch:
-            patch.setattr(place, stopped)
-            with pytest.raises(KeyboardInterrupt):
-                world.revert(1)
-        again = World.open(world.folder)
-        assert again.frames == 81
-        assert not again.walkthrough.exists() and not list(again.results.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr("lyra.world.folder.walkthrough.write", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            world.revert(1)
+    again = World.open(world.folder)
+    assert again.frames == 81
+    assert not again.walkthrough.exists() and not list(again.results.iterdir())
     world.revert(1)
     assert frame_at(world.walkthrough, 80)[1] == 81
     assert not list((world.folder / "chunks").glob(".partial-*"))
@@ -204,7 +157,7 @@ def test_a_revert_that_was_stopped_is_finished_by_another(world, monkeypatch):
     assert world.walkthrough.stat().st_mtime_ns == before
 
 
-def test_revert_removes_chunks_and_what_was_made_of_them(world):
+def test_revert_shows_earlier_chunks_and_nothing_made_of_later_ones(world):
     world.write_walkthrough()
     (world.results / "splats.ply").write_bytes(b"x")
     world.revert(1)
@@ -261,23 +214,6 @@ def test_leftovers_of_a_killed_run_are_ignored_and_removed(world):
     assert not half.exists()
 
 
-@contextmanager
-def held_by_another_process(folder):
-    """A process that works on the world in `folder`."""
-    script = (
-        "import sys; from pathlib import Path; from lyra.world.folder import no_other_process\n"
-        "with no_other_process(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout.readline().strip() == b"held"
-        try:
-            yield
-        finally:
-            other.kill()
-
-
 def test_only_one_process_works_on_a_world(world):
     half = world.folder / "chunks" / ".partial-1234"
     half.mkdir()
@@ -303,14 +239,20 @@ def test_only_one_process_works_on_a_world(world):
 def test_what_another_process_did_meanwhile_is_seen(world):
     World.open(world.folder).revert(1)
     assert world.frames == 161
-    with world.alone(), world.alone():
+    with world.exclusive(), world.exclusive():
         assert world.frames == 81
     world.revert(0)
     assert World.open(world.folder).frames == 1
 
 
 def test_a_gap_ends_the_world(world):
-    (world.folder / "chunks" / "0001").rename(world.folder / "chunks" / "0007")
+    first, second = (chunk.folder for chunk in world.chunks)
+    first.rename(first.with_name("0007"))
+    for chunk in (first.with_name("0007"), second):
+        facts = json.loads((chunk / "chunk.json").read_text())
+        # Of version 1, whose chunks follow the one numbered before them.
+        del facts["parent"]
+        (chunk / "chunk.json").write_text(json.dumps(facts))
     assert World.open(world.folder).frames == 1
 
 
@@ -357,6 +299,8 @@ def test_damaged_and_newer_worlds_are_refused(world, tmp_path):
         ({"width": 0}, "size"),
         ({"notes": "none"}, "notes is 'none'"),
         ({"scale": True}, "scale is True"),
+        ({"name": "n" * 100_000}, "longer than 10000"),
+        ({"notes": ["short"] * 2000}, "more than 1000"),
     ):
         file.write_text(json.dumps({**data, **change}))
         with pytest.raises(InvalidInputError, match=message):
@@ -364,6 +308,13 @@ def test_damaged_and_newer_worlds_are_refused(world, tmp_path):
     file.write_text("{")
     with pytest.raises(InvalidInputError, match="cannot be read"):
         World.open(world.folder)
+
+
+def test_names_are_one_line_that_shows_as_it_reads():
+    assert clean_name("  Old\n town \u202etxt.exe\0") == "Old town txt.exe"
+    assert clean_name("می\u200cروم") == "می\u200cروم"
+    assert clean_name("\n\u2066") == "World"
+    assert len(clean_name("long " * 100)) <= 64
 
 
 def test_a_damaged_chunk_is_named_with_a_way_out(world):
@@ -509,21 +460,6 @@ def test_a_linked_world_is_the_world_it_leads_to(world, tmp_path):
         World.open(link)
 
 
-def test_a_chunk_with_files_of_the_users_is_not_reverted(world):
-    mine, litter = (world.chunks[1].folder / name for name in ("thesis.txt", ".DS_Store"))
-    litter.write_text("from looking at it")
-    mine.write_text("keep me")
-    world.write_walkthrough()
-    with pytest.raises(
-        InvalidInputError, match=r"0002 holds 'thesis\.txt', which this program did not write"
-    ):
-        world.revert(1)
-    assert mine.read_text() == "keep me" and world.frames == 161 and world.walkthrough.exists()
-    mine.unlink()
-    world.revert(0)
-    assert world.frames == 1
-
-
 def test_cameras_without_facts_go_with_the_next_work(world):
     cameras(-1.6, 81).save(world.folder / "pending.npz")
     for place in (world.folder, world.results, world.chunks[0].folder, world.folder.parent):
@@ -536,7 +472,7 @@ def test_cameras_without_facts_go_with_the_next_work(world):
     mine = world.folder.parent / ".partial-76543210"
     mine.mkdir()
     (mine / "thesis.txt").touch()
-    with world.alone():
+    with world.exclusive():
         pass
     assert not (world.folder / "pending.npz").exists()
     assert list(world.folder.parent.rglob(".partial-*")) == [mine]

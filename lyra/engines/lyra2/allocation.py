@@ -43,10 +43,10 @@ def unpin(module: torch.nn.Module, device: torch.device) -> None:
             give_back_pinned(device)
 
 
-def give_back_device(device: torch.device) -> None:
-    """Gives back what torch keeps of the device's memory for later use."""
-    gc.collect()
-    if device.type == "cuda":
+def give_back_device(device: torch.device | str) -> None:
+    """Gives back what torch keeps of the device's memory for later use, also of models that were just let go of."""
+    gc.collect()  # Models are full of reference cycles.
+    if torch.device(device).type == "cuda":
         torch.cuda.empty_cache()
 
 

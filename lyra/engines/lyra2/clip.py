@@ -9,8 +9,9 @@ from torch.nn.functional import interpolate
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from lyra.common.errors import InvalidInputError
+from lyra.engines.lyra2.allocation import give_back_device
 from lyra.engines.lyra2.encoders import IMAGE_TOKENS
-from lyra.engines.lyra2.pretrained import free_memory, load_pretrained
+from lyra.engines.lyra2.pretrained import load_pretrained
 
 # Of CLIP's training images (Radford et al. 2021), RGB in [0, 1].
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -54,7 +55,7 @@ class ClipImageEncoder:
         """Frees the model's memory; the next frame loads it again."""
         if self._model is not None:
             self._model = None
-            free_memory()
+            give_back_device(self.device)
 
 
 def load_clip(folder: Path, dtype: torch.dtype, device: torch.device | str) -> CLIPVisionModel:

@@ -12,7 +12,8 @@ import torch
 
 from lyra.engines.lyra2.correspondence import history_correspondences, warped_correspondences, with_sky_wall
 from lyra.engines.lyra2.framepack import FramePackLayout
-from lyra.engines.lyra2.history import LATENT_FRAMES, History, Vae, padded_retrieval
+from lyra.engines.lyra2.history import History, Vae, padded_retrieval
+from lyra.engines.lyra2.latents import FRAMES_PER_LATENT
 from lyra.geometry.cameras import Trajectory
 from lyra.geometry.rays import PATCH, camera_rays, space_to_depth
 from lyra.geometry.warp import WarpSettings, splat, splat_source
@@ -65,7 +66,7 @@ class Conditioner:
         warped = self.warped_latents(history, memory, path, vae)
         condition = torch.cat([latents, warped.to(latents)], 2)
         mask = torch.ones_like(condition[:, :MASK_CHANNELS])
-        generated = range(known + LATENT_FRAMES - 1, len(path), LATENT_FRAMES)
+        generated = range(known + FRAMES_PER_LATENT - 1, len(path), FRAMES_PER_LATENT)
         frames = [*history.slot_frames(self.layout, padded), *generated]
         return Conditioning(
             latents,

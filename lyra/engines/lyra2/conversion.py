@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from lyra.common.errors import InvalidInputError
-from lyra.common.files import TEMPORARY_PREFIX, patiently, require_space, sync_folder, whole_file
+from lyra.common.files import TEMPORARY_PREFIX, require_space, retry_while_locked, sync_folder, whole_file
 from lyra.common.locks import only_one
 from lyra.common.progress import SILENT, Progress
 from lyra.engines.lyra2.checkpoint import Checkpoint, open_checkpoint
@@ -73,7 +73,7 @@ def convert(
         _finish(work, config, plan, _bytes(shapes, shapes, types), progress)
         if target.exists():
             shutil.rmtree(target)
-        patiently(work.rename, target)
+        retry_while_locked(work.rename, target)
         sync_folder(target.parent)
     return target
 

@@ -11,14 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from lyra.engines.lyra2.latents import FRAMES_PER_LATENT
 from lyra.geometry.arrays import Array, ArraySpace, to_numpy
 from lyra.geometry.rays import space_to_depth
 from lyra.geometry.warp import WarpSettings, farthest_depths, splat, splat_source
 from lyra.memory.cache import GeometryCache
 
 SLOTS = 5
-# Every fourth new frame has a latent, whose camera is that of the last of its four frames.
-LATENT_FRAMES = 4
 EMPTY_BLOCK = (-1.0, -1.0, -1.0, 1.0)
 # The published depth model puts sky at this quantile of a frame's other depth, but no farther than this many metres.
 SKY_QUANTILE, FARTHEST_SKY = 0.99, 200.0
@@ -74,11 +73,11 @@ def warped_correspondences(
     """
     settings = splat_settings or WarpSettings(pixel_offset=cache.settings.pixel_offset)
     height, width = cache.height, cache.width
-    kept = slice(LATENT_FRAMES - 1, None, LATENT_FRAMES)
+    kept = slice(FRAMES_PER_LATENT - 1, None, FRAMES_PER_LATENT)
     if like is None:
         like = cache[frame_ids[-1]].depth if frame_ids else target_w2c
     space = ArraySpace(like)
-    buffer = space.empty((len(target_w2c) // LATENT_FRAMES, height, width, slots, 4))
+    buffer = space.empty((len(target_w2c) // FRAMES_PER_LATENT, height, width, slots, 4))
     for component, value in enumerate(EMPTY_BLOCK):
         buffer[..., component] = value
     coordinates = canonical_coordinates(height, width, slots)

@@ -10,6 +10,7 @@ import torch
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
+from lyra.common.shapes import height_width
 from lyra.engines.lyra2.allocation import out_of_memory
 from lyra.engines.lyra2.components import Lyra2Components
 from lyra.engines.lyra2.denoiser import Embeddings
@@ -85,7 +86,7 @@ class Lyra2Engine:
         history = self.models.attempt(
             lambda: History.begin(self.models.use("vae"), image.to(self.device), self.steps.layout)
         )
-        memory = GeometryCache(*depth.shape, MemorySettings.published(), device=self.device.type)
+        memory = GeometryCache(*height_width(depth), MemorySettings.published(), device=self.device.type)
         memory.add(0, depth, camera.w2c, camera.intrinsics)
         path = Trajectory(camera.w2c[None], camera.intrinsics[None], camera.height, camera.width)
         return Lyra2State(self.steps.set_aside(history), memory, path)

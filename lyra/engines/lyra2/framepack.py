@@ -44,8 +44,8 @@ class SlotGroup:
 
     def grid(self, rows: int, columns: int) -> tuple[int, int, int]:
         """Tokens in time, rows and columns for a base token grid of `rows` x `columns`; the last may be partial."""
-        extent = (self.count, rows, columns)
-        return tuple(-(-size // pool) for size, pool in zip(extent, self.pooling, strict=True))
+        time, down, across = self.pooling
+        return -(-self.count // time), -(-rows // down), -(-columns // across)
 
 
 @dataclass(frozen=True)

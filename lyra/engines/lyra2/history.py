@@ -14,18 +14,19 @@ from typing import Any, Protocol
 import torch
 
 from lyra.engines.lyra2.framepack import FramePackLayout
+from lyra.engines.lyra2.latents import FRAMES_PER_LATENT
 from lyra.engines.lyra2.vae import DECODER_REACH, ENCODER_REACH
-
-# Frames that share a latent, but for the very first frame, which has one of its own.
-LATENT_FRAMES = 4
 
 
 class Vae(Protocol):
     """What the engine needs of a VAE; `lyra.engines.lyra2.vae.StreamingVae` is the product's.
 
     Videos are (1, 3, F, H, W) in [-1, 1], latents (1, 16, k, H/8, W/8) normalised. Caches are values: they can be
-    kept and used again.
+    kept and used again. `dtype` is the type that frames are decoded in.
     """
+
+    @property
+    def dtype(self) -> torch.dtype: ...
 
     def encode(self, video: torch.Tensor, cache: Any = None) -> tuple[torch.Tensor, Any]:
         """1 + 4k frames to 1 + k latents; with a cache, 4k frames to k latents."""
@@ -56,7 +57,7 @@ class History:
     @classmethod
     def begin(cls, vae: Vae, image: torch.Tensor, layout: FramePackLayout) -> History:
         """The past of a world that is one `image` (1, 3, H, W)."""
-        filmed = image[:, :, None].expand(-1, -1, 1 + LATENT_FRAMES * (layout.history_slots - 1), -1, -1)
+        filmed = image[:, :, None].expand(-1, -1, 1 + FRAMES_PER_LATENT * (layout.history_slots - 1), -1, -1)
         latents, encoder_cache = vae.encode(filmed)
         # Only for the state that it leaves: the frames would be the picture again.
         _, decoder_cache = vae.decode(latents)
@@ -91,7 +92,9 @@ class History:
         per_chunk = chunks[0].shape[2]
         encoded = -(-(self.recent.shape[2] + ENCODER_REACH) // per_chunk)
         decoded = encoded + -(-DECODER_REACH // per_chunk)
-        past = replace(self, frames=self.frames + LATENT_FRAMES * per_chunk * max(len(chunks) - encoded, 0))
+        past = replace(
+            self, frames=self.frames + FRAMES_PER_LATENT * per_chunk * max(len(chunks) - encoded, 0)
+        )
         decoder_cache = self.decoder_cache
         for sampled in chunks[-decoded:-encoded]:
             _, decoder_cache = vae.decode(sampled, decoder_cache)
@@ -127,7 +130,7 @@ class History:
         frames = [0] * layout.history_slots
         newest, recent = self.frames - 1, layout.temporal_slots[1:]
         for age, slot in enumerate(reversed(recent)):
-            frames[slot] = max(0, newest - LATENT_FRAMES * age)
+            frames[slot] = max(0, newest - FRAMES_PER_LATENT * age)
         for slot, frame in zip(layout.spatial_slots, retrieved, strict=True):
             frames[slot] = frame
         return frames

@@ -103,17 +103,6 @@ def check_fits(path: Path, changes: Mapping[str, LowRankChange], shapes: Mapping
             )
 
 
-def adapter_state(changes: Mapping[str, LowRankChange]) -> dict[str, Tensor]:
-    """The changes for diffusers' `load_lora_adapter(state, prefix=None)`, which keeps them apart from the weights."""
-    state = {}
-    for module, change in changes.items():
-        state[f"{module}.lora_A.weight"] = change.down
-        state[f"{module}.lora_B.weight"] = change.up * change.scale
-        if change.bias is not None:
-            state[f"{module}.lora_B.bias"] = change.bias
-    return state
-
-
 class LoraMerger:
     """Several LoRA files with their strengths, to be merged into weights as these are read."""
 

@@ -221,7 +221,7 @@ class DeviceMemory:
         if self.footprint is not None:
             # Not of the whole chunk: where another model needs the most, that is the same in every placement.
             now = self.footprint.sampling(self.placement)
-            smaller = [placement for placement in smaller if self.footprint.sampling(placement) < now]
+            smaller = tuple(p for p in smaller if self.footprint.sampling(p) < now)
         if not smaller:
             raise _not_enough(self.device, self.placement, reason)
         self._enter(smaller[0])

@@ -90,7 +90,9 @@ def stored_in_float8(key: str) -> bool:
 
 
 def _translate(key: str, outer: dict[str, str], in_block: dict[str, str], owner: str) -> str:
-    block, module, kind = _KEY.fullmatch(key).group("block", "module", "kind")
+    found = _KEY.fullmatch(key)
+    # No empty key, and no line ends: the pattern takes everything else.
+    block, module, kind = found.group("block", "module", "kind") if found else (None, key, None)
     renamed = module if not block and _HISTORY_EMBEDDING.fullmatch(module) else None
     renamed = renamed or (in_block if block else outer).get(module)
     if renamed is None:

@@ -5,7 +5,6 @@ The libraries fill what a file lacks with random numbers and say so in a log lin
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any, TypeVar
 
 import torch
 from diffusers.utils import logging as diffusers_logging
-from diffusers.utils.torch_utils import empty_device_cache
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -69,12 +67,6 @@ def _placement(model_class: type[Model], dtype: torch.dtype, device: torch.devic
         return {"dtype": dtype, "device_map": {"": device}}
     # diffusers' sparing way of loading leaves missing tensors without storage and fails before it can name them.
     return {"torch_dtype": dtype, "low_cpu_mem_usage": False}
-
-
-def free_memory() -> None:
-    """Gives back what a model that was just let go of held, on the host and on the GPU."""
-    gc.collect()  # Models are full of reference cycles.
-    empty_device_cache()
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from lyra.common import quoting
 from lyra.common.errors import InvalidInputError
 from lyra.common.quoting import one_line, value
 from lyra.depth.fit import InverseFit
-from lyra.engines.lyra2.history import LATENT_FRAMES, History
-from lyra.engines.lyra2.vae import LATENT_CHANNELS, PIXELS_PER_LATENT
+from lyra.engines.lyra2.history import History
+from lyra.engines.lyra2.latents import FRAMES_PER_LATENT, LATENT_CHANNELS, PIXELS_PER_LATENT
 from lyra.geometry.cameras import Trajectory
 from lyra.memory import GeometryCache
 
@@ -97,7 +97,7 @@ def _check(arrays: Mapping[str, np.ndarray], place: Path, frames: range, frame_h
     count, latent = len(ids) if ids.ndim else 0, tuple(side // PIXELS_PER_LATENT for side in frame_hw)
     fit = arrays.get("depth_fit", np.empty(0))
     expected = {
-        "sampled": (np.float32, (LATENT_CHANNELS, len(frames) // LATENT_FRAMES, *latent)),
+        "sampled": (np.float32, (LATENT_CHANNELS, len(frames) // FRAMES_PER_LATENT, *latent)),
         "remembered": (np.int64, (count,)),
         "depth": (np.float32, (count, *frame_hw)),
         "stills": (np.float32, (count, LATENT_CHANNELS, *latent)),

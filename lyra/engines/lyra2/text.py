@@ -21,9 +21,10 @@ from transformers import UMT5EncoderModel
 from lyra.common.errors import InvalidInputError
 from lyra.common.json_file import read_object
 from lyra.common.quoting import place, value
+from lyra.engines.lyra2.allocation import give_back_device
 from lyra.engines.lyra2.checkpoint import TORCH_DAMAGE
 from lyra.engines.lyra2.encoders import TEXT_TOKENS
-from lyra.engines.lyra2.pretrained import REPAIR, free_memory, load_pretrained
+from lyra.engines.lyra2.pretrained import REPAIR, load_pretrained
 
 NEGATIVE_KEY = "t5_text_embeddings"
 REMEMBERED_PROMPTS = 256
@@ -125,7 +126,7 @@ class Umt5TextEncoder:
         """Frees the model's memory; embeddings stay, and a new prompt loads it again."""
         if self._model is not None:
             self._model = None
-            free_memory()
+            give_back_device(self.device)
 
     @torch.no_grad()
     def _embed(self, text: str) -> torch.Tensor:

@@ -133,8 +133,8 @@ class Lyra2Transformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, Attenti
         history, condition, rays, correspondence = (
             x.to(self.dtype) for x in (history, condition, rays, correspondence)
         )
-        grid = tuple(size // tokens.BASE_PATCH for size in history.shape[-2:])
-        angles = rotary_angles(self.layout, *grid, self.config.attention_head_dim).to(history.device)
+        rows, columns = (size // tokens.BASE_PATCH for size in history.shape[-2:])
+        angles = rotary_angles(self.layout, rows, columns, self.config.attention_head_dim).to(history.device)
         return PreparedChunk(
             history=self.history_tokens(history, condition),
             condition=condition[:, :, self.layout.history_slots :],

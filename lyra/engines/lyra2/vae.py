@@ -16,11 +16,8 @@ from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 
 from lyra.common.errors import InvalidInputError
+from lyra.engines.lyra2.latents import FRAMES_PER_LATENT, LATENT_CHANNELS, PIXELS_PER_LATENT
 from lyra.engines.lyra2.pretrained import load_pretrained
-
-FRAMES_PER_LATENT = 4
-PIXELS_PER_LATENT = 8
-LATENT_CHANNELS = 16
 
 # Two sessions that took the same last so many pieces (a latent, or its four frames) have equal caches, bit for bit,
 # whatever came before: every causal convolution looks back two frames at the rate of its level, and no further.
@@ -40,11 +37,11 @@ class FeatureCache:
 
     def to(self, device: torch.device | str) -> Self:
         """The same cache on another device, for a session that is set aside."""
-        return type(self)(tuple(f.to(device) if torch.is_tensor(f) else f for f in self.features))
+        return type(self)(tuple(f.to(device) if isinstance(f, torch.Tensor) else f for f in self.features))
 
     @property
     def bytes(self) -> int:
-        return sum(f.nbytes for f in self.features if torch.is_tensor(f))
+        return sum(f.nbytes for f in self.features if isinstance(f, torch.Tensor))
 
 
 class EncoderCache(FeatureCache):

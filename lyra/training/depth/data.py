@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from lyra.common.arrays_file import ArrayLimit, read_arrays
 from lyra.common.errors import InvalidInputError
 from lyra.depth.network_file import NetworkShape
-from lyra.evaluation.depth_quality import PICTURE
+from lyra.synthetic.pictures import PICTURE
 
 SHARD = 64
 # Share of batches from the extra images, if there are any.
@@ -90,7 +91,7 @@ def _fill(folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int
 
 def start_generators(
     folder: Path, sizes: tuple[tuple[int, int], ...], seed: int, keep: int, device: str, workers: int = 1
-) -> list[BaseProcess]:
+) -> Sequence[BaseProcess]:
     """Starts the processes that fill `folder`, each with its own seeds; they end with their parent."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")

@@ -143,6 +143,9 @@ def _normal(log_inverse: torch.Tensor, target: Target) -> torch.Tensor:
     return sum_ / len(REACHES)
 
 
+Three = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
 def _straight(middle: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """Where three consecutive inverse depths lie on a straight line."""
     return (before + after - 2 * middle).abs() < BEND * middle
@@ -155,19 +158,19 @@ def _chord(log_inverse: torch.Tensor, target: Target) -> torch.Tensor:
     sum_ = inverse.new_zeros(())
     reaches = [reach for reach in CHORDS if 2 * reach < min(truth.shape[1:])]
     for reach in reaches:
-        rays = _rays(focal, reach, *truth.shape[1:])
+        height, width = truth.shape[1:]
+        rays = _rays(focal, reach, height, width)
         solid = ~target.sky[:, reach:-reach:2, reach:-reach:2]
         for axis, (seen, true) in enumerate(zip(_around(inverse, reach), _around(truth, reach), strict=True)):
             straight = _straight(*true) & solid
-            apart = (
-                (_along(*seen[1:], rays, axis, reach) - _along(*true[1:], rays, axis, reach)).square().sum(0)
-            )
+            directions = (_along(before, after, rays, axis, reach) for _, before, after in (seen, true))
+            apart = torch.sub(*directions).square().sum(0)
             angle = (apart + SOFT**2).sqrt() - SOFT
             sum_ = sum_ + (angle * straight).sum() / straight.sum().clamp(min=1)
     return sum_ / max(1, 2 * len(reaches))
 
 
-def _around(values: torch.Tensor, reach: int) -> tuple[tuple[torch.Tensor, ...], ...]:
+def _around(values: torch.Tensor, reach: int) -> tuple[Three, Three]:
     """For columns, then rows: every second pixel of values (N, H, W), and those `reach` before and after it."""
     height, width = values.shape[1:]
     rows, columns = (range(reach, side - reach, 2) for side in (height, width))
@@ -194,7 +197,7 @@ def _normals(inverse: torch.Tensor, focal: torch.Tensor, reach: int) -> torch.Te
     On a plane n P = d inverse depth is linear in the pixel: 1/z = (n_x x + n_y y) / (f d) + n_z / d.
     """
     across, down = ((after - before) / (2 * reach) for _, before, after in _around(inverse, reach))
-    x, y, scale = _rays(focal, reach, *inverse.shape[1:])
+    x, y, scale = _rays(focal, reach, inverse.shape[1], inverse.shape[2])
     middle = inverse[:, reach:-reach:2, reach:-reach:2]
     normal = torch.stack([across * scale, down * scale, middle - x * across - y * down])
     return normal / (normal.square().sum(0) + 1e-8).sqrt()

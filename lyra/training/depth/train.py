@@ -94,7 +94,7 @@ def train(
         return _run(trainer, pool, budget, progress)
 
 
-def _end(processes: list[BaseProcess]) -> None:
+def _end(processes: Sequence[BaseProcess]) -> None:
     for process in processes:
         if process.pid is not None:
             process.terminate()
@@ -153,7 +153,8 @@ def _run(trainer: Trainer, pool: Pool, budget: Budget, progress: Progress) -> di
     settings, rng = trainer.settings, np.random.default_rng(trainer.seed + trainer.step)
     held_out = make_shard(HELD_OUT_SEED, settings.held_out, settings.sizes[0], str(trainer.device))
     started, before = time.monotonic(), trainer.minutes
-    first, recent, row = trainer.step, [], {}
+    first, row = trainer.step, {}
+    recent: list[dict[str, float]] = []
     share = 0.0
     while not trainer.over:
         last = progress.cancelled() or budget.used(trainer.step + 1 - first, time.monotonic() - started) >= 1

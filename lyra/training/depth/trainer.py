@@ -111,8 +111,8 @@ class Trainer:
         target = target_from(depth.float(), focal.float(), up.float())
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16):
-            prediction = self.model(inputs)
-        parts = terms(*prediction, target)
+            log_inverse, sky, camera, gravity = self.model(inputs)
+        parts = terms(log_inverse, sky, camera, gravity, target)
         loss = total(parts, LossWeights())
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -19,7 +19,8 @@ from lyra.engines.lyra2.vae import load_vae  # noqa: E402
 from lyra.engines.lyra2.weights import load_transformer  # noqa: E402
 from lyra.hub import LICENCES, AcceptedLicences, MirrorSource, Weights, download  # noqa: E402
 from lyra.hub.catalog import needs  # noqa: E402
-from lyra.pipeline.create import create_world, extend_world, resume_world  # noqa: E402
+from lyra.pipeline.create import create_world  # noqa: E402
+from lyra.pipeline.extend import extend_world, resume_world  # noqa: E402
 from lyra.world.folder import World  # noqa: E402
 from lyra.world.options import EngineOptions  # noqa: E402
 from tests.engines.lyra2.parts import path  # noqa: E402
@@ -168,6 +169,6 @@ def test_engines_say_whether_they_are_ready(ready):
         create_engine("lyra2-fast", "cpu", EngineOptions(steps=9))
     with pytest.raises(InvalidInputError, match=r"memory_mode is fp8.*'preview'"):
         create_engine("preview", "cpu", EngineOptions(memory_mode="fp8"))
-    AcceptedLicences().withdraw("nvidia-lyra-2.0")
+    AcceptedLicences().file.unlink()
     with pytest.raises(EngineNotReadyError, match=r"Engine 'lyra2' is not ready.*lyra models licence"):
         create_engine("lyra2", "cpu")

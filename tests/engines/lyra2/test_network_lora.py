@@ -4,7 +4,7 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from lyra.common.errors import InvalidInputError
-from lyra.engines.lyra2.lora import LoraMerger, adapter_state, check_fits, read_lora
+from lyra.engines.lyra2.lora import LoraMerger, check_fits, read_lora
 from tests.engines.lyra2 import network_case as case
 
 DIM, FFN, RANK = 24, 32, 4
@@ -95,6 +95,17 @@ def test_differences(write):
     }
     merger = LoraMerger({write(tensors | noise): 0.5}, shapes())
     assert_close(merger.merged("blocks.0.ffn.net.0.proj.bias", torch.ones(FFN)), 1 + 0.5 * bias)
+
+
+def adapter_state(changes):
+    """The changes for diffusers' `load_lora_adapter(state, prefix=None)`, which keeps them apart from the weights."""
+    state = {}
+    for module, change in changes.items():
+        state[f"{module}.lora_A.weight"] = change.down
+        state[f"{module}.lora_B.weight"] = change.up * change.scale
+        if change.bias is not None:
+            state[f"{module}.lora_B.bias"] = change.bias
+    return state
 
 
 def test_adapter_gives_what_merging_gives(write):

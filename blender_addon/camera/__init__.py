@@ -1,0 +1,1 @@
+"""Cameras and camera paths: axes and intrinsics, sampling, path presets, a depth rasterizer."""

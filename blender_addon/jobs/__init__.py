@@ -1,0 +1,1 @@
+"""Jobs of the service from click to result: requests, following, downloads."""
