@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 
-from lyra.common.files import inside, patiently
+from lyra.common.files import inside, retry_while_locked
 from lyra.common.locks import only_one
 from lyra.hub.catalog import CONVERSIONS, item
 from lyra.hub.manifest import partial
@@ -41,7 +41,7 @@ def _remove_item(item_id: str, weights: Weights) -> int:
         for file in (whole, partial(whole)):
             if file.is_file():
                 size += file.lstat().st_size
-                patiently(file.unlink)
+                retry_while_locked(file.unlink)
     weights.manifest_file(item_id).unlink(missing_ok=True)
     return size
 
