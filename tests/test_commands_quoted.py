@@ -11,7 +11,7 @@ import pytest
 
 from backend.__main__ import parse as parse_serve
 from lyra.cli.main import build_parser
-from lyra.hub.catalog import DEPTH_MODELS, ENGINES, ITEMS, OPTIONAL
+from lyra.hub.catalog import EVERYTHING, ITEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [
@@ -112,7 +112,7 @@ def test_the_parser_takes_what_is_quoted(command):
 @pytest.mark.parametrize("command", sorted(c for c in QUOTED_COMMANDS if c.startswith("models download ")))
 def test_what_is_to_be_downloaded_exists(command):
     name = shlex.split(command)[2]
-    assert PLACEHOLDER.fullmatch(name) or name in {*ITEMS, *ENGINES, *DEPTH_MODELS, *OPTIONAL}
+    assert PLACEHOLDER.fullmatch(name) or name in {*ITEMS, *EVERYTHING}
 
 
 def test_a_command_that_does_not_exist_is_caught():

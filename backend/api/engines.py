@@ -7,6 +7,9 @@ from dataclasses import asdict
 from backend.errors import NotFoundError
 from lyra.common.errors import InvalidInputError
 
+# What of the catalogue the estimator "joined" needs.
+DEPTH = "depth"
+
 
 def engine_resources(device: str | None) -> list[dict]:
     """Every engine, the default one first. Raises InvalidInputError for a damaged settings file of the user."""
@@ -36,6 +39,33 @@ def _state(engine_id: str, device: str | None) -> dict:
         "text": state.text,
         "download_bytes": state.download_bytes,
         "licences": _licences(engine_id, state.depth),
+    }
+
+
+def depth_resource() -> dict:
+    """The networks for the depth of the picture: what they are, whether they are here, and every licence of them."""
+    from lyra.hub import AcceptedLicences, Weights
+    from lyra.hub.catalog import needs
+    from lyra.hub.packages import packages_remark
+    from lyra.hub.units import bytes_text
+
+    wanted, weights = needs(DEPTH), Weights()
+    missing = weights.missing(DEPTH)
+    size = sum(weights.missing_bytes(i) for i in missing)
+    lacking = packages_remark(wanted.packages, wanted.extra, wanted.label)
+    if lacking:
+        status, text = "needs_packages", lacking
+    elif missing:
+        status, text = "needs_download", f"Needs download of {bytes_text(size)}: lyra models download {DEPTH}"
+    else:
+        status, text = "ready", "Ready."
+    return {
+        "id": DEPTH,
+        "label": wanted.label,
+        "status": status,
+        "text": text,
+        "download_bytes": size,
+        "licences": [licence_resource(i, AcceptedLicences()) for i in wanted.licences],
     }
 
 
@@ -75,12 +105,12 @@ def accept_licence(licence_id: str) -> dict:
 
 
 def require_download(engine_id: str) -> None:
-    """Raises what stands in the way of downloading what an engine needs: no such engine, or a licence."""
+    """Raises what stands in the way of downloading what an engine, or DEPTH, needs: no such engine, or a licence."""
     from lyra.engines.readiness import wanted_items
     from lyra.hub import ENGINES, AcceptedLicences, Weights
     from lyra.hub.catalog import item
 
-    if engine_id not in ENGINES:
+    if engine_id not in ENGINES and engine_id != DEPTH:
         raise InvalidInputError(
             f"There is nothing to download for {engine_id!r}; choose one of {', '.join(ENGINES)}."
         )

@@ -1,4 +1,4 @@
-"""Routes about engines: what they are, their licences, and fetching what they need."""
+"""Routes about engines and the networks of depth: what they are, their licences, and fetching what they need."""
 
 from __future__ import annotations
 
@@ -29,6 +29,22 @@ async def accept(licence_id: str) -> schemas.Licence:
 @router.post("/engines/{engine_id}/download", status_code=202, response_model=schemas.Job)
 async def download(engine_id: str, backend: RunningBackend) -> dict:
     """Fetches the weights that an engine lacks and converts them; goes on where an earlier one stopped."""
+    return await _fetch(engine_id, backend)
+
+
+@router.get("/depth")
+async def depth() -> schemas.DepthNetworks:
+    """The networks for better depth of the picture: whether they are here, and under which licences."""
+    return schemas.DepthNetworks(**await run_in_threadpool(engines.depth_resource))
+
+
+@router.post("/depth/download", status_code=202, response_model=schemas.Job)
+async def download_depth(backend: RunningBackend) -> dict:
+    """Fetches the networks for better depth that are missing; goes on where an earlier download stopped."""
+    return await _fetch(engines.DEPTH, backend)
+
+
+async def _fetch(engine_id: str, backend: RunningBackend) -> dict:
     await run_in_threadpool(engines.require_download, engine_id)
     if running := backend.book.same_download(engine_id):
         raise ConflictError(f"Job {running.id} downloads the weights of {engine_id!r} already.")

@@ -178,6 +178,17 @@ class Engine(BaseModel):
     options: dict[str, Range | None]
 
 
+class DepthNetworks(BaseModel):
+    """The networks for better depth of the picture, which `auto` takes once they are here."""
+
+    id: str
+    label: str
+    status: Literal["ready", "needs_packages", "needs_download"]
+    text: str
+    download_bytes: int
+    licences: list[Licence]
+
+
 class Chunk(BaseModel):
     id: int = Field(description="no other chunk of the world has or had it; the number of its folder")
     index: int = Field(description="from 1, its place on the line")

@@ -34,6 +34,10 @@ DEPTH_ITEMS = [
     ("depth-anything-v2-large", "Depth Anything V2 Large", "The same, larger; non-commercial"),
     ("depth-anything-3", "Depth Anything 3", "The most accurate, on a GPU; non-commercial"),
     ("layout", "Layout", "Ground, horizon and sky estimated from the image; the simplest"),
+    # Behind the others, whose numbers are in .blend files.
+    ("joined", "MoGe-2 and Depth Anything", "In metres, with lens and sky; one download, no PyTorch"),
+    ("moge-2", "MoGe-2", "The former's metres, lens and sky alone"),
+    ("depth-anything-v2-onnx", "Depth Anything V2 Relative", "The former's edges; the scale is a guess"),
 ]
 DEPTH_SCENE_ITEMS = [
     ("auto", "Automatic", "Outdoor where the image shows sky, else indoor"),

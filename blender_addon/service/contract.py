@@ -47,6 +47,9 @@ DEPTH_MODELS = (
     "depth-anything-v2-large",
     "depth-anything-3",
     "layout",
+    "joined",
+    "moge-2",
+    "depth-anything-v2-onnx",
 )
 DEPTH_VALUES = ("metres", "inverse")
 DEPTH_SCENES = ("auto", "indoor", "outdoor")

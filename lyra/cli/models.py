@@ -1,4 +1,4 @@
-"""`lyra models`: which weights there are, what an engine takes, and how to get, convert and check them."""
+"""`lyra models`: which weights there are, what an engine takes, and how to get, convert, check and remove them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
+  lyra models download depth                 better depth of the picture; 191 MB, for any use
   lyra models plan depth-anything-3          what a depth model takes
   lyra models plan lyra2                     disk, memory and time that the engine takes on this machine
   lyra models licence nvidia-lyra-2.0        read a licence; --accept accepts it
   lyra models download lyra2                 get what the engine needs; goes on where it was stopped
   lyra models convert --dtype bf16           make the network's weights ready, once
   lyra models verify                         check everything that is there
+  lyra models remove depth                   delete it from the disk
 
 Weights lie in the folder that --weights or the environment variable LYRA_WEIGHTS names, by default in the user's
 cache folder. Repositories that ask for a login take a token from HF_TOKEN; HF_HUB_OFFLINE=1 forbids the network;
@@ -34,7 +36,7 @@ cache folder. Repositories that ask for a login take a token from HF_TOKEN; HF_H
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Adds `models` with its subcommands; each sets `run`, which takes the parsed options and returns an exit code."""
-    text = "List, plan, download, convert and check the weights of the engines."
+    text = "List, plan, download, convert, check and remove the weights of engines and depth models."
     models = commands.add_parser(
         "models",
         help=text,
@@ -63,7 +65,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         run_plan,
         "Say what an engine or a depth model takes on this machine, before anything is fetched.",
     )
-    sub.add_argument("name", metavar="NAME", help="lyra2, lyra2-fast, or a depth model")
+    sub.add_argument("name", metavar="NAME", help="lyra2, lyra2-fast, depth, or a depth model")
     sub.add_argument("--device", choices=["cpu", "cuda"], help="by default a GPU where there is one")
     sub.add_argument("--json", action="store_true", help="print JSON")
 
@@ -93,6 +95,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     sub = action("verify", run_verify, "Check weights: sizes, digests, headers, keys and shapes.")
     sub.add_argument("names", nargs="*", metavar="NAME", help="by default all that are here")
     sub.add_argument("--quick", action="store_true", help="leave out the digests, which read every byte")
+
+    sub = action("remove", run_remove, "Delete weights from the weights folder.")
+    sub.add_argument(
+        "names", nargs="+", metavar="NAME", help="engine, depth model, add-on or item of the list"
+    )
 
     sub = action("licence", run_licence, "Show licences; with --accept, accept those that are named.")
     sub.add_argument("names", nargs="*", metavar="LICENCE", help="by default all")
@@ -157,10 +164,10 @@ def run_list(options: argparse.Namespace) -> int:
 def run_plan(options: argparse.Namespace) -> int:
     from lyra.engines import require_device
     from lyra.engines.planning import plan, plan_depth
-    from lyra.hub import DEPTH_MODELS, ENGINES, Weights
+    from lyra.hub import DEPTH_MODELS, ENGINES, IMAGE_DEPTH, Weights
 
     require_device(options.device)
-    planned = dict.fromkeys(ENGINES, plan) | dict.fromkeys(DEPTH_MODELS, plan_depth)
+    planned = dict.fromkeys(ENGINES, plan) | dict.fromkeys(DEPTH_MODELS | IMAGE_DEPTH, plan_depth)
     if options.name not in planned:
         raise InvalidInputError(f"There is no plan for {options.name!r}; choose one of {', '.join(planned)}.")
     made = planned[options.name](options.name, options.device, Weights(options.weights))
@@ -183,6 +190,7 @@ def run_download(options: argparse.Namespace) -> int:
     if not wanted:
         print(f"{options.name} is all here, in {weights.root}.")
         return 0
+    tell_licences(wanted, weights)
     with progress_bar() as progress:
         fetched = download(
             wanted, weights, choose_source(options.mirror), progress=progress, newest=options.newest
@@ -190,6 +198,18 @@ def run_download(options: argparse.Namespace) -> int:
     print(f"{', '.join(wanted)}: {bytes_text(fetched)} fetched into {weights.root}.")
     tell_next(options.name, weights)
     return 0
+
+
+def tell_licences(items: tuple[str, ...], weights: Weights) -> None:
+    """Says what is about to be fetched, and under which licences."""
+    from lyra.hub.catalog import item
+    from lyra.hub.licences import licence
+    from lyra.hub.units import bytes_text
+
+    for entry in map(item, items):
+        terms = licence(entry.licence)
+        print(f"{entry.label} ({bytes_text(weights.missing_bytes(entry.id))} from {entry.repository})")
+        print(f"  {terms.label}: {terms.summary} {terms.where}")
 
 
 def tell_next(name: str, weights: Weights) -> None:
@@ -258,6 +278,23 @@ def chosen_ids(names: list[str], weights: Weights) -> list[str]:
         chosen += [item for item in needs(name).items if not (conversion and item == CHECKPOINT)]
         chosen += [conversion] if conversion else []
     return list(dict.fromkeys(chosen))
+
+
+def run_remove(options: argparse.Namespace) -> int:
+    from lyra.hub import DEPTH_MODELS, ENGINES, ITEMS, Weights
+    from lyra.hub.catalog import used_by
+    from lyra.hub.removal import remove
+    from lyra.hub.units import bytes_text
+
+    weights = Weights(options.weights)
+    chosen = chosen_ids(options.names, weights)
+    freed = remove(chosen, weights)
+    print(f"{', '.join(chosen)}: {bytes_text(freed)} removed from {weights.root}.")
+    needing = dict.fromkeys(name for i in chosen if i in ITEMS for name in used_by(i))
+    others = [name for name in needing if name in (ENGINES | DEPTH_MODELS) and name not in options.names]
+    if freed and others:
+        print(f"They are missing for {', '.join(others)} as well.")
+    return 0
 
 
 def run_licence(options: argparse.Namespace) -> int:

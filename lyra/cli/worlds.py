@@ -62,7 +62,8 @@ def add_parsers(subcommands: argparse._SubParsersAction) -> None:
         "--depth-model",
         default="auto",
         metavar="NAME",
-        help="auto (default), builtin, layout, depth-anything-v2, depth-anything-v2-large or depth-anything-3",
+        help="auto (default), joined (MoGe-2 and Depth Anything V2, by `lyra models download depth`), moge-2, "
+        "depth-anything-v2-onnx, builtin, layout, depth-anything-v2, depth-anything-v2-large or depth-anything-3",
     )
     sub.add_argument(
         "--depth-scene",

@@ -1,4 +1,4 @@
-"""Depth estimators: file, Depth Anything, built-in network, layout prior."""
+"""Depth estimators: file, MoGe and Depth Anything (joined with ONNX Runtime, or larger), built-in network, layout."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from lyra.depth.file import DepthFile
 from lyra.depth.frames import FrameByFrame
 from lyra.depth.layout_prior import LayoutPrior
 from lyra.depth.learned import LearnedDepth
+from lyra.depth.onnx_choice import ONNX_NEEDS, OnnxDepth, onnx_estimator
 from lyra.depth.picture import picture_notes
 from lyra.depth.relative import RelativeDepthFile
 from lyra.hub.machine import Machine
 
-CHOICES = ("auto", "builtin", "layout", *VARIANTS, depth_anything_3.ID)
+CHOICES = ("auto", *ONNX_NEEDS, "builtin", "layout", *VARIANTS, depth_anything_3.ID)
 SCENES = ("auto", "outdoor", "indoor")
 # What a depth file holds: z-depth in metres, or inverse depth up to scale and offset, near is bright.
 Values = Literal["metres", "inverse"]
@@ -70,8 +71,9 @@ def create_estimator(
 ) -> DepthEstimator:
     """The estimator for a choice; a depth file goes before every choice, or with `blend` together with it.
 
-    "auto" takes Depth Anything V2 Small when it is installed and its weights are on the machine (or may be
-    downloaded), otherwise the network that is shipped, "builtin", and says why. `source_hw`
+    "auto" takes the first that is on the machine: MoGe-2 and Depth Anything V2 joined, "joined"; MoGe-2 alone; the
+    metric Depth Anything V2 Small; the relative one. Without any it fetches the first if it may, else it takes the
+    network that is shipped, "builtin", and says why. `source_hw`
     is the (height, width) of the picture as it was given, so that a depth file of that size can be cropped like it.
     `device` is "cpu", "cuda" or None for the best there is; a model for which PyTorch sees no GPU runs on the CPU and
     says so. `weights` is a local folder of the chosen model's weights. `scene` says which weights of Depth Anything V2
@@ -140,10 +142,13 @@ def _check_file_options(depth_file: str | Path | None, blend: bool, values: str)
 
 def _model(
     chosen: ChosenModel, allow_download: bool, device: str | None, weights: str | Path | None, scene: Scene
-) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3:
+) -> LearnedDepth | LayoutPrior | DepthAnything | DepthAnything3 | OnnxDepth:
     unused = () if scene == "auto" else (f"The scene ({scene}) was not used: {ONLY_VERSION_2}.",)
+    remarks = unused if chosen.obstacle is None else (chosen.obstacle, *unused)
+    if chosen.model in ONNX_NEEDS:
+        return onnx_estimator(chosen.model, weights, device, remarks, allow_download)
     if chosen.model == "builtin":
-        return LearnedDepth(unused if chosen.obstacle is None else (chosen.obstacle, *unused))
+        return LearnedDepth(remarks)
     if chosen.model == "layout":
         return LayoutPrior(unused)
     if chosen.model == depth_anything_3.ID:

@@ -14,7 +14,9 @@ class DepthEstimate:
 
     `depth` (H, W) float32 is z-depth in world units (metres where `metric`), positive, `inf` where the sky is;
     never 0 or NaN. `intrinsics` (3, 3) in pixels of the same image. `confidence` (H, W) float32 in [0, 1] or None.
-    `source` is what the user reads about where the depth comes from; `notes` are remarks for the user.
+    `normals` (H, W, 3) float32 are unit vectors of the surfaces in the camera's frame (OpenCV), facing the camera, 0
+    where the sky is, or None. `source` is what the user reads about where the depth comes from; `notes` are remarks
+    for the user.
     """
 
     depth: np.ndarray
@@ -23,6 +25,7 @@ class DepthEstimate:
     source: str
     confidence: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    normals: np.ndarray | None = None
 
     @property
     def sky(self) -> np.ndarray:

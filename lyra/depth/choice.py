@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lyra.depth import depth_anything, depth_anything_3
+from lyra.depth import depth_anything, depth_anything_3, joined, onnx_depth_anything, onnx_moge
 from lyra.depth.depth_anything import VARIANTS, Scene
+from lyra.depth.onnx_choice import onnx_requirement
 from lyra.hub.catalog import DEPTH_MODELS, item, needs
 from lyra.hub.machine import PLANNED_SHARE, Machine
 from lyra.hub.units import bytes_text
 from lyra.hub.weights import Weights
 
 Purpose = Literal["picture", "frames"]
+EDGES = "Finer edges come with: lyra models download depth"
 
 
 def missing_requirement(
@@ -57,21 +59,16 @@ def choose_model(
 ) -> ChosenModel:
     """Which depth model is used for a picture, or for windows of generated frames; all that ask for one ask here.
 
-    "auto" takes, for a picture, Depth Anything V2 Small if it can run here, otherwise the built-in network; for
+    "auto" takes, for a picture, the first that can run here of MoGe-2 with Depth Anything V2, MoGe-2 alone, the metric
+    Depth Anything V2 Small and the relative one; without any the first, if that may be downloaded, otherwise the
+    built-in network. A `folder` for a picture is one of the metric Depth Anything V2 Small, or nothing is. For
     frames, the first of DEPTH_MODELS that can run here and, given `machine`, fits into its memory, otherwise the last.
     Any other `choice` stands. The further arguments are those of `missing_requirement`.
     """
     if choice != "auto":
         return ChosenModel(choice)
     if purpose == "picture":
-        obstacle = missing_requirement(
-            depth_anything.SMALL.id,
-            allow_download=allow_download,
-            folder=folder,
-            scene=scene,
-            weights=weights,
-        )
-        return ChosenModel("builtin", obstacle) if obstacle else ChosenModel(depth_anything.SMALL.id)
+        return _for_picture(allow_download, folder, scene, weights)
     obstacle = None
     for model in DEPTH_MODELS:
         obstacle = missing_requirement(model, folder=folder, scene=scene, weights=weights)
@@ -80,6 +77,27 @@ def choose_model(
         if obstacle is None:
             break
     return ChosenModel(model, obstacle)
+
+
+def _for_picture(
+    allow_download: bool, folder: str | Path | None, scene: Scene, weights: Weights | None
+) -> ChosenModel:
+    small = depth_anything.SMALL.id
+    obstacle = missing_requirement(small, folder=folder, scene=scene, weights=weights)
+    if folder is not None:
+        return ChosenModel("builtin", obstacle) if obstacle else ChosenModel(small)
+    better = onnx_requirement(joined.ID)
+    if better is None:
+        return ChosenModel(joined.ID)
+    if onnx_requirement(onnx_moge.ID) is None:
+        return ChosenModel(joined.ID) if allow_download else ChosenModel(onnx_moge.ID, EDGES)
+    if obstacle is None:
+        return ChosenModel(small)
+    if allow_download:
+        return ChosenModel(joined.ID)
+    if onnx_requirement(onnx_depth_anything.ID) is None:
+        return ChosenModel(onnx_depth_anything.ID, better)
+    return ChosenModel("builtin", better)
 
 
 def _lack_of_memory(model: str, machine: Machine) -> str | None:

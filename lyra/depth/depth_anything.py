@@ -241,20 +241,24 @@ class DepthAnything:
         import torch
 
         patch = model.config.patch_size or 14
-        size = _input_size(height_width(image), patch)
-        resized = (
-            np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC), np.float32) / 255
-        )
-        pixels = torch.from_numpy(((resized - MEAN) / DEVIATION).transpose(2, 0, 1)[None]).to(self.device)
+        size = input_size(height_width(image), patch)
+        pixels = torch.from_numpy(network_input(image, size)).to(self.device)
         with torch.inference_mode():
             return model(pixel_values=pixels).predicted_depth[0].float().cpu().numpy()
 
 
-def _input_size(source_hw: tuple[int, int], patch: int) -> tuple[int, int]:
+def input_size(source_hw: tuple[int, int], patch: int) -> tuple[int, int]:
     """(height, width) in whole patches: the shorter side near 518, same aspect, unless the image gets too large."""
     scale = min(SHORT_SIDE / min(source_hw), LONGEST_SIDE / max(source_hw))
     height, width = (max(patch, round(side * scale / patch) * patch) for side in source_hw)
     return height, width
+
+
+def network_input(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """`image` (H, W, 3) uint8 sRGB as the network takes it, (1, 3, h, w) float32 for `size_hw` (h, w)."""
+    resized = Image.fromarray(image).resize(size_hw[::-1], Image.Resampling.BICUBIC)
+    colors = np.asarray(resized, np.float32) / 255
+    return np.ascontiguousarray(((colors - MEAN) / DEVIATION).transpose(2, 0, 1)[None])
 
 
 def _resized(depth: np.ndarray, target_hw: tuple[int, int]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Model weights: catalogue, licences, download, verification."""
 
-from lyra.hub.catalog import DEPTH_MODELS, ENGINES, ITEMS, Item, Needs
+from lyra.hub.catalog import DEPTH_MODELS, ENGINES, IMAGE_DEPTH, ITEMS, Item, Needs
 from lyra.hub.downloads import download
 from lyra.hub.licences import LICENCES, AcceptedLicences, Licence
 from lyra.hub.sources import HubSource, MirrorSource, choose_source
@@ -10,6 +10,7 @@ from lyra.hub.weights import Weights
 __all__ = [
     "DEPTH_MODELS",
     "ENGINES",
+    "IMAGE_DEPTH",
     "ITEMS",
     "LICENCES",
     "AcceptedLicences",

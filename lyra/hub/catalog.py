@@ -32,12 +32,17 @@ _V2_WORKING = {"Small": 390 * MB, "Large": 1_010 * MB}
 # least-squares fit gives the weights' 6.8 GB, 44 kB for every pixel of a frame and 114 kB for every patch of 14x14 of
 # the window, to 0.5 GB.
 _V3_WORKING = 43_500 * _PIXELS + 114_000 * 10 * (FRAME_HW[0] // 14) * (FRAME_HW[1] // 14)
+# ONNX Runtime on a picture of 832x480: growth of a process's memory. Depth Anything V2 Small measured with a network of
+# the published dimensions (onnxruntime 1.32, CPU), MoGe-2 estimated from its decoder's maps at 16 times its patches.
+_V2_ONNX_WORKING, _MOGE_ONNX_WORKING = 370 * MB, 900 * MB
 # Converting reads the checkpoint a piece at a time (measured, benchmarks/RESULTS.md).
 _CONVERTING = 2_600 * MB
 
 LYRA2 = "nvidia/Lyra-2.0"
 WAN = "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
 DEPTH_ANYTHING_3 = "depth-anything/DA3NESTED-GIANT-LARGE-1.1"
+DEPTH_ANYTHING_V2_ONNX = "onnx-community/depth-anything-v2-small"
+MOGE_2_ONNX = "Ruicheng/moge-2-vits-normal-onnx"
 
 
 @dataclass(frozen=True)
@@ -195,6 +200,31 @@ ITEMS: dict[str, Item] = {
             ("config.json", "model.safetensors"),
             working=_V3_WORKING,
         ),
+        Item(
+            "depth-anything-v2-small-onnx",
+            "Depth Anything V2 Small, relative, ONNX in half precision",
+            DEPTH_ANYTHING_V2_ONNX,
+            "onnx/model_fp16.onnx",
+            50 * MB,
+            "apache-2.0",
+            ("onnx/model_fp16.onnx",),
+            ("onnx/model_fp16.onnx",),
+            # Without a GPU it is computed in float32, from copies of the file's tensors.
+            loaded=4,
+            working=_V2_ONNX_WORKING,
+        ),
+        Item(
+            "moge-2-small-onnx",
+            "MoGe-2 ViT-S with normals, metric, ONNX",
+            MOGE_2_ONNX,
+            "model.onnx",
+            141 * MB,
+            "mit",
+            ("model.onnx",),
+            ("model.onnx",),
+            loaded=2,
+            working=_MOGE_ONNX_WORKING,
+        ),
     )
 }
 
@@ -210,7 +240,8 @@ class Needs:
     """What an engine or a depth model needs on disk and in Python.
 
     `items` are ids of the catalogue. `packages` are modules that must be importable, `extra` the extra that brings
-    them. `conversions` are the converted forms of the Lyra 2.0 network of which it needs one.
+    them, empty for the base install. `conversions` are the converted forms of the Lyra 2.0 network of which it needs
+    one.
     """
 
     id: str
@@ -285,12 +316,36 @@ DEPTH_MODELS: dict[str, Needs] = {
     )
 }
 
+# For the depth of a picture with ONNX Runtime, which the base install has; joined where both are there.
+IMAGE_DEPTH: dict[str, Needs] = {
+    needs.id: needs
+    for needs in (
+        Needs(
+            "depth",
+            "MoGe-2 Small and Depth Anything V2 Small, joined",
+            ("moge-2-small-onnx", "depth-anything-v2-small-onnx"),
+            ("onnxruntime",),
+            "",
+        ),
+        Needs("moge-2", "MoGe-2 Small", ("moge-2-small-onnx",), ("onnxruntime",), ""),
+        Needs(
+            "depth-anything-v2-onnx",
+            "Depth Anything V2 Small, relative",
+            ("depth-anything-v2-small-onnx",),
+            ("onnxruntime",),
+            "",
+        ),
+    )
+}
+
 # Add-ons that an engine uses when they are there; fetched by name.
 OPTIONAL: dict[str, Needs] = {
     "lyra2-styles": Needs(
         "lyra2-styles", "Style LoRAs of Lyra 2.0", ("lyra2-realism", "lyra2-detail"), _DIFFUSERS, "lyra2"
     )
 }
+
+EVERYTHING: dict[str, Needs] = ENGINES | DEPTH_MODELS | IMAGE_DEPTH | OPTIONAL
 
 
 def item(item_id: str) -> Item:
@@ -302,12 +357,11 @@ def item(item_id: str) -> Item:
 
 def needs(name: str) -> Needs:
     """What an engine, a depth model or an add-on needs. Raises InvalidInputError for an unknown name."""
-    everything = ENGINES | DEPTH_MODELS | OPTIONAL
-    if name not in everything:
-        raise InvalidInputError(f"There are no weights for {name!r}; choose one of {', '.join(everything)}.")
-    return everything[name]
+    if name not in EVERYTHING:
+        raise InvalidInputError(f"There are no weights for {name!r}; choose one of {', '.join(EVERYTHING)}.")
+    return EVERYTHING[name]
 
 
 def used_by(item_id: str) -> tuple[str, ...]:
     """Ids of the engines, depth models and add-ons that need an item."""
-    return tuple(n.id for n in (ENGINES | DEPTH_MODELS | OPTIONAL).values() if item_id in n.items)
+    return tuple(n.id for n in EVERYTHING.values() if item_id in n.items)

@@ -82,6 +82,14 @@ LICENCES: dict[str, Licence] = {
             "apache.org/licenses/LICENSE-2.0",
             must_accept=False,
         ),
+        Licence(
+            "mit",
+            "MIT License",
+            "These weights may be used for any purpose.",
+            ("The copyright notice and the licence text stay with copies that are passed on.",),
+            "opensource.org/license/mit, or the file LICENSE beside the weights",
+            must_accept=False,
+        ),
     )
 }
 

@@ -14,14 +14,17 @@ def missing_packages(modules: Iterable[str]) -> tuple[str, ...]:
 
 
 def packages_remark(modules: Iterable[str], extra: str, purpose: str) -> str | None:
-    """What the user reads when some of `modules` are not installed: which, and the extra that brings them."""
+    """What the user reads when some of `modules` are not installed: which, and what brings them.
+
+    `extra` is empty for packages of the base install.
+    """
     missing = missing_packages(modules)
     if not missing:
         return None
-    return (
-        f"{purpose} needs {', '.join(missing)}, not installed here; "
-        f"install the extra with: pip install 'lyra-worlds[{extra}]'."
+    wanted = (
+        f"the extra with: pip install 'lyra-worlds[{extra}]'" if extra else "with: pip install lyra-worlds"
     )
+    return f"{purpose} needs {', '.join(missing)}, not installed here; install {wanted}."
 
 
 def require_packages(modules: Iterable[str], extra: str, purpose: str) -> None:

@@ -130,7 +130,7 @@ class HubSource:
     """
 
     def __init__(self, endpoint: str | None = None):
-        require_packages(["huggingface_hub"], "lyra2", "Downloading")
+        require_packages(["huggingface_hub"], "", "Downloading")
         from huggingface_hub.constants import HF_HUB_OFFLINE
 
         if HF_HUB_OFFLINE:

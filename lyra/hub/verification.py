@@ -12,6 +12,7 @@ from lyra.common.json_file import read_json
 from lyra.common.progress import SILENT, Progress
 from lyra.hub.catalog import CONVERSIONS, ITEMS, item
 from lyra.hub.manifest import Manifest
+from lyra.hub.onnx_files import check_onnx
 from lyra.hub.safetensor_files import read_header
 from lyra.hub.weights import CONVERSION_MANIFEST, Weights, shards
 
@@ -44,9 +45,9 @@ def verify(
 ) -> list[Finding]:
     """All that is wrong with items and conversions, by default with all that are there; empty when all is well.
 
-    Every file must be there in its size and with its digest, safetensors files and indices whole. `quick` leaves the
-    digests out, which need all data to be read. `checks` look further into items and conversions, by their ids, whose
-    files are good as far as that goes; an engine hands in those of its networks.
+    Every file must be there in its size and with its digest, safetensors and ONNX files and indices whole. `quick`
+    leaves the digests out, which need all data to be read. `checks` look further into items and conversions, by their
+    ids, whose files are good as far as that goes; an engine hands in those of its networks.
     """
     chosen = list(dict.fromkeys(present(weights) if ids is None else ids))
     for name in chosen:
@@ -134,6 +135,8 @@ def _told(check: ContentCheck) -> Iterator[str]:
 def _check_file(file: Path) -> None:
     if file.suffix == ".safetensors":
         read_header(file)
+    elif file.suffix == ".onnx":
+        check_onnx(file)
     elif file.name.endswith(".safetensors.index.json"):
         for name in shards(file):
             if not (file.parent / name).is_file():

@@ -86,3 +86,20 @@ def test_bad_options_are_refused(fresh, options):
     world = fresh.new_world()
     answer = fresh.extend(world["id"], options=options)
     assert answer.status_code == 400 and next(iter(options)) in answer.json()["detail"]
+
+
+def test_the_networks_of_depth_are_shown_with_their_licences_and_fetched(fresh):
+    found = fresh.client.get("/v1/depth").json()
+    assert (found["id"], found["status"]) == ("depth", "needs_download")
+    assert found["download_bytes"] == 191_000_000 and "lyra models download depth" in found["text"]
+    assert {licence["id"]: licence["accepted"] for licence in found["licences"]} == {
+        "mit": True,
+        "apache-2.0": True,
+    }
+    job = fresh.client.post("/v1/depth/download")
+    assert job.status_code == 202
+    assert (job.json()["kind"], job.json()["world_id"]) == ("download", "")
+    again = fresh.client.post("/v1/depth/download")
+    assert again.status_code == 409 and job.json()["id"] in again.json()["detail"]
+    fresh.client.post(f"/v1/jobs/{job.json()['id']}/cancel")
+    assert fresh.wait(job.json()["id"], seconds=5)["state"] == "cancelled"

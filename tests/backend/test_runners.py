@@ -14,6 +14,7 @@ from backend.worker.task import Task
 from lyra.common.errors import CancelledError, InvalidInputError
 from lyra.common.progress import SILENT, Progress
 from lyra.geometry.cameras import Trajectory
+from lyra.hub import ITEMS, Weights
 from lyra.pipeline.extend import extend_world, prepare_path
 from lyra.world.folder import World
 from lyra.world.plan import Plan
@@ -166,3 +167,16 @@ def test_a_world_that_was_changed_from_outside_is_not_gone_on_with(extending):
     World.open(world.folder).revert(1)
     with pytest.raises(InvalidInputError, match=r"has 1 of the 2 chunks of this job.*Generate again"):
         runners.extend(replace(job, resumed=True))
+
+
+def test_the_networks_of_depth_are_fetched(tmp_path, monkeypatch):
+    pytest.importorskip("onnx", reason="needs the extra lyra-worlds[test]")
+    from tests.depth.onnx_networks import write_depth_anything, write_moge
+
+    mirror = Weights(tmp_path / "mirror")
+    write_moge(mirror.repository(ITEMS["moge-2-small-onnx"].repository))
+    write_depth_anything(mirror.repository(ITEMS["depth-anything-v2-small-onnx"].repository))
+    monkeypatch.setenv("LYRA_MIRROR", str(mirror.root))
+    monkeypatch.setenv("LYRA_WEIGHTS", str(tmp_path / "weights"))
+    runners.download(task(tmp_path / "job", {"engine": "depth"}, tmp_path / "none"))
+    assert not Weights().missing("depth")

@@ -7,7 +7,7 @@ import pytest
 
 from lyra.cli.models import add_parser
 from lyra.common.errors import CancelledError, EngineNotReadyError, InvalidInputError
-from lyra.hub import AcceptedLicences, Weights
+from lyra.hub import ITEMS, AcceptedLicences, Weights
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +157,57 @@ def test_a_checkpoint_elsewhere_can_be_converted(weights, capsys):
     assert Weights().has("lyra2-fp8")
     assert capsys.readouterr().out.strip() == str(Weights().path("lyra2-fp8"))
     shutil.rmtree(source)
+
+
+@pytest.fixture
+def depth_mirror(tmp_path):
+    """The repositories of `lyra models download depth`, with small networks."""
+    pytest.importorskip("onnx", reason="needs the extra lyra-worlds[test]")
+    folder = tmp_path / "depth-mirror"
+    weights = Weights(folder)
+    # It imports onnx.
+    from tests.depth.onnx_networks import write_depth_anything, write_moge
+
+    write_moge(weights.repository(ITEMS["moge-2-small-onnx"].repository))
+    write_depth_anything(weights.repository(ITEMS["depth-anything-v2-small-onnx"].repository))
+    return folder
+
+
+def test_depth_at_one_command(depth_mirror, capsys):
+    """Without a licence to accept: they are shown, and both networks are there, are good, and go again."""
+    from lyra.depth import create_estimator
+
+    assert models("plan", "depth") == 0
+    shown = capsys.readouterr().out
+    assert "191 MB" in shown and "MIT License, Apache License 2.0" in shown
+    assert models("download", "depth", "--mirror", depth_mirror) == 0
+    shown = capsys.readouterr().out
+    assert "MIT License: These weights may be used for any purpose." in shown
+    assert "Apache License 2.0" in shown and "Ruicheng/moge-2-vits-normal-onnx" in shown
+    assert models("download", "depth", "--mirror", depth_mirror) == 0
+    assert "depth is all here" in capsys.readouterr().out
+    assert models("verify", "depth") == 0
+    assert models("list") == 0
+    assert any(
+        "moge-2-small-onnx" in line and " here " in line for line in capsys.readouterr().out.splitlines()
+    )
+    assert create_estimator("auto").id == "joined"
+    assert models("remove", "depth") == 0
+    assert "moge-2-small-onnx, depth-anything-v2-small-onnx" in capsys.readouterr().out
+    assert create_estimator("auto").id == "builtin"
+
+
+def test_a_damaged_network_is_found_and_fetched_again(depth_mirror, capsys):
+    assert models("download", "moge-2", "--mirror", depth_mirror) == 0
+    file = Weights().path("moge-2-small-onnx")
+    file.write_bytes(file.read_bytes()[:700])
+    assert models("verify", "depth") == 2
+    assert "lyra models download moge-2-small-onnx" in capsys.readouterr().err
+    assert models("remove", "moge-2") == 0
+    assert models("download", "depth", "--mirror", depth_mirror) == 0
+    assert models("verify", "depth") == 0
+
+
+def test_removal_says_what_else_lacks_the_files(weights, capsys):
+    assert models("remove", "wan-vae", "--weights", weights.root) == 0
+    assert "missing for lyra2, lyra2-fast as well" in capsys.readouterr().out

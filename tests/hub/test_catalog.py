@@ -4,12 +4,12 @@ import sys
 import pytest
 
 from lyra.common.errors import InvalidInputError
-from lyra.hub.catalog import CONVERSIONS, DEPTH_MODELS, ENGINES, ITEMS, OPTIONAL, item, needs, used_by
+from lyra.hub.catalog import CONVERSIONS, DEPTH_MODELS, ENGINES, EVERYTHING, ITEMS, item, needs, used_by
 from lyra.hub.licences import LICENCES
 
 
 def test_every_need_is_in_the_catalogue():
-    for need in (ENGINES | DEPTH_MODELS | OPTIONAL).values():
+    for need in EVERYTHING.values():
         assert set(need.items) <= set(ITEMS)
         assert set(need.conversions) <= set(CONVERSIONS)
     assert {entry.licence for entry in ITEMS.values()} <= set(LICENCES)
@@ -59,6 +59,7 @@ def test_unknown_names_are_refused_with_the_known_ones():
 
 def test_listing_needs_neither_torch_nor_the_hub_s_package():
     script = (
-        "import sys, lyra.hub, lyra.cli.models; assert not {'torch', 'huggingface_hub'} & set(sys.modules)"
+        "import sys, lyra.hub, lyra.cli.models; "
+        "assert not {'torch', 'huggingface_hub', 'onnxruntime'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

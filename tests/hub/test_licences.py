@@ -43,5 +43,5 @@ def test_a_damaged_file_is_named(tmp_path, content):
 
 
 def test_unknown_licence(tmp_path):
-    with pytest.raises(InvalidInputError, match="'mit'"):
-        AcceptedLicences(tmp_path).accept("mit")
+    with pytest.raises(InvalidInputError, match="'bsd'"):
+        AcceptedLicences(tmp_path).accept("bsd")
