@@ -44,7 +44,7 @@ def _state(engine_id: str, device: str | None) -> dict:
 
 def depth_resource() -> dict:
     """The networks for the depth of the picture: what they are, whether they are here, and every licence of them."""
-    from lyra.hub import AcceptedLicences, Weights
+    from lyra.hub import Weights
     from lyra.hub.catalog import needs
     from lyra.hub.packages import packages_remark
     from lyra.hub.units import bytes_text
@@ -65,7 +65,7 @@ def depth_resource() -> dict:
         "status": status,
         "text": text,
         "download_bytes": size,
-        "licences": [licence_resource(i, AcceptedLicences()) for i in wanted.licences],
+        "licences": [licence_resource(i) for i in wanted.licences],
     }
 
 
