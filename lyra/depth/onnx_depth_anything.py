@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import sanitise
 from lyra.depth.depth_anything import input_size, network_input
@@ -57,12 +58,12 @@ class DepthAnythingOnnx:
 
         Raises EngineNotReadyError when the network gives anything else.
         """
-        size = input_size(image.shape[:2], PATCH)
+        size = input_size(height_width(image), PATCH)
         values = self.network.run(pixel_values=network_input(image, size))["predicted_depth"]
         if values.shape != (1, *size) or not np.isfinite(values).all():
             raise self.network.wrong_output("predicted_depth", values)
         values = np.maximum(values[0], 0)
-        resized = Image.fromarray(values).resize(image.shape[1::-1], Image.Resampling.BILINEAR)
+        resized = Image.fromarray(values).resize(height_width(image)[::-1], Image.Resampling.BILINEAR)
         return np.asarray(resized) / max(float(values.max()), np.finfo(np.float32).tiny)
 
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:

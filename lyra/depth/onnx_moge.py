@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from scipy.optimize import least_squares
 
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import assumed_intrinsics, filled_from_nearest
 from lyra.depth.edge_upsampling import resized
@@ -90,7 +91,7 @@ class MoGe:
 
         Raises EngineNotReadyError when the network gives anything else.
         """
-        size = input_size(image.shape[:2])
+        size = input_size(height_width(image))
         small = Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC)
         pixels = np.asarray(small, np.float32).transpose(2, 0, 1)[None] / 255
         found = self.network.run(image=pixels, num_tokens=np.array(TOKENS))
@@ -108,7 +109,7 @@ class MoGe:
     def estimate(self, image: np.ndarray, intrinsics: np.ndarray | None = None) -> DepthEstimate:
         """z-depth in metres of `image` (H, W, 3) uint8 sRGB, with normals; inf for sky."""
         seen, notes = self.geometry(image), list(self.notes)
-        height, width = size = image.shape[:2]
+        height, width = size = height_width(image)
         enlarged = np.array([width, height, 1]) / (*seen.surface.shape[::-1], 1)
         known = None if intrinsics is None else intrinsics / enlarged[:, None]
         surface = seen.surface > SURFACE

@@ -104,7 +104,9 @@ class OnnxNetwork:
 
     def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs by their first names, float32. Raises EngineNotReadyError when the network fails."""
-        feeds = {name: np.asarray(array, self._inputs[name]) for name, array in inputs.items()}
+        feeds: dict[str, np.ndarray] = {
+            name: np.asarray(array, self._inputs[name]) for name, array in inputs.items()
+        }
         if self._provider != CPU:
             try:
                 return self._run(feeds)
