@@ -263,7 +263,7 @@ def _require_exact_strips(source: Path | bytes) -> None:
         limit = lines * -(-width * samples * page.bitspersample // 8)
         for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
             file.filehandle.seek(start)
-            if _inflated_size(file.filehandle.read(count), limit) > limit:
+            if _inflated_size(file.filehandle.read(min(count, file.filehandle.size)), limit) > limit:
                 raise InvalidInputError(
                     "The TIFF is damaged: a strip of it holds more than its pixels; save it again."
                 )

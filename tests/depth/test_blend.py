@@ -215,5 +215,5 @@ def test_files_that_know_nothing_or_wrong_things(tmp_path):
         DepthFile(stored(tmp_path, -TRUTH), blend=True)
     with pytest.raises(InvalidInputError, match="not a number"):
         DepthFile(stored(tmp_path, without(TRUTH, PARTS["a hole"])))
-    with pytest.raises(InvalidInputError, match="no depth file to be filled in"):
+    with pytest.raises(InvalidInputError, match="Blending needs a depth file"):
         create_estimator("builtin", blend=True)

@@ -248,7 +248,7 @@ def test_choice(tmp_path):
     assert (estimator.estimate(picture).depth > 0).all()
     with pytest.raises(InvalidInputError, match=r"'feet'.*metres, inverse"):
         create_estimator("layout", path, values="feet")
-    with pytest.raises(InvalidInputError, match="There is no depth file"):
+    with pytest.raises(InvalidInputError, match="Inverse depth values need a depth file"):
         create_estimator("layout", values="inverse")
     with pytest.raises(InvalidInputError, match="cannot be blended"):
         create_estimator("layout", path, values="inverse", blend=True)

@@ -1,6 +1,7 @@
 """The preview engine: quality on scenes with ground truth, consistency, and unusual paths."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def run(view: View, *paths: Trajectory, seed: int = 0) -> list[ChunkFrames]:
 class StoredChunk:
     chunk: ChunkFrames
     trajectory: Trajectory
+    folder = Path("chunks", "0001")
 
     def load_state(self):
         return self.chunk.state

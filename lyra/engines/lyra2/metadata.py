@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from lyra.common.errors import InvalidInputError
+from lyra.common.quoting import one_line, place
 
 METADATA_FILE = ".metadata"
 
@@ -156,8 +157,8 @@ class _MetadataUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         if (module, name) not in _ALLOWED:
             raise InvalidInputError(
-                f"{self._file} refers to {module}.{name}, which checkpoint metadata has no use for; it may be meant to "
-                "run code, so it is not read. Download the checkpoint again from its publisher."
+                f"{place(self._file)} refers to {one_line(f'{module}.{name}', 60)}, which checkpoint metadata has no use "
+                "for; it may be meant to run code and is not read. Download the checkpoint again."
             )
         return _ALLOWED[module, name]
 
