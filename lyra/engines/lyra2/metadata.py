@@ -157,8 +157,8 @@ class _MetadataUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         if (module, name) not in _ALLOWED:
             raise InvalidInputError(
-                f"{place(self._file)} refers to {one_line(f'{module}.{name}', 60)}, which checkpoint metadata has no use "
-                "for; it may be meant to run code and is not read. Download the checkpoint again."
+                f"{place(self._file)} refers to {one_line(f'{module}.{name}', 60)}, which checkpoint metadata has "
+                "no use for; it may be meant to run code and is not read. Download the checkpoint again."
             )
         return _ALLOWED[module, name]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,9 +44,9 @@ class Layer:
         mask = drawn[box]
         colours = np.rint(image[box][mask]).clip(0, 255).astype(np.uint8)
         pixels = np.flatnonzero(mask).astype(np.int32)
-        return cls(
-            *mask.shape, pixels, colours, disparity[box][mask].astype(np.float32), np.array(w2c), cropped
-        )
+        height, width = mask.shape
+        nearness = disparity[box][mask].astype(np.float32)
+        return cls(height, width, pixels, colours, nearness, np.array(w2c), cropped)
 
     def surface(self, device: str) -> Surface:
         image = np.zeros((self.height * self.width, 3), np.uint8)
@@ -101,12 +101,12 @@ def pack(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
     }
 
 
-def unpack(state: dict[str, np.ndarray]) -> list[Layer]:
+def unpack(state: Mapping[str, np.ndarray]) -> list[Layer]:
     ends = np.cumsum(state["layer_count"])[:-1]
     parts = [np.split(state[name], ends) for name in ("pixels", "colours", "disparity")]
     return [
-        Layer(int(height), int(width), *arrays, w2c, intrinsics)
-        for (height, width), w2c, intrinsics, *arrays in zip(
+        Layer(int(height), int(width), pixels, colours, disparity, w2c, intrinsics)
+        for (height, width), w2c, intrinsics, pixels, colours, disparity in zip(
             state["layer_shape"], state["layer_w2c"], state["layer_intrinsics"], *parts, strict=False
         )
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +98,7 @@ class PreviewScene:
             ),
         }
 
-    def add_packed(self, state: dict[str, np.ndarray]) -> None:
+    def add_packed(self, state: Mapping[str, np.ndarray]) -> None:
         for layer in unpack(state):
             self.add_layer(layer)
         for frame, depth, w2c, intrinsics in zip(

@@ -32,8 +32,11 @@ def blend_seams(
 
 def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
     """Slices of the bounding box of `mask` (H, W) with a margin of `margin` pixels."""
-    spans = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    return tuple(slice(max(span[0] - margin, 0), span[-1] + 1 + margin) for span in spans)
+    rows, columns = (
+        slice(max(span[0] - margin, 0), span[-1] + 1 + margin)
+        for span in (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    )
+    return rows, columns
 
 
 def _blended(
