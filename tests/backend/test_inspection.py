@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend.api.schemas import WorldSettings
+from backend.api.schemas import NewWorldSettings
 from backend.inspection import Inspector
 from lyra.common.errors import InvalidInputError
 from tests.backend.inside import ask
@@ -115,7 +115,7 @@ def test_a_picture_that_ends_its_process_is_refused_and_so_is_the_next(image, pr
 def test_one_process_reads_one_picture_after_another_until_it_dies(image, inspector):
     assert inspector.measure(image) == (112, 208)
     process = inspector._process
-    assert inspector.check(image, None, WorldSettings(size=[208, 112], depth="builtin").model_dump()) == (
+    assert inspector.check(image, None, NewWorldSettings(size=[208, 112], depth="builtin").model_dump()) == (
         112,
         208,
     )
@@ -154,18 +154,18 @@ def test_messages_do_not_tell_where_uploads_are_kept(tmp_path, inspector):
     with pytest.raises(InvalidInputError, match=r"^a\.png"):
         inspector.measure(image)
     with pytest.raises(InvalidInputError, match=r"^a\.png"):
-        inspector.check(image, depth, WorldSettings().model_dump())
+        inspector.check(image, depth, NewWorldSettings().model_dump())
     image.write_bytes(picture())
     with pytest.raises(InvalidInputError, match=r"^d\.npz"):
-        inspector.check(image, depth, WorldSettings(size=[208, 112]).model_dump())
+        inspector.check(image, depth, NewWorldSettings(size=[208, 112]).model_dump())
 
 
 def test_the_depth_is_looked_at_too(image, tmp_path, inspector):
     depth = tmp_path / "depth.npz"
     np.savez(depth, depth=np.ones((7, 9), np.float32))
     with pytest.raises(InvalidInputError, match="9x7"):
-        inspector.check(image, depth, WorldSettings(size=[208, 112]).model_dump())
+        inspector.check(image, depth, NewWorldSettings(size=[208, 112]).model_dump())
     with pytest.raises(InvalidInputError, match="no depth file"):
         inspector.check(
-            image, image.with_suffix(".txt"), WorldSettings(size=[208, 112], depth="builtin").model_dump()
+            image, image.with_suffix(".txt"), NewWorldSettings(size=[208, 112], depth="builtin").model_dump()
         )

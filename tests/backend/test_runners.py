@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.api.schemas import WorldSettings
+from backend.api.schemas import NewWorldSettings
 from backend.worker import runners
 from backend.worker.task import Task
 from lyra.common.errors import CancelledError, InvalidInputError
@@ -41,7 +41,7 @@ def test_what_a_world_was_made_from_is_given_back(small_scene, tmp_path):
         (folder / kind).mkdir(parents=True)
         shutil.copy(small_scene / name, folder / kind / name)
     request = {
-        **WorldSettings(name="A world", size=[208, 112]).model_dump(),
+        **NewWorldSettings(name="A world", size=[208, 112]).model_dump(),
         "image": "image/image.png",
         "depth_file": "depth/depth.npz",
     }
