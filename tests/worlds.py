@@ -4,6 +4,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -100,3 +101,13 @@ def held_by_another_process(folder):
             yield
         finally:
             other.kill()
+
+
+def frame_at(file, number):
+    """Frame `number` of a video and how many it has, as a player sees them that jumps there."""
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        container.seek(int(number / stream.average_rate / stream.time_base), stream=stream)
+        frames = {round(float(f.time * stream.average_rate)): f for f in container.decode(stream)}
+        assert stream.codec_context.color_range == 1 and stream.codec_context.colorspace == 1
+        return frames[number].to_ndarray(format="rgb24").astype(float), stream.frames

@@ -101,11 +101,40 @@ def _settled(marks: dict[str, Mark]) -> bool:
 def resource(world: World) -> dict:
     """The World of docs/api.md. Raises InvalidInputError for a world whose files hold what cannot be told."""
     facts = {
-        **world.summary(),
+        # The name of its folder in the worlds folder, which may be a link.
         "id": world.folder.name,
         "state": "ready",
         "error": None,
+        "name": world.name,
+        "engine": world.engine,
+        "created": world.settings.created,
+        "width": world.width,
+        "height": world.height,
+        "frames": world.frames,
+        "head": world.head,
+        "intrinsics": world.intrinsics.tolist(),
+        "last_w2c": world.last_w2c.tolist(),
+        "scale": world.settings.scale,
+        "seed": world.settings.seed,
+        "depth_source": world.settings.depth_source,
+        "license": world.settings.license,
+        "notes": world.notes,
         "folder": str(world.folder.resolve()),
+        "chunks": [
+            {
+                "id": chunk.id,
+                "index": chunk.index,
+                "parent": chunk.parent,
+                "prompt": chunk.prompt,
+                "seed": chunk.seed,
+                "seconds": chunk.seconds,
+                "engine": chunk.engine or world.engine,
+                "options": chunk.options,
+            }
+            for chunk in world.chunks
+        ],
+        "files": [{"path": path, "size": size} for path, size in world.files()],
+        "results": world.load_figures(),
     }
     try:
         schemas.World(**facts).model_dump_json()

@@ -122,8 +122,7 @@ class OnnxNetwork:
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         try:
             found = self._session.run(list(self._outputs.values()), feeds, options)
-        except Exception as error:
-            # Its kinds have no base of their own.
+        except _failures() as error:
             raise self._refusal("failed", error) from error
         return dict(zip(self._outputs, (np.asarray(array, np.float32) for array in found), strict=True))
 
@@ -132,7 +131,7 @@ class OnnxNetwork:
         for gpu in gpus:
             try:
                 session = _session(self.file, gpu)
-            except Exception as error:
+            except _failures() as error:
                 self.notes += (_fallback_note(gpu, error),)
                 continue
             if gpu in session.get_providers():
@@ -140,7 +139,7 @@ class OnnxNetwork:
             self.notes += (_fallback_note(gpu, "its libraries cannot be loaded"),)
         try:
             return _session(self.file, CPU), CPU
-        except Exception as error:
+        except _failures() as error:
             raise self._refusal("cannot be loaded", error) from error
 
     def _fall_back(self, error: EngineNotReadyError) -> None:
@@ -206,6 +205,15 @@ def _threads() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores, MOST_THREADS, int(asked) if asked.isascii() and asked.isdigit() else cores))
+
+
+@functools.cache
+def _failures() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises: its own kinds, which have no base in common, and those of its Python binding."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    own = (kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return (*own, RuntimeError, ValueError, TypeError, MemoryError, OSError)
 
 
 def _session(file: Path, provider: str) -> onnxruntime.InferenceSession:

@@ -431,39 +431,3 @@ class World:
     def files(self) -> list[tuple[str, int]]:
         """Relative POSIX path and size of every finished file, sorted; without names that are no Unicode."""
         return list_files(self.folder).files
-
-    def summary(self) -> dict:
-        """What the backend's World resource says, without its state."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "engine": self.engine,
-            "created": self.settings.created,
-            "width": self.width,
-            "height": self.height,
-            "frames": self.frames,
-            "head": self.head,
-            "intrinsics": self.intrinsics.tolist(),
-            "last_w2c": self.last_w2c.tolist(),
-            "scale": self.settings.scale,
-            "seed": self.settings.seed,
-            "depth_source": self.settings.depth_source,
-            "license": self.settings.license,
-            "notes": self.notes,
-            "folder": str(self.folder.resolve()),
-            "chunks": [
-                {
-                    "id": chunk.id,
-                    "index": chunk.index,
-                    "parent": chunk.parent,
-                    "prompt": chunk.prompt,
-                    "seed": chunk.seed,
-                    "seconds": chunk.seconds,
-                    "engine": chunk.engine or self.engine,
-                    "options": chunk.options,
-                }
-                for chunk in self.chunks
-            ],
-            "files": [{"path": path, "size": size} for path, size in self.files()],
-            "results": self.load_figures(),
-        }

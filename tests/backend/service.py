@@ -136,3 +136,11 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+
+
+def detail(answer, status=400):
+    """The refusal's text, which is one line."""
+    assert answer.status_code == status, answer.text
+    text = answer.json()["detail"]
+    assert text and "\n" not in text
+    return text

@@ -11,8 +11,7 @@ from PIL import Image
 
 from lyra.geometry.cameras import Trajectory
 from lyra.world.folder import World
-from tests.backend.service import Service
-from tests.backend.test_worlds import detail
+from tests.backend.service import Service, detail
 
 
 @pytest.fixture(scope="module")

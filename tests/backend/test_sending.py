@@ -18,7 +18,7 @@ from lyra.geometry.cameras import Trajectory
 from lyra.world.folder import World
 from tests.backend.inside import WORLD, ask, backend_of, client_of
 from tests.backend.test_parts import job
-from tests.world.test_folder import cameras, make_chunk
+from tests.worlds import cameras, make_chunk
 
 SEED = f"/v1/worlds/{WORLD}/files/seed.png"
 CAMERAS = f"/v1/worlds/{WORLD}/trajectory"

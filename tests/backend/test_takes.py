@@ -13,9 +13,9 @@ from lyra.common.progress import Progress
 from lyra.world.folder import World
 from lyra.world.options import EngineOptions
 from lyra.world.takes import list_takes
+from tests.backend.service import detail
 from tests.backend.test_parts import book_of
 from tests.backend.test_runners import EXTENSION, task
-from tests.backend.test_worlds import detail
 from tests.worlds import QuickEngine, cameras, make_chunk, make_world
 
 

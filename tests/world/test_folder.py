@@ -1,8 +1,6 @@
-"""The world folder: whole chunks or none, revert, plans, and files that are damaged or from the future."""
+"""The world folder: whole chunks or none, revert and plans."""
 
 import json
-import os
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,27 +8,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from lyra.common import files
 from lyra.common.errors import DiskFullError, InUseError, InvalidInputError
 from lyra.common.progress import Progress
 from lyra.media import video
-from lyra.pipeline.export import available_items, export_world
 from lyra.pipeline.extend import extend_world, resume_world
 from lyra.pipeline.reconstruct import reconstruct_world
 from lyra.world.folder import World
 from lyra.world.plan import Plan
 from lyra.world.settings import ID_PATTERN, clean_name, new_id
-from tests.worlds import HEIGHT, WIDTH, cameras, held_by_another_process, make_chunk, make_world
-
-
-@pytest.fixture
-def world(tmp_path):
-    world = make_world(tmp_path / "world")
-    world.add_chunk(cameras(), make_chunk(1), "a hall", 11, 1.5)
-    world.add_chunk(cameras(-0.8), make_chunk(2), "a yard", 12, 2.5)
-    return world
+from tests.worlds import HEIGHT, WIDTH, cameras, frame_at, held_by_another_process, make_chunk, make_world
 
 
 def test_what_is_written_is_read_back_bit_by_bit(world):
@@ -83,16 +71,6 @@ def test_a_relative_folder_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
     np.testing.assert_array_equal(video.read_lossless(folder / "frames.mkv"), frames)
     video.write_watchable(folder / "walkthrough.mp4", frames, HEIGHT, WIDTH)
     assert (folder / "walkthrough.mp4").stat().st_size > 0
-
-
-def frame_at(file, number):
-    """Frame `number` of a video and how many it has, as a player sees them that jumps there."""
-    with av.open(str(file)) as container:
-        stream = container.streams.video[0]
-        container.seek(int(number / stream.average_rate / stream.time_base), stream=stream)
-        frames = {round(float(f.time * stream.average_rate)): f for f in container.decode(stream)}
-        assert stream.codec_context.color_range == 1 and stream.codec_context.colorspace == 1
-        return frames[number].to_ndarray(format="rgb24").astype(float), stream.frames
 
 
 def test_the_walkthrough_is_joined_from_what_the_chunks_hold(tmp_path, monkeypatch):
@@ -286,44 +264,11 @@ def test_a_path_is_not_resumed_once_chunks_were_taken_away_or_added_by_hand(worl
     assert world.load_plan() is not None
 
 
-def test_damaged_and_newer_worlds_are_refused(world, tmp_path):
-    with pytest.raises(InvalidInputError, match=r"no world\.json"):
-        World.open(tmp_path)
-    file = world.folder / "world.json"
-    data = json.loads(file.read_text())
-    for change, message in (
-        ({"format_version": 99}, "newer Lyra Worlds.*99"),
-        ({"format_version": "x"}, "'x'"),
-        ({"surprise": 1}, "damaged"),
-        ({"height": "tall"}, "height is 'tall'"),
-        ({"width": 0}, "size"),
-        ({"notes": "none"}, "notes is 'none'"),
-        ({"scale": True}, "scale is True"),
-        ({"name": "n" * 100_000}, "longer than 10000"),
-        ({"notes": ["short"] * 2000}, "more than 1000"),
-    ):
-        file.write_text(json.dumps({**data, **change}))
-        with pytest.raises(InvalidInputError, match=message):
-            World.open(world.folder)
-    file.write_text("{")
-    with pytest.raises(InvalidInputError, match="cannot be read"):
-        World.open(world.folder)
-
-
 def test_names_are_one_line_that_shows_as_it_reads():
     assert clean_name("  Old\n town \u202etxt.exe\0") == "Old town txt.exe"
     assert clean_name("می\u200cروم") == "می\u200cروم"
     assert clean_name("\n\u2066") == "World"
     assert len(clean_name("long " * 100)) <= 64
-
-
-def test_a_damaged_chunk_is_named_with_a_way_out(world):
-    damaged = world.folder / "chunks" / "0002"
-    (damaged / "chunk.json").write_text("{}")
-    with pytest.raises(InvalidInputError, match=r"delete the folder .*0002"):
-        World.open(world.folder)
-    shutil.rmtree(damaged)
-    assert World.open(world.folder).frames == 81
 
 
 def test_an_existing_folder_is_not_overwritten(tmp_path):
@@ -337,127 +282,6 @@ def test_an_existing_folder_is_not_overwritten(tmp_path):
 def test_ids_are_safe_names():
     for name in ("Château d'If!", "", "../../etc", "a" * 200, "日本"):
         assert ID_PATTERN.fullmatch(new_id(name))
-
-
-@pytest.fixture
-def outside(tmp_path):
-    """A folder of the user's, with names as this program writes them."""
-    folder = tmp_path / "outside"
-    folder.mkdir()
-    for name in ("thesis.txt", "splats.ply", "results.json", "export.zip", ".partial-0123abcd", "chunk.json"):
-        (folder / name).write_text("keep me")
-    yield folder
-    assert len(list(folder.iterdir())) == 6
-    assert all(path.read_text() == "keep me" for path in folder.iterdir())
-
-
-def test_results_that_are_a_link_are_left_alone(world, outside, tmp_path):
-    world.results.rmdir()
-    world.results.symlink_to(outside, target_is_directory=True)
-    again = World.open(world.folder)
-    assert again.summary()["results"] is None and not again.reconstructed
-    assert not any("results" in path for path, _ in again.files())
-    for work in (
-        lambda: again.revert(1),
-        lambda: reconstruct_world(again, mesh=False),
-        lambda: extend_world(again, cameras(-1.6, 81)),
-        lambda: again.rescale(2.0),
-        lambda: export_world(again, ["splats.ply"], tmp_path / "out.zip"),
-        lambda: export_world(again, ["trajectory.npz"], again.packed),
-    ):
-        with pytest.raises(InvalidInputError, match="results is a link, which is not followed"):
-            work()
-    assert World.open(world.folder).frames == 161 and not (tmp_path / "out.zip").exists()
-
-
-def test_what_the_user_put_beside_results_stays(world):
-    for name in ("notes.txt", "splats-mine.ply", "splats.ply", "results.json", "export.zip"):
-        (world.results / name).write_text("{}")
-    (world.results / "renders").mkdir()
-    (world.results / ".partial-mine").touch()
-    world.revert(1)
-    left = {path.name for path in world.results.iterdir()}
-    assert left == {"notes.txt", "splats-mine.ply", "renders", ".partial-mine"}
-
-
-def test_a_linked_result_is_neither_exported_nor_followed(world, outside, tmp_path):
-    world.write_walkthrough()
-    (world.results / "splats.ply").symlink_to(outside / "splats.ply")
-    assert available_items(world) == ["splats.ply", "walkthrough.mp4", "trajectory.npz"]
-    with pytest.raises(InvalidInputError, match=r"splats\.ply is a link, which is not followed"):
-        export_world(world, available_items(world), tmp_path / "out.zip")
-    assert not (tmp_path / "out.zip").exists()
-    # The name is this program's, and what it leads to is not.
-    world.revert(1)
-    assert not (world.results / "splats.ply").is_symlink()
-
-
-@pytest.mark.parametrize("name", ["chunks", "chunks/0001", "chunks/0001/chunk.json", "world.json"])
-def test_a_world_with_a_link_in_it_is_refused_by_name(world, outside, name):
-    place = world.folder / name
-    place.rename(world.folder.parent / "moved")
-    place.symlink_to(world.folder.parent / "moved")
-    with pytest.raises(InvalidInputError, match=f"{place} is a link, which is not followed"):
-        World.open(world.folder)
-
-
-@pytest.mark.parametrize("name", ["trajectory.npz", "frames.mkv", "depth.npz", "state.npz"])
-def test_a_link_in_a_chunk_is_not_read(world, name):
-    chunk = World.open(world.folder).chunks[0]
-    (chunk.folder / name).rename(world.folder.parent / name)
-    (chunk.folder / name).symlink_to(world.folder.parent / name)
-    load = {"trajectory.npz": chunk.load_trajectory, "frames.mkv": chunk.load_frames}
-    load |= {"depth.npz": chunk.load_depth, "state.npz": chunk.load_state}
-    with pytest.raises(InvalidInputError, match=f"{name} is a link"):
-        load[name]()
-
-
-def test_a_linked_part_of_the_walkthrough_is_made_anew(world):
-    """What it leads to may be anything, and would be watched by whoever gets the walkthrough."""
-    part = world.chunks[0].watchable
-    moved = part.rename(world.folder.parent / "moved.mp4")
-    before = moved.read_bytes()
-    part.symlink_to(moved)
-    world.write_walkthrough()
-    assert not part.is_symlink() and moved.read_bytes() == before
-    assert frame_at(world.walkthrough, 160)[1] == 161
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
-@pytest.mark.parametrize(
-    "name", ["world.json", "seed.npz", "seed.png", "chunks/0001/chunk.json", ".lyra.lock"]
-)
-def test_a_pipe_in_a_world_is_not_waited_for(world, name):
-    (world.folder / name).unlink(missing_ok=True)
-    os.mkfifo(world.folder / name)
-    with pytest.raises(InvalidInputError, match=r"pipe or a device|is a link, or no file"):
-        opened = World.open(world.folder)
-        opened.seed_view()
-        opened.revert(2)
-
-
-def test_a_lock_that_is_a_link_makes_no_file_elsewhere(world, tmp_path):
-    (world.folder / ".lyra.lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InvalidInputError, match=r"\.lyra\.lock is a link, or no file"):
-        world.revert(1)
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_linked_world_is_the_world_it_leads_to(world, tmp_path):
-    link = tmp_path / "castle"
-    link.symlink_to(world.folder, target_is_directory=True)
-    opened = World.open(link)
-    with held_by_another_process(world.folder), pytest.raises(InUseError):
-        opened.revert(1)
-    opened.revert(1)
-    assert World.open(world.folder).frames == 81
-    with pytest.raises(InvalidInputError, match="is a link; choose a folder that does not exist"):
-        make_world(link)
-    world.folder.rename(tmp_path / "unplugged")
-    with pytest.raises(
-        InvalidInputError, match=r"castle is a link to .*, which is not there; connect the disk"
-    ):
-        World.open(link)
 
 
 def test_cameras_without_facts_go_with_the_next_work(world):
@@ -476,46 +300,3 @@ def test_cameras_without_facts_go_with_the_next_work(world):
         pass
     assert not (world.folder / "pending.npz").exists()
     assert list(world.folder.parent.rglob(".partial-*")) == [mine]
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        (
-            {"depth": np.zeros(70_000_000, np.uint8), "intrinsics": np.eye(3)},
-            "has the shape .70000000,.; .* is needed",
-        ),
-        (
-            {"depth": np.zeros((HEIGHT, WIDTH)), "intrinsics": np.zeros(70_000_000, np.uint8)},
-            "has the shape .70000000,.; .* is needed",
-        ),
-        (
-            {"depth": np.zeros((WIDTH, HEIGHT)), "intrinsics": np.eye(3)},
-            r"'depth' has the shape \(96, 64\); \(64, 96\) is needed",
-        ),
-        (
-            {"depth": np.zeros((HEIGHT, WIDTH)), "intrinsics": np.eye(4)},
-            r"'intrinsics' has the shape \(4, 4\); \(3, 3\) is needed",
-        ),
-        ({"depth": np.zeros((HEIGHT, WIDTH), "U3"), "intrinsics": np.eye(3)}, "'depth' is of type .*U3"),
-    ],
-)
-def test_arrays_that_are_no_first_frame_are_refused(world, arrays, message):
-    np.savez_compressed(world.folder / "seed.npz", **arrays)
-    with pytest.raises(InvalidInputError, match=message):
-        world.seed_view()
-
-
-def test_a_first_picture_of_another_size_is_refused(world):
-    Image.new("RGB", (WIDTH, HEIGHT + 1)).save(world.folder / "seed.png")
-    with pytest.raises(InvalidInputError, match=r"seed\.png cannot be read \(96x65 pixels, not 96x64\)"):
-        world.seed_view()
-    (world.folder / "seed.png").write_bytes(b"no picture")
-    with pytest.raises(InvalidInputError, match=r"seed\.png cannot be read"):
-        world.seed_view()
-
-
-def test_a_folder_called_world_json_is_no_world(tmp_path):
-    (tmp_path / "world.json").mkdir()
-    with pytest.raises(InvalidInputError, match=r"its world\.json is a folder"):
-        World.open(tmp_path)

@@ -92,7 +92,7 @@ def test_a_world_of_version_1_keeps_its_bytes(world, tmp_path):
     assert [
         take.id for take in takes.list_takes(opened) if take.head and take.results and take.unfinished
     ] == [2]
-    assert opened.frames == 161 and len(opened.summary()["chunks"]) == 2
+    assert opened.frames == 161 and len(opened.chunks) == 2
     assert all(chunk.load_state()["layer"].size for chunk in opened.chunks)
     assert takes.unneeded(opened) == takes.Unneeded((), (), 0)
     assert opened.load_plan().follows(opened.chunks)
