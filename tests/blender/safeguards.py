@@ -64,10 +64,13 @@ def _revert_asks(service):
     for operator.keep in (4, 1, 5):
         revert.draw(operator, context)
     assert [text for text in operator.layout.texts if text] == [
+        "keep",
         "Chunk 5 of 5 leaves the world. Undo does not bring it back,",
         "the command lyra switch does.",
+        "keep",
         "Chunks 2 to 5 of 5 leave the world. Undo does not bring them back,",
         "the command lyra switch does.",
+        "keep",
         "Nothing is left out; the world has 5 chunks",
     ], operator.layout.texts
     refused(bpy.ops.lyra.revert, "The world has 5 chunks; keep fewer")
