@@ -1,15 +1,211 @@
+"""The place that a picture shows: gravity, the ground, and what stands on it; and depth that fits them.
+
+Estimated depth bends the ground and lets things lean. Here the camera's up is found, the ground becomes one level
+plane, and what stands upright is held upright where its foot is. Only estimated depth is treated so: true depth, from
+a file, is as it is.
+"""
+
 from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lyra.depth.edges import crisp, crisp_source
+from lyra.depth.gravity import LEVEL, Gravity, find_gravity
+from lyra.depth.ground import LevelPlane, find_plane
+from lyra.depth.level_grid import LevelGrid, level_grid, level_rotation
+from lyra.depth.picture import shows_nothing
+from lyra.depth.pieces import Pieces, find_pieces
+from lyra.depth.standing import CEILING, FREE, GROUND, SKY, UPRIGHT, find_stixels
 
-def line_cells(grid, gravity, intrinsics, size_hw):
-    mask = np.zeros(size_hw, bool)
-    lines = gravity.lines[gravity.vertical]
+__all__ = ["CEILING", "FREE", "GROUND", "SKY", "UPRIGHT", "Ground", "find_ground", "settle", "settled"]
+
+# Below this confidence the camera is taken as level and nothing is straightened.
+SURE = 0.3
+# Smaller pictures are left alone.
+SMALLEST_SIDE = 48
+# Roundness of slender things: share of half their width by which their sides lie farther than their middle.
+ROUNDNESS = 0.5
+# The ground is put on its plane where that is nearer to the estimate than this factor, and up to this many times the
+# camera's height away.
+SAME_GROUND, FARTHEST_GROUND = 2.0, 60.0
+UNSURE = "Which way is up could not be told from the picture; the camera is taken as level and depth left as estimated."
+NO_GROUND = "No ground was found in the picture; things were left at their estimated depth."
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where up is in a view, and what lies, stands and floats in it.
+
+    `up` (3,) float64 is the unit vector against gravity in the camera's OpenCV axes, (0, -1, 0) for a level camera.
+    `height` is the distance of the camera above the ground plane in units of depth, nan when there is no ground.
+    `confidence` is in [0, 1]; below SURE the camera is taken as level and nothing is straightened. `labels` (H, W)
+    uint8 are SKY, GROUND, UPRIGHT, FREE or CEILING, `pieces` (H, W) int32 the number of the standing piece, 0 for none.
+    `standing` (H, W) float32 is the z-depth at which upright pixels stand, nan elsewhere.
+    """
+
+    up: np.ndarray
+    height: float
+    confidence: float
+    labels: np.ndarray
+    pieces: np.ndarray
+    standing: np.ndarray | None = field(default=None, repr=False)
+
+
+def find_ground(image: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray) -> Ground:
+    """Gravity, ground and standing pieces of `image` (H, W, 3) uint8 with its z-depth (H, W), inf for sky.
+
+    `intrinsics` (3, 3) in pixels. Where the picture says too little the result is a level camera without ground, and
+    all that is not sky is free.
+    """
+    solid = np.isfinite(depth)
+    if min(depth.shape) < SMALLEST_SIDE or not solid.any() or shows_nothing(image):
+        return _unknown(solid, 0.0)
+    gravity = find_gravity(image, depth, intrinsics)
+    if gravity.confidence < SURE:
+        return _unknown(solid, gravity.confidence)
+    grid = level_grid(image, depth, intrinsics, gravity.up)
+    ground, ceiling = find_plane(grid), find_plane(grid, above=True)
+    lines = _line_cells(grid, gravity, depth.shape)
+    pieces = find_pieces(grid, ground, find_stixels(grid, ground, ceiling, lines))
+    return _at_pixels(image, depth, intrinsics, grid, ground, pieces, gravity)
+
+
+def _unknown(solid: np.ndarray, confidence: float) -> Ground:
+    labels = np.where(solid, FREE, SKY).astype(np.uint8)
+    return Ground(LEVEL.copy(), float("nan"), confidence, labels, np.zeros(solid.shape, np.int32))
+
+
+def _line_cells(grid: LevelGrid, gravity: Gravity, size_hw: tuple[int, int]) -> np.ndarray:
+    """The cells (R, C) bool through which the vertical lines of the picture pass."""
     steps = np.linspace(0, 1, 64)[:, None]
-    points = (lines[:, None, :2] * (1 - steps) + lines[:, None, 2:] * steps).reshape(-1, 2).astype(int)
-    points = points[(points >= 0).all(1) & (points[:, 0] < size_hw[1]) & (points[:, 1] < size_hw[0])]
-    cells = grid.cell[points[:, 1], points[:, 0]]
+    lines = gravity.lines[gravity.vertical][:, None]
+    points = (lines[..., :2] * (1 - steps) + lines[..., 2:] * steps).reshape(-1, 2).astype(int)
+    x, y = points[((points >= 0) & (points < size_hw[::-1])).all(1)].T
+    cells = grid.cell[y, x]
     marked = np.zeros(grid.shape, bool)
     marked.ravel()[cells[cells >= 0]] = True
     return marked
+
+
+def _at_pixels(
+    image: np.ndarray,
+    depth: np.ndarray,
+    intrinsics: np.ndarray,
+    grid: LevelGrid,
+    ground: LevelPlane | None,
+    pieces: Pieces,
+    gravity: Gravity,
+) -> Ground:
+    """The cells' findings at the pixels, with their borders on the picture's edges."""
+    solid = np.isfinite(depth)
+    labels = grid.pixels(pieces.labels, FREE)
+    # The estimate's own sky is finer than the cells.
+    labels = np.where(solid, np.where(labels == SKY, FREE, labels), SKY).astype(np.uint8)
+    tilt, offset = grid.pixels(pieces.tilt, 0.0), grid.pixels(pieces.offset, np.nan)
+    number = np.where(labels == UPRIGHT, grid.pixels(pieces.number, 0), 0)
+    labels[(labels == UPRIGHT) & (number == 0)] = FREE
+    height = float("nan") if ground is None else ground.height
+    found = Ground(gravity.up, height, gravity.confidence, labels, number)
+    x = level_x(intrinsics, gravity.up, depth.shape)
+    first = _standing(tilt, offset, x, grid, number, pieces.slender)
+    source = crisp_source(image, _put(depth, intrinsics, found, first))
+    labels, number = labels.ravel()[source], number.ravel()[source]
+    tilt, offset = tilt.ravel()[source], offset.ravel()[source]
+    standing = _standing(tilt, offset, x, grid, number, pieces.slender)
+    labels[(labels == UPRIGHT) & np.isnan(standing)] = FREE
+    return Ground(
+        gravity.up, height, gravity.confidence, labels, np.where(labels == UPRIGHT, number, 0), standing
+    )
+
+
+def level_x(intrinsics: np.ndarray, up: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Tangent to the right (H, W) of every pixel's ray in the axes of the level camera."""
+    right, _, ahead = level_rotation(up)
+    return _along(right, intrinsics, size_hw) / np.maximum(_along(ahead, intrinsics, size_hw), 1e-3)
+
+
+def _along(axis: np.ndarray, intrinsics: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """The component (H, W) along `axis` (3,) of every pixel's ray with z = 1."""
+    x = (np.arange(size_hw[1]) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
+    y = (np.arange(size_hw[0]) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
+    return axis[0] * x[None, :] + axis[1] * y[:, None] + axis[2]
+
+
+def _standing(
+    tilt: np.ndarray,
+    offset: np.ndarray,
+    x: np.ndarray,
+    grid: LevelGrid,
+    number: np.ndarray,
+    slender: np.ndarray,
+) -> np.ndarray:
+    """z-depth (H, W) float32 of the upright surfaces, slender ones rounded; nan where nothing stands."""
+    inverse = tilt * x + offset
+    with np.errstate(divide="ignore", invalid="ignore"):
+        level = np.where((inverse > 0) & (number > 0), 1 / inverse, np.nan)
+    thin = slender[number]
+    if thin.any():
+        level = level + np.where(thin, _roundness(number, x, thin) * level, 0)
+    return (level / grid.ahead).astype(np.float32)
+
+
+def _roundness(number: np.ndarray, x: np.ndarray, thin: np.ndarray) -> np.ndarray:
+    """By which share of their depth pixels (H, W) of slender pieces lie behind the middle of their row."""
+    rows = np.broadcast_to(np.arange(len(number))[:, None], number.shape)
+    key = (rows[thin].astype(np.int64) * (int(number.max()) + 1)) + number[thin]
+    _, key = np.unique(key, return_inverse=True)
+    left, right = np.full(key.max() + 1, np.inf), np.full(key.max() + 1, -np.inf)
+    np.minimum.at(left, key, x[thin])
+    np.maximum.at(right, key, x[thin])
+    half = np.maximum((right - left) / 2, 1e-6)[key]
+    across = np.clip((x[thin] - ((left + right) / 2)[key]) / half, -1, 1)
+    behind = np.zeros(number.shape)
+    behind[thin] = ROUNDNESS * half * (1 - np.sqrt(1 - 0.98 * across**2))
+    return behind
+
+
+def ground_depth(intrinsics: np.ndarray, ground: Ground, size_hw: tuple[int, int]) -> np.ndarray:
+    """z-depth (H, W) float32 of the ground plane, inf where a pixel does not see it."""
+    down = -_along(ground.up, intrinsics, size_hw)
+    with np.errstate(divide="ignore"):
+        return np.where(down > 1e-6, ground.height / np.maximum(down, 1e-6), np.inf).astype(np.float32)
+
+
+def _put(depth: np.ndarray, intrinsics: np.ndarray, ground: Ground, standing: np.ndarray) -> np.ndarray:
+    """`depth` (H, W) with the ground on its plane and upright things where they stand."""
+    moved = depth.astype(np.float32).copy()
+    upright = (ground.labels == UPRIGHT) & np.isfinite(standing)
+    moved[upright] = standing[upright]
+    if np.isfinite(ground.height):
+        plane = ground_depth(intrinsics, ground, depth.shape)
+        there = (ground.labels == GROUND) & (plane < FARTHEST_GROUND * ground.height)
+        there &= np.abs(np.log(np.where(there, plane / depth, 1))) < np.log(SAME_GROUND)
+        moved[there] = plane[there]
+    return moved
+
+
+def settle(image: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray, ground: Ground) -> np.ndarray:
+    """Estimated z-depth (H, W) float32 with the ground on its plane, things upright, and crisp edges; inf for sky."""
+    if ground.standing is None:
+        return crisp(image, depth).astype(np.float32)
+    return crisp(image, _put(depth, intrinsics, ground, ground.standing))
+
+
+def settled(
+    image: np.ndarray, estimate: DepthEstimate, intrinsics: np.ndarray | None = None
+) -> tuple[DepthEstimate, Ground]:
+    """The estimate of `image` (H, W, 3) uint8 with its depth settled, and the ground it was settled on.
+
+    `intrinsics` (3, 3) are taken in place of the estimate's where they are known. Where the picture says too little the
+    depth is left as it is, with a note.
+    """
+    lens = estimate.intrinsics if intrinsics is None else intrinsics
+    ground = find_ground(image, estimate.depth, lens)
+    notes = estimate.notes
+    if ground.confidence < SURE:
+        return replace(estimate, notes=(*notes, UNSURE)), ground
+    if np.isnan(ground.height):
+        notes = (*notes, NO_GROUND)
+    return replace(estimate, depth=settle(image, estimate.depth, lens, ground), notes=notes), ground

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, sparse
-from scipy.sparse.csgraph import connected_components
+from scipy import ndimage
 
 from lyra.depth.ground import LevelPlane
 from lyra.depth.level_grid import LevelGrid
@@ -223,24 +222,3 @@ def _running_minimum(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     least = np.minimum.accumulate(values, 1)
     places = np.where(values <= least, np.arange(values.shape[1]), 0)
     return least, np.maximum.accumulate(places, 1)
-
-
-def joined(level: np.ndarray, tolerance: float) -> np.ndarray:
-    """Numbers (R, C), from 1 on, of the connected cells whose `level` (R, C) differs little between neighbours.
-
-    0 where the level is nan.
-    """
-    rows, columns = level.shape
-    index = np.arange(rows * columns).reshape(rows, columns)
-    pairs = []
-    for first, second in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-        close = np.abs(level[first] - level[second]) < tolerance
-        pairs.append(np.stack([index[first][close], index[second][close]]))
-    a, b = np.concatenate(pairs, 1)
-    graph = sparse.coo_matrix((np.ones(len(a), bool), (a, b)), (index.size, index.size))
-    _, number = connected_components(graph, directed=False)
-    number = number.reshape(rows, columns) + 1
-    number[np.isnan(level)] = 0
-    _, number = np.unique(number, return_inverse=True)
-    number = number.reshape(rows, columns)
-    return number if np.isnan(level).any() else number + 1
