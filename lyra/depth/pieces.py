@@ -15,7 +15,7 @@ from lyra.depth.standing import FREE, GROUND, UPRIGHT, Stixels
 # Neighbours whose log inverse depth differs by less belong to one thing.
 TOGETHER = 0.12
 # Levels are smoothed along the rows by a median over values that differ by less, in a window of (rows, columns).
-ALIKE, WINDOW = 0.25, (3, 7)
+ALIKE, WINDOW = 0.25, (3, 11)
 # Foot rows this near to the horizon, in cells, are half believed: one cell there is a long way.
 BELIEF = 3.0
 # How much nearer or farther than the estimate a foot may put a thing.
@@ -24,8 +24,11 @@ MOST_MOVED = np.log(2)
 SLENDER, SLENDER_CELLS = 1.3, 24
 # A wide thing is a plane if this share of it lies within this log deviation.
 PLANE_SHARE, ON_PLANE = 0.7, 0.08
-# Pieces with fewer cells are left as they were estimated.
-FEWEST_CELLS = 10
+# Pieces with fewer cells are left as they were estimated, and so are those that do not stand there: whose cells lie
+# this far from their level on average, in log depth.
+FEWEST_CELLS, MOST_LEAN = 10, 0.4
+# Most correction of a thing's level by the bend of the ground.
+MOST_BEND = 0.3
 # A piece is ground after all if it deviates by less from it on average, or by less with ground right above it.
 IS_GROUND, GROUND_ABOVE = 0.15, 0.3
 # Slope from which on a piece may be ground.
@@ -50,13 +53,15 @@ def find_pieces(grid: LevelGrid, ground: LevelPlane | None, stixels: Stixels) ->
     What turns out to lie on the ground is relabelled, and what is tiny is left free.
     """
     stixels = replace(stixels, labels=_relabelled(grid, ground, stixels))
-    level = _smoothed(_standing_level(grid, ground, stixels))
+    level = _smoothed(_smoothed(_standing_level(grid, ground, stixels)))
     number = joined(level, TOGETHER)
     area = np.bincount(number.ravel())
-    tiny = (area < FEWEST_CELLS)[number] & (number > 0)
-    labels = np.where(tiny, FREE, stixels.labels).astype(np.uint8)
-    level = np.where(tiny, np.nan, level)
-    number = np.where(tiny, 0, number)
+    off = np.nan_to_num(np.abs(level - grid.log_inverse), nan=0, posinf=0)
+    lean = np.bincount(number.ravel(), off.ravel()) / np.maximum(area, 1)
+    dropped = ((area < FEWEST_CELLS) | (lean > MOST_LEAN))[number] & (number > 0)
+    labels = np.where(dropped, FREE, stixels.labels).astype(np.uint8)
+    level = np.where(dropped, np.nan, level)
+    number = np.where(dropped, 0, number)
     _, number = np.unique(np.append(0, number.ravel()), return_inverse=True)
     number = number[1:].reshape(level.shape).astype(np.int32)
     tilt, offset, slender = _surfaces(grid, level, number)
@@ -139,7 +144,7 @@ def _bend_at(grid: LevelGrid, ground: LevelPlane, level: np.ndarray) -> np.ndarr
     if len(rows) < 2:
         return np.zeros(len(level))
     seen = np.maximum.accumulate(np.log(grid.y[rows] / ground.height) + ground.bend[rows])
-    return np.interp(level, seen, ground.bend[rows])
+    return np.interp(level, seen, np.clip(ground.bend[rows], -MOST_BEND, MOST_BEND))
 
 
 def _smoothed(level: np.ndarray) -> np.ndarray:
@@ -189,9 +194,10 @@ def _surfaces(
     fitted = slope[owner] * x + constant[owner]
     on = np.abs(np.log(np.maximum(fitted, 1e-9) / inverse)) < ON_PLANE
     share = np.bincount(owner, on, count + 1) / np.maximum(np.bincount(owner, minlength=count + 1), 1)
-    worst = np.full(count + 1, np.inf)
-    np.minimum.at(worst, owner, fitted / inverse)
-    flat = (share >= PLANE_SHARE) & (worst > 0.4) & ~slender
+    least, most = np.full(count + 1, np.inf), np.zeros(count + 1)
+    np.minimum.at(least, owner, fitted / inverse)
+    np.maximum.at(most, owner, fitted / inverse)
+    flat = (share >= PLANE_SHARE) & (least > 0.5) & (most < 2) & ~slender
     a = np.where(flat, slope, 0.0)[owner]
     b = np.where(flat[owner], constant[owner], np.where(slender[owner], middle[owner], inverse))
     tilt[inside], offset[inside] = a, b

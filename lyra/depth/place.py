@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lyra.depth.base import DepthEstimate
 from lyra.depth.edges import crisp, crisp_source
 from lyra.depth.gravity import LEVEL, Gravity, find_gravity
 from lyra.depth.ground import LevelPlane, find_plane
@@ -42,7 +43,7 @@ class Ground:
     `height` is the distance of the camera above the ground plane in units of depth, nan when there is no ground.
     `confidence` is in [0, 1]; below SURE the camera is taken as level and nothing is straightened. `labels` (H, W)
     uint8 are SKY, GROUND, UPRIGHT, FREE or CEILING, `pieces` (H, W) int32 the number of the standing piece, 0 for none.
-    `standing` (H, W) float32 is the z-depth at which upright pixels stand, nan elsewhere.
+    `settled` (H, W) float32 is z-depth that fits all this, None where nothing is straightened.
     """
 
     up: np.ndarray
@@ -50,7 +51,7 @@ class Ground:
     confidence: float
     labels: np.ndarray
     pieces: np.ndarray
-    standing: np.ndarray | None = field(default=None, repr=False)
+    settled: np.ndarray | None = field(default=None, repr=False)
 
 
 def find_ground(image: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray) -> Ground:
@@ -107,20 +108,20 @@ def _at_pixels(
     number = np.where(labels == UPRIGHT, grid.pixels(pieces.number, 0), 0)
     labels[(labels == UPRIGHT) & (number == 0)] = FREE
     height = float("nan") if ground is None else ground.height
-    found = Ground(gravity.up, height, gravity.confidence, labels, number)
-    x = level_x(intrinsics, gravity.up, depth.shape)
-    first = _standing(tilt, offset, x, grid, number, pieces.slender)
-    source = crisp_source(image, _put(depth, intrinsics, found, first))
-    labels, number = labels.ravel()[source], number.ravel()[source]
-    tilt, offset = tilt.ravel()[source], offset.ravel()[source]
+    x = _level_x(intrinsics, gravity.up, depth.shape)
     standing = _standing(tilt, offset, x, grid, number, pieces.slender)
-    labels[(labels == UPRIGHT) & np.isnan(standing)] = FREE
-    return Ground(
-        gravity.up, height, gravity.confidence, labels, np.where(labels == UPRIGHT, number, 0), standing
-    )
+    plane = _plane_depth(intrinsics, gravity.up, height, depth.shape)
+    source = crisp_source(image, _put(depth, labels, plane, standing))
+    labels, number, tilt, offset = (found.ravel()[source] for found in (labels, number, tilt, offset))
+    # What stands and lies is seen along each pixel's own ray; the others take the depth of their source.
+    standing = _standing(tilt, offset, x, grid, number, pieces.slender)
+    labels[(labels == UPRIGHT) & ~np.isfinite(standing)] = FREE
+    number[labels != UPRIGHT] = 0
+    moved = _put(depth.ravel()[source], labels, plane, standing)
+    return Ground(gravity.up, height, gravity.confidence, labels, number, moved)
 
 
-def level_x(intrinsics: np.ndarray, up: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+def _level_x(intrinsics: np.ndarray, up: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """Tangent to the right (H, W) of every pixel's ray in the axes of the level camera."""
     right, _, ahead = level_rotation(up)
     return _along(right, intrinsics, size_hw) / np.maximum(_along(ahead, intrinsics, size_hw), 1e-3)
@@ -166,31 +167,29 @@ def _roundness(number: np.ndarray, x: np.ndarray, thin: np.ndarray) -> np.ndarra
     return behind
 
 
-def ground_depth(intrinsics: np.ndarray, ground: Ground, size_hw: tuple[int, int]) -> np.ndarray:
-    """z-depth (H, W) float32 of the ground plane, inf where a pixel does not see it."""
-    down = -_along(ground.up, intrinsics, size_hw)
-    with np.errstate(divide="ignore"):
-        return np.where(down > 1e-6, ground.height / np.maximum(down, 1e-6), np.inf).astype(np.float32)
+def _plane_depth(
+    intrinsics: np.ndarray, up: np.ndarray, height: float, size_hw: tuple[int, int]
+) -> np.ndarray:
+    """z-depth (H, W) float32 of the ground plane, nan where a pixel does not see it or far towards the horizon."""
+    down = -_along(up, intrinsics, size_hw)
+    return np.where(down > 1 / FARTHEST_GROUND, height / np.maximum(down, 1e-6), np.nan).astype(np.float32)
 
 
-def _put(depth: np.ndarray, intrinsics: np.ndarray, ground: Ground, standing: np.ndarray) -> np.ndarray:
+def _put(depth: np.ndarray, labels: np.ndarray, plane: np.ndarray, standing: np.ndarray) -> np.ndarray:
     """`depth` (H, W) with the ground on its plane and upright things where they stand."""
-    moved = depth.astype(np.float32).copy()
-    upright = (ground.labels == UPRIGHT) & np.isfinite(standing)
-    moved[upright] = standing[upright]
-    if np.isfinite(ground.height):
-        plane = ground_depth(intrinsics, ground, depth.shape)
-        there = (ground.labels == GROUND) & (plane < FARTHEST_GROUND * ground.height)
-        there &= np.abs(np.log(np.where(there, plane / depth, 1))) < np.log(SAME_GROUND)
-        moved[there] = plane[there]
-    return moved
+    moved = depth.astype(np.float32)
+    moved = np.where((labels == UPRIGHT) & np.isfinite(standing), standing, moved)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        near = np.abs(np.log(plane / depth)) < np.log(SAME_GROUND)
+    return np.where((labels == GROUND) & near, plane, moved)
 
 
 def settle(image: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray, ground: Ground) -> np.ndarray:
-    """Estimated z-depth (H, W) float32 with the ground on its plane, things upright, and crisp edges; inf for sky."""
-    if ground.standing is None:
-        return crisp(image, depth).astype(np.float32)
-    return crisp(image, _put(depth, intrinsics, ground, ground.standing))
+    """Estimated z-depth (H, W) float32 with the ground on its plane, things upright, and crisp edges; inf for sky.
+
+    `ground` is that of `find_ground` for the same picture, depth and `intrinsics` (3, 3).
+    """
+    return crisp(image, depth).astype(np.float32) if ground.settled is None else ground.settled
 
 
 def settled(

@@ -30,6 +30,9 @@ NOT_SKY, IS_SKY = 20.0, 8.0
 CHANGE, EDGE_SHARE, EDGE_COLOUR = 2.5, 0.6, 12.0
 # A foot away from the ground by LEVEL_SPREAD; a thing that appears over a nearer one, or over a farther one.
 FOOT, OVER_NEARER, OVER_FARTHER = 1.2, 1.0, 3.0
+# A thing right over another where the depth does not jump, so that one thing leans in the estimate; and the jump in log
+# depth within JUMP_CELLS that does not cost it.
+NO_JUMP, JUMP, JUMP_CELLS = 4.0, 0.2, 2
 # A thing whose foot is not in the picture.
 CUT_OFF = 6.0
 # Of a cell on a vertical line of the picture.
@@ -117,6 +120,13 @@ class _Problem:
         change[unknown] = 0
         self.change = change.astype(np.float32)
         self.seen = ~unknown
+        self.no_jump = self._no_jump(values)
+
+    def _no_jump(self, values: np.ndarray) -> np.ndarray:
+        """What it costs (R, C) that a thing begins over another although the depth goes on there."""
+        padded = np.pad(values, ((JUMP_CELLS, JUMP_CELLS), (0, 0)), mode="edge")
+        jump = np.abs(padded[: -2 * JUMP_CELLS] - padded[2 * JUMP_CELLS :])
+        return (NO_JUMP * (1 - np.clip(jump / JUMP, 0, 1))).astype(np.float32)
 
     def solve(self, unary: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Labels, levels and feet as in `Stixels` for label costs (5, R, C).
@@ -159,9 +169,10 @@ class _Problem:
             foot = (FOOT * np.minimum(np.abs(self.levels - expected) / LEVEL_SPREAD, 4)).astype(np.float32)
             behind = np.where(self.levels < expected - 0.1, OVER_FARTHER, 0).astype(np.float32)
         ones = np.ones(LEVELS, np.float32)
+        still = self.no_jump[row][:, None]
         choices = [
-            (nearer, index),
-            (least + OVER_FARTHER * ones, np.broadcast_to(best, upright.shape)),
+            (nearer + still, index),
+            (least + still + OVER_FARTHER * ones, np.broadcast_to(best, upright.shape)),
             (ground + foot, np.full(upright.shape, LEVELS + 1)),
             (free + OVER_FARTHER * ones, np.full(upright.shape, LEVELS + 2)),
             (ceiling + OVER_FARTHER * ones, np.full(upright.shape, LEVELS + 3)),
