@@ -29,6 +29,7 @@ KEPT = 0.03
 BINS = 32
 _BINS = wp.constant(BINS)
 _Histogram = wp.types.vector(length=BINS, dtype=wp.float32)
+_Places = wp.types.vector(length=BINS, dtype=wp.int32)
 
 
 @wp.kernel
@@ -62,6 +63,8 @@ def _snap(
     if high - low <= span:
         return
     histogram = _Histogram()
+    likest = _Histogram()
+    places = _Places()
     scale = wp.float32(_BINS) / (high - low) * wp.float32(0.9999)
     total = wp.float32(0.0)
     for y in range(top, bottom + 1):
@@ -69,23 +72,19 @@ def _snap(
             off = lab[y, x] - lab[i, j]
             away = wp.float32((y - i) * (y - i) + (x - j) * (x - j))
             weight = wp.exp(-wp.dot(off, off) * colour - away * space)
-            histogram[wp.int32((values[y, x] - low) * scale)] += weight
+            bin = wp.int32((values[y, x] - low) * scale)
+            histogram[bin] += weight
             total += weight
+            if weight > likest[bin]:
+                likest[bin] = weight
+                places[bin] = y * width + x
     middle = wp.int32(0)
     sum = histogram[0]
     while sum < wp.float32(0.5) * total and middle < _BINS - 1:
         middle += 1
         sum += histogram[middle]
-    best = wp.float32(-1.0)
-    for y in range(top, bottom + 1):
-        for x in range(left, right + 1):
-            if wp.int32((values[y, x] - low) * scale) == middle:
-                off = lab[y, x] - lab[i, j]
-                away = wp.float32((y - i) * (y - i) + (x - j) * (x - j))
-                weight = wp.exp(-wp.dot(off, off) * colour - away * space)
-                if weight > best:
-                    best = weight
-                    source[i, j] = y * width + x
+    if likest[middle] > wp.float32(0.0):
+        source[i, j] = places[middle]
 
 
 def crisp(image: np.ndarray, depth: np.ndarray) -> np.ndarray:

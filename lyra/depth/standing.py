@@ -63,15 +63,13 @@ def find_stixels(
     """
     problem = _Problem(grid, ground, ceiling, lines)
     labels, _, _ = problem.solve(problem.unary)
-    for _ in range(2):
-        around = np.stack(
-            [
-                ndimage.uniform_filter((labels == kind).astype(np.float32), (3, 2 * NEIGHBOURS + 1))
-                for kind in range(5)
-            ]
-        )
-        labels, level, foot = problem.solve(problem.unary + DISAGREE * (1 - around))
-    return Stixels(labels, level, foot)
+    around = np.stack(
+        [
+            ndimage.uniform_filter((labels == kind).astype(np.float32), (3, 2 * NEIGHBOURS + 1))
+            for kind in range(5)
+        ]
+    )
+    return Stixels(*problem.solve(problem.unary + DISAGREE * (1 - around)))
 
 
 class _Problem:
