@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lyra.depth.base import DepthEstimate
+from lyra.depth.checks import FARTHEST, NEAREST
 from lyra.depth.edges import crisp, crisp_source
 from lyra.depth.gravity import LEVEL, Gravity, find_gravity
 from lyra.depth.ground import LevelPlane, find_plane
@@ -61,7 +62,7 @@ def find_ground(image: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray) ->
     all that is not sky is free.
     """
     solid = np.isfinite(depth)
-    if min(depth.shape) < SMALLEST_SIDE or not solid.any() or shows_nothing(image):
+    if not _worth_a_look(image, depth):
         return _unknown(solid, 0.0)
     gravity = find_gravity(image, depth, intrinsics)
     if gravity.confidence < SURE:
@@ -118,6 +119,7 @@ def _at_pixels(
     labels[(labels == UPRIGHT) & ~np.isfinite(standing)] = FREE
     number[labels != UPRIGHT] = 0
     moved = _put(depth.ravel()[source], labels, plane, standing)
+    moved = np.where(np.isfinite(moved), np.clip(moved, NEAREST, FARTHEST), moved)
     return Ground(gravity.up, height, gravity.confidence, labels, number, moved)
 
 
@@ -193,18 +195,29 @@ def settle(image: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray, ground:
 
 
 def settled(
-    image: np.ndarray, estimate: DepthEstimate, intrinsics: np.ndarray | None = None
-) -> tuple[DepthEstimate, Ground]:
-    """The estimate of `image` (H, W, 3) uint8 with its depth settled, and the ground it was settled on.
+    image: np.ndarray,
+    estimate: DepthEstimate,
+    intrinsics: np.ndarray | None = None,
+    *,
+    measured: bool = False,
+) -> tuple[DepthEstimate, np.ndarray]:
+    """The estimate of `image` (H, W, 3) uint8 with its depth settled, and `up` (3,) as in `Ground`.
 
-    `intrinsics` (3, 3) are taken in place of the estimate's where they are known. Where the picture says too little the
-    depth is left as it is, with a note.
+    `intrinsics` (3, 3) are taken in place of the estimate's where they are known. Where the picture says too little,
+    the depth is left as it is, with a note; `measured` depth is always left as it is.
     """
     lens = estimate.intrinsics if intrinsics is None else intrinsics
+    if measured:
+        if not _worth_a_look(image, estimate.depth):
+            return estimate, LEVEL.copy()
+        gravity = find_gravity(image, estimate.depth, lens)
+        return estimate, gravity.up if gravity.confidence >= SURE else LEVEL.copy()
     ground = find_ground(image, estimate.depth, lens)
-    notes = estimate.notes
     if ground.confidence < SURE:
-        return replace(estimate, notes=(*notes, UNSURE)), ground
-    if np.isnan(ground.height):
-        notes = (*notes, NO_GROUND)
-    return replace(estimate, depth=settle(image, estimate.depth, lens, ground), notes=notes), ground
+        return replace(estimate, notes=(*estimate.notes, UNSURE)), ground.up
+    notes = (*estimate.notes, NO_GROUND) if np.isnan(ground.height) else estimate.notes
+    return replace(estimate, depth=settle(image, estimate.depth, lens, ground), notes=notes), ground.up
+
+
+def _worth_a_look(image: np.ndarray, depth: np.ndarray) -> bool:
+    return min(depth.shape) >= SMALLEST_SIDE and bool(np.isfinite(depth).any()) and not shows_nothing(image)

@@ -14,6 +14,7 @@ from lyra import depth as depth_estimators
 from lyra.common.files import require_place
 from lyra.common.progress import SILENT, Progress
 from lyra.common.shapes import height_width
+from lyra.depth.place import settled
 from lyra.engines import FREE_LICENSE, engine_info
 from lyra.formats.ply_writer import COLORED
 from lyra.geometry.cameras import Trajectory
@@ -99,6 +100,7 @@ def begin_world(request: WorldRequest, *, device: str | None = None, progress: P
     estimate = depth_estimators.sanitise(
         depth_estimators.estimate_with_room(estimator, lambda: create(device="cpu"), fitted.image, known)
     )
+    estimate, up = settled(fitted.image, estimate, known, measured=request.depth_file is not None)
     progress.update("depth", DEPTH_END)
     guessed = not isinstance(estimator, depth_estimators.DepthFile)
     remarks = (*(depth_estimators.picture_notes(fitted.image) if guessed else ()), *lens_remarks)
@@ -115,6 +117,7 @@ def begin_world(request: WorldRequest, *, device: str | None = None, progress: P
         license=_license_of_outputs(info.license, estimate.notes),
         created=now(),
         notes=[*fitted.notes, f"Depth: {estimate.source}.", *remarks, *estimate.notes],
+        up=up.tolist(),
     )
     world = World.create(request.folder, settings, view, request.image, seed_points(view))
     progress.update("done", 1.0)

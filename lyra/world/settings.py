@@ -23,6 +23,10 @@ MAX_SCALE = 1e6
 MAX_NAME, MAX_TEXT, MAX_NOTES = 64, 10_000, 1_000
 # Marks, embeddings, overrides and isolates, with which a name can show as another.
 _BIDI = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+# How far the squared length of the up vector may be from 1.
+UNIT_TOLERANCE = 1e-3
+# The up vector of a level camera, which is not written: older releases do not know it.
+LEVEL = (0.0, -1.0, 0.0)
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{3,63}")
 
 
@@ -39,7 +43,8 @@ class Head:
 
 @dataclass(frozen=True)
 class WorldSettings:
-    """What world.json holds. `scale` is metres per unit; `license` says what may be done with the outputs.
+    """What world.json holds. `scale` is metres per unit; `license` says what may be done with the outputs; `up` is the
+    unit vector against gravity in the OpenCV axes of the first camera, [0, -1, 0] for a level one.
 
     `head` is None where it was never moved: the newest chunk is the head.
     """
@@ -57,6 +62,7 @@ class WorldSettings:
     notes: list[str] = field(default_factory=list)
     format_version: int = PLAIN_VERSION
     head: Head | None = None
+    up: list[float] = field(default_factory=lambda: list(LEVEL))
 
     @classmethod
     def read(cls, path: Path) -> WorldSettings:
@@ -84,6 +90,8 @@ class WorldSettings:
         facts = asdict(self)
         if self.head is None:
             del facts["head"]
+        if tuple(self.up) == LEVEL:
+            del facts["up"]
         path.write_text(json.dumps(facts, indent=2), "utf-8")
 
     def check(self, path: Path) -> None:
@@ -99,6 +107,12 @@ class WorldSettings:
             raise InvalidInputError(f"{place(path)} is damaged: the size is {self.width}x{self.height}.")
         if not 0 < self.scale < MAX_SCALE:
             raise InvalidInputError(f"{place(path)} is damaged: scale is {self.scale!r}.")
+        if not (
+            len(self.up) == 3
+            and all(type(number) in (int, float) for number in self.up)
+            and abs(sum(number * number for number in self.up) - 1) < UNIT_TOLERANCE
+        ):
+            raise InvalidInputError(f"{place(path)} is damaged: up is {quoting.value(self.up)}.")
         if self.head and not all(type(number) is int and number >= 0 for number in vars(self.head).values()):
             raise InvalidInputError(f"{place(path)} is damaged: head is {quoting.value(asdict(self.head))}.")
         texts = [text for text in (*vars(self).values(), *self.notes) if isinstance(text, str)]
