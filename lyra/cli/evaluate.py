@@ -1,4 +1,4 @@
-"""`lyra eval`: figures of the preview engine and of depth estimators, on scenes with known truth."""
+"""`lyra eval`: figures of the preview engine, depth estimators, and gravity and ground, on scenes with known truth."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def add_parser(subcommands: argparse._SubParsersAction) -> None:
     text = "Measure how good a part is, on scenes with known truth."
     sub = subcommands.add_parser("eval", help=text, description=text)
     sub.set_defaults(run=run_eval)
-    sub.add_argument("subject", choices=["preview", "depth"])
+    sub.add_argument("subject", choices=["preview", "depth", "place"])
     sub.add_argument(
         "--depth-model",
         metavar="NAME",
-        help="for depth: the estimator (builtin); for preview: its depth takes the place of the true one",
+        help="for depth and place: the estimator (builtin); for preview: its depth takes the place of the true one",
     )
     sub.add_argument(
         "--images", type=Path, metavar="DIR", help="for depth: pictures; those with marked pairs are scored"
@@ -36,7 +36,20 @@ def add_parser(subcommands: argparse._SubParsersAction) -> None:
 
 
 def run_eval(options: argparse.Namespace) -> int:
-    return eval_depth(options) if options.subject == "depth" else eval_preview(options)
+    subjects = {"depth": eval_depth, "place": eval_place, "preview": eval_preview}
+    return subjects[options.subject](options)
+
+
+def eval_place(options: argparse.Namespace) -> int:
+    """Figures of gravity, labels, lean, ground and edges on the depth of an estimator."""
+    from lyra.depth import create_estimator
+    from lyra.evaluation.place import evaluate, scenes, table
+
+    estimator = create_estimator(options.depth_model or "builtin")
+    with progress_bar() as progress:
+        rows = evaluate(scenes(), estimator, progress)
+    print(table(rows))
+    return 0
 
 
 def eval_preview(options: argparse.Namespace) -> int:
