@@ -211,7 +211,8 @@ def relative_error(depth: np.ndarray, truth: np.ndarray, part: np.ndarray) -> fl
 def blurred(depth: np.ndarray) -> np.ndarray:
     """z-depth (H, W) float32 blurred in its log by BLUR pixels, as a soft estimator would have it; sky stays sky."""
     solid = np.isfinite(depth)
-    values = np.log(np.where(solid, depth, 3 * depth[solid].max() if solid.any() else 1.0))
+    farthest = 3.0 * float(depth[solid].max()) if solid.any() else 1.0
+    values = np.log(np.where(solid, depth, farthest).astype(np.float64))
     sigma = BLUR * max(depth.shape) / max(SIZE)
     return np.where(solid, np.exp(ndimage.gaussian_filter(values, sigma)), np.inf).astype(np.float32)
 
