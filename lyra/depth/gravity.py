@@ -23,6 +23,8 @@ PITCH_PRIOR, ROLL_PRIOR = 14.0, 5.0
 STEEP = 36.0
 # Width of the orientation bins in which edges are joined into lines, degrees.
 BIN = 16.0
+# Smoothing of the orientation of edges, pixels.
+STEPS = 2.0
 # Share of pixels whose gradient is too weak to be an edge.
 WEAK = 0.8
 # A line spans at least this share of the picture's height, and at least this many rows.
@@ -135,8 +137,10 @@ def steep_lines(image: np.ndarray) -> np.ndarray:
     edge = strength > max(float(np.quantile(strength, WEAK)), 1.0)
     beside = np.pad(strength, ((0, 0), (1, 1)))
     edge &= (strength >= beside[:, :-2]) & (strength > beside[:, 2:])
-    # The angle between an edge and the columns is that between its gradient and the rows.
-    angle = np.degrees(np.arctan2(gy * np.sign(gx), np.abs(gx)))
+    # The angle between an edge and the columns is that between its gradient and the rows; the structure tensor's, for
+    # single pixels follow the steps of a slanted edge.
+    xx, xy, yy = (ndimage.gaussian_filter(product, STEPS) for product in (gx * gx, gx * gy, gy * gy))
+    angle = np.degrees(np.arctan2(2 * xy, xx - yy)) / 2
     edge &= np.abs(angle) < STEEP
     found = []
     for shift in (0.0, BIN / 2):
