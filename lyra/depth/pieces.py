@@ -12,6 +12,8 @@ from lyra.depth.ground import LevelPlane
 from lyra.depth.level_grid import LevelGrid
 from lyra.depth.standing import FREE, GROUND, UPRIGHT, Stixels
 
+# A leaning thing changes by less than this in log depth within this many cells to either side.
+LEANS, JUMP_CELLS = 0.08, 2
 # Neighbours whose log inverse depth differs by less belong to one thing.
 TOGETHER = 0.12
 # Levels are smoothed along the rows by a median over values that differ by less, in a window of (rows, columns).
@@ -112,8 +114,10 @@ def _standing_level(grid: LevelGrid, ground: LevelPlane | None, stixels: Stixels
     """
     upright = stixels.labels == UPRIGHT
     rows, columns = grid.shape
+    # Where the depth does not jump, the upper of two segments is the same thing, leaning in the estimate.
+    goes_on = (stixels.level[:-1] == stixels.level[1:]) | ~_jumps(grid)[:-1]
     begins = upright.copy()
-    begins[1:] &= ~(upright[:-1] & (stixels.level[:-1] == stixels.level[1:]))
+    begins[1:] &= ~(upright[:-1] & goes_on)
     segment = np.cumsum(begins.T.ravel()).reshape(columns, rows).T * upright
     count = int(segment.max())
     level = np.full(grid.shape, np.nan)
@@ -136,6 +140,13 @@ def _standing_level(grid: LevelGrid, ground: LevelPlane | None, stixels: Stixels
         estimate = np.where(stands, estimate + moved, estimate)
     level[upright] = estimate[segment[upright]]
     return level
+
+
+def _jumps(grid: LevelGrid) -> np.ndarray:
+    """Where (R, C) the log depth changes by more than a leaning thing's within a few cells of a column."""
+    values = np.where(np.isfinite(grid.log_inverse), grid.log_inverse, -9.0)
+    window = (2 * JUMP_CELLS + 1, 1)
+    return ndimage.maximum_filter(values, window) - ndimage.minimum_filter(values, window) > LEANS
 
 
 def _bend_at(grid: LevelGrid, ground: LevelPlane, level: np.ndarray) -> np.ndarray:
