@@ -1,0 +1,264 @@
+"""What lies beyond the borders of the source image: a dome, the ground as its plane, and what stands on it.
+
+Everything is in level axes around the source camera, so that elevation alone decides how far the ground is, and what
+is copied to another azimuth keeps its distance, its scale and its foot on the ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from lyra.engines.preview.backdrop import Cylinder, quilted, unrolled
+from lyra.engines.preview.ground import Ground
+from lyra.engines.preview.layers import Layer
+from lyra.engines.preview.level import LevelView, about_x, about_y, angles_of, level_axes, pixel_rays
+from lyra.engines.preview.tiles import Example, TiledTexture
+
+# Faces towards all sides, one every 45 degrees, reach this high and low; two caps close the rest.
+REACH = np.radians(42)
+CAP = np.radians(51)
+# Resolution of the faces, as a share of the image's: ahead and to the sides, behind, and of the caps.
+AHEAD, BEHIND, ABOVE = 0.65, 0.35, 0.35
+# Azimuth from which a face counts as behind.
+TURNED = np.radians(120)
+# Tiles of the dome and of the ground: (elevation, azimuth) and (log range, azimuth) in radians.
+DOME_TILE, GROUND_TILE = (np.radians(6), np.radians(10)), (0.16, 0.16)
+# Rows of the ground's map per unit of log range, as a share of the columns per radian.
+SQUEEZE = 0.5
+# Ground is shown by example up to this elevation below the horizon.
+NEAR_HORIZON = np.radians(0.7)
+# A picture with less sky than this share of its pixels has a dome at finite distance.
+LEAST = 0.01
+# Pixels by which the surroundings reach into the image, a little behind it, so that no crack opens.
+OVERLAP = 2
+# Tiles fade out between these azimuths: straight behind, the map's two ends meet.
+FADES = np.radians([120, 165])
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the source image shows of its place.
+
+    `image` (H, W, 3) float32 in [0, 255] and `disparity` (H, W), both without the things in front; `sky` and `ground`
+    (H, W) bool; `plane`, the ground's; `level`, the source camera; `dome`, the disparity of what closes the view
+    above, 0 for sky.
+    """
+
+    image: np.ndarray
+    disparity: np.ndarray
+    sky: np.ndarray
+    ground: np.ndarray
+    plane: Ground
+    level: LevelView
+    dome: float
+
+
+@dataclass(frozen=True)
+class Face:
+    """A camera at the origin of the world: `w2c` (4, 4), `intrinsics` (3, 3), and its rays (H, W, 3) in level axes."""
+
+    w2c: np.ndarray
+    intrinsics: np.ndarray
+    rays: np.ndarray
+
+
+def faces(level: LevelView) -> Iterator[Face]:
+    """Cameras that together see every direction."""
+    focal = float(level.intrinsics[0, 0])
+    for number in range(-3, 5):
+        turn = number * np.pi / 4
+        scale = AHEAD if abs(turn) < TURNED else BEHIND
+        yield _face(level, about_y(turn).T, focal * scale, np.pi / 8, REACH)
+    for tilt in (-np.pi / 2, np.pi / 2):
+        yield _face(level, about_x(tilt).T, focal * ABOVE, CAP, CAP)
+
+
+def _face(level: LevelView, turn: np.ndarray, focal: float, half_width: float, half_height: float) -> Face:
+    """`turn` (3, 3) maps level axes to the face's own."""
+    half = [int(np.ceil(focal * np.tan(angle))) + 2 for angle in (half_height, half_width)]
+    intrinsics = np.array([[focal, 0, half[1]], [0, focal, half[0]], [0, 0, 1.0]])
+    w2c = np.eye(4)
+    w2c[:3, :3] = turn @ level.axes
+    return Face(w2c, intrinsics, pixel_rays(intrinsics, 2 * half[0], 2 * half[1]) @ turn)
+
+
+class Field:
+    """Dome and ground of a place: colours and disparities in every direction."""
+
+    def __init__(self, place: Place, seed: int, device="cpu"):
+        self.place = place
+        level = place.level
+        self.density = float(level.intrinsics[0, 0])
+        self.scale = 1 / place.plane.height
+        self.dome = self._dome_texture(seed, device)
+        self.ground = self._ground_texture(seed + 1, device)
+
+    def _dome_texture(self, seed: int, device) -> TiledTexture:
+        place, density = self.place, self.density
+        azimuth, elevation = place.level.angles()
+        rows = -elevation * density
+        source = place.sky
+        if place.dome > 0:
+            source = ~place.ground & (elevation > np.quantile(elevation, 0.75))
+            source = source if source.mean() > LEAST else elevation > np.quantile(elevation, 0.75)
+        example = _rectified(place, rows[source], azimuth[source] * density, source, self._to_dome)
+        quarter = np.pi / 2 * density
+        bounds = (-quarter, 0.35 * quarter, -2 * quarter, 2 * quarter)
+        tile = tuple(density * side for side in DOME_TILE)
+        return TiledTexture(example, bounds, tile, density * np.radians(0.6), density * 0.04, seed, device)
+
+    def _to_dome(self, rows: np.ndarray, columns: np.ndarray):
+        return columns / self.density, -rows / self.density
+
+    def _to_ground(self, rows: np.ndarray, columns: np.ndarray):
+        return columns / self.density, -np.arctan(np.exp(rows / (SQUEEZE * self.density)))
+
+    def _ground_rows(self, elevation: np.ndarray) -> np.ndarray:
+        """Rows of the ground's map: minus the logarithm of the range on the plane, in heights of the camera."""
+        below = np.maximum(-elevation, NEAR_HORIZON)
+        return np.log(np.tan(np.minimum(below, 1.55))) * SQUEEZE * self.density
+
+    def _ground_texture(self, seed: int, device) -> TiledTexture:
+        place, density = self.place, self.density
+        azimuth, elevation = place.level.angles()
+        source = place.ground & (elevation < -NEAR_HORIZON)
+        if source.mean() < LEAST:
+            source = np.zeros_like(place.ground)
+            source[-max(2, len(source) // 6) :] = True
+        rows = self._ground_rows(elevation)
+        example = _rectified(place, rows[source], azimuth[source] * density, source, self._to_ground)
+        extent = [float(self._ground_rows(np.array(e))) for e in (0.0, -np.pi / 2)]
+        half = np.pi * density
+        tile = (density * SQUEEZE * GROUND_TILE[0], density * GROUND_TILE[1])
+        bounds = (extent[0], extent[1], -half, half)
+        return TiledTexture(example, bounds, tile, density * np.radians(0.8), tile[0] * 0.6, seed, device)
+
+    def colours(self, rays: np.ndarray) -> np.ndarray:
+        """Colours (n, 3) in [0, 255] of directions (n, 3) in level axes."""
+        azimuth, elevation = angles_of(rays)
+        strength = np.clip((FADES[1] - np.abs(azimuth)) / (FADES[1] - FADES[0]), 0, 1)
+        result = np.empty((len(rays), 3), np.float32)
+        low = self.on_ground(rays)
+        columns = azimuth * self.density
+        for texture, chosen, rows in (
+            (self.dome, ~low, -elevation * self.density),
+            (self.ground, low, self._ground_rows(elevation)),
+        ):
+            if chosen.any():
+                result[chosen] = texture.paint(rows[chosen], columns[chosen], strength[chosen])
+        return result.clip(0, 255)
+
+    def on_ground(self, rays: np.ndarray) -> np.ndarray:
+        """Which directions (...) meet the ground before the dome."""
+        return rays[..., 1] * self.scale > self.place.dome * np.linalg.norm(rays, axis=-1)
+
+    def disparity(self, rays: np.ndarray) -> np.ndarray:
+        """Disparity (...) where each of `rays` (..., 3), in level axes and of depth 1 for its camera, ends."""
+        far = self.place.dome * np.linalg.norm(rays, axis=-1)
+        return np.maximum(rays[..., 1] * self.scale, far).astype(np.float32)
+
+
+def _rectified(place: Place, rows: np.ndarray, columns: np.ndarray, source: np.ndarray, to_angles) -> Example:
+    """The part `source` (H, W) bool of the image on a map, on which its pixels lie at `rows` and `columns` (n,)."""
+    top, left = np.floor(rows.min()), np.floor(columns.min())
+    shape = (int(rows.max() - top) + 2, int(columns.max() - left) + 2)
+    at_rows = top + np.arange(shape[0])[:, None] + np.zeros(shape[1])
+    at_columns = left + np.arange(shape[1]) + np.zeros((shape[0], 1))
+    y, x, inside = place.level.pixels(*to_angles(at_rows, at_columns))
+    y, x = (np.where(inside, values, 0).astype(np.float32) for values in (y, x))
+    # Pixels at the rim of the source are mixed with what lies behind or in front.
+    pure = ndimage.binary_erosion(source, iterations=2, border_value=1)
+    pure = pure if pure.any() else source
+    colours = [
+        ndimage.map_coordinates(np.ascontiguousarray(place.image[..., c]), [y, x], order=1, mode="nearest")
+        for c in range(3)
+    ]
+    valid = inside & (ndimage.map_coordinates(pure.astype(np.float32), [y, x], order=1, mode="nearest") > 0.99)
+    if not valid.any():
+        valid = inside
+    return Example(np.stack(colours, -1).astype(np.float32), valid, (float(top), float(left)))
+
+
+def outside_image(level: LevelView, rays: np.ndarray, overlap: float) -> np.ndarray:
+    """Which of `rays` (..., 3) in level axes miss the image, or hit its outermost `overlap` pixels."""
+    rows, columns, inside = level.pixels_of(rays)
+    deep = (rows > overlap - 0.5) & (rows < level.height - 0.5 - overlap)
+    return ~(inside & deep & (columns > overlap - 0.5) & (columns < level.width - 0.5 - overlap))
+
+
+def surround(place: Place, seed: int, tick: Callable[[], None] = lambda: None, device="cpu") -> list[Layer]:
+    """Layers that show the place in every direction beyond the borders of its image."""
+    field = Field(place, seed, device)
+    tick()
+    backdrop = _backdrop(place, seed + 2, device)
+    tick()
+    layers = []
+    for face in faces(place.level):
+        tick()
+        drawn = outside_image(place.level, face.rays, OVERLAP)
+        if not drawn.any():
+            continue
+        disparity = field.disparity(face.rays)
+        # In the overlap the image itself is in front.
+        inside = drawn & ~outside_image(place.level, face.rays, 0)
+        disparity[inside] *= 0.9
+        image = np.zeros((*drawn.shape, 3), np.float32)
+        image[drawn] = field.colours(face.rays[drawn])
+        layers.append(Layer.cut(image, disparity, drawn, face.w2c, face.intrinsics))
+        if backdrop is None:
+            continue
+        image, disparity, stands = backdrop.look_up(face.rays)
+        stands &= drawn
+        disparity[inside] *= 0.9
+        if stands.any():
+            layers.append(Layer.cut(image, disparity, stands, face.w2c, face.intrinsics))
+    return layers
+
+
+def _backdrop(place: Place, seed: int, device) -> Cylinder | None:
+    """What stands around the place; None where nothing does."""
+    stands = ~place.sky & ~place.ground & ~_too_near(place)
+    stands = ndimage.binary_opening(stands, iterations=2)
+    if stands.mean() < LEAST:
+        return None
+    density = float(place.level.intrinsics[0, 0]) * AHEAD
+    source = unrolled(place.level, place.image, place.disparity, stands, density)
+    return quilted(source, np.zeros_like(source.stands), seed, device)
+
+
+def _too_near(place: Place) -> np.ndarray:
+    """Pixels (H, W) nearer than the ground at the image's lower border, which cuts what stands there."""
+    rays = pixel_rays(place.level.intrinsics, *place.disparity.shape) @ place.level.axes.T
+    ranges = np.hypot(rays[..., 0], rays[..., 2])
+    lowest = rays[-1, rays.shape[1] // 2]
+    limit = lowest[1] / np.hypot(lowest[0], lowest[2]) / place.plane.height
+    return place.disparity / ranges > 0.8 * max(limit, 0)
+
+
+def place_of(image: np.ndarray, disparity: np.ndarray, intrinsics: np.ndarray, ground: Ground | None) -> Place:
+    """The place an image (H, W, 3) with `disparity` (H, W) shows; without `ground` one is assumed."""
+    height, width = disparity.shape
+    tilt = 0.0 if ground is None else np.arctan2(ground.normal[2], ground.normal[1])
+    down = np.array([0.0, np.cos(tilt), np.sin(tilt)])
+    level = LevelView(level_axes(down), intrinsics, height, width)
+    sky = disparity <= 0
+    plane = _assumed_ground(disparity, level) if ground is None else Ground(down, ground.height)
+    floor = plane.disparity(np.eye(4), intrinsics, height, width)
+    lies = ~sky & (floor > 0) & (np.abs(disparity - floor) < 0.15 * np.maximum(disparity, floor))
+    dome = 0.0 if sky.mean() > LEAST else 0.5 * float(np.quantile(disparity[~sky], 0.1))
+    plane = Ground(np.array([0.0, 1.0, 0.0]), plane.height)
+    return Place(image.astype(np.float32), disparity, sky, lies, plane, level, dome)
+
+
+def _assumed_ground(disparity: np.ndarray, level: LevelView) -> Ground:
+    """A level plane through what the middle of the image's lower border shows; for sky alone, far below."""
+    height, width = disparity.shape
+    lowest = disparity[-max(1, height // 20) :, width // 4 : max(width // 4 + 1, 3 * width // 4)]
+    _, elevation = level.angles()
+    steep = max(float(np.tan(-elevation[-1, width // 2])), 0.05)
+    nearest = float(np.median(lowest))
+    return Ground(level.axes[1], steep / nearest if nearest > 0 else 1e4)
