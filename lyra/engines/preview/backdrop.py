@@ -1,13 +1,13 @@
 """What stands around the place beyond the borders of its image: strips of the image, quilted along the horizon.
 
-On a cylinder around the camera every column keeps its distances when it is copied to another azimuth. Strips are
+On a cylinder around the camera every column keeps its distance when it is copied to another azimuth. Strips are
 chosen by how well they continue their neighbour (Efros and Freeman, "Image Quilting", 2001), far things before near
 ones and unused ones before used ones, and joined along a minimum-cut seam. They are never reversed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -17,30 +17,36 @@ from lyra.engines.preview.tiles import Example, TiledTexture
 
 # Columns of the coarse map on which strips are chosen, per radian.
 COARSE = 115.0
-# Shortest and longest strip and the overlap of two, in radians.
-SHORTEST, LONGEST, OVERLAP = np.radians([12, 26, 4])
+# Shortest and longest strip, the overlap of two, and how far the first one goes on under the image, in radians.
+SHORTEST, LONGEST, OVERLAP, UNDER = np.radians([12, 26, 4, 12])
 # Costs of a strip's near things, of what is made up in it, and of its repetition, against differences at its seam.
-NEAR, MADE_UP, AGAIN = 1.5, 0.3, 0.6
+NEAR, MADE_UP, AGAIN = 2.5, 0.3, 0.5
 # Differences of log distance, and of standing or not, against those of colour (of 0 ... 1).
-FAR_WEIGHT, MASK_WEIGHT = 0.25, 0.5
-# Things this many times nearer than the median are in front of the backdrop.
-IN_FRONT = 2.5
+FAR_WEIGHT, MASK_WEIGHT = 0.15, 0.5
+# A column's distance is this quantile of its inverse ranges; what is this many times nearer is in front of it.
+BACK, IN_FRONT = 0.3, 1.6
 # What is cut by the upper border goes on for this much higher, in radians.
-HIGHER = np.radians([3, 14])
+LOWER_TOP, HIGHER_TOP = np.radians([3, 14])
 # Colours of a strip are shifted by at most this much (of 255) to match its neighbour, fading over this angle.
 SHIFT, FADE = 22.0, np.radians(14)
+# Angle over which the distances of neighbouring strips are levelled.
+LEVELLED = np.radians(3)
 
 
 @dataclass(frozen=True)
 class Cylinder:
-    """A cylinder around the camera in level axes: `colours` (H, W, 3) float32, `inverse` (H, W) one over the level
-    range, `stands` (H, W) bool. Column and row of azimuth a and elevation e: `density` times a and -tan(e), minus
-    `left` and `top`.
+    """Upright columns around the camera, in level axes.
+
+    `colours` (H, W, 3) float32; `stands` (H, W) bool, what is there; `unwanted` (H, W) float32, what speaks against
+    showing it again; `covered` (H, W) bool, what the image covers; `inverse` (W,), one over each column's range.
+    Azimuth a and elevation e lie in column `density` * a - `left` and row `density` * -tan(e) - `top`.
     """
 
     colours: np.ndarray
-    inverse: np.ndarray
     stands: np.ndarray
+    unwanted: np.ndarray
+    covered: np.ndarray
+    inverse: np.ndarray
     density: float
     top: int
     left: int
@@ -52,210 +58,238 @@ class Cylinder:
         rows = rays[..., 1] / np.maximum(level, 1e-6) * self.density - self.top
         y, x = np.rint(rows), np.rint(columns)
         height, width = self.stands.shape
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        y, x = (np.where(inside, axis, 0).astype(np.int64) for axis in (y, x))
-        shown = inside & self.stands[y, x]
-        colours = np.zeros((*shown.shape, 3), np.float32)
-        at = np.stack([rows[shown], columns[shown]]).astype(np.float32)
+        shown = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        y, x = (np.where(shown, axis, 0).astype(np.int64) for axis in (y, x))
+        shown &= self.stands[y, x]
+        # Between a column and what does not stand there is nothing to blend.
+        whole = ndimage.minimum_filter(self.stands, 3)[y, x] & shown
+        colours = self.colours[y, x]
+        at = np.stack([rows[whole], columns[whole]]).astype(np.float32)
         for channel in range(3):
-            colours[shown, channel] = ndimage.map_coordinates(
-                self.colours[..., channel], at, order=1, mode="nearest"
-            )
-        return colours, np.where(shown, self.inverse[y, x] * level, 0).astype(np.float32), shown
+            plane = self.colours[..., channel]
+            colours[whole, channel] = ndimage.map_coordinates(plane, at, order=1, mode="nearest")
+        disparity = np.where(shown, self.inverse[x] * level, 0)
+        return colours, disparity.astype(np.float32), shown
 
 
 def unrolled(
-    level: LevelView, image: np.ndarray, disparity: np.ndarray, stands: np.ndarray, density: float
+    level: LevelView,
+    image: np.ndarray,
+    disparity: np.ndarray,
+    stands: np.ndarray,
+    made_up: np.ndarray,
+    density: float,
 ) -> Cylinder:
-    """The image on a cylinder; the columns that it covers over most of its height."""
+    """The image (H, W, 3) on a cylinder: what `stands` (H, W), each column at the distance of its farther part."""
     azimuth, elevation = level.angles()
     left, right = azimuth[:, 0].mean(), azimuth[:, -1].mean()
     top, bottom = np.tan(elevation.max()), np.tan(max(elevation.min(), np.radians(-70)))
     first = (int(np.floor(-top * density)), int(np.ceil(left * density)))
-    rows = np.arange(first[0], int(np.ceil(-bottom * density)))[:, None]
-    columns = np.arange(first[1], int(np.floor(right * density)))
-    shape = (len(rows), len(columns))
-    y, x, inside = level.pixels(
-        np.broadcast_to(columns / density, shape), np.broadcast_to(np.arctan(-rows / density), shape)
-    )
-    y, x = (np.where(inside, axis, 0).astype(np.float32) for axis in (y, x))
-    colours = [ndimage.map_coordinates(image[..., c].astype(np.float32), [y, x], order=1) for c in range(3)]
-    nearest = np.rint(y).astype(int).clip(0, level.height - 1), np.rint(x).astype(int).clip(0, level.width - 1)
-    rays = np.stack([np.sin(columns / density) + 0 * rows, rows / density + 0 * columns], -1)
-    direction = np.concatenate([rays, (np.cos(columns / density) + 0 * rows)[..., None]], -1) @ level.axes
-    inverse = np.where(inside, disparity[nearest] * direction[..., 2], 0)
-    return Cylinder(
-        np.stack(colours, -1).astype(np.float32),
-        inverse.astype(np.float32),
-        inside & stands[nearest],
-        density,
-        first[0],
-        first[1],
-    )
-
-
-def quilted(source: Cylinder, made_up: np.ndarray, seed: int, device="cpu") -> Cylinder:
-    """The source continued around the whole horizon. `made_up` (H, W) bool: pixels that no camera saw."""
-    random = np.random.default_rng(seed)
-    source, touching = _raised(source, random, device)
-    height, width = source.stands.shape
-    half = int(np.pi * source.density)
-    sides = []
-    for side in (-1, 1):
-        length = half + source.left if side < 0 else half - source.left - width
-        sides.append(_continued(source, made_up, side, max(length, 1), random))
-    left, right = sides
-    middle = (source.colours, source.inverse, source.stands)
-    parts = [
-        np.concatenate([a[:, ::-1], b, c], 1)
-        for a, b, c in zip(left, middle, right, strict=True)
+    rows = np.arange(first[0], int(np.ceil(-bottom * density)))[:, None] / density
+    columns = np.arange(first[1], max(first[1] + 1, int(np.floor(right * density)))) / density
+    rays = np.stack(np.broadcast_arrays(np.sin(columns), rows, np.cos(columns)), -1)
+    y, x, covered = level.pixels_of(rays)
+    y, x = (np.where(covered, axis, 0).astype(np.float32) for axis in (y, x))
+    colours = [
+        ndimage.map_coordinates(np.ascontiguousarray(plane, np.float32), [y, x], order=1, mode="nearest")
+        for plane in np.moveaxis(image, -1, 0)
     ]
-    return Cylinder(*parts, source.density, source.top, source.left - left[2].shape[1])
+    nearest = tuple(
+        np.rint(axis).astype(int).clip(0, side - 1) for axis, side in zip((y, x), stands.shape, strict=True)
+    )
+    standing = covered & stands[nearest]
+    inverse = disparity[nearest] * (rays @ level.axes[:, 2])
+    distance = _column_distance(inverse, standing, density)
+    in_front = standing & (inverse > IN_FRONT * distance)
+    unwanted = NEAR * in_front + MADE_UP * (made_up[nearest] & standing)
+    return Cylinder(
+        np.stack(colours, -1), standing, unwanted.astype(np.float32), covered, distance, density, *first
+    )
 
 
-def _raised(source: Cylinder, random, device) -> tuple[Cylinder, np.ndarray]:
-    """The source with what its upper border cuts going on above it, and which columns that is."""
+def _column_distance(inverse: np.ndarray, standing: np.ndarray, density: float) -> np.ndarray:
+    """One over the range (W,) of what is far off in each column, over the `standing` (H, W) of `inverse` (H, W)."""
+    known = standing.any(0)
+    if not known.any():
+        return np.ones(len(known))
+    logs = np.where(standing, np.log(np.maximum(inverse, 1e-9)), np.nan)
+    back = np.full(len(known), np.nan)
+    back[known] = np.nanquantile(logs[:, known], BACK, axis=0)
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)[0]
+    back = ndimage.median_filter(back[nearest], max(3, round(0.08 * density)), mode="nearest")
+    return np.exp(ndimage.gaussian_filter1d(back, 0.02 * density, mode="nearest"))
+
+
+def quilted(source: Cylinder, seed: int, device="cpu") -> Cylinder:
+    """The source continued around the whole horizon, and a little under its own borders."""
+    random = np.random.default_rng(seed)
+    source = _raised(source, random, device)
+    width = source.stands.shape[1]
+    half = int(np.pi * source.density)
+    left = _Quilt(source, -1, half + source.left)
+    right = _Quilt(source, 1, half - source.left - width)
+    for quilt in (left, right):
+        quilt.sew(random)
+    between = max(0, width - 2 * left.under)
+    shape = (len(source.stands), between)
+    colours = [left.colours[:, ::-1], np.zeros((*shape, 3), np.float32), right.colours]
+    stands = [left.stands[:, ::-1], np.zeros(shape, bool), right.stands]
+    gap = np.geomspace(left.inverse[0], right.inverse[0], between)
+    distance = np.log(np.concatenate([left.inverse[::-1], gap, right.inverse]))
+    distance = ndimage.gaussian_filter1d(distance, LEVELLED * source.density, mode="nearest")
+    return replace(
+        source,
+        colours=np.concatenate(colours, 1),
+        stands=np.concatenate(stands, 1),
+        inverse=np.exp(distance),
+        left=source.left + left.under - left.stands.shape[1],
+    )
+
+
+def _raised(source: Cylinder, random, device) -> Cylinder:
+    """The source with what the upper border of its image cuts going on above it."""
     height, width = source.stands.shape
     highest = np.argmax(source.stands, 0)
-    covered = np.argmax(source.inverse > 0, 0)
-    known = source.stands.any(0)
-    border = max(2, height // 60)
-    # The border of the image, as a curve on the cylinder.
-    touching = known & (highest <= np.maximum(_upper_border(source), 0) + border)
-    if not touching.any():
-        return source, touching
-    more = int(np.tan(HIGHER[1]) * source.density * 1.3)
-    noise = ndimage.gaussian_filter1d(random.standard_normal(width), max(1, 0.03 * source.density), mode="nearest")
-    noise += 0.3 * ndimage.gaussian_filter1d(random.standard_normal(width), 2, mode="nearest")
+    touching = source.stands.any(0) & (highest <= np.argmax(source.covered, 0) + max(2, height // 60))
+    upper = source.stands & touching & (np.arange(height)[:, None] < highest + 0.35 * source.density)
+    upper = ndimage.binary_erosion(upper, iterations=2)
+    if upper.sum() < 50:
+        return source
+    more = int(1.3 * np.tan(HIGHER_TOP) * source.density)
+    rough, fine = (
+        ndimage.gaussian_filter1d(random.standard_normal(width), reach, mode="nearest")
+        for reach in (max(1, 0.03 * source.density), 2)
+    )
+    noise = rough / max(np.ptp(rough), 1e-9) + 0.15 * fine
     noise = (noise - noise.min()) / max(np.ptp(noise), 1e-9)
+    higher = source.density * (LOWER_TOP + (HIGHER_TOP - LOWER_TOP) * noise)
+    # Narrow things end lower, as the crown of a trunk does.
     inner = ndimage.distance_transform_edt(np.pad(touching, 1))[1:-1]
-    higher = source.density * (HIGHER[0] + (HIGHER[1] - HIGHER[0]) * noise)
-    # Narrow things end lower, as a trunk's crown does.
     higher = np.minimum(higher, 1.2 * inner + 0.02 * source.density)
     rows = np.arange(-more, height)[:, None]
     fresh = touching & (rows >= highest - higher) & (rows < highest)
-    stands = np.pad(source.stands, ((more, 0), (0, 0)))
-    colours = np.pad(source.colours, ((more, 0), (0, 0), (0, 0)))
-    inverse = np.pad(source.inverse, ((more, 0), (0, 0)))
-    upper = source.stands & (np.arange(height)[:, None] < highest + 0.35 * source.density)
-    upper &= touching
-    example = Example(source.colours, ndimage.binary_erosion(upper, iterations=2) | upper & False, (0.0, 0.0))
-    if example.valid.sum() > 50:
-        side = 0.06 * source.density
-        texture = TiledTexture(
-            example, (-more, height, 0, width), (side, side), max(4, side / 4), height, int(random.integers(1 << 30)), device
-        )
-        y, x = np.nonzero(fresh)
-        colours[y, x] = texture.paint((y - more).astype(float), x.astype(float)).clip(0, 255)
-        stands |= fresh
-        inverse = np.where(fresh, source.inverse[highest, np.arange(width)], inverse)
-    return (
-        Cylinder(colours, inverse, stands, source.density, source.top - more, source.left),
-        touching,
+    colours, stands, unwanted, covered = (
+        np.pad(plane, ((more, 0), *((0, 0),) * (plane.ndim - 1)))
+        for plane in (source.colours, source.stands, source.unwanted, source.covered)
+    )
+    tile = 0.06 * source.density
+    seed = int(random.integers(1 << 30))
+    example = Example(source.colours, upper, (0.0, 0.0))
+    bounds = (-more, height, 0, width)
+    texture = TiledTexture(example, bounds, (tile, tile), max(2, tile / 4), height, seed, device)
+    y, x = np.nonzero(fresh)
+    colours[y, x] = texture.paint(y - float(more), x.astype(float)).clip(0, 255)
+    return replace(
+        source,
+        colours=colours,
+        stands=stands | fresh,
+        unwanted=unwanted,
+        covered=covered,
+        top=source.top - more,
     )
 
 
-def _upper_border(source: Cylinder) -> np.ndarray:
-    """Row of the first pixel (W,) of the image in each column."""
-    seen = source.colours.any(-1)
-    return np.where(seen.any(0), np.argmax(seen, 0), 0)
+class _Quilt:
+    """Columns beyond one border of the source, and `under` ones on this side of it; the innermost is first.
 
-
-def _continued(source: Cylinder, made_up: np.ndarray, side: int, length: int, random):
-    """Colours, inverse ranges and mask of `length` columns beyond a border, the nearest column first.
-
-    For the left side (`side` -1) everything is reversed, and reversed back by the caller.
+    For the left border (`side` -1) everything is reversed here, and reversed back by `quilted`.
     """
-    turned = slice(None, None, side)
-    colours, inverse, stands = (a[:, turned] for a in (source.colours, source.inverse, source.stands))
-    made_up = made_up[:, turned]
-    count = stands.shape[1]
-    step = max(1, round(source.density / COARSE))
-    features, cost = _features(colours, inverse, stands, made_up, step)
-    columns = features.shape[0]
-    overlap = max(2, round(OVERLAP * source.density / step))
-    shortest, longest = (max(overlap + 2, round(angle * source.density / step)) for angle in (SHORTEST, LONGEST))
-    shortest = min(shortest, max(3, columns // 2))
-    longest = min(longest, max(shortest, columns - overlap - 1))
-    used = np.zeros(columns)
-    total = length + OVERLAP * source.density
-    out = [np.zeros((stands.shape[0], int(total) + 4 * step, *a.shape[2:]), a.dtype) for a in (colours, inverse, stands)]
-    # What the newest strip would go on with: the image itself up to its border.
-    at, place = columns - overlap, -overlap
-    first = True
-    while place * step < length:
-        size = int(random.integers(shortest, longest + 1))
-        starts = np.arange(0, max(1, columns - size - overlap))
-        window = np.arange(overlap)
-        known = features[(at + window).clip(0, columns - 1)]
-        difference = ((features[starts[:, None] + window] - known) ** 2).mean((1, 2))
-        ahead = starts[:, None] + np.arange(size)
-        total_cost = difference + cost[ahead].mean(1) + AGAIN * used[ahead].mean(1)
-        # Going on where one is would be the same strip.
-        total_cost += 10.0 * (np.abs(starts - at) < overlap)
-        start = int(starts[total_cost.argmin()])
-        used *= 0.8
-        used[start : start + size] += 1
-        _lay(out, (colours, inverse, stands), start * step, place * step, (size + overlap) * step, overlap * step, first, source, count, at * step)
-        at, place, first = start + size, place + size, False
-    return [a[:, :length] for a in out]
+
+    def __init__(self, source: Cylinder, side: int, length: int):
+        self.density = source.density
+        self.step = max(1, round(source.density / COARSE))
+        self.source = [plane[:, ::side] for plane in (source.colours, source.stands)]
+        self.distance = source.inverse[::side]
+        self.overlap, self.under = (
+            min(max(2, round(angle * source.density / self.step)) * self.step, source.stands.shape[1] // 3)
+            for angle in (OVERLAP, UNDER)
+        )
+        shape = (len(source.stands), max(length, 0) + self.under)
+        self.colours = np.zeros((*shape, 3), np.float32)
+        self.stands = np.zeros(shape, bool)
+        self.inverse = np.ones(shape[1])
+        self.features, self.cost = _features(source, side, self.step)
+
+    def sew(self, random) -> None:
+        """Lays strip after strip."""
+        count = len(self.features)
+        overlap = max(1, self.overlap // self.step)
+        most = max(1, count - 2 * overlap)
+        sizes = [min(max(overlap, round(a * self.density / self.step)), most) for a in (SHORTEST, LONGEST)]
+        used = np.zeros(count)
+        # Where in the source the quilt goes on so far, and its next free column.
+        at, place = count - overlap, self.under - self.overlap
+        while place < self.stands.shape[1]:
+            size = int(random.integers(sizes[0], sizes[1] + 1))
+            starts = np.arange(max(1, count - size - overlap))
+            window = np.arange(overlap)
+            known = self.features[at + window]
+            cost = ((self.features[starts[:, None] + window] - known) ** 2).mean((1, 2))
+            ahead = starts[:, None] + np.arange(size)
+            cost += self.cost[ahead].mean(1) + AGAIN * used[ahead].mean(1)
+            # Going on where it is would be the same strip.
+            cost += 10.0 * (np.abs(starts - at) < overlap)
+            start = int(starts[cost.argmin()])
+            used *= 0.8
+            used[start : start + size] += 1
+            self._lay(at * self.step, start * self.step, place, size * self.step + self.overlap)
+            at, place = start + size, place + size * self.step
+
+    def _lay(self, at: int, start: int, place: int, size: int) -> None:
+        """Lays `size` columns of the source from `start` on at `place`, over those that go on from `at` there."""
+        width, count = self.stands.shape[1], len(self.distance)
+        size = min(size, count - start, width - place)
+        overlap = min(self.overlap, size)
+        first = place < self.under
+        colours, stands = (plane[:, start : start + size].copy() for plane in self.source)
+        if first:
+            there = np.clip(at + np.arange(overlap), 0, count - 1)
+            old = [plane[:, there] for plane in self.source]
+        else:
+            old = [plane[:, place : place + overlap].copy() for plane in (self.colours, self.stands)]
+        shift = _colour_shift(old, (colours[:, :overlap], stands[:, :overlap]), self.density)
+        fade = np.exp(-np.arange(size) / (FADE * self.density))[:, None]
+        colours = (colours + shift[:, None] * fade).clip(0, 255)
+        new = np.ones(stands.shape, bool)
+        if not first:
+            new = np.arange(size) >= _seam(old, (colours[:, :overlap], stands[:, :overlap]))[:, None]
+        target = np.s_[:, place : place + size]
+        self.colours[target][new] = colours[new]
+        self.stands[target][new] = stands[new]
+        self.inverse[place + overlap // 2 : place + size] = self.distance[start + overlap // 2 : start + size]
+        if first:
+            self._lay_under(start, place, shift)
+
+    def _lay_under(self, start: int, place: int, shift: np.ndarray) -> None:
+        """Continues the first strip under the image's border with the columns before it, as far as there are any."""
+        more = min(place, start)
+        target = np.s_[:, place - more : place]
+        self.colours[target] = (self.source[0][:, start - more : start] + shift[:, None]).clip(0, 255)
+        self.stands[target] = self.source[1][:, start - more : start]
+        self.inverse[: place + self.overlap // 2 + 1] = self.distance[start + self.overlap // 2]
 
 
-def _features(colours, inverse, stands, made_up, step):
+def _features(source: Cylinder, side: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     """What columns are compared by (columns, n), and what each costs (columns,), on the coarse map."""
-    count = stands.shape[1] // step
-    rows = max(1, stands.shape[0] // step)
+    rows, count = (max(1, side // step) for side in source.stands.shape)
 
-    def shrunk(values):
-        cut = values[: rows * step, : count * step].astype(np.float32)
-        return cut.reshape(rows, step, count, step, -1).mean((1, 3))
+    def shrunk(plane: np.ndarray) -> np.ndarray:
+        cut = plane[:, ::side][: rows * step, : count * step].astype(np.float32)
+        return cut.reshape(rows, min(step, cut.shape[0]), count, min(step, cut.shape[1]), -1).mean((1, 3))
 
-    share = shrunk(stands[..., None])
-    solid = np.maximum(share, 1e-3)
-    colour = shrunk(colours * stands[..., None]) / solid / 255
-    far = shrunk(np.log(np.maximum(inverse, 1e-6))[..., None] * stands[..., None]) / solid
-    standing = share[..., 0] > 0.5
-    middle = np.median(far[..., 0][standing]) if standing.any() else 0.0
-    features = np.concatenate(
-        [colour * share, FAR_WEIGHT * (far - middle).clip(-2, 2) * share, MASK_WEIGHT * share], -1
-    )
-    in_front = standing & (far[..., 0] > middle + np.log(IN_FRONT))
-    height = np.maximum(standing.sum(0), 1)
-    cost = NEAR * in_front.sum(0) / height + MADE_UP * shrunk(made_up[..., None])[..., 0].mean(0)
+    share = shrunk(source.stands)
+    # Weighted by what stands there, so that a missing thing differs from every other.
+    colour = shrunk(source.colours * source.stands[..., None]) / 255
+    far = np.log(source.inverse[::side][: count * step].reshape(count, -1).mean(1))
+    far = np.repeat((far - np.median(far)).clip(-2, 2)[None, :, None], rows, 0) * share
+    features = np.concatenate([colour, FAR_WEIGHT * far, MASK_WEIGHT * share], -1)
+    cost = shrunk(source.unwanted)[..., 0].sum(0) / np.maximum(share[..., 0].sum(0), 1)
     return features.transpose(1, 0, 2).reshape(count, -1), cost
 
 
-def _lay(out, source, start, place, size, overlap, first, cylinder, count, at) -> None:
-    """Lays the source's columns from `start` on over `out` from `place` on, joined along a seam in the overlap."""
-    width = out[0].shape[1]
-    size = min(size, count - start, width - place)
-    if size <= 0:
-        return
-    fresh = [a[:, start : start + size].copy() for a in source]
-    there = np.arange(place, place + min(overlap, size))
-    if first:
-        # The overlap lies in the image.
-        old = [a[:, np.clip(at + np.arange(len(there)), 0, count - 1)] for a in source]
-    else:
-        old = [a[:, there] for a in out]
-    shift = _colour_shift(old, [a[:, : len(there)] for a in fresh], cylinder.density)
-    fade = np.exp(-np.arange(size) / (FADE * cylinder.density))[:, None]
-    fresh[0] = (fresh[0] + shift[:, None] * fade).clip(0, 255).astype(np.float32)
-    if first:
-        kept = np.arange(size) >= -place
-        for a, b in zip(out, fresh, strict=True):
-            a[:, place + np.flatnonzero(kept)] = b[:, kept]
-        return
-    seam = _seam(old, [a[:, : len(there)] for a in fresh])
-    new = np.arange(size) >= seam[:, None]
-    for a, b in zip(out, fresh, strict=True):
-        target = a[:, place : place + size]
-        target[new] = b[new]
-
-
-def _colour_shift(old, new, density) -> np.ndarray:
-    """What to add to the new colours, per row (H, 3)."""
-    both = (old[2] & new[2]).astype(np.float32)
+def _colour_shift(old, new, density: float) -> np.ndarray:
+    """What to add to the new colours in each row (H, 3), smooth; `old` and `new` are colours and masks."""
+    both = (old[1] & new[1]).astype(np.float32)
     weight = ndimage.gaussian_filter1d(both.sum(1), max(1, 0.04 * density))
     difference = ((old[0] - new[0]) * both[..., None]).sum(1)
     difference = ndimage.gaussian_filter1d(difference, max(1, 0.04 * density), axis=0)
@@ -265,15 +299,14 @@ def _colour_shift(old, new, density) -> np.ndarray:
 def _seam(old, new) -> np.ndarray:
     """The first column (H,) that the new strip shows in each row: the path of least difference, top to bottom."""
     cost = ((old[0] - new[0]) ** 2).sum(-1) / 255**2
-    cost = np.where(old[2] & new[2], cost, np.where(old[2] | new[2], 0.3, 0.0)) + 1e-4
-    height, width = cost.shape
+    cost = np.where(old[1] & new[1], cost, np.where(old[1] | new[1], 0.3, 0.0)) + 1e-4
     best = cost.copy()
-    for row in range(1, height):
+    for row in range(1, len(cost)):
         before = np.pad(best[row - 1], 1, constant_values=np.inf)
         best[row] += np.minimum(np.minimum(before[:-2], before[1:-1]), before[2:])
-    path = np.empty(height, np.int64)
+    path = np.empty(len(cost), np.int64)
     path[-1] = best[-1].argmin()
-    for row in range(height - 2, -1, -1):
+    for row in range(len(cost) - 2, -1, -1):
         low = max(path[row + 1] - 1, 0)
         path[row] = low + best[row, low : path[row + 1] + 2].argmin()
     return path

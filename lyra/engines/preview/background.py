@@ -51,6 +51,7 @@ def behind_things(
     image: np.ndarray,
     disparity: np.ndarray,
     intrinsics: np.ndarray,
+    lies: np.ndarray,
     ground: Ground | None,
     typical: float,
     far: float,
@@ -60,9 +61,9 @@ def behind_things(
 ) -> Background:
     """What lies behind the things of `image` (H, W, 3), whose camera is the world's origin.
 
-    `typical` is the median disparity and `far` that of the background; `tick` may raise to cancel.
+    `lies` (H, W) bool is the ground, which is no thing; `typical` is the median disparity and `far` that of the background; `tick` may raise to cancel.
     """
-    gap = hidden(disparity, intrinsics, typical)
+    gap = hidden(disparity, intrinsics, lies, typical)
     none = Background(image.astype(np.float32), disparity, np.zeros(disparity.shape, bool), None)
     if not gap.fill.any() or gap.fill.mean() > MOST:
         return none
@@ -73,17 +74,20 @@ def behind_things(
     thing = gap.fill & gap.near
     full = np.where(thing, np.minimum(full, BEHIND * disparity), full).astype(np.float32)
     guide = place_guide(full, origin, intrinsics, typical, ground)
-    painted = fill_texture(image.astype(np.float32), full, gap.fill, gap.near, guide, seed, None, tick, device)
+    painted = fill_texture(
+        image.astype(np.float32), full, gap.fill, gap.near, guide, seed, None, tick, device
+    )
     tick()
     painted = blend_seams(painted, full, gap.fill, gap.near)
     layer = Layer.cut(painted, full, gap.fill, origin, intrinsics)
     return Background(painted, full, gap.fill, layer)
 
 
-def hidden(disparity: np.ndarray, intrinsics: np.ndarray, typical: float) -> Gap:
+def hidden(disparity: np.ndarray, intrinsics: np.ndarray, lies: np.ndarray, typical: float) -> Gap:
     """The pixels behind which a step of STEP shows something else, and those of the things in front."""
     height, width = disparity.shape
     near_edge, beyond = _edges(disparity)
+    near_edge &= ~lies
     widest = WIDEST * width
     # Pixels by which the two sides of an edge move apart.
     apart = np.where(near_edge, intrinsics[0, 0] * STEP / max(typical, 1e-9) * (disparity - beyond), 0)
@@ -96,14 +100,17 @@ def hidden(disparity: np.ndarray, intrinsics: np.ndarray, typical: float) -> Gap
             continue
         away, nearest = ndimage.distance_transform_edt(~edge, return_indices=True)
         nearest = tuple(nearest)
-        thing = (disparity > EDGE * beyond[nearest]) & (disparity > 0.8 * disparity[nearest])
+        thing = ~lies & (disparity > EDGE * beyond[nearest])
+        thing &= np.abs(disparity - disparity[nearest]) < 0.3 * disparity[nearest]
         fill |= thing & (away <= np.minimum(np.minimum(apart[nearest], reach), widest))
         near |= thing & (away <= reach + 6)
     if not fill.any():
         return Gap(fill, near)
     # Mixed colours on the far side would stay behind as a ghost of the outline.
     ring = ndimage.binary_dilation(fill & near_edge, np.ones((3, 3), bool), iterations=MIXED) & ~near
-    edge_distance = ndimage.distance_transform_edt(~(fill & near_edge), return_distances=False, return_indices=True)
+    edge_distance = ndimage.distance_transform_edt(
+        ~(fill & near_edge), return_distances=False, return_indices=True
+    )
     mixed = ring & (disparity * EDGE < disparity[tuple(edge_distance)])
     return Gap(fill | mixed, near | fill)
 

@@ -12,7 +12,7 @@ import numpy as np
 import warp as wp
 
 from lyra.common.progress import Progress
-from lyra.engines.preview import depth_kernels, texture_kernels
+from lyra.engines.preview import depth_kernels, texture_kernels, tile_kernels
 from lyra.engines.preview.completion import Completed, complete_view, negligible
 from lyra.engines.preview.kept import checked_state
 from lyra.engines.preview.layers import Layer
@@ -34,6 +34,8 @@ OVERSCAN = 0.02
 # A view with at least this share filled becomes a witness.
 WITNESS_SHARE = 0.02
 STAGE = "frames"
+# Share of the first chunk's progress in which what lies behind and around the source image is made.
+PREPARING = 0.3
 MAX_THREADS = 8
 
 
@@ -58,7 +60,7 @@ class PreviewEngine:
 
     def begin(self, view: View) -> PreviewScene:
         """The world of one frame. Kernels are compiled here, so that no frame waits for the compiler."""
-        for module in (*RASTER_MODULES, depth_kernels, texture_kernels):
+        for module in (*RASTER_MODULES, depth_kernels, texture_kernels, tile_kernels):
             wp.load_module(module, device=self.device)
         return PreviewScene(view, self.device)
 
@@ -76,10 +78,15 @@ class PreviewEngine:
     ) -> ChunkFrames:
         """See lyra.engines.base.Engine; takes any number of cameras."""
         first_witness = len(state.memory)
-        layers = self._complete_world(state, cameras, seed, progress.part(0, 0.6))
+        start = 0.0
+        prepared: list[Layer] = []
+        if state.frames == 1:
+            start = PREPARING
+            prepared = state.prepare(lambda: progress.update(STAGE, 0, state.view.image))
+        layers = self._complete_world(state, cameras, seed, progress.part(start, 0.6))
         frames, depth = self._draw(state, cameras, progress.part(0.6, 1))
         state.frames += len(cameras)
-        return ChunkFrames(frames, depth, state.packed(layers, first_witness))
+        return ChunkFrames(frames, depth, state.packed([*prepared, *layers], first_witness, len(prepared)))
 
     def _complete_world(
         self, scene: PreviewScene, trajectory: Trajectory, seed: int, progress: Progress

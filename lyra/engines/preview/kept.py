@@ -59,6 +59,9 @@ def _check(arrays: Mapping[str, np.ndarray], frame_hw: tuple[int, int]) -> None:
     for name in ("layer_w2c", "layer_intrinsics", "witness_w2c", "witness_intrinsics", "disparity"):
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} is not finite")
+    prepared = arrays.get("prepared", np.array(0, np.int64))
+    if prepared.dtype != np.int64 or prepared.shape != () or not 0 <= prepared <= layers:
+        raise ValueError(f"prepared is {value(prepared.tolist())}")
     _check_layers(arrays)
     frames = arrays["witness_frame"]
     if len(np.unique(frames)) != witnesses or (frames < 0).any():

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from lyra.engines.preview.background import behind_things
 from lyra.engines.preview.depth_fill import Witness
 from lyra.engines.preview.ground import Ground, find_ground
 from lyra.engines.preview.layers import Layer, PlacedLayer, pack, unpack
 from lyra.engines.preview.mirror_extension import mirror_surfaces
 from lyra.engines.preview.sharpen import sharpened
+from lyra.engines.preview.surroundings import place_of, surround
 from lyra.geometry.raster import Surface
 from lyra.geometry.views import View
 from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage
 
+# Of what is made up behind and around the source image.
+PLACE_SEED = 20_240
 # Remembered views, besides the source image, that are consulted as witnesses of a fill.
 WITNESSES = 6
 
@@ -54,13 +58,48 @@ class PreviewScene:
         self.seed_surface = Surface(
             view.image, self.disparity, np.eye(4), self.view.intrinsics, device=device
         )
-        self.mirrored = mirror_surfaces(self.view, self.disparity, self.space.ground, device)
+        # Only worlds that were begun without surroundings have it.
+        self.mirrored: list[Surface] = []
         self.placed: list[PlacedLayer] = []
+        self.prepared = 0
         self.memory = GeometryCache(self.height, self.width, device=device)
         self.frames = 1
 
     def add_layer(self, layer: Layer) -> None:
         self.placed.append(PlacedLayer(layer, self.device))
+
+    def prepare(self, tick: Callable[[], None]) -> list[Layer]:
+        """Adds what lies behind the things of the source image and around it, once and before the first chunk.
+
+        It depends on the source image alone, so that all takes of a world agree on it. Returns the layers.
+        """
+        view, space = self.view, self.space
+        place = place_of(view.image, self.disparity, view.intrinsics, space.ground)
+        background = behind_things(
+            view.image,
+            self.disparity,
+            view.intrinsics,
+            place.ground,
+            space.ground,
+            space.typical,
+            space.far,
+            PLACE_SEED,
+            tick,
+            self.device,
+        )
+        place = place_of(
+            background.image, background.disparity, view.intrinsics, space.ground, self.disparity
+        )
+        layers = [background.layer] if background.layer else []
+        layers += surround(place, background.filled, PLACE_SEED, tick, self.device)
+        for layer in layers:
+            self.add_layer(layer)
+        self.prepared = len(layers)
+        return layers
+
+    def mirror(self) -> None:
+        """Continues the source image by reflection, as worlds were begun before they had surroundings."""
+        self.mirrored = mirror_surfaces(self.view, self.disparity, self.space.ground, self.device)
 
     def surfaces(self, w2c, intrinsics, height: int, width: int) -> list[Surface]:
         """The surfaces in view of a camera with frames of this size."""
@@ -84,10 +123,14 @@ class PreviewScene:
                 chosen.append(Witness(seen, entry.w2c, entry.intrinsics))
         return chosen
 
-    def packed(self, layers: list[Layer], first_witness: int) -> dict[str, np.ndarray]:
-        """The additions of one chunk for `add_packed`: its layers, and the witnesses from `first_witness` on."""
+    def packed(self, layers: list[Layer], first_witness: int, prepared: int) -> dict[str, np.ndarray]:
+        """The additions of one chunk for `add_packed`: its layers, and the witnesses from `first_witness` on.
+
+        The first `prepared` of its layers lie behind and around the source image.
+        """
         entries = self.memory.entries[first_witness:]
         return pack(layers) | {
+            "prepared": np.array(prepared, np.int64),
             "witness_frame": np.array([entry.frame_id for entry in entries], np.int64),
             "witness_depth": np.array([entry.depth for entry in entries], np.float16).reshape(
                 -1, self.height, self.width
@@ -99,6 +142,10 @@ class PreviewScene:
         }
 
     def add_packed(self, state: Mapping[str, np.ndarray]) -> None:
+        """Adds what `packed` gave of the next chunk. A first chunk without `prepared` is of an older world."""
+        if self.frames == 1 and "prepared" not in state:
+            self.mirror()
+        self.prepared += int(state.get("prepared", 0))
         for layer in unpack(state):
             self.add_layer(layer)
         for frame, depth, w2c, intrinsics in zip(

@@ -33,8 +33,8 @@ SQUEEZE = 0.5
 NEAR_HORIZON = np.radians(0.7)
 # A picture with less sky than this share of its pixels has a dome at finite distance.
 LEAST = 0.01
-# Pixels by which the surroundings reach into the image, a little behind it, so that no crack opens.
-OVERLAP = 2
+# What goes on under the image has at most this share of its disparity, so that the image itself is in front.
+UNDER = 0.93
 # Tiles fade out between these azimuths: straight behind, the map's two ends meet.
 FADES = np.radians([120, 165])
 
@@ -43,8 +43,8 @@ FADES = np.radians([120, 165])
 class Place:
     """What the source image shows of its place.
 
-    `image` (H, W, 3) float32 in [0, 255] and `disparity` (H, W), both without the things in front; `sky` and `ground`
-    (H, W) bool; `plane`, the ground's; `level`, the source camera; `dome`, the disparity of what closes the view
+    `image` (H, W, 3) float32 in [0, 255] and `disparity` (H, W); `sky` and `ground`
+    (H, W) bool; `nearest` (H, W), the disparity of what the image shows in front of them; `plane`, the ground's; `level`, the source camera; `dome`, the disparity of what closes the view
     above, 0 for sky.
     """
 
@@ -52,6 +52,7 @@ class Place:
     disparity: np.ndarray
     sky: np.ndarray
     ground: np.ndarray
+    nearest: np.ndarray
     plane: Ground
     level: LevelView
     dome: float
@@ -177,57 +178,64 @@ def _rectified(place: Place, rows: np.ndarray, columns: np.ndarray, source: np.n
         ndimage.map_coordinates(np.ascontiguousarray(place.image[..., c]), [y, x], order=1, mode="nearest")
         for c in range(3)
     ]
-    valid = inside & (ndimage.map_coordinates(pure.astype(np.float32), [y, x], order=1, mode="nearest") > 0.99)
+    valid = inside & (
+        ndimage.map_coordinates(pure.astype(np.float32), [y, x], order=1, mode="nearest") > 0.99
+    )
     if not valid.any():
         valid = inside
     return Example(np.stack(colours, -1).astype(np.float32), valid, (float(top), float(left)))
 
 
-def outside_image(level: LevelView, rays: np.ndarray, overlap: float) -> np.ndarray:
-    """Which of `rays` (..., 3) in level axes miss the image, or hit its outermost `overlap` pixels."""
-    rows, columns, inside = level.pixels_of(rays)
-    deep = (rows > overlap - 0.5) & (rows < level.height - 0.5 - overlap)
-    return ~(inside & deep & (columns > overlap - 0.5) & (columns < level.width - 0.5 - overlap))
+def surround(
+    place: Place, made_up: np.ndarray, seed: int, tick: Callable[[], None] = lambda: None, device="cpu"
+) -> list[Layer]:
+    """Layers that show the place in every direction beyond the borders of its image.
 
-
-def surround(place: Place, seed: int, tick: Callable[[], None] = lambda: None, device="cpu") -> list[Layer]:
-    """Layers that show the place in every direction beyond the borders of its image."""
+    `made_up` (H, W) bool are the pixels of the place's image that no camera saw.
+    """
     field = Field(place, seed, device)
     tick()
-    backdrop = _backdrop(place, seed + 2, device)
+    backdrop = _backdrop(place, made_up, seed + 2, device)
     tick()
     layers = []
     for face in faces(place.level):
         tick()
-        drawn = outside_image(place.level, face.rays, OVERLAP)
-        if not drawn.any():
-            continue
+        rows, columns, inside = place.level.pixels_of(face.rays)
+        limit = _behind_image(place, rows, columns, inside, face.rays)
         disparity = field.disparity(face.rays)
-        # In the overlap the image itself is in front.
-        inside = drawn & ~outside_image(place.level, face.rays, 0)
-        disparity[inside] *= 0.9
+        # Ground goes on under the image, wherever it lies behind it; the dome does not: it would show through houses.
+        drawn = ~inside | (field.on_ground(face.rays) & (disparity > 0.2 * limit)) | (limit == 0)
         image = np.zeros((*drawn.shape, 3), np.float32)
         image[drawn] = field.colours(face.rays[drawn])
-        layers.append(Layer.cut(image, disparity, drawn, face.w2c, face.intrinsics))
+        if drawn.any():
+            layers.append(Layer.cut(image, np.minimum(disparity, limit), drawn, face.w2c, face.intrinsics))
         if backdrop is None:
             continue
         image, disparity, stands = backdrop.look_up(face.rays)
-        stands &= drawn
-        disparity[inside] *= 0.9
+        stands &= disparity < limit
         if stands.any():
             layers.append(Layer.cut(image, disparity, stands, face.w2c, face.intrinsics))
     return layers
 
 
-def _backdrop(place: Place, seed: int, device) -> Cylinder | None:
+def _behind_image(place: Place, rows, columns, inside, rays) -> np.ndarray:
+    """The largest disparity (H, W) that does not hide the image, whose camera is where the face's is."""
+    y, x = (np.rint(np.where(inside, axis, 0)).astype(np.int64) for axis in (rows, columns))
+    seen = place.nearest[y.clip(0, place.level.height - 1), x.clip(0, place.level.width - 1)]
+    # Disparity is relative to each camera's own axis.
+    along = rays @ place.level.axes[:, 2]
+    return np.where(inside, UNDER * seen * along, np.inf).astype(np.float32)
+
+
+def _backdrop(place: Place, made_up: np.ndarray, seed: int, device) -> Cylinder | None:
     """What stands around the place; None where nothing does."""
     stands = ~place.sky & ~place.ground & ~_too_near(place)
     stands = ndimage.binary_opening(stands, iterations=2)
     if stands.mean() < LEAST:
         return None
     density = float(place.level.intrinsics[0, 0]) * AHEAD
-    source = unrolled(place.level, place.image, place.disparity, stands, density)
-    return quilted(source, np.zeros_like(source.stands), seed, device)
+    source = unrolled(place.level, place.image, place.disparity, stands, made_up, density)
+    return quilted(source, seed, device)
 
 
 def _too_near(place: Place) -> np.ndarray:
@@ -239,7 +247,13 @@ def _too_near(place: Place) -> np.ndarray:
     return place.disparity / ranges > 0.8 * max(limit, 0)
 
 
-def place_of(image: np.ndarray, disparity: np.ndarray, intrinsics: np.ndarray, ground: Ground | None) -> Place:
+def place_of(
+    image: np.ndarray,
+    disparity: np.ndarray,
+    intrinsics: np.ndarray,
+    ground: Ground | None,
+    nearest: np.ndarray | None = None,
+) -> Place:
     """The place an image (H, W, 3) with `disparity` (H, W) shows; without `ground` one is assumed."""
     height, width = disparity.shape
     tilt = 0.0 if ground is None else np.arctan2(ground.normal[2], ground.normal[1])
@@ -250,8 +264,10 @@ def place_of(image: np.ndarray, disparity: np.ndarray, intrinsics: np.ndarray, g
     floor = plane.disparity(np.eye(4), intrinsics, height, width)
     lies = ~sky & (floor > 0) & (np.abs(disparity - floor) < 0.15 * np.maximum(disparity, floor))
     dome = 0.0 if sky.mean() > LEAST else 0.5 * float(np.quantile(disparity[~sky], 0.1))
-    plane = Ground(np.array([0.0, 1.0, 0.0]), plane.height)
-    return Place(image.astype(np.float32), disparity, sky, lies, plane, level, dome)
+    nearest = disparity if nearest is None else nearest
+    # Between two pixels of different depth the farther one counts.
+    nearest = ndimage.minimum_filter(nearest, 3)
+    return Place(image.astype(np.float32), disparity, sky, lies, nearest, plane, level, dome)
 
 
 def _assumed_ground(disparity: np.ndarray, level: LevelView) -> Ground:

@@ -23,7 +23,7 @@ SIZES, ENOUGH_PLACES = (1.0, 0.7, 0.45, 0.3, 0.15), 24
 WHOLE = 0.93
 # Widths of the low-frequency colours that are carried over the border, in cells of the low-frequency grid.
 SPREADS = (36.0, 12.0)
-CORRECTION = 6.0
+CORRECTIONS = (6.0, 2.0)
 _ROW = np.sqrt(3) / 2
 
 
@@ -61,7 +61,7 @@ class TiledTexture:
         self.cell = cell
         self.low_origin = (bounds[0], bounds[2])
         shape = tuple(int(np.ceil((bounds[k + 1] - bounds[k]) / cell)) + 1 for k in (0, 2))
-        self.low, mean = _low_frequencies(example, self.low_origin, shape, cell)
+        self.low = _low_frequencies(example, self.low_origin, shape, cell)
         inside = self._low_at(self.low, *_grid_of(example))
         detail = np.where(example.valid[..., None], example.colours - inside, 0).astype(np.float32)
         self.detail = np.concatenate([detail, example.valid[..., None].astype(np.float32)], -1)
@@ -159,7 +159,10 @@ class TiledTexture:
         total, count = _binned(
             rows[valid], columns[valid], off, self.low_origin, self.low.shape[:2], self.cell
         )
-        self.low += _spread_out(total, count, CORRECTION)
+        added = np.zeros_like(self.low)
+        for width in CORRECTIONS:
+            added += _spread_out(total - added * count[..., None], count, width)
+        self.low += added
 
 
 def _grid_of(example: Example) -> tuple[np.ndarray, np.ndarray]:
@@ -183,12 +186,15 @@ def _spread_out(total: np.ndarray, count: np.ndarray, width: float) -> np.ndarra
     known = (count > 0).astype(float)
     mean = total / np.maximum(count, 1)[..., None]
     weight = ndimage.gaussian_filter(known, width, mode="constant", truncate=3)
-    sums = [ndimage.gaussian_filter(mean[..., c], width, mode="constant", truncate=3) for c in range(mean.shape[-1])]
+    sums = [
+        ndimage.gaussian_filter(mean[..., c], width, mode="constant", truncate=3)
+        for c in range(mean.shape[-1])
+    ]
     return (np.stack(sums, -1) / (weight + 0.06)[..., None]).astype(np.float32)
 
 
-def _low_frequencies(example: Example, origin, shape, cell) -> tuple[np.ndarray, np.ndarray]:
-    """Low-frequency colour (h, w, 3) float32 of the whole map, and the mean colour of each of its rows (h, 3).
+def _low_frequencies(example: Example, origin, shape, cell) -> np.ndarray:
+    """Low-frequency colour (h, w, 3) float32 of the whole map.
 
     The row's mean, which goes on to both sides, and what differs from it near the example.
     """
@@ -206,7 +212,7 @@ def _low_frequencies(example: Example, origin, shape, cell) -> tuple[np.ndarray,
     low = np.repeat(mean[:, None], shape[1], 1)
     for width in SPREADS:
         low = low + _spread_out(total - low * count[..., None], count, width)
-    return low.astype(np.float32), mean
+    return low.astype(np.float32)
 
 
 def _places(valid: np.ndarray, tile: tuple[float, float]) -> tuple[tuple[float, float], np.ndarray]:
