@@ -45,11 +45,14 @@ class Surface:
     """An image with disparity, placed in the world by its camera.
 
     `image` (H, W, 3) uint8 or float32 in [0, 255]; `disparity` (H, W) float32; `drawn` (H, W) bool, which pixels
-    exist; `w2c` (4, 4); `intrinsics` (3, 3).
+    exist; `w2c` (4, 4); `intrinsics` (3, 3). With a `weight` below 1 it is hidden by what is up to that share farther.
     """
 
-    def __init__(self, image, disparity, w2c, intrinsics, drawn=None, edges: Edges = Edges(), device="cpu"):
+    def __init__(
+        self, image, disparity, w2c, intrinsics, drawn=None, edges: Edges = Edges(), weight=1.0, device="cpu"
+    ):
         height, width = disparity.shape
+        self.weight = weight
         self.height, self.width = height, width
         self.w2c = np.array(w2c, np.float64)
         self.intrinsics = np.array(intrinsics, np.float64)
@@ -191,7 +194,7 @@ class Rasterizer:
         for rank, surface in enumerate(surfaces):
             matrix, shift = relative_camera(surface.w2c, surface.intrinsics, w2c, intrinsics)
             # Where two surfaces show the same thing, the earlier one, closer to the source image, must win.
-            priority = self.near * (1.0 if rank == 0 else 0.99 - 0.001 * min(rank, 20))
+            priority = self.near * (1.0 if rank == 0 else 0.99 - 0.001 * min(rank, 20)) * surface.weight
             drawn.append(surface.drawn(first, matrix, shift))
             wp.launch(
                 kernels.rasterize,

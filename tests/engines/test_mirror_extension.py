@@ -88,5 +88,6 @@ def test_a_picture_of_sky_alone_is_mirrored_as_sky():
     image = np.full((H, W, 3), 200, np.uint8)
     view = View.at_origin(image, np.full((H, W), np.inf, np.float32), intrinsics_from_fov(1.0, H, W))
     scene = PreviewScene(view, "cpu")
+    scene.mirror()
     image, disparity, _ = panorama(scene.mirrored)
     assert (disparity[disparity >= 0] == 0).all() and (disparity >= 0).mean() > 0.2

@@ -28,8 +28,8 @@ EDGE = 1.15
 WIDTHS = (0.06, 0.14, 0.3, 0.6, 1.0)
 # Pixels on the far side of an edge with the mixed colours of both.
 MIXED = 2
-# What is filled stays behind the thing by this share.
-BEHIND = 0.87
+# What is filled has at most these shares of the disparity of the image there: behind a thing, and beside it.
+BEHIND, ASIDE = 0.87, 0.98
 # Above this share the fill has too little to go by.
 MOST = 0.7
 
@@ -63,7 +63,7 @@ def behind_things(
 
     `lies` (H, W) bool is the ground, which is no thing; `typical` is the median disparity and `far` that of the background; `tick` may raise to cancel.
     """
-    gap = hidden(disparity, intrinsics, lies, typical)
+    gap, thing = hidden(disparity, intrinsics, lies, typical)
     none = Background(image.astype(np.float32), disparity, np.zeros(disparity.shape, bool), None)
     if not gap.fill.any() or gap.fill.mean() > MOST:
         return none
@@ -71,8 +71,8 @@ def behind_things(
     own = [Witness(disparity, origin, intrinsics)]
     full = fill_depth(disparity, gap, origin, intrinsics, ground, far, own, device)
     tick()
-    thing = gap.fill & gap.near
-    full = np.where(thing, np.minimum(full, BEHIND * disparity), full).astype(np.float32)
+    limit = np.where(thing, BEHIND, ASIDE) * disparity
+    full = np.where(gap.fill, np.minimum(full, limit), full).astype(np.float32)
     guide = place_guide(full, origin, intrinsics, typical, ground)
     painted = fill_texture(
         image.astype(np.float32), full, gap.fill, gap.near, guide, seed, None, tick, device
@@ -83,8 +83,13 @@ def behind_things(
     return Background(painted, full, gap.fill, layer)
 
 
-def hidden(disparity: np.ndarray, intrinsics: np.ndarray, lies: np.ndarray, typical: float) -> Gap:
-    """The pixels behind which a step of STEP shows something else, and those of the things in front."""
+def hidden(
+    disparity: np.ndarray, intrinsics: np.ndarray, lies: np.ndarray, typical: float
+) -> tuple[Gap, np.ndarray]:
+    """The pixels behind which a step of STEP shows something else, and which (H, W) of them are things.
+
+    The others are mixed with the colours of a thing beside them.
+    """
     height, width = disparity.shape
     near_edge, beyond = _edges(disparity)
     near_edge &= ~lies
@@ -105,14 +110,14 @@ def hidden(disparity: np.ndarray, intrinsics: np.ndarray, lies: np.ndarray, typi
         fill |= thing & (away <= np.minimum(np.minimum(apart[nearest], reach), widest))
         near |= thing & (away <= reach + 6)
     if not fill.any():
-        return Gap(fill, near)
+        return Gap(fill, near), fill
     # Mixed colours on the far side would stay behind as a ghost of the outline.
     ring = ndimage.binary_dilation(fill & near_edge, np.ones((3, 3), bool), iterations=MIXED) & ~near
     edge_distance = ndimage.distance_transform_edt(
         ~(fill & near_edge), return_distances=False, return_indices=True
     )
     mixed = ring & (disparity * EDGE < disparity[tuple(edge_distance)])
-    return Gap(fill | mixed, near | fill)
+    return Gap(fill | mixed, near | fill), fill
 
 
 def _edges(disparity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

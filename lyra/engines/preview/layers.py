@@ -48,7 +48,7 @@ class Layer:
         nearness = disparity[box][mask].astype(np.float32)
         return cls(height, width, pixels, colours, nearness, np.array(w2c), cropped)
 
-    def surface(self, device: str) -> Surface:
+    def surface(self, device: str, weight: float = 1.0) -> Surface:
         image = np.zeros((self.height * self.width, 3), np.uint8)
         disparity = np.zeros(self.height * self.width, np.float32)
         drawn = np.zeros(self.height * self.width, bool)
@@ -62,6 +62,7 @@ class Layer:
             self.w2c,
             self.intrinsics,
             drawn.reshape(shape),
+            weight=weight,
             device=device,
         )
 
@@ -69,8 +70,8 @@ class Layer:
 class PlacedLayer:
     """A layer's surface on its device, with probe points for culling."""
 
-    def __init__(self, layer: Layer, device: str):
-        self.surface = layer.surface(device)
+    def __init__(self, layer: Layer, device: str, weight: float = 1.0):
+        self.surface = layer.surface(device, weight)
         picks = np.linspace(0, len(layer.pixels) - 1, min(PROBES, len(layer.pixels))).astype(int)
         pixels = layer.pixels[picks]
         self._uv = np.stack(

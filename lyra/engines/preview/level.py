@@ -62,12 +62,16 @@ class LevelView:
 
     def pixels_of(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As `pixels`, for directions (..., 3) in level axes."""
+        rows, columns, front = self.positions(directions)
+        inside = front & (rows > -0.5) & (rows < self.height - 0.5)
+        return rows, columns, inside & (columns > -0.5) & (columns < self.width - 0.5)
+
+    def positions(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Row and column indices of directions (..., 3) in level axes, and which of them lie before the camera."""
         u, v, z = np.moveaxis(directions @ (self.intrinsics @ self.axes.T).T, -1, 0)
         front = z > 1e-6
         z = np.where(front, z, 1.0)
-        rows, columns = v / z - 0.5, u / z - 0.5
-        inside = front & (rows > -0.5) & (rows < self.height - 0.5)
-        return rows, columns, inside & (columns > -0.5) & (columns < self.width - 0.5)
+        return v / z - 0.5, u / z - 0.5, front
 
 
 def angles_of(rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from lyra.geometry.raster import Surface
 from lyra.geometry.views import View
 from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage
 
+# What is made up behind and around the source image is hidden by what is seen up to this share farther.
+PREPARED_WEIGHT = 0.87
 # Of what is made up behind and around the source image.
 PLACE_SEED = 20_240
 # Remembered views, besides the source image, that are consulted as witnesses of a fill.
@@ -61,12 +63,11 @@ class PreviewScene:
         # Only worlds that were begun without surroundings have it.
         self.mirrored: list[Surface] = []
         self.placed: list[PlacedLayer] = []
-        self.prepared = 0
         self.memory = GeometryCache(self.height, self.width, device=device)
         self.frames = 1
 
-    def add_layer(self, layer: Layer) -> None:
-        self.placed.append(PlacedLayer(layer, self.device))
+    def add_layer(self, layer: Layer, weight: float = 1.0) -> None:
+        self.placed.append(PlacedLayer(layer, self.device, weight))
 
     def prepare(self, tick: Callable[[], None]) -> list[Layer]:
         """Adds what lies behind the things of the source image and around it, once and before the first chunk.
@@ -92,10 +93,12 @@ class PreviewScene:
         )
         layers = [background.layer] if background.layer else []
         layers += surround(place, background.filled, PLACE_SEED, tick, self.device)
-        for layer in layers:
-            self.add_layer(layer)
-        self.prepared = len(layers)
+        self._add_prepared(layers)
         return layers
+
+    def _add_prepared(self, layers: Sequence[Layer]) -> None:
+        for layer in layers:
+            self.add_layer(layer, PREPARED_WEIGHT)
 
     def mirror(self) -> None:
         """Continues the source image by reflection, as worlds were begun before they had surroundings."""
@@ -145,8 +148,9 @@ class PreviewScene:
         """Adds what `packed` gave of the next chunk. A first chunk without `prepared` is of an older world."""
         if self.frames == 1 and "prepared" not in state:
             self.mirror()
-        self.prepared += int(state.get("prepared", 0))
-        for layer in unpack(state):
+        layers, prepared = unpack(state), int(state.get("prepared", 0))
+        self._add_prepared(layers[:prepared])
+        for layer in layers[prepared:]:
             self.add_layer(layer)
         for frame, depth, w2c, intrinsics in zip(
             state["witness_frame"],

@@ -35,6 +35,8 @@ NEAR_HORIZON = np.radians(0.7)
 LEAST = 0.01
 # What goes on under the image has at most this share of its disparity, so that the image itself is in front.
 UNDER = 0.93
+# Width of the image's rim, in pixels of a face, that what lies beyond must not hide either.
+RIM = 1.5
 # Tiles fade out between these azimuths: straight behind, the map's two ends meet.
 FADES = np.radians([120, 165])
 
@@ -200,8 +202,7 @@ def surround(
     layers = []
     for face in faces(place.level):
         tick()
-        rows, columns, inside = place.level.pixels_of(face.rays)
-        limit = _behind_image(place, rows, columns, inside, face.rays)
+        inside, limit = _behind_image(place, face.rays, RIM / min(1.0, face.intrinsics[0, 0] / field.density))
         disparity = field.disparity(face.rays)
         # Ground goes on under the image, wherever it lies behind it; the dome does not: it would show through houses.
         drawn = ~inside | (field.on_ground(face.rays) & (disparity > 0.2 * limit)) | (limit == 0)
@@ -218,13 +219,19 @@ def surround(
     return layers
 
 
-def _behind_image(place: Place, rows, columns, inside, rays) -> np.ndarray:
-    """The largest disparity (H, W) that does not hide the image, whose camera is where the face's is."""
+def _behind_image(place: Place, rays: np.ndarray, rim: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `rays` (H, W, 3) meet the image or its rim, and the largest disparity there that does not hide it.
+
+    Both (H, W); the camera of the rays is where the image's is, and the rim `rim` pixels wide.
+    """
+    rows, columns, front = place.level.positions(rays)
+    height, width = place.nearest.shape
+    inside = front & (rows > -0.5 - rim) & (rows < height - 0.5 + rim)
+    inside &= (columns > -0.5 - rim) & (columns < width - 0.5 + rim)
     y, x = (np.rint(np.where(inside, axis, 0)).astype(np.int64) for axis in (rows, columns))
-    seen = place.nearest[y.clip(0, place.level.height - 1), x.clip(0, place.level.width - 1)]
+    seen = place.nearest[y.clip(0, height - 1), x.clip(0, width - 1)]
     # Disparity is relative to each camera's own axis.
-    along = rays @ place.level.axes[:, 2]
-    return np.where(inside, UNDER * seen * along, np.inf).astype(np.float32)
+    return inside, np.where(inside, UNDER * seen * (rays @ place.level.axes[:, 2]), np.inf).astype(np.float32)
 
 
 def _backdrop(place: Place, made_up: np.ndarray, seed: int, device) -> Cylinder | None:
