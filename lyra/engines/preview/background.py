@@ -61,7 +61,8 @@ def behind_things(
 ) -> Background:
     """What lies behind the things of `image` (H, W, 3), whose camera is the world's origin.
 
-    `lies` (H, W) bool is the ground, which is no thing; `typical` is the median disparity and `far` that of the background; `tick` may raise to cancel.
+    `lies` (H, W) bool is the ground, which is no thing; `typical` is the median disparity and `far` that of the
+    background; `tick` may raise to cancel.
     """
     gap, thing = hidden(disparity, intrinsics, lies, typical)
     none = Background(image.astype(np.float32), disparity, np.zeros(disparity.shape, bool), None)

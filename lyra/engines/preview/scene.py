@@ -13,7 +13,7 @@ from lyra.engines.preview.ground import Ground, find_ground
 from lyra.engines.preview.layers import Layer, PlacedLayer, pack, unpack
 from lyra.engines.preview.mirror_extension import mirror_surfaces
 from lyra.engines.preview.sharpen import sharpened
-from lyra.engines.preview.surroundings import place_of, surround
+from lyra.engines.preview.surroundings import place_of, surround, without_things
 from lyra.geometry.raster import Surface
 from lyra.geometry.views import View
 from lyra.memory import CoverageSettings, GeometryCache, GreedyCoverage
@@ -75,7 +75,8 @@ class PreviewScene:
         It depends on the source image alone, so that all takes of a world agree on it. Returns the layers.
         """
         view, space = self.view, self.space
-        place = place_of(view.image, self.disparity, view.intrinsics, space.ground)
+        place = place_of(view, self.disparity, space.ground)
+        tick()
         background = behind_things(
             view.image,
             self.disparity,
@@ -88,9 +89,7 @@ class PreviewScene:
             tick,
             self.device,
         )
-        place = place_of(
-            background.image, background.disparity, view.intrinsics, space.ground, self.disparity
-        )
+        place = without_things(place, background.image, background.disparity, background.filled)
         layers = [background.layer] if background.layer else []
         layers += surround(place, background.filled, PLACE_SEED, tick, self.device)
         self._add_prepared(layers)

@@ -7,16 +7,18 @@ is copied to another azimuth keeps its distance, its scale and its foot on the g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
+from lyra.depth.place import GROUND, find_ground
 from lyra.engines.preview.backdrop import Cylinder, quilted, unrolled
 from lyra.engines.preview.ground import Ground
 from lyra.engines.preview.layers import Layer
 from lyra.engines.preview.level import LevelView, about_x, about_y, angles_of, level_axes, pixel_rays
 from lyra.engines.preview.tiles import Example, TiledTexture
+from lyra.geometry.views import View
 
 # Faces towards all sides, one every 45 degrees, reach this high and low; two caps close the rest.
 REACH = np.radians(42)
@@ -31,6 +33,8 @@ DOME_TILE, GROUND_TILE = (np.radians(6), np.radians(10)), (0.16, 0.16)
 SQUEEZE = 0.5
 # Ground is shown by example up to this elevation below the horizon.
 NEAR_HORIZON = np.radians(0.7)
+# What differs from the ground's plane by less than this share of its disparity lies on it.
+ON_PLANE = 0.15
 # A picture with less sky than this share of its pixels has a dome at finite distance.
 LEAST = 0.01
 # What goes on under the image has at most this share of its disparity, so that the image itself is in front.
@@ -45,9 +49,9 @@ FADES = np.radians([120, 165])
 class Place:
     """What the source image shows of its place.
 
-    `image` (H, W, 3) float32 in [0, 255] and `disparity` (H, W); `sky` and `ground`
-    (H, W) bool; `nearest` (H, W), the disparity of what the image shows in front of them; `plane`, the ground's; `level`, the source camera; `dome`, the disparity of what closes the view
-    above, 0 for sky.
+    `image` (H, W, 3) float32 in [0, 255] and `disparity` (H, W); `sky` and `ground` (H, W) bool; `nearest` (H, W), the
+    disparity that nothing around may hide; `plane`, the ground's; `level`, the source camera; `dome`, the disparity of
+    what closes the view above, 0 for sky.
     """
 
     image: np.ndarray
@@ -254,27 +258,41 @@ def _too_near(place: Place) -> np.ndarray:
     return place.disparity / ranges > 0.8 * max(limit, 0)
 
 
-def place_of(
-    image: np.ndarray,
-    disparity: np.ndarray,
-    intrinsics: np.ndarray,
-    ground: Ground | None,
-    nearest: np.ndarray | None = None,
-) -> Place:
-    """The place an image (H, W, 3) with `disparity` (H, W) shows; without `ground` one is assumed."""
-    height, width = disparity.shape
-    tilt = 0.0 if ground is None else np.arctan2(ground.normal[2], ground.normal[1])
-    down = np.array([0.0, np.cos(tilt), np.sin(tilt)])
-    level = LevelView(level_axes(down), intrinsics, height, width)
+def place_of(view: View, disparity: np.ndarray, fallback: Ground | None) -> Place:
+    """The place that `view` shows with `disparity` (H, W).
+
+    Gravity and ground are those of lyra.depth.place. Where the image does not tell them, the ground is the plane
+    `fallback`, without its roll, and where there is none either, a level plane below the lower border.
+    """
+    found = find_ground(view.image, view.depth, view.intrinsics)
     sky = disparity <= 0
-    plane = _assumed_ground(disparity, level) if ground is None else Ground(down, ground.height)
-    floor = plane.disparity(np.eye(4), intrinsics, height, width)
-    lies = ~sky & (floor > 0) & (np.abs(disparity - floor) < 0.15 * np.maximum(disparity, floor))
+    if np.isfinite(found.height):
+        down = -found.up
+        level = LevelView(level_axes(down), view.intrinsics, *disparity.shape)
+        plane = Ground(down, found.height)
+        lies = found.labels == GROUND
+    else:
+        tilt = 0.0 if fallback is None else np.arctan2(fallback.normal[2], fallback.normal[1])
+        down = np.array([0.0, np.cos(tilt), np.sin(tilt)])
+        level = LevelView(level_axes(down), view.intrinsics, *disparity.shape)
+        plane = _assumed_ground(disparity, level) if fallback is None else Ground(down, fallback.height)
+        lies = _on_plane(disparity, plane, view.intrinsics)
     dome = 0.0 if sky.mean() > LEAST else 0.5 * float(np.quantile(disparity[~sky], 0.1))
-    nearest = disparity if nearest is None else nearest
     # Between two pixels of different depth the farther one counts.
-    nearest = ndimage.minimum_filter(nearest, 3)
-    return Place(image.astype(np.float32), disparity, sky, lies, nearest, plane, level, dome)
+    nearest = ndimage.minimum_filter(disparity, 3)
+    return Place(view.image.astype(np.float32), disparity, sky, lies & ~sky, nearest, plane, level, dome)
+
+
+def without_things(place: Place, image: np.ndarray, disparity: np.ndarray, filled: np.ndarray) -> Place:
+    """The place with the background `image` (H, W, 3) and `disparity` (H, W) where it is `filled` (H, W) bool."""
+    sky = disparity <= 0
+    lies = np.where(filled, _on_plane(disparity, place.plane, place.level.intrinsics), place.ground)
+    return replace(place, image=image, disparity=disparity, sky=sky, ground=lies & ~sky)
+
+
+def _on_plane(disparity: np.ndarray, plane: Ground, intrinsics: np.ndarray) -> np.ndarray:
+    floor = plane.disparity(np.eye(4), intrinsics, *disparity.shape)
+    return (floor > 0) & (np.abs(disparity - floor) < ON_PLANE * np.maximum(disparity, floor))
 
 
 def _assumed_ground(disparity: np.ndarray, level: LevelView) -> Ground:
