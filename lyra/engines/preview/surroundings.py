@@ -209,7 +209,7 @@ def surround(
         inside, limit = _behind_image(place, face.rays, RIM / min(1.0, face.intrinsics[0, 0] / field.density))
         disparity = field.disparity(face.rays)
         # Ground goes on under the image, wherever it lies behind it; the dome does not: it would show through houses.
-        drawn = ~inside | (field.on_ground(face.rays) & (disparity > 0.2 * limit)) | (limit == 0)
+        drawn = ~inside | field.on_ground(face.rays) | (limit == 0)
         image = np.zeros((*drawn.shape, 3), np.float32)
         image[drawn] = field.colours(face.rays[drawn])
         if drawn.any():
@@ -224,18 +224,19 @@ def surround(
 
 
 def _behind_image(place: Place, rays: np.ndarray, rim: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which of `rays` (H, W, 3) meet the image or its rim, and the largest disparity there that does not hide it.
+    """Which of `rays` (H, W, 3) meet the image, and the largest disparity that hides neither it nor its rim.
 
     Both (H, W); the camera of the rays is where the image's is, and the rim `rim` pixels wide.
     """
     rows, columns, front = place.level.positions(rays)
     height, width = place.nearest.shape
-    inside = front & (rows > -0.5 - rim) & (rows < height - 0.5 + rim)
-    inside &= (columns > -0.5 - rim) & (columns < width - 0.5 + rim)
-    y, x = (np.rint(np.where(inside, axis, 0)).astype(np.int64) for axis in (rows, columns))
-    seen = place.nearest[y.clip(0, height - 1), x.clip(0, width - 1)]
+    y, x = (np.where(front, axis, -1e6) for axis in (rows, columns))
+    # By how many pixels a ray misses the image.
+    beside = np.maximum(np.maximum(-0.5 - y, y - height + 0.5), np.maximum(-0.5 - x, x - width + 0.5))
+    y, x = (np.rint(axis).clip(0, side - 1).astype(np.int64) for axis, side in ((y, height), (x, width)))
     # Disparity is relative to each camera's own axis.
-    return inside, np.where(inside, UNDER * seen * (rays @ place.level.axes[:, 2]), np.inf).astype(np.float32)
+    limit = UNDER * place.nearest[y, x] * (rays @ place.level.axes[:, 2])
+    return beside < 0, np.where(beside < rim, limit, np.inf).astype(np.float32)
 
 
 def _backdrop(place: Place, made_up: np.ndarray, seed: int, device) -> Cylinder | None:
