@@ -224,7 +224,7 @@ def surround(
 
 
 def _behind_image(place: Place, rays: np.ndarray, rim: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which of `rays` (H, W, 3) meet the image, and the largest disparity that hides neither it nor its rim.
+    """Which of `rays` (H, W, 3) meet the image within its rim, and the largest disparity that hides neither.
 
     Both (H, W); the camera of the rays is where the image's is, and the rim `rim` pixels wide.
     """
@@ -236,7 +236,7 @@ def _behind_image(place: Place, rays: np.ndarray, rim: float) -> tuple[np.ndarra
     y, x = (np.rint(axis).clip(0, side - 1).astype(np.int64) for axis, side in ((y, height), (x, width)))
     # Disparity is relative to each camera's own axis.
     limit = UNDER * place.nearest[y, x] * (rays @ place.level.axes[:, 2])
-    return beside < 0, np.where(beside < rim, limit, np.inf).astype(np.float32)
+    return beside < -rim, np.where(beside < rim, limit, np.inf).astype(np.float32)
 
 
 def _backdrop(place: Place, made_up: np.ndarray, seed: int, device) -> Cylinder | None:
