@@ -49,8 +49,11 @@ def fuse(
     progress: Progress = SILENT,
     settings: MeshSettings | None = None,
     device: str = "cpu",
+    around: Sequence[View] = (),
 ) -> Mesh:
     """The surface visible in the views, with vertex colours; open where no view looks, without sky.
+
+    All views `around` are fused as well.
 
     Raises InvalidInputError without views, NoSurfaceError if they show no or too little surface, CancelledError on
     cancellation.
@@ -63,6 +66,7 @@ def fuse(
     for index in evenly_spaced(len(views), count):
         progress.update("mesh", 0.1 * len(chosen) / count)
         chosen.append(views[index])
+    chosen += around
     samples = [SurfaceSamples.of(view, device) for view in chosen]
     if not any(sample.used.any() for sample in samples):
         raise NoSurfaceError(

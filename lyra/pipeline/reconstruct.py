@@ -9,10 +9,13 @@ from typing import Any
 from lyra.common.files import inside, retry_while_locked, scratch_folder
 from lyra.common.progress import SILENT, Progress
 from lyra.geometry.views import evenly_spaced
+from lyra.pipeline.around import views_around
 from lyra.pipeline.shares import CHECK_END, MESH_END, SPLATS_END
 from lyra.world.files import RESULTS
 from lyra.world.folder import World
 
+# Share of the splats' progress in which the views around the path are made.
+AROUND_SHARE = 0.2
 # Frames that the splats are compared with.
 CHECKED_VIEWS = 10
 
@@ -38,7 +41,10 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
     started = time.monotonic()
     views = world.views()
     notes: list[str] = []
-    cloud = reconstruct_splats(views, progress.part(0, SPLATS_END), device=device, notes=notes)
+    around = views_around(world, device, progress.part(0, AROUND_SHARE * SPLATS_END))
+    cloud = reconstruct_splats(
+        views, progress.part(AROUND_SHARE * SPLATS_END, SPLATS_END), device=device, notes=notes, around=around
+    )
     checked = [views[i] for i in evenly_spaced(len(views), CHECKED_VIEWS)]
     quality = psnr_along_path(cloud, checked, progress.part(SPLATS_END, CHECK_END), device=device)
     results: dict[str, Any] = {
@@ -54,7 +60,7 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
         write_ply(cloud, new / "splats.ply")
         if mesh:
             try:
-                surface = fuse(views, progress.part(CHECK_END, MESH_END), device=device)
+                surface = fuse(views, progress.part(CHECK_END, MESH_END), device=device, around=around)
             except NoSurfaceError as error:
                 notes.append(f"There is no mesh. {error}")
             else:

@@ -59,8 +59,11 @@ def reconstruct_splats(
     settings: SplatSettings | None = None,
     device: str = "cpu",
     notes: list[str] | None = None,
+    around: Sequence[View] = (),
 ) -> GaussianCloud:
     """One Gaussian for every pixel that earlier frames do not explain, with colours fitted to the frames.
+
+    Views `around` add Gaussians only where the others leave a gap, and at most as many again.
 
     The cloud is in the world frame of the views; sky becomes Gaussians on a sphere around the path (`sky_shell`).
     Remarks for the user are appended to `notes`. Raises InvalidInputError without views, CancelledError on
@@ -83,7 +86,29 @@ def reconstruct_splats(
             f"{settings.max_splats:,} are made. Smaller frames or a shorter path give finer ones."
         )
     chosen = [keyframes[i] for i in evenly_spaced(len(keyframes), settings.max_refine_views)]
-    return refine_colors(cloud, chosen, settings.refine_passes, progress.part(0.6, 1.0), device)
+    cloud = refine_colors(cloud, chosen, settings.refine_passes, progress.part(0.6, 0.9), device)
+    return _completed(
+        cloud, [_within(view, shell) for view in around], shell, settings, progress.part(0.9, 1.0), device
+    )
+
+
+def _completed(
+    cloud: GaussianCloud,
+    around: Sequence[View],
+    shell: SkyShell,
+    settings: SplatSettings,
+    progress: Progress,
+    device: str,
+) -> GaussianCloud:
+    """The cloud with Gaussians for what the views `around` see beside it; none is added in front of what is there."""
+    for done, view in enumerate(around):
+        progress.update("splats", done / len(around), view.image)
+        rendering = SplatRasterizer(cloud, device).render(view.w2c, view.intrinsics, view.height, view.width)
+        wanted, spacing = _thinned(rendering.alpha < settings.min_alpha, settings.max_splats / len(around))
+        if wanted.any():
+            fresh = seed_gaussians(view, fit_planes(view.depth, device), shell, wanted, spacing)
+            cloud = joined([cloud, fresh])
+    return cloud
 
 
 def keyframe_indices(count: int, settings: SplatSettings) -> list[int]:

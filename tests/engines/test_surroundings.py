@@ -71,7 +71,9 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     for width in (1, 2, 4):
         bands = [ndimage.gaussian_filter(x, width) - ndimage.gaussian_filter(x, 2 * width) for x in (a, b)]
         bands = [band - band.mean(1, keepdims=True) for band in bands]
-        scores.append((bands[0] * bands[1]).sum() / np.sqrt((bands[0] ** 2).sum() * (bands[1] ** 2).sum() + 1e-9))
+        scores.append(
+            (bands[0] * bands[1]).sum() / np.sqrt((bands[0] ** 2).sum() * (bands[1] ** 2).sum() + 1e-9)
+        )
     return float(np.mean(scores))
 
 
@@ -132,7 +134,9 @@ def test_the_first_chunk_keeps_what_was_prepared(walked):
     view, cameras, state, chunk = walked
     assert chunk.state["prepared"] > 8
     restored = PreviewEngine().restore(view, [Stored(chunk, cameras)])
-    assert [layer.surface.weight for layer in restored.placed] == [layer.surface.weight for layer in state.placed]
+    assert [layer.surface.weight for layer in restored.placed] == [
+        layer.surface.weight for layer in state.placed
+    ]
     for first, second in zip(state.placed, restored.placed, strict=True):
         np.testing.assert_array_equal(first.surface.texture.numpy(), second.surface.texture.numpy())
     assert not restored.mirrored
