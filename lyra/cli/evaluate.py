@@ -14,7 +14,10 @@ def add_parser(subcommands: argparse._SubParsersAction) -> None:
     text = "Measure how good a part is, on scenes with known truth."
     sub = subcommands.add_parser("eval", help=text, description=text)
     sub.set_defaults(run=run_eval)
-    sub.add_argument("subject", choices=["preview", "depth", "place"])
+    sub.add_argument("subject", choices=["preview", "depth", "place", "sheet"])
+    sub.add_argument(
+        "pictures", nargs="*", type=Path, metavar="IMAGE", help="for sheet: images to make places of"
+    )
     sub.add_argument(
         "--depth-model",
         metavar="NAME",
@@ -31,12 +34,17 @@ def add_parser(subcommands: argparse._SubParsersAction) -> None:
         type=Path,
         metavar="FILE.png",
         help="for depth: picture, depth and points of --images; for preview: frames of the example's walkthrough on "
-        "depth by layout, by builtin, and on the true one",
+        "depth by layout, by builtin, and on the true one; for sheet: steps and turns of each IMAGE, before and after",
     )
 
 
 def run_eval(options: argparse.Namespace) -> int:
-    subjects = {"depth": eval_depth, "place": eval_place, "preview": eval_preview}
+    """Exit code of the chosen protocol. Raises InvalidInputError where images are given to another one."""
+    if options.pictures and options.subject != "sheet":
+        raise InvalidInputError(
+            f"Images are for `lyra eval sheet`; `lyra eval {options.subject}` takes none."
+        )
+    subjects = {"depth": eval_depth, "place": eval_place, "preview": eval_preview, "sheet": eval_sheet}
     return subjects[options.subject](options)
 
 
@@ -49,6 +57,21 @@ def eval_place(options: argparse.Namespace) -> int:
     with progress_bar() as progress:
         rows = evaluate(scenes(), estimator, progress)
     print(table(rows))
+    return 0
+
+
+def eval_sheet(options: argparse.Namespace) -> int:
+    """Draws what steps and turns show of each image, with and without surroundings, and the splats."""
+    from lyra.depth import create_estimator
+    from lyra.evaluation.place_sheet import draw_place_sheet
+
+    if not options.pictures or options.sheet is None:
+        raise InvalidInputError("Name images and the sheet to draw: lyra eval sheet IMAGE --sheet FILE.png")
+    with progress_bar() as progress:
+        draw_place_sheet(
+            options.pictures, create_estimator(options.depth_model or "builtin"), options.sheet, progress
+        )
+    print(options.sheet.resolve())
     return 0
 
 

@@ -80,7 +80,7 @@ class PreviewEngine:
         first_witness = len(state.memory)
         start = 0.0
         prepared: list[Layer] = []
-        if state.frames == 1:
+        if state.frames == 1 and not state.mirrored:
             start = PREPARING
             prepared = state.prepare(lambda: progress.update(STAGE, 0, state.view.image))
         layers = self._complete_world(state, cameras, seed, progress.part(start, 0.6))
