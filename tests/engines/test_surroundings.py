@@ -35,7 +35,7 @@ def drawn(scene: PreviewScene, yaw: float, pitch: float, intrinsics=None):
     w2c = np.eye(4)
     w2c[:3, :3] = (about_y(np.radians(yaw)) @ about_x(np.radians(pitch))).T
     k = scene.view.intrinsics if intrinsics is None else intrinsics
-    surfaces = scene.surfaces(w2c, k, *SIZE)
+    surfaces = [*scene.surfaces(w2c, k, *SIZE), *scene.mirrored]
     image, disparity, _ = Rasterizer(*SIZE, scene.space.near).draw(surfaces, w2c, k).numpy()
     return image, disparity
 
