@@ -22,6 +22,7 @@ from lyra.geometry.views import View
 from lyra.media.images import fit, load_image
 from lyra.splats import reconstruct_splats
 from lyra.splats.rasterize import SplatRasterizer
+from lyra.splats.reconstruct import SplatSettings
 
 # Steps to the right and ahead in median depths, and turns to the right in degrees.
 SHOWN = (
@@ -73,7 +74,9 @@ def draw_place_sheet(
         around = [
             View(f, d, cameras[i]) for i, (f, d) in enumerate(zip(made.frames, made.depth, strict=True))
         ]
-        cloud = reconstruct_splats([view, *around], share.part(0.6, 1), device=device)
+        cloud = reconstruct_splats(
+            [view, *around], share.part(0.6, 1), SplatSettings(keyframe_step=1), device
+        )
         splats = SplatRasterizer(cloud, device)
         renderings = [
             splats.render(c, k, *view.depth.shape)

@@ -6,6 +6,8 @@ import json
 import time
 from typing import Any
 
+import numpy as np
+
 from lyra.common.files import inside, retry_while_locked, scratch_folder
 from lyra.common.progress import SILENT, Progress
 from lyra.geometry.views import evenly_spaced
@@ -16,6 +18,8 @@ from lyra.world.folder import World
 
 # Share of the splats' progress in which the views around the path are made.
 AROUND_SHARE = 0.2
+# Share of a frame that is not sky, from which what lies around the path belongs to the mesh.
+LEAST_SURFACE = 0.01
 # Frames that the splats are compared with.
 CHECKED_VIEWS = 10
 
@@ -59,8 +63,11 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
     with scratch_folder(world.results) as new:
         write_ply(cloud, new / "splats.ply")
         if mesh:
+            # The ground around a world of nothing but sky is made up, and no surface of it.
+            solid = max(np.isfinite(view.depth).mean() for view in checked)
+            shown = around if solid >= LEAST_SURFACE else ()
             try:
-                surface = fuse(views, progress.part(CHECK_END, MESH_END), device=device, around=around)
+                surface = fuse(views, progress.part(CHECK_END, MESH_END), device=device, around=shown)
             except NoSurfaceError as error:
                 notes.append(f"There is no mesh. {error}")
             else:
