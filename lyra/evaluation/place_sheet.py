@@ -79,7 +79,7 @@ def draw_place_sheet(
         )
         splats = SplatRasterizer(cloud, device)
         renderings = [
-            splats.render(c, k, *view.depth.shape)
+            splats.render(c, k, view.height, view.width)
             for c, k in zip(cameras.w2c, cameras.intrinsics, strict=True)
         ]
         frames = [np.rint(255 * rendering.rgb).astype(np.uint8) for rendering in renderings]

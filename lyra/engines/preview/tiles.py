@@ -225,13 +225,13 @@ def _places(valid: np.ndarray, tile: tuple[float, float]) -> tuple[tuple[float, 
         grid = np.zeros(valid.shape, bool)
         grid[:: step[0], :: step[1]] = True
         places = np.argwhere((share > WHOLE) & grid)
-        chosen = (tuple(size * side for side in tile), places.astype(float))
+        chosen = ((size * tile[0], size * tile[1]), places.astype(float))
         if len(places) >= ENOUGH_PLACES:
             return chosen
         if len(places) > len(best[1]):
             best = chosen
     if not len(best[1]) and valid.any():
-        best = (tuple(SIZES[-1] * side for side in tile), np.argwhere(valid)[::7].astype(float))
+        best = ((SIZES[-1] * tile[0], SIZES[-1] * tile[1]), np.argwhere(valid)[::7].astype(float))
     return best
 
 
