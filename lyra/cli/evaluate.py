@@ -42,7 +42,7 @@ def run_eval(options: argparse.Namespace) -> int:
     """Exit code of the chosen protocol. Raises InvalidInputError where images are given to another one."""
     if options.pictures and options.subject != "sheet":
         raise InvalidInputError(
-            f"Images are for `lyra eval sheet`; `lyra eval {options.subject}` takes none."
+            f"Images are for `lyra eval sheet`; {options.subject} takes none: leave them out."
         )
     subjects = {"depth": eval_depth, "place": eval_place, "preview": eval_preview, "sheet": eval_sheet}
     return subjects[options.subject](options)
