@@ -19,12 +19,15 @@ from lyra.engines.preview.tiles import Example, TiledTexture
 COARSE = 115.0
 # Shortest and longest strip, the overlap of two, and how far the first one goes on under the image, in radians.
 SHORTEST, LONGEST, OVERLAP, UNDER = np.radians([12, 26, 4, 12])
-# Costs of a strip's near things, of what is made up in it, and of its repetition, against differences at its seam.
-NEAR, MADE_UP, AGAIN = 2.5, 0.3, 0.5
+# Costs of what is made up in a strip, and of its repetition, against differences at its seam.
+MADE_UP, AGAIN = 0.3, 0.5
 # Differences of log distance, and of standing or not, against those of colour (of 0 ... 1).
 FAR_WEIGHT, MASK_WEIGHT = 0.15, 0.5
 # A column's distance is this quantile of its inverse ranges; what is this many times nearer is in front of it.
 BACK, IN_FRONT = 0.3, 1.6
+# What is nearer than all within this angle is in front as well; narrower pieces, and those of which more than this
+# share is made up, are left out.
+WIDE, NARROW, MOSTLY = np.radians(24), np.radians(3), 0.5
 # What is cut by the upper border goes on for this much higher, in radians.
 LOWER_TOP, HIGHER_TOP = np.radians([3, 14])
 # Colours of a strip are shifted by at most this much (of 255) to match its neighbour, fading over this angle.
@@ -100,11 +103,23 @@ def unrolled(
     standing = covered & stands[nearest]
     inverse = disparity[nearest] * (rays @ level.axes[:, 2])
     distance = _column_distance(inverse, standing, density)
-    in_front = standing & (inverse > IN_FRONT * distance)
-    unwanted = NEAR * in_front + MADE_UP * (made_up[nearest] & standing)
+    standing = _without_pieces(standing & (inverse < IN_FRONT * distance), made_up[nearest], density)
+    unwanted = MADE_UP * (made_up[nearest] & standing)
     return Cylinder(
         np.stack(colours, -1), standing, unwanted.astype(np.float32), covered, distance, density, *first
     )
+
+
+def _without_pieces(standing: np.ndarray, made_up: np.ndarray, density: float) -> np.ndarray:
+    """`standing` (H, W) bool without pieces that are narrow or for the most part made up."""
+    pieces, count = ndimage.label(ndimage.binary_closing(standing, iterations=2))
+    if not count:
+        return standing
+    numbers = np.arange(count + 1)
+    made = ndimage.mean(made_up, pieces, numbers)
+    wide = np.array([0, *(box[1].stop - box[1].start for box in ndimage.find_objects(pieces))])
+    kept = (wide > NARROW * density) & (made < MOSTLY)
+    return standing & kept[pieces]
 
 
 def _column_distance(inverse: np.ndarray, standing: np.ndarray, density: float) -> np.ndarray:
@@ -117,6 +132,7 @@ def _column_distance(inverse: np.ndarray, standing: np.ndarray, density: float) 
     back[known] = np.nanquantile(logs[:, known], BACK, axis=0)
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)[0]
     back = ndimage.median_filter(back[nearest], max(3, round(0.08 * density)), mode="nearest")
+    back = ndimage.grey_opening(back, min(max(3, round(WIDE * density)), len(back)), mode="nearest")
     return np.exp(ndimage.gaussian_filter1d(back, 0.02 * density, mode="nearest"))
 
 

@@ -70,10 +70,11 @@ def behind_things(
         return none
     origin = np.eye(4)
     own = [Witness(disparity, origin, intrinsics)]
-    full = fill_depth(disparity, gap, origin, intrinsics, ground, far, own, device)
+    # Beside a thing only the colours are mixed, the depth is not.
+    full = fill_depth(disparity, Gap(thing, gap.near), origin, intrinsics, ground, far, own, device)
     tick()
-    limit = np.where(thing, BEHIND, ASIDE) * disparity
-    full = np.where(gap.fill, np.minimum(full, limit), full).astype(np.float32)
+    full = np.where(thing, np.minimum(full, BEHIND * disparity), full)
+    full = np.where(gap.fill & ~thing, ASIDE * disparity, full).astype(np.float32)
     guide = place_guide(full, origin, intrinsics, typical, ground)
     painted = fill_texture(
         image.astype(np.float32), full, gap.fill, gap.near, guide, seed, None, tick, device

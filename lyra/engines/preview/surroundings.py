@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from lyra.depth.place import GROUND, find_ground
+from lyra.depth.place import CEILING, GROUND, find_ground
 from lyra.engines.preview.backdrop import Cylinder, quilted, unrolled
 from lyra.engines.preview.ground import Ground
 from lyra.engines.preview.layers import Layer
 from lyra.engines.preview.level import LevelView, about_x, about_y, angles_of, level_axes, pixel_rays
 from lyra.engines.preview.tiles import Example, TiledTexture
+from lyra.engines.preview.walls import find_walls
 from lyra.geometry.views import View
 
 # Faces towards all sides, one every 45 degrees, reach this high and low; two caps close the rest.
@@ -51,7 +52,8 @@ class Place:
 
     `image` (H, W, 3) float32 in [0, 255] and `disparity` (H, W); `sky` and `ground` (H, W) bool; `nearest` (H, W), the
     disparity that nothing around may hide; `plane`, the ground's; `level`, the source camera; `dome`, the disparity of
-    what closes the view above, 0 for sky.
+    what closes the view above, 0 for sky; `above` (H, W) bool, a ceiling, and `ceiling`, its height above the camera,
+    inf where there is none.
     """
 
     image: np.ndarray
@@ -62,6 +64,8 @@ class Place:
     plane: Ground
     level: LevelView
     dome: float
+    above: np.ndarray
+    ceiling: float
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def _face(level: LevelView, turn: np.ndarray, focal: float, half_width: float, h
 
 
 class Field:
-    """Dome and ground of a place: colours and disparities in every direction."""
+    """Dome, ground and ceiling of a place: colours and disparities in every direction."""
 
     def __init__(self, place: Place, seed: int, device="cpu"):
         self.place = place
@@ -102,7 +106,15 @@ class Field:
         self.density = float(level.intrinsics[0, 0])
         self.scale = 1 / place.plane.height
         self.dome = self._dome_texture(seed, device)
-        self.ground = self._ground_texture(seed + 1, device)
+        lies = place.ground & (level.angles()[1] < -NEAR_HORIZON)
+        if lies.mean() < LEAST:
+            lies = np.zeros_like(lies)
+            lies[-max(2, len(lies) // 6) :] = True
+        self.ground = self._plane_texture(lies, 1, seed + 1, device)
+        self.ceiling = None
+        over = place.above & (level.angles()[1] > NEAR_HORIZON)
+        if np.isfinite(place.ceiling) and over.mean() > LEAST:
+            self.ceiling = self._plane_texture(over, -1, seed + 3, device)
 
     def _dome_texture(self, seed: int, device) -> TiledTexture:
         place, density = self.place, self.density
@@ -121,24 +133,21 @@ class Field:
     def _to_dome(self, rows: np.ndarray, columns: np.ndarray):
         return columns / self.density, -rows / self.density
 
-    def _to_ground(self, rows: np.ndarray, columns: np.ndarray):
-        return columns / self.density, -np.arctan(np.exp(rows / (SQUEEZE * self.density)))
+    def _plane_rows(self, elevation: np.ndarray, side: int) -> np.ndarray:
+        """Rows of the map of the ground (`side` 1) or the ceiling (-1): minus the logarithm of the range on it."""
+        beyond = np.maximum(-side * elevation, NEAR_HORIZON)
+        return np.log(np.tan(np.minimum(beyond, 1.55))) * SQUEEZE * self.density
 
-    def _ground_rows(self, elevation: np.ndarray) -> np.ndarray:
-        """Rows of the ground's map: minus the logarithm of the range on the plane, in heights of the camera."""
-        below = np.maximum(-elevation, NEAR_HORIZON)
-        return np.log(np.tan(np.minimum(below, 1.55))) * SQUEEZE * self.density
-
-    def _ground_texture(self, seed: int, device) -> TiledTexture:
+    def _plane_texture(self, source: np.ndarray, side: int, seed: int, device) -> TiledTexture:
         place, density = self.place, self.density
         azimuth, elevation = place.level.angles()
-        source = place.ground & (elevation < -NEAR_HORIZON)
-        if source.mean() < LEAST:
-            source = np.zeros_like(place.ground)
-            source[-max(2, len(source) // 6) :] = True
-        rows = self._ground_rows(elevation)
-        example = _rectified(place, rows[source], azimuth[source] * density, source, self._to_ground)
-        extent = [float(self._ground_rows(np.array(e))) for e in (0.0, -np.pi / 2)]
+
+        def to_plane(rows: np.ndarray, columns: np.ndarray):
+            return columns / density, -side * np.arctan(np.exp(rows / (SQUEEZE * density)))
+
+        rows = self._plane_rows(elevation, side)
+        example = _rectified(place, rows[source], azimuth[source] * density, source, to_plane)
+        extent = [float(self._plane_rows(np.array(e), 1)) for e in (0.0, -np.pi / 2)]
         half = np.pi * density
         tile = (density * SQUEEZE * GROUND_TILE[0], density * GROUND_TILE[1])
         bounds = (extent[0], extent[1], -half, half)
@@ -149,13 +158,14 @@ class Field:
         azimuth, elevation = angles_of(rays)
         strength = np.clip((FADES[1] - np.abs(azimuth)) / (FADES[1] - FADES[0]), 0, 1)
         result = np.empty((len(rays), 3), np.float32)
-        low = self.on_ground(rays)
+        low, high = self.on_ground(rays), self.on_ceiling(rays)
         columns = azimuth * self.density
         for texture, chosen, rows in (
-            (self.dome, ~low, -elevation * self.density),
-            (self.ground, low, self._ground_rows(elevation)),
+            (self.dome, ~low & ~high, -elevation * self.density),
+            (self.ground, low, self._plane_rows(elevation, 1)),
+            (self.ceiling, high, self._plane_rows(elevation, -1)),
         ):
-            if chosen.any():
+            if texture is not None and chosen.any():
                 result[chosen] = texture.paint(rows[chosen], columns[chosen], strength[chosen])
         return result.clip(0, 255)
 
@@ -163,10 +173,17 @@ class Field:
         """Which directions (...) meet the ground before the dome."""
         return rays[..., 1] * self.scale > self.place.dome * np.linalg.norm(rays, axis=-1)
 
+    def on_ceiling(self, rays: np.ndarray) -> np.ndarray:
+        """Which directions (...) meet the ceiling before the dome."""
+        if self.ceiling is None:
+            return np.zeros(rays.shape[:-1], bool)
+        return -rays[..., 1] / self.place.ceiling > self.place.dome * np.linalg.norm(rays, axis=-1)
+
     def disparity(self, rays: np.ndarray) -> np.ndarray:
         """Disparity (...) where each of `rays` (..., 3), in level axes and of depth 1 for its camera, ends."""
         far = self.place.dome * np.linalg.norm(rays, axis=-1)
-        return np.maximum(rays[..., 1] * self.scale, far).astype(np.float32)
+        over = 0.0 if self.ceiling is None else -rays[..., 1] / self.place.ceiling
+        return np.maximum(np.maximum(rays[..., 1] * self.scale, over), far).astype(np.float32)
 
 
 def _rectified(place: Place, rows: np.ndarray, columns: np.ndarray, source: np.ndarray, to_angles) -> Example:
@@ -203,6 +220,17 @@ def surround(
     tick()
     backdrop = _backdrop(place, made_up, seed + 2, device)
     tick()
+    walls = find_walls(
+        place.level,
+        place.image,
+        place.disparity,
+        ~place.sky & ~place.ground & ~place.above,
+        ~made_up,
+        place.ceiling,
+        seed + 4,
+        device,
+    )
+    tick()
     layers = []
     for face in faces(place.level):
         tick()
@@ -214,10 +242,18 @@ def surround(
         image[drawn] = field.colours(face.rays[drawn])
         if drawn.any():
             layers.append(Layer.cut(image, np.minimum(disparity, limit), drawn, face.w2c, face.intrinsics))
+        nearest = np.where(drawn, disparity, 0)
+        for wall in walls:
+            there = wall.disparity(face.rays)
+            up = (there > nearest) & (there * UNDER < 1.05 * limit)
+            if up.any():
+                image[up] = wall.colours(face.rays[up])
+                layers.append(Layer.cut(image, np.minimum(there, limit), up, face.w2c, face.intrinsics))
+                nearest = np.where(up, np.inf, nearest)
         if backdrop is None:
             continue
         image, disparity, stands = backdrop.look_up(face.rays)
-        stands &= disparity < limit
+        stands &= (disparity < limit) & (nearest < np.inf)
         if stands.any():
             layers.append(Layer.cut(image, disparity, stands, face.w2c, face.intrinsics))
     return layers
@@ -272,16 +308,40 @@ def place_of(view: View, disparity: np.ndarray, fallback: Ground | None) -> Plac
         level = LevelView(level_axes(down), view.intrinsics, *disparity.shape)
         plane = Ground(down, found.height)
         lies = found.labels == GROUND
+        above = found.labels == CEILING
     else:
         tilt = 0.0 if fallback is None else np.arctan2(fallback.normal[2], fallback.normal[1])
         down = np.array([0.0, np.cos(tilt), np.sin(tilt)])
         level = LevelView(level_axes(down), view.intrinsics, *disparity.shape)
         plane = _assumed_ground(disparity, level) if fallback is None else Ground(down, fallback.height)
         lies = _on_plane(disparity, plane, view.intrinsics)
+        above = np.zeros_like(lies)
+    ceiling = _ceiling(disparity, above, level)
     dome = 0.0 if sky.mean() > LEAST else 0.5 * float(np.quantile(disparity[~sky], 0.1))
     # Between two pixels of different depth the farther one counts.
     nearest = ndimage.minimum_filter(disparity, 3)
-    return Place(view.image.astype(np.float32), disparity, sky, lies & ~sky, nearest, plane, level, dome)
+    return Place(
+        view.image.astype(np.float32),
+        disparity,
+        sky,
+        lies & ~sky,
+        nearest,
+        plane,
+        level,
+        dome,
+        above,
+        ceiling,
+    )
+
+
+def _ceiling(disparity: np.ndarray, above: np.ndarray, level: LevelView) -> float:
+    """Height of the ceiling `above` (H, W) bool over the camera, in units of depth; inf where there is none."""
+    known = above & (disparity > 0)
+    if known.mean() < LEAST:
+        return np.inf
+    rays = pixel_rays(level.intrinsics, level.height, level.width) @ level.axes.T
+    height = float(np.median(-rays[known, 1] / disparity[known]))
+    return height if height > 0 else np.inf
 
 
 def without_things(place: Place, image: np.ndarray, disparity: np.ndarray, filled: np.ndarray) -> Place:

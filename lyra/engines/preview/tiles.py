@@ -21,6 +21,9 @@ CANDIDATES, COMPARED = 64, 96
 SIZES, ENOUGH_PLACES = (1.0, 0.7, 0.45, 0.3, 0.15), 24
 # This share of a tile must be valid.
 WHOLE = 0.93
+# A place is not repeated whose colour differs from what is usual in its row by more than this many levels, or this
+# many times the usual difference; unless less than a share of the places is left.
+UNUSUAL, UNUSUAL_TIMES, USUAL_SHARE = 16.0, 2.0, 0.25
 # Widths of the low-frequency colours that are carried over the border, in cells of the low-frequency grid.
 SPREADS = (36.0, 12.0)
 CORRECTIONS = (6.0, 2.0)
@@ -61,12 +64,13 @@ class TiledTexture:
         self.cell = cell
         self.low_origin = (bounds[0], bounds[2])
         shape = tuple(int(np.ceil((bounds[k + 1] - bounds[k]) / cell)) + 1 for k in (0, 2))
-        self.low = _low_frequencies(example, self.low_origin, shape, cell)
+        usual = _usual(example, tile)
+        self.low = _low_frequencies(example, usual, self.low_origin, shape, cell)
         inside = self._low_at(self.low, *_grid_of(example))
         detail = np.where(example.valid[..., None], example.colours - inside, 0).astype(np.float32)
         self.detail = np.concatenate([detail, example.valid[..., None].astype(np.float32)], -1)
         self.origin = example.origin
-        self.tile, centres = _places(example.valid, tile)
+        self.tile, centres = _places(example.valid, usual, tile)
         random = np.random.default_rng(seed)
         self.first, rows, columns = self._lattice(bounds)
         self.sources = _chosen(rows, columns, example.origin, centres, hold, random)
@@ -193,15 +197,47 @@ def _spread_out(total: np.ndarray, count: np.ndarray, width: float) -> np.ndarra
     return (np.stack(sums, -1) / (weight + 0.06)[..., None]).astype(np.float32)
 
 
-def _low_frequencies(example: Example, origin, shape, cell) -> np.ndarray:
+def _usual(example: Example, tile: tuple[float, float]) -> np.ndarray:
+    """Pixels (H, W) bool of the example around which the colour is what is usual in their row: no carpet, no sun."""
+    size = [max(3, round(side)) for side in tile]
+    weight = ndimage.uniform_filter(example.valid.astype(np.float32), size, mode="constant")
+    smooth = (
+        np.stack(
+            [
+                ndimage.uniform_filter(np.where(example.valid, plane, 0), size, mode="constant")
+                for plane in np.moveaxis(example.colours, -1, 0)
+            ],
+            -1,
+        )
+        / np.maximum(weight, 1e-3)[..., None]
+    )
+    rows = np.flatnonzero(example.valid.any(1))
+    if not len(rows):
+        return example.valid
+    thin = max(1, smooth.shape[1] // 256)
+    known = np.where(example.valid[rows, ::thin, None], smooth[rows, ::thin], np.nan)
+    some = ~np.isnan(known[..., 0]).all(1)
+    median = np.nanmedian(known[some], axis=1)
+    nearest = np.abs(np.arange(len(smooth))[:, None] - rows[some]).argmin(1)
+    median = ndimage.gaussian_filter1d(median[nearest], size[0] / 2, axis=0, mode="nearest")
+    off = np.abs(smooth - median[:, None]).max(-1)
+    limit = max(UNUSUAL, UNUSUAL_TIMES * float(np.median(off[example.valid])))
+    usual = example.valid & (off < limit)
+    return usual if usual.sum() > USUAL_SHARE * example.valid.sum() else example.valid
+
+
+def _low_frequencies(example: Example, usual: np.ndarray, origin, shape, cell) -> np.ndarray:
     """Low-frequency colour (h, w, 3) float32 of the whole map.
 
-    The row's mean, which goes on to both sides, and what differs from it near the example.
+    The mean of the row's `usual` pixels (H, W), which goes on to both sides, and what differs from it near the example.
     """
     rows, columns = _grid_of(example)
     valid = example.valid
     total, count = _binned(rows[valid], columns[valid], example.colours[valid], origin, shape, cell)
-    per_row, weight = total.sum(1), count.sum(1)
+    usual_total, usual_count = _binned(
+        rows[usual], columns[usual], example.colours[usual], origin, shape, cell
+    )
+    per_row, weight = usual_total.sum(1), usual_count.sum(1)
     sums = ndimage.gaussian_filter1d(per_row, 2.0, axis=0, mode="constant")
     weight = ndimage.gaussian_filter1d(weight, 2.0, mode="constant")
     enough = weight > 0.02 * weight.max() if weight.any() else weight > -1
@@ -215,7 +251,9 @@ def _low_frequencies(example: Example, origin, shape, cell) -> np.ndarray:
     return low.astype(np.float32)
 
 
-def _places(valid: np.ndarray, tile: tuple[float, float]) -> tuple[tuple[float, float], np.ndarray]:
+def _places(
+    valid: np.ndarray, usual: np.ndarray, tile: tuple[float, float]
+) -> tuple[tuple[float, float], np.ndarray]:
     """The size of tiles that fit the example often enough, and the (row, column) of the places where they do."""
     best = (tile, np.empty((0, 2)))
     for size in SIZES:
@@ -224,7 +262,7 @@ def _places(valid: np.ndarray, tile: tuple[float, float]) -> tuple[tuple[float, 
         step = [max(1, side // 12) for side in sides]
         grid = np.zeros(valid.shape, bool)
         grid[:: step[0], :: step[1]] = True
-        places = np.argwhere((share > WHOLE) & grid)
+        places = np.argwhere((share > WHOLE) & grid & usual)
         chosen = ((size * tile[0], size * tile[1]), places.astype(float))
         if len(places) >= ENOUGH_PLACES:
             return chosen
