@@ -2,17 +2,20 @@
 
 import warp as wp
 
-from lyra.geometry.surface_kernels import NEAR_SIDE, differ
+from lyra.geometry.surface_kernels import BACKSTAGE, NEAR_SIDE, differ
 
 # Unrolling loops and generating adjoints would make compilation ten times slower.
 wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 
 _NEAR = wp.constant(NEAR_SIDE)
+_BACKSTAGE = wp.constant(BACKSTAGE)
 
 
 @wp.func
-def across_crack(disparity: wp.array2d(dtype=float), y: int, x: int):
+def across_crack(disparity: wp.array2d(dtype=float), side: wp.array2d(dtype=int), y: int, x: int):
     """The closest pair of pixels of one surface on opposite sides of this hole of one or two pixels.
+
+    What is seen through a crack of another surface, backstage, counts as a hole.
 
     Returns the direction (dy, dx) and the steps back and forward along it; zeros if there is no such pair.
     """
@@ -40,18 +43,22 @@ def across_crack(disparity: wp.array2d(dtype=float), y: int, x: int):
                 if inside and back + forward < best:
                     wb = disparity[yb, xb]
                     wf = disparity[yf, xf]
-                    if wb >= 0.0 and wf >= 0.0 and not differ(wb, wf, 0.1):
+                    seen = side[y, x] != _BACKSTAGE
+                    seen = seen or (side[yb, xb] != _BACKSTAGE and side[yf, xf] != _BACKSTAGE)
+                    if seen and wb >= 0.0 and wf >= 0.0 and not differ(wb, wf, 0.1):
                         best = back + forward
                         found = wp.vec4i(dy, dx, back, forward)
     return found
 
 
 @wp.kernel
-def mark_holes(disparity: wp.array2d(dtype=float), hole: wp.array2d(dtype=wp.uint8)):
-    """Marks with 1 the empty pixels that `close_cracks` does not fill."""
+def mark_holes(
+    disparity: wp.array2d(dtype=float), side: wp.array2d(dtype=int), hole: wp.array2d(dtype=wp.uint8)
+):
+    """Marks with 1 the empty pixels that `close_cracks` does not fill; `side` is 0 everywhere."""
     y, x = wp.tid()
     hole[y, x] = wp.uint8(0)
-    if disparity[y, x] < 0.0 and across_crack(disparity, y, x)[2] == 0:
+    if disparity[y, x] < 0.0 and across_crack(disparity, side, y, x)[2] == 0:
         hole[y, x] = wp.uint8(1)
 
 
@@ -69,9 +76,9 @@ def close_cracks(
     closed_image[y, x] = image[y, x]
     closed_disparity[y, x] = disparity[y, x]
     closed_side[y, x] = side[y, x]
-    if disparity[y, x] >= 0.0:
+    if disparity[y, x] >= 0.0 and side[y, x] != _BACKSTAGE:
         return
-    crack = across_crack(disparity, y, x)
+    crack = across_crack(disparity, side, y, x)
     if crack[2] == 0:
         return
     yb = y - crack[0] * crack[2]
@@ -79,6 +86,7 @@ def close_cracks(
     yf = y + crack[0] * crack[3]
     xf = x + crack[1] * crack[3]
     t = float(crack[2]) / float(crack[2] + crack[3])
+    closed_side[y, x] = 0
     closed_image[y, x] = (1.0 - t) * image[yb, xb] + t * image[yf, xf]
     closed_disparity[y, x] = (1.0 - t) * disparity[yb, xb] + t * disparity[yf, xf]
 

@@ -45,7 +45,8 @@ class Surface:
     """An image with disparity, placed in the world by its camera.
 
     `image` (H, W, 3) uint8 or float32 in [0, 255]; `disparity` (H, W) float32; `drawn` (H, W) bool, which pixels
-    exist; `w2c` (4, 4); `intrinsics` (3, 3). With a `weight` below 1 it is hidden by what is up to that share farther.
+    exist; `w2c` (4, 4); `intrinsics` (3, 3). With a `weight` below 1 it is hidden by what is up to that share farther,
+    and by what lies on both sides of a crack in another surface.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Surface:
         """The kernel argument for a view in which this surface's quads are numbered from `first`."""
         result = kernels.Drawn()
         result.first = first
+        result.backstage = int(self.weight < 1)
         result.m = wp.mat33(matrix.astype(np.float32))
         result.shift = wp.vec3(*shift)
         for name in ("pixels", "texture", "corners", "other", "side"):
@@ -92,7 +94,8 @@ class Picture:
     """A rasterized view, on the device.
 
     `image` (H, W) vec3 in [0, 255]; `disparity` (H, W), -1 in holes; `side` (H, W) int32: NEAR_SIDE on the near side
-    of a depth edge that has moved apart from the background it occluded in its own image, otherwise 0.
+    of a depth edge that has moved apart from the background it occluded in its own image, BACKSTAGE on surfaces with a
+    weight below 1, otherwise 0.
     """
 
     image: wp.array
@@ -165,9 +168,10 @@ class Rasterizer:
         self._rasterize(surfaces, w2c, intrinsics)
         if self.keys.numpy().all():
             return 0
-        shape, disparity = (self.height, self.width), self.buffers[0].disparity
+        shape, disparity, side = (self.height, self.width), self.buffers[0].disparity, self.buffers[0].side
+        side.zero_()
         wp.launch(kernels.read_disparity, shape, [self.keys, self.near], [disparity], device=self.device)
-        wp.launch(finishing_kernels.mark_holes, shape, [disparity], [self.marks], device=self.device)
+        wp.launch(finishing_kernels.mark_holes, shape, [disparity, side], [self.marks], device=self.device)
         return int(np.count_nonzero(self.marks.numpy()))
 
     def close_rest(self, picture: Picture) -> Picture:

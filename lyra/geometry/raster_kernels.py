@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from lyra.geometry.surface_kernels import FAR_SIDE, NEAR_SIDE, differ
+from lyra.geometry.surface_kernels import BACKSTAGE, FAR_SIDE, NEAR_SIDE, differ
 
 # Unrolling loops and generating adjoints would make compilation ten times slower.
 wp.set_module_options({"max_unroll": 4, "enable_backward": False})
@@ -13,6 +13,7 @@ MAX_QUADS = (1 << 31) - 1
 
 _NEAR = wp.constant(NEAR_SIDE)
 _FAR = wp.constant(FAR_SIDE)
+_BACKSTAGE = wp.constant(BACKSTAGE)
 _IDS = wp.constant(wp.int64(MAX_QUADS + 1))
 # Quads stretched more than this many times beyond what their distance explains are dropped as streaks.
 _MAX_STRETCH = wp.constant(6.0)
@@ -64,6 +65,7 @@ class Drawn:
     """One surface of a view: its arrays, its pose relative to the target, and the number of its first quad."""
 
     first: int
+    backstage: int
     m: wp.mat33
     shift: wp.vec3
     pixels: wp.array(dtype=int)
@@ -349,7 +351,7 @@ def resolve(
     area = wp.max(wp.abs(eu[0] * ev[1] - eu[1] * ev[0]), 1.0e-6)
     radius_u = (wp.abs(ev[0]) + wp.abs(ev[1])) / area
     radius_v = (wp.abs(eu[0]) + wp.abs(eu[1])) / area
-    mark = int(0)
+    mark = surface.backstage * _BACKSTAGE
     colour = wp.vec4(0.0, 0.0, 0.0, 0.0)
     if int(surface.side[y, x]) == _NEAR:
         scale = magnification(m, h0[2])

@@ -7,6 +7,8 @@ wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 
 NEAR_SIDE = 1
 FAR_SIDE = 2
+# Not a side: what is behind everything else, such as a crack's two sides.
+BACKSTAGE = 3
 
 _NEAR = wp.constant(NEAR_SIDE)
 _FAR = wp.constant(FAR_SIDE)

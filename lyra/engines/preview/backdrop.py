@@ -25,9 +25,11 @@ MADE_UP, AGAIN = 0.3, 0.5
 FAR_WEIGHT, MASK_WEIGHT = 0.15, 0.5
 # A column's distance is this quantile of its inverse ranges; what is this many times nearer is in front of it.
 BACK, IN_FRONT = 0.3, 1.6
-# What is nearer than all within this angle is in front as well; narrower pieces, and those of which more than this
-# share is made up, are left out.
-WIDE, NARROW, MOSTLY = np.radians(24), np.radians(3), 0.5
+# What is nearer than all within this angle is in front as well. Narrow pieces are left out, and those of which more
+# than this share is made up unless they are as wide as this.
+WIDE, NARROW, MADE_WIDE, MOSTLY = *np.radians([24, 3, 15]), 0.5
+# Columns whose lowest part is this far above the horizon hang in the air, and pieces of which most do are left out.
+HANGS = np.radians(1)
 # What is cut by the upper border goes on for this much higher, in radians.
 LOWER_TOP, HIGHER_TOP = np.radians([3, 14])
 # Colours of a strip are shifted by at most this much (of 255) to match its neighbour, fading over this angle.
@@ -103,22 +105,33 @@ def unrolled(
     standing = covered & stands[nearest]
     inverse = disparity[nearest] * (rays @ level.axes[:, 2])
     distance = _column_distance(inverse, standing, density)
-    standing = _without_pieces(standing & (inverse < IN_FRONT * distance), made_up[nearest], density)
+    standing = _without_pieces(
+        standing & (inverse < IN_FRONT * distance), made_up[nearest], -first[0], density
+    )
     unwanted = MADE_UP * (made_up[nearest] & standing)
     return Cylinder(
         np.stack(colours, -1), standing, unwanted.astype(np.float32), covered, distance, density, *first
     )
 
 
-def _without_pieces(standing: np.ndarray, made_up: np.ndarray, density: float) -> np.ndarray:
-    """`standing` (H, W) bool without pieces that are narrow or for the most part made up."""
+def _without_pieces(standing: np.ndarray, made_up: np.ndarray, horizon: int, density: float) -> np.ndarray:
+    """`standing` (H, W) bool without pieces that are narrow, hang in the air or are for the most part made up.
+
+    `horizon` is its row.
+    """
     pieces, count = ndimage.label(ndimage.binary_closing(standing, iterations=2))
     if not count:
         return standing
     numbers = np.arange(count + 1)
     made = ndimage.mean(made_up, pieces, numbers)
     wide = np.array([0, *(box[1].stop - box[1].start for box in ndimage.find_objects(pieces))])
-    kept = (wide > NARROW * density) & (made < MOSTLY)
+    lowest = np.full((count + 1, standing.shape[1]), -1)
+    rows, columns = np.nonzero(pieces)
+    np.maximum.at(lowest, (pieces[rows, columns], columns), rows)
+    hangs = (lowest >= 0) & (lowest < horizon - density * np.tan(HANGS))
+    hanging = hangs.sum(1) / np.maximum((lowest >= 0).sum(1), 1)
+    least = np.where(made < MOSTLY, NARROW, MADE_WIDE) * density
+    kept = (wide > least) & (hanging < MOSTLY)
     return standing & kept[pieces]
 
 

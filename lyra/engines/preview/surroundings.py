@@ -24,8 +24,12 @@ from lyra.geometry.views import View
 # Faces towards all sides, one every 45 degrees, reach this high and low; two caps close the rest.
 REACH = np.radians(42)
 CAP = np.radians(51)
-# Resolution of the faces, as a share of the image's: ahead and to the sides, behind, and of the caps.
-AHEAD, BEHIND, ABOVE = 0.65, 0.35, 0.35
+# Resolution of the faces, as a share of the image's: ahead and to the sides, behind, and of the caps. The dome, which
+# has little detail and many pixels, has this share of it.
+AHEAD, BEHIND, ABOVE, DOME = 0.65, 0.35, 0.35, 0.4
+# Ground seen from the camera is squeezed into few rows near the horizon. Between these ranges, in heights of the
+# camera, it is stored as seen from above it: from this many heights higher up.
+SQUEEZED, LIFT = (5.0, 60.0), 3.0
 # Azimuth from which a face counts as behind.
 TURNED = np.radians(120)
 # Tiles of the dome and of the ground: (elevation, azimuth) and (log range, azimuth) in radians.
@@ -70,30 +74,43 @@ class Place:
 
 @dataclass(frozen=True)
 class Face:
-    """A camera at the origin of the world: `w2c` (4, 4), `intrinsics` (3, 3), and its rays (H, W, 3) in level axes."""
+    """A camera: `w2c` (4, 4), `intrinsics` (3, 3), and its rays (H, W, 3) in level axes, of depth 1."""
 
     w2c: np.ndarray
     intrinsics: np.ndarray
     rays: np.ndarray
 
 
-def faces(level: LevelView) -> Iterator[Face]:
-    """Cameras that together see every direction."""
-    focal = float(level.intrinsics[0, 0])
+def faces(level: LevelView, detail: float = 1.0, lift: float = 0.0) -> Iterator[Face]:
+    """Cameras at the origin of the world, or `lift` units above it, that together see every direction.
+
+    Their resolution is that of AHEAD, BEHIND and ABOVE times `detail`. Lifted ones do not look straight up and down.
+    """
+    focal = float(level.intrinsics[0, 0]) * detail
     for number in range(-3, 5):
         turn = number * np.pi / 4
         scale = AHEAD if abs(turn) < TURNED else BEHIND
-        yield _face(level, about_y(turn).T, focal * scale, np.pi / 8, REACH)
+        yield _face(level, about_y(turn).T, focal * scale, np.pi / 8, REACH, lift)
+    if lift:
+        return
     for tilt in (-np.pi / 2, np.pi / 2):
         yield _face(level, about_x(tilt).T, focal * ABOVE, CAP, CAP)
 
 
-def _face(level: LevelView, turn: np.ndarray, focal: float, half_width: float, half_height: float) -> Face:
+def _face(
+    level: LevelView,
+    turn: np.ndarray,
+    focal: float,
+    half_width: float,
+    half_height: float,
+    lift: float = 0.0,
+) -> Face:
     """`turn` (3, 3) maps level axes to the face's own."""
     half = [int(np.ceil(focal * np.tan(angle))) + 2 for angle in (half_height, half_width)]
     intrinsics = np.array([[focal, 0, half[1]], [0, focal, half[0]], [0, 0, 1.0]])
     w2c = np.eye(4)
     w2c[:3, :3] = turn @ level.axes
+    w2c[:3, 3] = turn @ np.array([0.0, lift, 0.0])
     return Face(w2c, intrinsics, pixel_rays(intrinsics, 2 * half[0], 2 * half[1]) @ turn)
 
 
@@ -153,20 +170,25 @@ class Field:
         bounds = (extent[0], extent[1], -half, half)
         return TiledTexture(example, bounds, tile, density * np.radians(0.8), tile[0] * 0.6, seed, device)
 
-    def colours(self, rays: np.ndarray) -> np.ndarray:
-        """Colours (n, 3) in [0, 255] of directions (n, 3) in level axes."""
+    def _strength(self, azimuth: np.ndarray) -> np.ndarray:
+        return np.clip((FADES[1] - np.abs(azimuth)) / (FADES[1] - FADES[0]), 0, 1)
+
+    def dome_colours(self, rays: np.ndarray) -> np.ndarray:
+        """Colours (n, 3) in [0, 255] of the dome in directions (n, 3) in level axes."""
         azimuth, elevation = angles_of(rays)
-        strength = np.clip((FADES[1] - np.abs(azimuth)) / (FADES[1] - FADES[0]), 0, 1)
-        result = np.empty((len(rays), 3), np.float32)
-        low, high = self.on_ground(rays), self.on_ceiling(rays)
-        columns = azimuth * self.density
-        for texture, chosen, rows in (
-            (self.dome, ~low & ~high, -elevation * self.density),
-            (self.ground, low, self._plane_rows(elevation, 1)),
-            (self.ceiling, high, self._plane_rows(elevation, -1)),
-        ):
+        painted = self.dome.paint(-elevation * self.density, azimuth * self.density, self._strength(azimuth))
+        return painted.clip(0, 255)
+
+    def plane_colours(self, points: np.ndarray) -> np.ndarray:
+        """Colours (n, 3) in [0, 255] of ground and ceiling in the directions of `points` (n, 3) in level axes."""
+        azimuth, elevation = angles_of(points)
+        columns, strength = azimuth * self.density, self._strength(azimuth)
+        result = np.empty((len(points), 3), np.float32)
+        for texture, side in ((self.ground, 1), (self.ceiling, -1)):
+            chosen = points[:, 1] * side > 0
             if texture is not None and chosen.any():
-                result[chosen] = texture.paint(rows[chosen], columns[chosen], strength[chosen])
+                rows = self._plane_rows(elevation[chosen], side)
+                result[chosen] = texture.paint(rows, columns[chosen], strength[chosen])
         return result.clip(0, 255)
 
     def on_ground(self, rays: np.ndarray) -> np.ndarray:
@@ -179,11 +201,15 @@ class Field:
             return np.zeros(rays.shape[:-1], bool)
         return -rays[..., 1] / self.place.ceiling > self.place.dome * np.linalg.norm(rays, axis=-1)
 
+    def on_plane(self, rays: np.ndarray) -> np.ndarray:
+        """Which directions (...) meet ground or ceiling before the dome."""
+        return self.on_ground(rays) | self.on_ceiling(rays)
+
     def disparity(self, rays: np.ndarray) -> np.ndarray:
-        """Disparity (...) where each of `rays` (..., 3), in level axes and of depth 1 for its camera, ends."""
-        far = self.place.dome * np.linalg.norm(rays, axis=-1)
+        """Disparity (...) where `rays` (..., 3), in level axes and of depth 1, meet ground or ceiling; 0 elsewhere."""
         over = 0.0 if self.ceiling is None else -rays[..., 1] / self.place.ceiling
-        return np.maximum(np.maximum(rays[..., 1] * self.scale, over), far).astype(np.float32)
+        flat = np.maximum(rays[..., 1] * self.scale, over)
+        return np.where(self.on_plane(rays), flat, 0).astype(np.float32)
 
 
 def _rectified(place: Place, rows: np.ndarray, columns: np.ndarray, source: np.ndarray, to_angles) -> Example:
@@ -232,31 +258,75 @@ def surround(
     )
     tick()
     layers = []
+    for face in faces(place.level, DOME):
+        tick()
+        _, _, inside, limit = _before_image(place, field, face)
+        # The dome does not go on under the image: it would show through houses.
+        open_air = ndimage.binary_dilation(~field.on_plane(face.rays), iterations=2)
+        drawn = open_air & (~inside | (limit == 0))
+        far = np.minimum(place.dome * np.linalg.norm(face.rays, axis=-1), limit)
+        _add(layers, face, far, drawn, field.dome_colours)
+    for face in faces(place.level, lift=LIFT * place.plane.height):
+        tick()
+        _add_distant_ground(layers, place, field, face)
     for face in faces(place.level):
         tick()
-        inside, limit = _behind_image(place, face.rays, RIM / min(1.0, face.intrinsics[0, 0] / field.density))
-        disparity = field.disparity(face.rays)
-        # Ground goes on under the image, wherever it lies behind it; the dome does not: it would show through houses.
-        drawn = ~inside | field.on_ground(face.rays) | (limit == 0)
-        image = np.zeros((*drawn.shape, 3), np.float32)
-        image[drawn] = field.colours(face.rays[drawn])
-        if drawn.any():
-            layers.append(Layer.cut(image, np.minimum(disparity, limit), drawn, face.w2c, face.intrinsics))
-        nearest = np.where(drawn, disparity, 0)
+        nearest, flat, inside, limit = _before_image(place, field, face)
+        ranges = 1 / np.maximum(
+            np.abs(face.rays[..., 1]) / np.hypot(face.rays[..., 0], face.rays[..., 2]), 1e-9
+        )
+        squeezed = (ranges > SQUEEZED[0] * 1.2) & (ranges < SQUEEZED[1] / 1.2) & (face.rays[..., 1] > 0)
+        # Ground goes on under the image, wherever it lies behind it.
+        _add(layers, face, np.minimum(nearest, limit), flat & (inside | ~squeezed), field.plane_colours)
+        free = np.ones(flat.shape, bool)
         for wall in walls:
             there = wall.disparity(face.rays)
-            up = (there > nearest) & (there * UNDER < 1.05 * limit)
-            if up.any():
-                image[up] = wall.colours(face.rays[up])
-                layers.append(Layer.cut(image, np.minimum(there, limit), up, face.w2c, face.intrinsics))
-                nearest = np.where(up, np.inf, nearest)
-        if backdrop is None:
-            continue
-        image, disparity, stands = backdrop.look_up(face.rays)
-        stands &= (disparity < limit) & (nearest < np.inf)
-        if stands.any():
-            layers.append(Layer.cut(image, disparity, stands, face.w2c, face.intrinsics))
+            up = free & (there > nearest) & (there * UNDER < 1.05 * limit)
+            _add(layers, face, np.minimum(there, limit), up, wall.colours)
+            free &= ~up
+        if backdrop is not None:
+            image, there, stands = backdrop.look_up(face.rays)
+            stands &= (there < limit) & free
+            _add(layers, face, there, stands, lambda rays, image=image, stands=stands: image[stands])
     return layers
+
+
+def _add(
+    layers: list[Layer],
+    face: Face,
+    disparity: np.ndarray,
+    drawn: np.ndarray,
+    colours: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """Adds the pixels `drawn` (H, W) of a face; `colours` gives those (n, 3) of the rays (n, 3) there."""
+    if drawn.any():
+        image = np.zeros((*drawn.shape, 3), np.float32)
+        image[drawn] = colours(face.rays[drawn])
+        layers.append(Layer.cut(image, disparity, drawn, face.w2c, face.intrinsics))
+
+
+def _add_distant_ground(layers: list[Layer], place: Place, field: Field, face: Face) -> None:
+    """Adds what a lifted face sees of the ground that is squeezed for the camera, beside its image."""
+    eye = place.plane.height
+    lift = LIFT * eye
+    down = face.rays[..., 1]
+    disparity = np.where(down > 1e-6, down / (eye + lift), 0).astype(np.float32)
+    points = face.rays / np.maximum(disparity, 1e-9)[..., None] - np.array([0.0, lift, 0.0])
+    ranges = np.hypot(points[..., 0], points[..., 2]) / eye
+    drawn = (disparity > 0) & (ranges > SQUEEZED[0]) & (ranges < SQUEEZED[1])
+    drawn &= field.on_ground(points)
+    inside, _ = _behind_image(place, points, RIM)
+    drawn &= ~inside
+    if drawn.any():
+        image = np.zeros((*drawn.shape, 3), np.float32)
+        image[drawn] = field.plane_colours(points[drawn])
+        layers.append(Layer.cut(image, disparity, drawn, face.w2c, face.intrinsics))
+
+
+def _before_image(place: Place, field: Field, face: Face) -> tuple[np.ndarray, ...]:
+    """Disparity of ground and ceiling along a face's rays, where they are, and what `_behind_image` says of them."""
+    rim = RIM / min(1.0, face.intrinsics[0, 0] / field.density)
+    return field.disparity(face.rays), field.on_plane(face.rays), *_behind_image(place, face.rays, rim)
 
 
 def _behind_image(place: Place, rays: np.ndarray, rim: float) -> tuple[np.ndarray, np.ndarray]:

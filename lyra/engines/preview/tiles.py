@@ -21,9 +21,9 @@ CANDIDATES, COMPARED = 64, 96
 SIZES, ENOUGH_PLACES = (1.0, 0.7, 0.45, 0.3, 0.15), 24
 # This share of a tile must be valid.
 WHOLE = 0.93
-# A place is not repeated whose colour differs from what is usual in its row by more than this many levels, or this
-# many times the usual difference; unless less than a share of the places is left.
-UNUSUAL, UNUSUAL_TIMES, USUAL_SHARE = 16.0, 2.0, 0.25
+# Beyond the example goes on what is usual at its sides, the outermost share of every row: this share of it, whose
+# colours are the most alike. What lies in the middle alone, a path or a carpet, is not repeated.
+OUTERMOST, USUAL = 0.3, 0.85
 # Widths of the low-frequency colours that are carried over the border, in cells of the low-frequency grid.
 SPREADS = (36.0, 12.0)
 CORRECTIONS = (6.0, 2.0)
@@ -70,13 +70,19 @@ class TiledTexture:
         detail = np.where(example.valid[..., None], example.colours - inside, 0).astype(np.float32)
         self.detail = np.concatenate([detail, example.valid[..., None].astype(np.float32)], -1)
         self.origin = example.origin
-        self.tile, centres = _places(example.valid, usual, tile)
+        self.tile, centres = _places(example.valid, tile)
         random = np.random.default_rng(seed)
         self.first, rows, columns = self._lattice(bounds)
-        self.sources = _chosen(rows, columns, example.origin, centres, hold, random)
-        if len(centres):
-            self._match_border(rows, columns, centres, hold, random)
-            self._correct(example)
+        self.sources = np.zeros((*rows.shape, 2))
+        if not len(centres):
+            return
+        kept = centres[usual[tuple(centres.astype(np.int64).T)]]
+        kept = kept if len(kept) >= ENOUGH_PLACES else centres
+        self.sources = _candidates(rows.ravel() - example.origin[0], kept, hold, 1, random).reshape(
+            self.sources.shape
+        )
+        self._match_border(rows, columns, centres, hold, random)
+        self._correct(example)
 
     def paint(self, rows: np.ndarray, columns: np.ndarray, strength: np.ndarray | float = 1.0) -> np.ndarray:
         """Colours (n, 3) float32 at positions (n,) of the map; `strength` (n,) scales the detail."""
@@ -198,32 +204,25 @@ def _spread_out(total: np.ndarray, count: np.ndarray, width: float) -> np.ndarra
 
 
 def _usual(example: Example, tile: tuple[float, float]) -> np.ndarray:
-    """Pixels (H, W) bool of the example around which the colour is what is usual in their row: no carpet, no sun."""
+    """Pixels (H, W) bool of the example around which the colours are most like those at its sides."""
     size = [max(3, round(side)) for side in tile]
     weight = ndimage.uniform_filter(example.valid.astype(np.float32), size, mode="constant")
-    smooth = (
-        np.stack(
-            [
-                ndimage.uniform_filter(np.where(example.valid, plane, 0), size, mode="constant")
-                for plane in np.moveaxis(example.colours, -1, 0)
-            ],
-            -1,
-        )
-        / np.maximum(weight, 1e-3)[..., None]
-    )
-    rows = np.flatnonzero(example.valid.any(1))
+    sums = [
+        ndimage.uniform_filter(np.where(example.valid, plane, 0), size, mode="constant")
+        for plane in np.moveaxis(example.colours, -1, 0)
+    ]
+    smooth = np.stack(sums, -1) / np.maximum(weight, 1e-3)[..., None]
+    before, counts = np.cumsum(example.valid, 1), example.valid.sum(1)
+    limit = np.ceil(OUTERMOST / 2 * counts)[:, None]
+    outer = example.valid & ((before <= limit) | (before > counts[:, None] - limit))
+    rows = np.flatnonzero(counts)
     if not len(rows):
         return example.valid
-    thin = max(1, smooth.shape[1] // 256)
-    known = np.where(example.valid[rows, ::thin, None], smooth[rows, ::thin], np.nan)
-    some = ~np.isnan(known[..., 0]).all(1)
-    median = np.nanmedian(known[some], axis=1)
-    nearest = np.abs(np.arange(len(smooth))[:, None] - rows[some]).argmin(1)
+    median = np.nanmedian(np.where(outer[rows, :, None], smooth[rows], np.nan), axis=1)
+    nearest = np.abs(np.arange(len(smooth))[:, None] - rows).argmin(1)
     median = ndimage.gaussian_filter1d(median[nearest], size[0] / 2, axis=0, mode="nearest")
     off = np.abs(smooth - median[:, None]).max(-1)
-    limit = max(UNUSUAL, UNUSUAL_TIMES * float(np.median(off[example.valid])))
-    usual = example.valid & (off < limit)
-    return usual if usual.sum() > USUAL_SHARE * example.valid.sum() else example.valid
+    return example.valid & (off <= np.quantile(off[example.valid], USUAL))
 
 
 def _low_frequencies(example: Example, usual: np.ndarray, origin, shape, cell) -> np.ndarray:
@@ -251,9 +250,7 @@ def _low_frequencies(example: Example, usual: np.ndarray, origin, shape, cell) -
     return low.astype(np.float32)
 
 
-def _places(
-    valid: np.ndarray, usual: np.ndarray, tile: tuple[float, float]
-) -> tuple[tuple[float, float], np.ndarray]:
+def _places(valid: np.ndarray, tile: tuple[float, float]) -> tuple[tuple[float, float], np.ndarray]:
     """The size of tiles that fit the example often enough, and the (row, column) of the places where they do."""
     best = (tile, np.empty((0, 2)))
     for size in SIZES:
@@ -262,7 +259,7 @@ def _places(
         step = [max(1, side // 12) for side in sides]
         grid = np.zeros(valid.shape, bool)
         grid[:: step[0], :: step[1]] = True
-        places = np.argwhere((share > WHOLE) & grid & usual)
+        places = np.argwhere((share > WHOLE) & grid)
         chosen = ((size * tile[0], size * tile[1]), places.astype(float))
         if len(places) >= ENOUGH_PLACES:
             return chosen
@@ -286,10 +283,3 @@ def _candidates(rows: np.ndarray, centres: np.ndarray, hold: float, count: int, 
     low, high = np.searchsorted(sorted_rows, row), np.searchsorted(sorted_rows, row, "right")
     pick = low + (random.random(row.shape) * (high - low)).astype(np.int64)
     return centres[order[pick]]
-
-
-def _chosen(rows, columns, origin, centres, hold: float, random) -> np.ndarray:
-    """A place (J, I, 2) of the example for every tile."""
-    if not len(centres):
-        return np.zeros((*rows.shape, 2))
-    return _candidates(rows.ravel() - origin[0], centres, hold, 1, random).reshape(*rows.shape, 2)

@@ -28,6 +28,10 @@ FARTHEST, TURN = 2.5, np.radians(150)
 UNDER, HIGHER = np.radians(8), 2.5
 # Longest side of the map of a wall's texture, in pixels, and the height of its tiles as a share of the wall's.
 LONGEST, TILE = 700, 0.22
+SMALLEST_TILE = 0.6
+# What people build has level and upright lines: this share of the gradients is within this angle of them. It is 0.22
+# where there is no preference.
+SQUARE, SQUARE_ANGLE = 0.32, np.radians(10)
 # Walls seen at a smaller angle than this say nothing of their texture.
 GRAZING = np.sin(np.radians(4))
 
@@ -212,6 +216,8 @@ def _texture(level, image, source, points, normal, span, side, top, seed, device
     valid = inside & source[np.rint(y).astype(int), np.rint(x).astype(int)]
     if valid.sum() < 200:
         return None, 0.0
+    if _squareness(colours, valid) < SQUARE:
+        return None, 0.0
     example = Example(
         np.stack(colours, -1).astype(np.float32), valid, (float(at_rows[0, 0]), float(at_columns[0, 0]))
     )
@@ -221,7 +227,18 @@ def _texture(level, image, source, points, normal, span, side, top, seed, device
     bounds = (-min(top * scale, 4 * seen - upper * scale), bottom, min(ends) - 2, max(ends) + 2)
     tile = TILE * seen
     texture = TiledTexture(example, bounds, (tile, tile), max(2.0, tile / 6), 0.25 * tile, seed, device)
-    return texture, scale
+    # Small tiles, for want of places for larger ones, make a pattern and no wall.
+    return (texture, scale) if texture.tile[0] > SMALLEST_TILE * tile else (None, 0.0)
+
+
+def _squareness(colours: list[np.ndarray], valid: np.ndarray) -> float:
+    """Share of the gradients, by strength, that lie along the rows or the columns of the map within SQUARE_ANGLE."""
+    grey = ndimage.gaussian_filter(sum(colours) / 3, 1.0)
+    down, right = ndimage.sobel(grey, 0), ndimage.sobel(grey, 1)
+    strength = np.hypot(down, right) * ndimage.binary_erosion(valid, iterations=3)
+    angle = np.abs(np.arctan2(down, right)) % (np.pi / 2)
+    along = np.minimum(angle, np.pi / 2 - angle) < SQUARE_ANGLE
+    return float((strength * along).sum() / max(strength.sum(), 1e-9))
 
 
 def _along(normal: np.ndarray, azimuth: float) -> float:
