@@ -29,6 +29,8 @@ KEYFRAME_STEP = 10
 KEYFRAME_HOLES = 0.003
 # A view with more than this share missing is completed only after its neighbours.
 MOST_HOLES = 0.45
+# In the sweep a frame is completed if it misses this many times what is closed without a layer.
+SWEPT = 3
 # Margin around keyframes, as a share of the width, that is completed for the following frames.
 OVERSCAN = 0.02
 # A view with at least this share filled becomes a witness.
@@ -130,16 +132,17 @@ class PreviewEngine:
             frame = keyframes.pop(_next_keyframe(holes))
             complete(frame, wide, margin, done / total)
             done += 1
-        limit = negligible(scene.height, scene.width) / (scene.height * scene.width)
+        limit = SWEPT * negligible(scene.height, scene.width) / (scene.height * scene.width)
         left = self._missing(
             scene, trajectory, range(len(trajectory)), lambda: progress.update(STAGE, 0.7, newest)
         )
         swept = sorted(np.flatnonzero(np.array(left) > limit).tolist(), key=lambda frame: -left[frame])
+        known = len(layers)
         for number, frame in enumerate(swept):
             share = 0.75 + 0.25 * number / len(swept)
             progress.update(STAGE, share, newest)
-            # An earlier fill may have closed this frame's holes as well.
-            if self._missing(scene, trajectory, [frame])[0] > limit:
+            # A fill of the sweep may have closed this frame's holes as well.
+            if len(layers) == known or self._missing(scene, trajectory, [frame])[0] > limit:
                 complete(frame, exact, 0, share)
         return layers
 
