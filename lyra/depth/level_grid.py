@@ -8,6 +8,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.color import rgb2lab
 
+from lyra.common.shapes import height_width
+
 # Cells across a picture's longer side, and the fewest pixels a cell measures.
 CELLS, SMALLEST = 208, 2
 # Largest tangent of the angle between a ray and the level camera's axis.
@@ -46,7 +48,7 @@ class LevelGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.log_inverse.shape
+        return height_width(self.log_inverse)
 
     def pixels(self, values: np.ndarray, outside: float) -> np.ndarray:
         """`values` (R, C) of the cells at the picture's pixels (H, W), `outside` where there is no cell."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimate
 from lyra.depth.checks import FARTHEST, NEAREST
 from lyra.depth.edges import crisp, crisp_source
@@ -69,7 +70,7 @@ def find_ground(image: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray) ->
         return _unknown(solid, gravity.confidence)
     grid = level_grid(image, depth, intrinsics, gravity.up)
     ground, ceiling = find_plane(grid), find_plane(grid, above=True)
-    lines = _line_cells(grid, gravity, depth.shape)
+    lines = _line_cells(grid, gravity, height_width(depth))
     pieces = find_pieces(grid, ground, find_stixels(grid, ground, ceiling, lines))
     return _at_pixels(image, depth, intrinsics, grid, ground, pieces, gravity)
 
@@ -109,9 +110,9 @@ def _at_pixels(
     number = np.where(labels == UPRIGHT, grid.pixels(pieces.number, 0), 0)
     labels[(labels == UPRIGHT) & (number == 0)] = FREE
     height = float("nan") if ground is None else ground.height
-    x = _level_x(intrinsics, gravity.up, depth.shape)
+    x = _level_x(intrinsics, gravity.up, height_width(depth))
     standing = _standing(tilt, offset, x, grid, number, pieces.slender)
-    plane = _plane_depth(intrinsics, gravity.up, height, depth.shape)
+    plane = _plane_depth(intrinsics, gravity.up, height, height_width(depth))
     source = crisp_source(image, _put(depth, labels, plane, standing))
     labels, number, tilt, offset = (found.ravel()[source] for found in (labels, number, tilt, offset))
     # What stands and lies is seen along each pixel's own ray; the others take the depth of their source.

@@ -11,11 +11,13 @@ from scipy import ndimage
 
 from lyra.common.progress import SILENT, Progress
 from lyra.common.psnr import psnr_of_error
+from lyra.common.shapes import height_width
 from lyra.depth.base import DepthEstimator
 from lyra.depth.checks import sanitise
 from lyra.depth.edges import crisp
 from lyra.depth.gravity import up_of
 from lyra.depth.place import CEILING, FREE, GROUND, SKY, UPRIGHT, find_ground, settle
+from lyra.evaluation import scenes as evaluated
 from lyra.evaluation.scenes import EXAMPLES, RenderedScene, hall, street
 from lyra.geometry.camera import Camera
 
@@ -91,7 +93,8 @@ def scenes(size: tuple[int, int] = SIZE) -> Iterator[TrueScene]:
 
     courtyard = EXAMPLES / "courtyard"
     rendered = [(RenderedScene(courtyard), COURTYARD_PITCH)] if (courtyard / "depth.npz").is_file() else []
-    for example, pitch in (*rendered, (hall(size), 0.0), (street(size), 0.0)):
+    examples: list[tuple[evaluated.TrueScene, float]] = [*rendered, (hall(size), 0.0), (street(size), 0.0)]
+    for example, pitch in examples:
         view = example.first
         normals = true_normals(view.depth, view.intrinsics)
         name = f"example {example.name}"
@@ -115,7 +118,7 @@ def _rays(intrinsics: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 def true_normals(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Unit normals (H, W, 3) towards the camera of exact z-depth (H, W), 0 for sky, from differences of points."""
-    points = _rays(intrinsics, depth.shape) * np.where(np.isfinite(depth), depth, 0)[..., None]
+    points = _rays(intrinsics, height_width(depth)) * np.where(np.isfinite(depth), depth, 0)[..., None]
     normals = np.cross(np.gradient(points, axis=0), np.gradient(points, axis=1))
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
     normals *= np.where((normals * points).sum(-1, keepdims=True) > 0, -1, 1)
@@ -125,7 +128,7 @@ def true_normals(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 def true_labels(scene: TrueScene) -> np.ndarray:
     """Labels (H, W) uint8 as in lyra.depth.place from true normals; the ground lies about as low as most that lies."""
     solid = np.isfinite(scene.depth)
-    rays = _rays(scene.intrinsics, scene.depth.shape)
+    rays = _rays(scene.intrinsics, height_width(scene.depth))
     cosine = scene.normals.astype(np.float64) @ scene.up
     below = -(rays @ scene.up) * np.where(solid, scene.depth, 0)
     labels = np.where(solid, FREE, SKY).astype(np.uint8)
@@ -158,14 +161,25 @@ def evaluate_scene(scene: TrueScene, estimator: DepthEstimator) -> PlaceRow:
         for kind in (UPRIGHT, GROUND)
     }
     slender = _slender(truth, scene.depth)
-    leans = [lean(scene, truth, values, part) for part in (slender, ~slender) for values in (depth, settled)]
-    on_ground = truth == GROUND
-    errors = [relative_error(values, scene.depth, on_ground) for values in (depth, settled)]
-    errors += [relative_error(values, scene.depth, np.ones(truth.shape, bool)) for values in (depth, settled)]
+    on_ground, everywhere = truth == GROUND, np.ones(truth.shape, bool)
     soft = blurred(scene.depth)
-    seen = [seen_after_step(scene, values) for values in (soft, crisp(scene.image, soft))]
-    off = float(np.degrees(np.arccos(np.clip(ground.up @ scene.up, -1, 1))))
-    return PlaceRow(scene.name, off, share[UPRIGHT], share[GROUND], *leans, *errors, *seen, seconds)
+    return PlaceRow(
+        scene=scene.name,
+        gravity=float(np.degrees(np.arccos(np.clip(ground.up @ scene.up, -1, 1)))),
+        upright=share[UPRIGHT],
+        ground_upright=share[GROUND],
+        lean_slender_before=lean(scene, truth, depth, slender),
+        lean_slender=lean(scene, truth, settled, slender),
+        lean_wide_before=lean(scene, truth, depth, ~slender),
+        lean_wide=lean(scene, truth, settled, ~slender),
+        ground_before=relative_error(depth, scene.depth, on_ground),
+        ground=relative_error(settled, scene.depth, on_ground),
+        depth_before=relative_error(depth, scene.depth, everywhere),
+        depth=relative_error(settled, scene.depth, everywhere),
+        blurred=seen_after_step(scene, soft),
+        crisp=seen_after_step(scene, crisp(scene.image, soft)),
+        seconds=seconds,
+    )
 
 
 def _slender(truth: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -182,7 +196,7 @@ def _slender(truth: np.ndarray, depth: np.ndarray) -> np.ndarray:
 def lean(scene: TrueScene, truth: np.ndarray, depth: np.ndarray, part: np.ndarray) -> float:
     """Median lean in degrees of what is vertical in truth, over pairs ROWS apart of upright pixels in `part` (H, W)."""
     rows = max(4, round(ROWS * len(depth) / SIZE[0]))
-    rays = _rays(scene.intrinsics, depth.shape)
+    rays = _rays(scene.intrinsics, height_width(depth))
     upright = (truth == UPRIGHT) & part
     whole = ndimage.minimum_filter1d(upright.astype(np.uint8), rows + 1, axis=0, mode="constant").astype(bool)
     # The filter's window is centred on the middle of a pair.

@@ -257,7 +257,7 @@ def surround(
         device,
     )
     tick()
-    layers = []
+    layers: list[Layer] = []
     for face in faces(place.level, DOME):
         tick()
         _, _, inside, limit = _before_image(place, field, face)
@@ -287,7 +287,8 @@ def surround(
         if backdrop is not None:
             image, there, stands = backdrop.look_up(face.rays)
             stands &= (there < limit) & free
-            _add(layers, face, there, stands, lambda rays, image=image, stands=stands: image[stands])
+            if stands.any():
+                layers.append(Layer.cut(image, there, stands, face.w2c, face.intrinsics))
     return layers
 
 

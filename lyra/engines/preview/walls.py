@@ -118,10 +118,9 @@ def _wall_at(level, image, disparity, stands, shown, side, ceiling, seed, device
         return None
     # Walls are connected to the border: what else lies on the plane may be another thing.
     patches, _ = ndimage.label(ndimage.binary_closing(on, iterations=3))
-    ours = on & np.isin(
-        patches,
-        np.unique(patches[at_border])[1:] if 0 in patches[at_border] else np.unique(patches[at_border]),
-    )
+    ours = on & (patches > 0) & np.isin(patches, np.unique(patches[at_border]))
+    if not ours.any():
+        return None
     top = _top(points, ours, strip, ceiling)
     texture, scale = _texture(
         level, image, ours & shown, points, normal, (border, last), side, top, seed, device
