@@ -36,9 +36,15 @@ def opened(m: wp.mat33, shift: wp.vec3, u: float, v: float, w: float, other: flo
 
 
 @wp.func
-def magnification(m: wp.mat33, zh: float):
-    """Target pixels per source pixel of a fronto-parallel surface."""
-    return wp.sqrt(wp.abs(m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0])) / zh
+def magnification(m: wp.mat33, shift: wp.vec3, w: float, zh: float):
+    """Target pixels per source pixel of a surface of disparity w that faces the source camera, where its depth is zh.
+
+    The square root of the homography's Jacobian determinant.
+    """
+    across = wp.vec3(m[0, 0], m[1, 0], m[2, 0])
+    down = wp.vec3(m[0, 1], m[1, 1], m[2, 1])
+    ahead = wp.vec3(m[0, 2], m[1, 2], m[2, 2]) + w * shift
+    return wp.sqrt(wp.abs(wp.dot(ahead, wp.cross(across, down))) / zh) / zh
 
 
 @wp.func
@@ -114,7 +120,7 @@ def rasterize(surface: Drawn, max_disparity: float, priority: float, keys: wp.ar
     d = wp.vec4(w[0] / h0[2], w[1] / h1[2], w[2] / h2[2], w[3] / h3[2])
     if wp.max(wp.max(d[0], d[1]), wp.max(d[2], d[3])) > max_disparity:
         return
-    scale = magnification(m, h0[2])
+    scale = magnification(m, shift, w[0], h0[2])
     if (
         too_long(p0, p1, scale)
         or too_long(p1, p2, scale)
@@ -354,7 +360,7 @@ def resolve(
     mark = surface.backstage * _BACKSTAGE
     colour = wp.vec4(0.0, 0.0, 0.0, 0.0)
     if int(surface.side[y, x]) == _NEAR:
-        scale = magnification(m, h0[2])
+        scale = magnification(m, shift, w[0], h0[2])
         if opened(
             m, shift, float(x) + 0.5, float(y) + 0.5, surface.texture[y, x][3], surface.other[i], scale
         ):

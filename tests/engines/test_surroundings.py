@@ -8,13 +8,14 @@ from scipy import ndimage
 
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT
-from lyra.engines.preview import PreviewEngine
+from lyra.engines.preview import PreviewEngine, surroundings
 from lyra.engines.preview.background import hidden
 from lyra.engines.preview.kept import checked_state
 from lyra.engines.preview.level import about_x, about_y
 from lyra.engines.preview.scene import PreviewScene
 from lyra.engines.preview.tiles import Example, TiledTexture
-from lyra.evaluation.scenes import path, street
+from lyra.engines.preview.walls import find_walls
+from lyra.evaluation.scenes import hall, path, street
 from lyra.geometry.cameras import intrinsics_from_fov
 from lyra.geometry.raster import Rasterizer
 from lyra.geometry.views import View
@@ -63,6 +64,53 @@ def test_the_ground_goes_on_as_its_plane(scene):
     below = [disparity, drawn(scene, 0, 90)[1], drawn(scene, 0, -90)[1]]
     ground = max(below, key=lambda d: np.median(d))
     assert np.median(ground) == pytest.approx(1 / 1.6, rel=0.1)
+
+
+def test_distant_ground_is_there_after_a_step(scene):
+    """Three heights of the camera to the right, where the source image shows the ground in a few rows."""
+    w2c = np.eye(4)
+    w2c[:3, :3] = about_y(np.radians(-30)).T
+    w2c[:3, 3] = -w2c[:3, :3] @ [4.8, 0, 0]
+    surfaces = scene.surfaces(w2c, scene.view.intrinsics, *SIZE)
+    _, disparity, _ = Rasterizer(*SIZE, scene.space.near).draw(surfaces, w2c, scene.view.intrinsics).numpy()
+    # What stood in front of it may hide a little.
+    assert (disparity[SIZE[0] * 2 // 3 :] < 0).mean() < 0.02
+
+
+@pytest.fixture(scope="module")
+def walled():
+    """The hall's place without its things, and the arguments that its walls were looked for with."""
+    calls = []
+
+    def recorded(*arguments):
+        calls.append(arguments)
+        return find_walls(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surroundings, "find_walls", recorded)
+        PreviewScene(hall((240, 416)).first, "cpu").prepare(lambda: None)
+    return calls[0]
+
+
+def test_walls_and_ceiling_go_on_along_their_planes(walled):
+    """The hall's walls stand 6 to the left and to the right, its ceiling is 4.5 above the camera."""
+    walls, ceiling = find_walls(*walled), walled[5]
+    assert len(walls) == 2 and ceiling == pytest.approx(4.5, rel=0.05)
+    for side, wall in zip((-1, 1), walls, strict=True):
+        assert wall.normal[0] * 6 * side == pytest.approx(1, rel=0.05) and abs(wall.normal[2]) < 0.02
+        beside = np.array([side * 1.0, 0, 0.1])
+        assert 1 / wall.disparity(beside) == pytest.approx(6, rel=0.1)
+        assert wall.disparity(beside * [-1, 1, 1]) == 0
+        # Grey stone, and no single colour.
+        colours = wall.colours(np.linspace([side, -0.3, 0.1], [side, 0.1, 0.4], 50))
+        assert 2 < colours.std(0).max() < 60 and wall.top == ceiling
+
+
+def test_what_has_no_level_lines_is_no_wall(walled):
+    """A cliff: as flat as the hall's walls, painted with noise."""
+    level, image, *rest = walled
+    noise = np.random.default_rng(0).normal(128, 60, image.shape)
+    assert not find_walls(level, ndimage.gaussian_filter(noise, (2, 2, 0)).astype(np.float32), *rest)
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

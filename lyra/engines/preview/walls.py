@@ -81,7 +81,7 @@ def find_walls(
     `ceiling` is the height of the ceiling above the camera, inf where there is none.
     """
     found = (
-        _wall_at(level, image, disparity, stands, shown, side, ceiling, seed + side, device)
+        _wall_at(level, image, disparity, stands, shown, side, ceiling, seed + 1 + side, device)
         for side in (-1, 1)
     )
     return [wall for wall in found if wall is not None]
