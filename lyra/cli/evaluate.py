@@ -27,7 +27,10 @@ def add_parser(subcommands: argparse._SubParsersAction) -> None:
         "--images", type=Path, metavar="DIR", help="for depth: pictures; those with marked pairs are scored"
     )
     sub.add_argument(
-        "--rendered", type=Path, metavar="DIR", help="for depth: .npz pictures with depth, as Blender renders"
+        "--rendered",
+        type=Path,
+        metavar="DIR",
+        help="for depth: .npz pictures with depth, as Blender renders; for place: those of benchmarks.place_scenes",
     )
     sub.add_argument(
         "--sheet",
@@ -55,7 +58,7 @@ def eval_place(options: argparse.Namespace) -> int:
 
     estimator = create_estimator(options.depth_model or "builtin")
     with progress_bar() as progress:
-        rows = evaluate(scenes(), estimator, progress)
+        rows = evaluate(scenes(rendered=options.rendered), estimator, progress)
     print(table(rows))
     return 0
 
