@@ -1,10 +1,10 @@
-"""Renders scenes of standing things with Cycles, with exact depth, normals and up, for `lyra eval place --rendered`.
+"""Renders scenes of standing things with Cycles, with exact depth and up, for `lyra eval place --rendered`.
 
     python -m benchmarks.place_scenes OUT [--threads 1] [NAME ...]
 
-writes OUT/NAME.npz with `image` (H, W, 3) uint8, z-depth `depth` (H, W) float32 in metres, inf for sky, `normals`
-(H, W, 3) float32 towards the camera and `up` (3,) in its OpenCV axes, `intrinsics` (3, 3), and `held_out`: whether no
-parameter may be chosen on it. Needs bpy. The scenes' frame has z up; the camera stands at x = y = 0 and looks along y.
+writes OUT/NAME.npz with `image` (H, W, 3) uint8, z-depth `depth` (H, W) float32 in metres, inf for sky, `up` (3,) in
+the camera's OpenCV axes, `intrinsics` (3, 3), and `held_out`: whether no parameter may be chosen on it. Needs bpy.
+The scenes' frame has z up; the camera stands at x = y = 0 and looks along y.
 """
 
 from __future__ import annotations
@@ -384,17 +384,11 @@ def render(name: str, samples: int, threads: int) -> dict[str, np.ndarray]:
     linear = np.stack([colour[f"Combined.{c}"] for c in "RGB"], -1).astype(np.float32)
     linear = np.nan_to_num(linear, posinf=50).clip(0, 50)
     image = plain(linear[None], exposure_gain(linear))[0]
-    # One sample at the middle of each pixel, without what bump would do to normals.
-    layer = scene.view_layers[0]
-    layer.use_pass_z = layer.use_pass_normal = True
-    truth = rendered(1)
-    depth = truth["Depth.Z"].astype(np.float32)
-    normals = np.stack([truth[f"Normal.{c}"] for c in "XYZ"], -1) @ to_scene
-    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+    scene.view_layers[0].use_pass_z = True
+    depth = rendered(1)["Depth.Z"].astype(np.float32)
     return {
         "image": image,
         "depth": np.where(depth > SKY, np.float32(np.inf), depth),
-        "normals": normals.astype(np.float32),
         "up": up.astype(np.float32),
         "intrinsics": intrinsics_from_fov(math.radians(fov), *SIZE).astype(np.float32),
         "held_out": np.array(held_out),

@@ -45,7 +45,6 @@ BLUR, STEP = 4.0, 0.2
 # What a rendered scene's file holds, as lyra.common.arrays_file describes it.
 SCENE = {
     **PICTURE,
-    "normals": ArrayLimit(1 << 30, "f", (None, None, 3)),
     "up": ArrayLimit(64, "f", (3,)),
     "held_out": ArrayLimit(1, "b", ()),
 }
@@ -102,8 +101,9 @@ def rendered_scenes(folder: Path) -> Iterator[TrueScene]:
     """The scenes of a folder, as `benchmarks.place_scenes` renders them. Raises InvalidInputError if there are none."""
     for path in rendered_files(folder):
         stored = read_arrays(path, SCENE, advice="render it again with benchmarks.place_scenes")
-        image, depth, normals = (stored[name] for name in ("image", "depth", "normals"))
+        image, depth = stored["image"], stored["depth"]
         up, intrinsics = (stored[name].astype(np.float64) for name in ("up", "intrinsics"))
+        normals = true_normals(depth, intrinsics)
         yield TrueScene(path.stem, image, depth, normals, up, intrinsics, bool(stored["held_out"]))
 
 
