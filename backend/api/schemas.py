@@ -240,6 +240,7 @@ class World(BaseModel):
     intrinsics: Matrix | None
     last_w2c: Matrix
     scale: float
+    up: list[float] = Field(description="unit vector against gravity, in the axes of the first camera")
     seed: int
     depth_source: str
     license: str

@@ -22,6 +22,7 @@ from lyra.common.errors import InvalidInputError
 from lyra.common.files import refusal
 from lyra.world.files import list_files
 from lyra.world.folder import World
+from lyra.world.settings import LEVEL
 
 log = logging.getLogger("backend.api.worlds")
 # What a resource is made of beside the names and sizes of the world's files.
@@ -115,6 +116,7 @@ def resource(world: World) -> dict:
         "intrinsics": world.intrinsics.tolist(),
         "last_w2c": world.last_w2c.tolist(),
         "scale": world.settings.scale,
+        "up": world.settings.up,
         "seed": world.settings.seed,
         "depth_source": world.settings.depth_source,
         "license": world.settings.license,
@@ -174,6 +176,7 @@ def _without_frames(folder: Path) -> dict:
         "intrinsics": None,
         "last_w2c": np.eye(4).tolist(),
         "scale": 1.0,
+        "up": list(LEVEL),
         "seed": 0,
         "depth_source": "",
         "license": "",

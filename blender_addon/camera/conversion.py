@@ -268,3 +268,37 @@ def linear_from_srgb(srgb: np.ndarray) -> np.ndarray:
     steps = np.linspace(0, 1, 4096)
     table = np.where(steps <= 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4).astype(np.float32)
     return table[(np.clip(srgb, 0, 1) * 4095 + 0.5).astype(np.int32)]
+
+
+def upright(matrix: np.ndarray) -> np.ndarray:
+    """A Blender camera's rigid matrix (4, 4) where it stands, turned level: it keeps its heading and loses pitch and
+    roll. One that looks straight up or down heads where the upper edge, or the lower one, of its picture points."""
+    forward, up = -matrix[:3, 2], matrix[:3, 1]
+    heading = forward if np.hypot(*forward[:2]) > 1e-3 else -np.sign(forward[2]) * up
+    heading = np.array([*heading[:2], 0.0]) / np.hypot(*heading[:2])
+    level = np.eye(4)
+    level[:3, 0], level[:3, 1], level[:3, 2] = np.cross(heading, [0, 0, 1]), [0, 0, 1], -heading
+    level[:3, 3] = matrix[:3, 3]
+    return level
+
+
+def turn_between(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The smallest rotation (4, 4) that takes the unit vector `before` (3,) to `after` (3,): Rodrigues' formula."""
+    axis, cosine = np.cross(before, after), float(np.dot(before, after))
+    turn = np.eye(4)
+    if cosine < -1 + 1e-9:
+        # Opposite: half a turn about any axis across.
+        across = np.cross(before, np.eye(3)[np.abs(before).argmin()])
+        across /= np.linalg.norm(across)
+        turn[:3, :3] = 2 * np.outer(across, across) - np.eye(3)
+        return turn
+    x, y, z = axis
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turn[:3, :3] += skew + skew @ skew / (1 + cosine)
+    return turn
+
+
+def standing(matrix: np.ndarray, up: tuple[float, ...]) -> np.ndarray:
+    """Where a world stands upright (4, 4, OpenCV axes, rigid) whose empty is level at `matrix` and whose direction
+    against gravity is `up` (3,)."""
+    return matrix @ turn_between(np.array(up), np.array([0.0, -1.0, 0.0]))

@@ -125,6 +125,16 @@ class Fields:
                 raise self.refuse(key, f"a matrix of {side} x {side} finite numbers")
         return tuple(tuple(float(value) for value in row) for row in rows)
 
+    def direction(self, key: str, default: tuple[float, ...]) -> tuple[float, ...]:
+        """A unit vector (3,), about as exact as it is written; made exact."""
+        value = self._value.get(key, default)
+        if not isinstance(value, list | tuple) or len(value) != 3 or not all(map(_is_number, value)):
+            raise self.refuse(key, "a direction of 3 finite numbers")
+        length = math.hypot(*value)
+        if not 0.99 < length < 1.01:
+            raise self.refuse(key, "a direction of length 1")
+        return tuple(float(number) / length for number in value)
+
     def intrinsics(self, key: str) -> tuple[tuple[float, ...], ...]:
         """A lens (3, 3) in pixels."""
         matrix = self.matrix(key, 3)

@@ -18,6 +18,8 @@ from .wire import ProtocolError
 T = TypeVar("T")
 MAX_SIDE, MAX_FRAMES, MAX_CHUNKS, MAX_ENTRIES = 1 << 16, 1_000_000, 12_500, 100_000
 MAX_BYTES = 1 << 50
+# The direction against gravity in the axes of a level camera, which an earlier service takes for granted.
+LEVEL = (0.0, -1.0, 0.0)
 _PROOF = re.compile(r"[0-9a-f]{64}")
 
 
@@ -232,6 +234,7 @@ class World:
     intrinsics: tuple[tuple[float, ...], ...] | None
     last_w2c: tuple[tuple[float, ...], ...]
     scale: float
+    up: tuple[float, ...]
     seed: int
     license: str
     notes: tuple[str, ...]
@@ -258,6 +261,7 @@ class World:
             fields.intrinsics("intrinsics") if smallest or fields.has("intrinsics") else None,
             fields.matrix("last_w2c", 4),
             fields.number("scale", 1e-9, 1e9),
+            fields.direction("up", LEVEL),
             fields.integer("seed", 0, 1 << 62, default=0),
             fields.text("license", ""),
             fields.texts("notes"),

@@ -184,3 +184,38 @@ def test_the_crop_keeps_what_is_seen_and_leads_back(size):
     np.testing.assert_allclose((fitted @ ray)[:2], [416, 240])
     corners = whole @ np.linalg.inv(fitted) @ np.array([[0, 0, 1], [832, 480, 1]]).T
     assert (corners[:2] > -1e-6).all() and (np.array(size) + 1e-6 > corners[:2].T).all()
+
+
+def test_upright_keeps_place_and_heading():
+    for matrix in random_rigid(np.random.default_rng(5), 50):
+        level = conversion.upright(matrix)
+        assert np.allclose(level[:3, :3] @ level[:3, :3].T, np.eye(3)) and np.linalg.det(level[:3, :3]) > 0
+        np.testing.assert_allclose(level[:3, 1], [0, 0, 1], atol=1e-12)
+        np.testing.assert_array_equal(level[:3, 3], matrix[:3, 3])
+        forward = -matrix[:2, 2] / np.hypot(*matrix[:2, 2])
+        np.testing.assert_allclose(-level[:2, 2], forward, atol=1e-12)
+        np.testing.assert_allclose(conversion.upright(level), level, atol=1e-12)
+
+
+@pytest.mark.parametrize("pitch", [0, np.pi])
+def test_upright_of_a_camera_that_looks_down_or_up(pitch):
+    """It heads where it would when it is raised, or lowered, to the horizon."""
+    matrix = np.array(mathutils.Euler((pitch, 0, 0.4)).to_matrix().to_4x4())
+    near = np.array(mathutils.Euler((pitch + (0.1 if pitch == 0 else -0.1), 0, 0.4)).to_matrix().to_4x4())
+    np.testing.assert_allclose(conversion.upright(matrix), conversion.upright(near), atol=1e-6)
+
+
+def test_smallest_turn_between_directions():
+    rng = np.random.default_rng(6)
+    for before, after in rng.normal(size=(50, 2, 3)):
+        before, after = before / np.linalg.norm(before), after / np.linalg.norm(after)
+        turn = conversion.turn_between(before, after)
+        assert np.allclose(turn[:3, :3] @ turn[:3, :3].T, np.eye(3)) and np.linalg.det(turn[:3, :3]) > 0
+        np.testing.assert_allclose(turn[:3, :3] @ before, after, atol=1e-9)
+        assert (
+            abs(np.trace(turn[:3, :3]) - 1 - 2 * before @ after) < 1e-9
+        )  # no further than the angle between them
+        half = conversion.turn_between(before, -before)
+        assert np.linalg.det(half[:3, :3]) > 0
+        np.testing.assert_allclose(half[:3, :3] @ before, -before, atol=1e-9)
+    np.testing.assert_array_equal(conversion.turn_between(after, after), np.eye(4))
