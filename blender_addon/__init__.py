@@ -30,6 +30,12 @@ from .operators.service import (
     LYRA_OT_start_service,
     LYRA_OT_stop_service,
 )
+from .operators.standing import (
+    LYRA_OT_align_to_camera,
+    LYRA_OT_drop_to_floor,
+    LYRA_OT_level,
+    LYRA_OT_stand_here,
+)
 from .operators.start import (
     LYRA_FH_image,
     LYRA_OT_choose_engine,
@@ -86,6 +92,10 @@ CLASSES = (
     LYRA_OT_remove_world,
     LYRA_OT_open_folder,
     LYRA_OT_standard_view,
+    LYRA_OT_level,
+    LYRA_OT_drop_to_floor,
+    LYRA_OT_stand_here,
+    LYRA_OT_align_to_camera,
     LYRA_OT_pick_scale,
     LYRA_OT_set_scale,
     LYRA_OT_install_service,

@@ -117,6 +117,8 @@ def _making_first_view(world: World, points_file: Path, image_file: Path) -> Gen
         else:
             scale = world.scale / scene.unit_settings.scale_length
             placed = conversion.rigid(np.array(empty.matrix_world), empty.name)
+            if empty.lyra.stands_up:
+                placed = conversion.standing(placed, world.up)
             empty.matrix_world = worlds.to_matrix(placed @ np.diag([scale, scale, scale, 1.0]))
         worlds.ensure_in_scene(scene, empty)
         worlds.describe(empty, world)
@@ -136,7 +138,7 @@ def _making_first_view(world: World, points_file: Path, image_file: Path) -> Gen
             empty, worlds.FIRST_CAMERA, bpy.data.objects.new(f"{name} Camera", data), local
         )
 
-        scene.camera = first_camera
+        worlds.take_camera(scene, first_camera)
         if scene.lyra.match_render_size:
             scene.render.resolution_x, scene.render.resolution_y = world.width, world.height
             scene.render.resolution_percentage = 100

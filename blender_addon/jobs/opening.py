@@ -57,7 +57,10 @@ def open_world(world_id: str, scene_name: str, first_camera: np.ndarray) -> None
         def stand() -> tuple[bpy.types.Scene, bpy.types.Object]:
             matrix = conversion.world_matrix(first_camera, 1.0)
             # The artist may have opened it twice, or undone what chose it.
-            empty = worlds.find(world_id) or worlds.create(scene(), world, matrix)
+            empty = worlds.find(world_id)
+            if empty is None:
+                empty = worlds.create(scene(), world, matrix)
+                empty.lyra.stands_up = True
             worlds.choose(scene(), empty)
             return scene(), empty
 

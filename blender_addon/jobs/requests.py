@@ -31,7 +31,8 @@ NEW_WORLD = "a new world"
 
 @dataclass(frozen=True)
 class NewWorldRequest:
-    """What Start World sends, and where the world shall stand: `first_camera` (4, 4) in the scene `scene`.
+    """What Start World sends, and where the world shall stand: `first_camera` (4, 4) in the scene `scene`. One that
+    `stands_up` is turned upright as soon as the direction against gravity in its image is known.
 
     `of_size` gives the whole settings for a width and height of the image, where some of them follow from these.
     """
@@ -41,6 +42,7 @@ class NewWorldRequest:
     settings: NewWorldSettings
     scene: str
     first_camera: np.ndarray = field(repr=False)
+    stands_up: bool = field(default=True, repr=False)
     of_size: Callable[[tuple[int, int]], NewWorldSettings] | None = field(default=None, repr=False)
 
 
@@ -72,6 +74,7 @@ def _send_world(new: NewWorldRequest, settings: NewWorldSettings) -> None:
         scene = bpy.data.scenes.get(new.scene) or bpy.context.scene
         matrix = conversion.world_matrix(new.first_camera, 1.0)
         empty = worlds.create(scene, answer.world, matrix)
+        empty.lyra.stands_up = new.stands_up
         scene.lyra.world = empty
         follow(answer.job)
         worlds.push_undo("Start World")

@@ -6,7 +6,7 @@ import bpy
 from bpy.props import EnumProperty
 
 from ..jobs import opening
-from ..scene import reference_image
+from ..scene import reference_image, standing
 from ..service import session
 
 # Blender does not keep the texts of an enumeration that a function makes; somebody has to.
@@ -65,6 +65,7 @@ class LYRA_OT_choose_world(bpy.types.Operator):
         # As Start World stands in a scene without a camera, but from the cursor on.
         first_camera = reference_image.first_camera(context, None)
         first_camera[:3, 3] += scene.cursor.location
+        first_camera = standing.beside(scene, first_camera, but=world_id)
         name = scene.name
         session.current.ensure(lambda: opening.open_world(world_id, name, first_camera))
         self.report({"INFO"}, "The world is being loaded")

@@ -72,7 +72,8 @@ class LYRA_OT_add_path(bpy.types.Operator):
         camera = _build(empty, f"{empty.name} {preset.label}", shape, matrix, start, first, last)
         _copy_lens(worlds.part(empty, worlds.FIRST_CAMERA), camera, start.depth)
         see_far(camera.data, start.depth, empty.lyra.reach * scale)
-        settings.camera, scene.camera = camera, camera
+        settings.camera = camera
+        worlds.take_camera(scene, camera)
         settings.range, settings.first_frame, settings.last_frame = "PATH", first, last
         if self.set_scene_range:
             scene.frame_start, scene.frame_end = first, last

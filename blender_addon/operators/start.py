@@ -11,7 +11,7 @@ from bpy.props import StringProperty
 
 from ..camera import conversion
 from ..jobs import requests
-from ..scene import depth_file
+from ..scene import depth_file, standing
 from ..scene.reference_image import camera_lens, existing_file, first_camera, frame_size
 from ..service import engines, session
 from ..service.bodies import NewWorldSettings
@@ -150,8 +150,14 @@ def new_world(context) -> requests.NewWorldRequest:
         # The size goes along, so that the service can refuse a lens that belongs to another picture.
         return replace(found, intrinsics=lens.of_image(size, target).tolist(), intrinsics_size=size)
 
+    # Depth from the scene holds for its camera alone, which must stay where it is. Any other world stands upright.
+    upright = not (depth is not None and settings.depth_origin)
+    if upright:
+        stands = standing.place_for(context, camera)
     depends = is_draft or lens is not None
-    return requests.NewWorldRequest(image, depth, asked, scene.name, stands, of_size if depends else None)
+    return requests.NewWorldRequest(
+        image, depth, asked, scene.name, stands, upright, of_size if depends else None
+    )
 
 
 def _world_settings(settings, image: Path) -> NewWorldSettings:

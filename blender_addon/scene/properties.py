@@ -129,6 +129,11 @@ class LYRA_PG_world(bpy.types.PropertyGroup):
     first_frame: IntProperty(
         name="First Frame", description="Scene frame of the world's first frame", default=1
     )
+    stands_up: BoolProperty(
+        name="Stands Upright",
+        description="The world is turned upright once the direction against gravity is known",
+        default=False,
+    )
     prompts: CollectionProperty(name="Prompts", description="Prompts by chunk", type=LYRA_PG_prompt)
     prompt_index: IntProperty(name="Prompt", description="The chosen text", default=0)
 
@@ -229,6 +234,11 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         description="The animated camera whose path the world follows; any perspective camera will do",
         type=bpy.types.Object,
         poll=_is_camera,
+    )
+    own_camera: PointerProperty(
+        name="Own Camera",
+        description="The scene's camera before that of a world took its place",
+        type=bpy.types.Object,
     )
     range: EnumProperty(
         name="Frames",

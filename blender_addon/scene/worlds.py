@@ -269,9 +269,33 @@ def remove(empty: bpy.types.Object, role: str) -> None:
         bpy.data.batch_remove([data])
 
 
+def is_made_camera(obj: bpy.types.Object) -> bool:
+    """Whether a camera is part of a world, or was added as a camera path."""
+    return PATH in obj or obj.get(ROLE) in (CAMERA, FIRST_CAMERA)
+
+
+def take_camera(scene: bpy.types.Scene, camera: bpy.types.Object) -> None:
+    """Makes a camera of a world that of the scene, and remembers the scene's own one."""
+    if scene.camera is not None and not is_made_camera(scene.camera):
+        scene.lyra.own_camera = scene.camera
+    scene.camera = camera
+
+
+def _give_camera_back(empty: bpy.types.Object) -> None:
+    """Where a scene looks through a camera of this world, gives it its own one again, if that still is there."""
+    for scene in bpy.data.scenes:
+        camera, own = scene.camera, scene.lyra.own_camera
+        if camera is None or own is None or own.name not in scene.objects:
+            continue
+        if camera.parent == empty or camera.get(PATH) == empty.lyra.world_id:
+            scene.camera = own
+
+
 def delete(empty: bpy.types.Object) -> None:
     """Takes a world out of the file: its parts, its empty and its collection, unless that holds something else."""
     own = _own_collections(empty.lyra.world_id)
+    if not any(other != empty for other in all_worlds(empty.lyra.world_id)):
+        _give_camera_back(empty)
     for role in (POINTS, SPLATS, MESH, CAMERA, FIRST_CAMERA):
         remove(empty, role)
     bpy.data.objects.remove(empty)

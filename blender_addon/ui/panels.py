@@ -178,6 +178,9 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
             say(layout, note, "INFO")
         if world.license:
             say(layout, world.license, "COPY_ID")
+        grid = layout.grid_flow(columns=2, even_columns=True, align=True)
+        for operator in ("lyra.level", "lyra.drop_to_floor", "lyra.stand_here", "lyra.align_to_camera"):
+            grid.operator(operator)
         layout.operator("lyra.pick_scale", icon="DRIVER_DISTANCE")
         row = layout.row(align=True)
         row.operator("lyra.reload", icon="FILE_REFRESH")

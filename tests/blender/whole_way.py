@@ -75,10 +75,13 @@ def check_seed(stand):
     collection = worlds.collection_of(empty)
     assert collection.name == "image" and collection.name in bpy.data.collections["Lyra Worlds"].children
     assert bpy.context.scene.camera == seed
-    # It stands where the artist's camera stood, without its scale, and sees what that saw.
-    stood = evaluated(stand) @ np.diag([0.5, 0.5, 0.5, 1])
-    np.testing.assert_allclose(evaluated(seed), stood, atol=1e-5)
-    np.testing.assert_allclose(evaluated(empty), stood @ FLIP, atol=1e-5)
+    # It stands where the artist's camera stood and heads where that did, without its scale and pitch: upright.
+    stood = conversion.upright(evaluated(stand) @ np.diag([0.5, 0.5, 0.5, 1]))
+    np.testing.assert_allclose(stood[:3, 3], (4, -3, 2), atol=1e-6)
+    up = evaluated(empty)[:3, :3] @ world().up
+    np.testing.assert_allclose(up, [0, 0, 1], atol=1e-5)
+    np.testing.assert_allclose(evaluated(empty), evaluated(seed) @ FLIP, atol=1e-5)
+    np.testing.assert_allclose(evaluated(empty), conversion.standing(stood @ FLIP, world().up), atol=1e-5)
     assert abs(seed.data.lens / seed.data.sensor_width - 40 / 36) < 1e-3
     points = worlds.part(empty, worlds.POINTS)
     position = np.empty(len(points.data.attributes["position"].data) * 3, np.float32)
@@ -310,7 +313,8 @@ def check_end(state_file):
 def main():
     zip_file, image, depth, folder = sys.argv[1:]
     install(zip_file)
-    global engines, preferences, sampled_path, session, worlds
+    global conversion, engines, preferences, sampled_path, session, worlds
+    conversion = module("camera.conversion")
     engines, preferences, sampled_path = (
         module("service.engines"),
         module("service.preferences"),
