@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import bpy
 from bpy.props import EnumProperty
 
 from ..jobs import opening
 from ..scene import reference_image, standing
 from ..service import session
+from ..service.resources import World
 
 # Blender does not keep the texts of an enumeration that a function makes; somebody has to.
 _items: list[tuple[str, str, str]] = []
 
 
 def _choices(_operator, _context) -> list[tuple[str, str, str]]:
+    names = Counter(world.name for world in opening.listed)
     _items[:] = [
         (
             world.id,
-            f"{world.name}, {world.frames:,} frame{'' if world.frames == 1 else 's'}",
+            f"{_name(world, names)}, {world.frames:,} frame{'' if world.frames == 1 else 's'}",
             f"{world.width} x {world.height}, {world.engine}, made on {world.created[:10]}",
         )
         for world in opening.listed
     ]
     return _items
+
+
+def _name(world: World, names: Counter[str]) -> str:
+    # Two of one name that were made on one day differ in nothing but the end of their ids.
+    return world.name if names[world.name] == 1 else f"{world.name} ({world.id[-8:]})"
 
 
 class LYRA_OT_open_world(bpy.types.Operator):

@@ -42,6 +42,10 @@ class LYRA_OT_add_path(bpy.types.Operator):
     )
 
     @classmethod
+    def description(cls, context, properties):
+        return f"Add a camera path from the world's newest frame. {PRESETS[properties.preset].description}"
+
+    @classmethod
     def poll(cls, context):
         return needs_ready_world(cls, context)
 

@@ -11,6 +11,8 @@ from ..jobs import changes, requests
 from ..scene import worlds
 from ..service import session
 from ..service.contract import MAX_CHUNKS
+from ..service.resources import World
+from ..service.wording import byte_size
 from .polls import needs_idle_world
 
 
@@ -104,13 +106,27 @@ def _counted(chunks: int) -> str:
     return f"{chunks} chunk{'' if chunks == 1 else 's'}"
 
 
+def deletion(world: World) -> str:
+    """The question before a world is deleted: its name, and how much goes."""
+    size = sum(file.size for file in world.files)
+    return f"Delete world '{world.name}' with its {_counted(len(world.chunks))}, {byte_size(size)}?"
+
+
 class LYRA_OT_delete_world(_OnWorld, bpy.types.Operator):
     bl_idname = "lyra.delete_world"
     bl_label = "Delete World"
     bl_description = "Delete the world with all its files from the service's folder, and from this file"
 
     def invoke(self, context, event):
-        return context.window_manager.invoke_confirm(self, event)
+        world = worlds.description(context.scene.lyra.world)
+        return context.window_manager.invoke_confirm(
+            self,
+            event,
+            title=deletion(world),
+            message="Undo does not bring it back.",
+            confirm_text="Delete",
+            icon="WARNING",
+        )
 
     def execute(self, context):
         world_id = context.scene.lyra.world.lyra.world_id

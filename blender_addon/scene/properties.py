@@ -77,6 +77,18 @@ def _show(settings, _context) -> None:
             worlds.show_vertex_colors()
 
 
+def _other_world(settings, _context) -> None:
+    """The path of one world is not that of another, and each keeps what is shown of it."""
+    empty = settings.world
+    if empty is None:
+        return
+    if settings.camera and worlds.is_camera_of_another(settings.camera, empty):
+        settings.camera = worlds.newest_path(settings.id_data, empty)
+    shown = worlds.shown(empty)
+    if shown and shown != settings.show:
+        settings.show = shown
+
+
 def _other_image(settings, _context) -> None:
     """Depth that the scene gave to one image is not that of another. A file the artist chose is left to them."""
     if settings.depth_origin and not depth_file.is_for_image(settings.depth_origin, settings.image):
@@ -228,6 +240,7 @@ class LYRA_PG_settings(bpy.types.PropertyGroup):
         description="The world that the panels below work on",
         type=bpy.types.Object,
         poll=_is_world,
+        update=_other_world,
     )
     camera: PointerProperty(
         name="Camera",

@@ -274,6 +274,21 @@ def is_made_camera(obj: bpy.types.Object) -> bool:
     return PATH in obj or obj.get(ROLE) in (CAMERA, FIRST_CAMERA)
 
 
+def is_camera_of_another(camera: bpy.types.Object, empty: bpy.types.Object) -> bool:
+    """Whether a camera was made for another world than this one."""
+    if not is_made_camera(camera):
+        return False
+    owner = camera.parent.lyra.world_id if camera.parent else ""
+    return empty.lyra.world_id not in (owner, camera.get(PATH))
+
+
+def newest_path(scene: bpy.types.Scene, empty: bpy.types.Object) -> bpy.types.Object | None:
+    """The camera of the path that was added last for a world in this session, if it has one in the scene."""
+    world_id = empty.lyra.world_id
+    paths = [obj for obj in scene.objects if obj.type == "CAMERA" and obj.get(PATH) == world_id]
+    return max(paths, key=lambda obj: obj.session_uid, default=None)
+
+
 def take_camera(scene: bpy.types.Scene, camera: bpy.types.Object) -> None:
     """Makes a camera of a world that of the scene, and remembers the scene's own one."""
     if scene.camera is not None and not is_made_camera(scene.camera):
@@ -310,6 +325,15 @@ def show(empty: bpy.types.Object, what: str) -> None:
         if obj := part(empty, role):
             hidden = role not in _SHOWN[what]
             obj.hide_viewport = obj.hide_render = hidden
+
+
+def shown(empty: bpy.types.Object) -> str:
+    """What of a world is shown, as in properties; empty when nothing is."""
+    parts = {role: part(empty, role) for role in (POINTS, SPLATS, MESH)}
+    visible = {role for role, obj in parts.items() if obj and not obj.hide_viewport}
+    if len(visible) > 1:
+        return "ALL"
+    return next((what for what, roles in _SHOWN.items() if roles == visible), "")
 
 
 def show_vertex_colors() -> None:

@@ -6,12 +6,14 @@ import bpy
 
 from ..camera import trajectory
 from ..camera.presets import PRESETS
+from ..importers.splats import NATIVE
 from ..jobs import following
 from ..scene import sampled_path, worlds
 from ..service import installer, preferences, session
 from ..service.contract import ACTIVE_STATES, RESUMABLE_STATES
 from ..service.session import Phase
 from ..service.wording import byte_size, stage, time_left
+from ..viewport.splats import drawn_count
 from . import engines, thumbnails
 from .text import say
 
@@ -171,6 +173,9 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
         column.label(text=f"{world.width} x {world.height}, {frames}, {world.engine}")
         if results := world.results:
             column.label(text=f"{results.splats:,} splats, {results.faces:,} faces")
+            drawn = results.splats if NATIVE else drawn_count(results.splats, preferences.get().splat_limit)
+            if drawn < results.splats:
+                column.label(text=f"{drawn:,} of {results.splats:,} drawn", icon="INFO")
         row = layout.row()
         row.use_property_split = False
         row.prop(settings, "show", expand=True)

@@ -114,11 +114,21 @@ def _compiled() -> gpu.types.GPUShader:
     return _shader
 
 
+def stride(count: int, limit: int) -> int:
+    """Of so many splats, every how manieth is drawn so that they are at most `limit`."""
+    return max(1, -(-count // limit))
+
+
+def drawn_count(count: int, limit: int) -> int:
+    """How many of so many splats are drawn."""
+    return -(-count // stride(count, limit))
+
+
 class SplatDrawing:
     """The splats of one object on the GPU. `limit` is the most that are drawn: more are thinned out evenly."""
 
     def __init__(self, cloud: Cloud, limit: int):
-        step = max(1, -(-len(cloud) // limit))
+        step = stride(len(cloud), limit)
         self._position = np.ascontiguousarray(cloud.position[::step])
         packed = _pack(
             Cloud(

@@ -1,13 +1,16 @@
 """Run inside Blender: worlds stand upright, beside each other and where the artist puts them, with their paths."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
 
 from tests.blender.kept_worlds import Service, serve
 from tests.blender.playing import install, module, refused, uninstall, until
+from tests.blender.recorder import drawn
 
 # The image was taken 20 degrees downward and 10 degrees to a side.
 PITCH, ROLL = np.radians([20, 10])
@@ -164,6 +167,58 @@ def check_camera_given_back(camera):
     assert scene.camera == other
 
 
+def check_each_world_keeps_its_own():
+    """Camera and what is shown are those of the world that is chosen."""
+    scene, first = bpy.context.scene, choose()
+    assert bpy.ops.lyra.add_path(preset="PUSH_IN") == {"FINISHED"}
+    path = settings().camera
+    assert settings().show == "SPLATS"
+    facts = replace(worlds.description(first), id="w9", chunks=(), frames=1, results=None)
+    second = worlds.create(scene, facts, np.eye(4))
+    points = bpy.data.objects.new("points", worlds.part(first, worlds.POINTS).data.copy())
+    worlds.add(second, worlds.POINTS, points)
+    settings().world = second
+    assert settings().camera is None and settings().show == "POINTS"
+    settings().show = "ALL"
+    settings().camera = own = bpy.data.objects["Own"]
+    settings().world = first
+    assert settings().show == "SPLATS" and settings().camera == own  # the artist's own goes with any
+    settings().camera = None
+    settings().world = second
+    settings().camera = path
+    settings().world = first
+    assert settings().camera == path
+    settings().world = second
+    assert settings().camera is None
+    settings().world = first
+    worlds.delete(second)
+
+
+def check_texts(service):
+    empty = settings().world
+    size = sum(len(data) for data in service.files.values())
+    question = module("operators.results").deletion(worlds.description(empty))
+    assert question == f"Delete world 'yard' with its 1 chunk, {size / 1e6:.1f} MB?", question
+    opening, choices = module("jobs.opening"), module("operators.opening")
+    (world,) = opening.listed
+    assert choices._choices(None, None)[0][1] == "yard, 81 frames"
+    opening.listed.append(replace(world, id="yard-0123abcd"))
+    labels = [label for _, label, _ in choices._choices(None, None)]
+    assert labels[1] == "yard (0123abcd), 81 frames" and labels[0] != labels[1]
+    del opening.listed[1]
+    add = bpy.types.LYRA_OT_add_path
+    presets = module("camera.presets").PRESETS
+    assert len({add.description(None, SimpleNamespace(preset=key)) for key in presets}) == len(presets)
+    limit = module("service.preferences").get().splat_limit
+    drawn_count = module("viewport.splats").drawn_count
+    assert [drawn_count(count, 600_000) for count in (5, 600_000, 702_887)] == [5, 600_000, 351_444]
+    results = module("service.resources").Results(splats=2 * limit + 2, faces=1)
+    worlds.describe(empty, replace(worlds.description(empty), results=results))
+    texts = drawn(bpy.types.LYRA_PT_world, bpy.context)
+    assert f"{drawn_count(results.splats, limit):,} of {results.splats:,} drawn" in texts, texts
+    assert {"lyra.level", "lyra.drop_to_floor", "lyra.stand_here", "lyra.align_to_camera"} <= set(texts)
+
+
 def main():
     install(sys.argv[1])
     global scaling, session, undo, worlds
@@ -185,6 +240,8 @@ def main():
     check_new_one_is_level(camera, image)
     check_operators(camera)
     check_camera_given_back(camera)
+    check_each_world_keeps_its_own()
+    check_texts(service)
     uninstall()
 
 
