@@ -252,7 +252,7 @@ class JobBook:
         ahead = sum(other.downloads == job.downloads for other in self.active() if other is not job)
         self._last_turn += 1
         job.state, job.turn = "queued", self._last_turn
-        self._changed(job, stage="queued", message=f"waiting behind {ahead} jobs" if ahead else "waiting")
+        self._changed(job, stage="queued", message=_waiting(ahead))
         # Never cleared, for one dispatcher would take the news from the other.
         news, self.news = self.news, asyncio.Event()
         news.set()
@@ -295,3 +295,9 @@ def superseded_message(job: Job) -> str:
         f"World {job.world_id} was reverted, switched or extended after job {job.id} stopped, so its path does not go "
         "on from there; switch back to its take, or generate again from the newest frame."
     )
+
+
+def _waiting(ahead: int) -> str:
+    if not ahead:
+        return "waiting"
+    return f"waiting behind {ahead} job{'' if ahead == 1 else 's'}"

@@ -40,6 +40,13 @@ def is_busy(empty: bpy.types.Object | None) -> bool:
     return empty is not None and session.current.is_asking(empty.lyra.world_id)
 
 
+def is_loading(empty: bpy.types.Object) -> bool:
+    """Whether the results of a world's job that is done still come in: the file remembers it until they stand."""
+    job, current = job_of(empty), session.current
+    coming = bool(current.tasks) or (current.client is not None and current.client.busy)
+    return job is not None and job.state == "done" and job.id == empty.lyra.job and coming
+
+
 class Follower:
     """Asks for a job's state now and then, and acts when it has ended."""
 

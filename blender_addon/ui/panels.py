@@ -132,10 +132,20 @@ class LYRA_PT_job(_Panel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context):
-        return following.job_of(context.scene.lyra.world) is not None
+        empty = context.scene.lyra.world
+        return following.job_of(empty) is not None or following.is_busy(empty)
 
     def draw(self, context):
-        layout, job = self.layout, following.job_of(context.scene.lyra.world)
+        layout, empty = self.layout, context.scene.lyra.world
+        job = following.job_of(empty)
+        if job is None or job.state not in ACTIVE_STATES:
+            if session.current.is_asking(empty.lyra.world_id):
+                # The job before is old news from the click on.
+                layout.label(text="Asking the Service", icon="TIME")
+                return
+            if job.state == "done" and following.is_loading(empty):
+                layout.label(text="Loading Results", icon="TIME")
+                return
         if job.state in ACTIVE_STATES:
             layout.label(text=stage(job))
             text = " - ".join(filter(None, (f"{job.progress:.0%}", time_left(job.eta_seconds))))

@@ -219,6 +219,29 @@ def check_texts(service):
     assert {"lyra.level", "lyra.drop_to_floor", "lyra.stand_here", "lyra.align_to_camera"} <= set(texts)
 
 
+def check_job_panel(service):
+    """A click is answered at once, and a job is done when its results are there."""
+    job = service.begin()
+    assert bpy.ops.lyra.reload() == {"FINISHED"}
+    until(lambda: "Making Frames" in drawn(bpy.types.LYRA_PT_job, bpy.context))
+    undo.clear()
+    job["state"] = "done"
+    said = []
+
+    def imported():
+        said.extend(drawn(bpy.types.LYRA_PT_job, bpy.context))
+        return "Import World" in undo and not session.current.tasks and not session.current.client.busy
+
+    # Once for the click on Reload Results, once for the job.
+    until(imported)
+    assert "Loading Results" in said and said[-1] == "Done", said
+    assert said.index("Loading Results") < said.index("Done"), said
+    assert bpy.ops.lyra.reconstruct() == {"FINISHED"}
+    assert drawn(bpy.types.LYRA_PT_job, bpy.context) == ["Asking the Service"]
+    until(lambda: not session.current.client.busy)
+    assert "Done" in drawn(bpy.types.LYRA_PT_job, bpy.context)
+
+
 def main():
     install(sys.argv[1])
     global scaling, session, undo, worlds
@@ -242,6 +265,7 @@ def main():
     check_camera_given_back(camera)
     check_each_world_keeps_its_own()
     check_texts(service)
+    check_job_panel(service)
     uninstall()
 
 
