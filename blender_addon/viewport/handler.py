@@ -39,6 +39,18 @@ def _drawn(context) -> list[bpy.types.Object]:
     ]
 
 
+def drawing_of(obj: bpy.types.Object, limit: int) -> SplatDrawing:
+    """The drawing of an object's splats, made anew once the artist has deleted some. In Edit Mode the data cannot be
+    read: the drawing of before stays until that is left."""
+    uid = obj.data.session_uid
+    drawing = _drawings.get(uid)
+    if drawing is None or (
+        obj.mode == "OBJECT" and drawing.total != len(obj.data.attributes[splats.BASE].data)
+    ):
+        drawing = _drawings[uid] = SplatDrawing(splats.stored_cloud(obj.data), limit)
+    return drawing
+
+
 def _draw() -> None:
     context = bpy.context
     region, region_data = context.region, context.region_data
@@ -47,10 +59,7 @@ def _draw() -> None:
     view, projection = np.array(region_data.view_matrix), np.array(region_data.window_matrix)
     drawn = _drawn(context)
     for obj in drawn:
-        drawing = _drawings.get(obj.data.session_uid)
-        if drawing is None:
-            cloud = splats.stored_cloud(obj.data)
-            drawing = _drawings[obj.data.session_uid] = SplatDrawing(cloud, preferences.get().splat_limit)
+        drawing = drawing_of(obj, preferences.get().splat_limit)
         drawing.draw(view @ np.array(obj.matrix_world), projection, region.width, region.height, linear=True)
     _forget_removed()
     if context.space_data.overlay.show_overlays:

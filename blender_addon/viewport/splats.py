@@ -125,9 +125,11 @@ def drawn_count(count: int, limit: int) -> int:
 
 
 class SplatDrawing:
-    """The splats of one object on the GPU. `limit` is the most that are drawn: more are thinned out evenly."""
+    """The splats of one object on the GPU. `limit` is the most that are drawn: more are thinned out evenly.
+    `total` is how many it has."""
 
     def __init__(self, cloud: Cloud, limit: int):
+        self.total = len(cloud)
         step = stride(len(cloud), limit)
         self._position = np.ascontiguousarray(cloud.position[::step])
         packed = _pack(

@@ -142,6 +142,7 @@ def test_the_queue_has_an_order_and_a_limit(slow, slow_world):
     slow.until(lambda: slow.job(running["id"])["state"] == "running")
     waiting = [slow.extend(slow_world["id"], prompt="work 0.1").json() for _ in range(2)]
     assert [job["state"] for job in waiting] == ["queued", "queued"]
+    assert [job["message"] for job in waiting] == ["waiting behind 1 job", "waiting behind 2 jobs"]
     refused = slow.extend(slow_world["id"], prompt="work 0.1")
     assert refused.status_code == 429
     assert "2 jobs are waiting" in refused.json()["detail"]

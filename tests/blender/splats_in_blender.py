@@ -146,6 +146,28 @@ def check_render(folder):
     np.testing.assert_allclose(middle, [0.8, 0.4, 0.2], atol=0.06)
 
 
+def check_deleted_are_not_drawn():
+    """The drawing follows what is deleted, and is kept while nothing is."""
+    handler = load("viewport.handler")
+    cloud = cloud_of([(0, 0, -2), (0, 0, -4), (1, 0, -4)], [(1, 1, 1)] * 3, (0.3, 0.3, 0.3), 0.9)
+    obj = bpy.data.objects.new("three", build(cloud, "three"))
+    whole = handler.drawing_of(obj, 10)
+    assert len(whole) == whole.total == 3 and handler.drawing_of(obj, 10) is whole
+    if obj.type == "MESH":
+        import bmesh  # there once bpy is
+
+        edited = bmesh.new()
+        edited.from_mesh(obj.data)
+        edited.verts.ensure_lookup_table()
+        bmesh.ops.delete(edited, geom=[edited.verts[0]], context="VERTS")
+        edited.to_mesh(obj.data)
+        edited.free()
+    else:
+        obj.data.resize(2)
+    fewer = handler.drawing_of(obj, 10)
+    assert len(fewer) == fewer.total == 2 and handler.drawing_of(obj, 10) is fewer
+
+
 def main():
     folder = Path(sys.argv[1])
     check_file(folder)
@@ -158,6 +180,7 @@ def main():
         bpy.context.scene.render.engine = "BLENDER_WORKBENCH"
         bpy.ops.render.render()
     check_drawing()
+    check_deleted_are_not_drawn()
 
 
 main()
