@@ -22,7 +22,7 @@ test: $(VENV)/test-is-ready
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 soak: $(VENV)/test-is-ready
 	LYRA_SOAK=1 $(VENV)/bin/python -m pytest -m soak
