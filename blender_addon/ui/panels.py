@@ -189,6 +189,8 @@ class LYRA_PT_world(_Panel, bpy.types.Panel):
         row = layout.row()
         row.use_property_split = False
         row.prop(settings, "show", expand=True)
+        if world.chunks and not world.results and not following.is_busy(settings.world):
+            say(layout, "There are no splats of these chunks. Click Reconstruct to make them.", "INFO")
         for note in world.notes:
             say(layout, note, "INFO")
         if world.license:

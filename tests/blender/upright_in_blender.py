@@ -215,6 +215,10 @@ def check_texts(service):
     results = module("service.resources").Results(splats=2 * limit + 2, faces=1)
     worlds.describe(empty, replace(worlds.description(empty), results=results))
     texts = drawn(bpy.types.LYRA_PT_world, bpy.context)
+    assert not any("no splats" in text for text in texts)
+    worlds.describe(empty, replace(worlds.description(empty), results=None))
+    bare = " ".join(drawn(bpy.types.LYRA_PT_world, bpy.context))
+    assert "There are no splats of these chunks. Click Reconstruct" in bare, bare
     assert f"{drawn_count(results.splats, limit):,} of {results.splats:,} drawn" in texts, texts
     assert {"lyra.level", "lyra.drop_to_floor", "lyra.stand_here", "lyra.align_to_camera"} <= set(texts)
 
