@@ -52,7 +52,7 @@ class WorldList:
     def resources(self) -> list[dict]:
         """Every world as in docs/api.md; one that cannot be opened is `damaged` and says why.
 
-        A world whose folders and figures have not changed since is not read again.
+        A world whose folders and figures have not changed since is not read again, damaged or not.
         """
         kept, found = {}, []
         for world_id in self._catalog.ids():
@@ -67,8 +67,7 @@ class WorldList:
                 if not self._catalog.is_world(world_id):
                     continue
                 reason = str(error) if isinstance(error, InvalidInputError) else f"{refusal(error)}."
-                log.warning("damaged", extra={"fields": {"world": world_id, "reason": reason}})
-                found.append(damaged_resource(self._catalog.path(world_id), reason))
+                found.append(self._damaged(world_id, reason))
                 continue
             found.append(known.resource)
             if _settled(known.marks):
@@ -82,7 +81,17 @@ class WorldList:
         read = [f"{folder}/{name}" for name, _ in listing.files if _READ.fullmatch(name)]
         # Before they are read: what changes meanwhile is read again the next time.
         marks = {path: _mark(path) for path in (*listing.folders, *read)}
-        return _Kept(resource(self._catalog.open(world_id)), marks)
+        try:
+            return _Kept(resource(self._catalog.open(world_id)), marks)
+        except InvalidInputError as error:
+            # What the system refuses today it may allow tomorrow, without a change of any file.
+            if isinstance(error.__cause__, OSError):
+                raise
+            return _Kept(self._damaged(world_id, str(error)), marks)
+
+    def _damaged(self, world_id: str, reason: str) -> dict:
+        log.warning("damaged", extra={"fields": {"world": world_id, "reason": reason}})
+        return damaged_resource(self._catalog.path(world_id), reason)
 
 
 def _mark(path: str) -> Mark:

@@ -62,6 +62,9 @@ def test_a_world_is_read_again_when_anything_of_it_has_changed(catalog, monkeypa
     assert "results/splats.ply" in {file["path"] for file in found["files"]}
     assert changed(lambda: World.open(folder).revert(0))["frames"] == 1
     changed(lambda: World.open(catalog.path("two-worlds")).rescale(3.0), "two-worlds")
+    whole = (folder / "world.json").read_text()
+    assert changed(lambda: (folder / "world.json").write_text("{}"))["state"] == "damaged"
+    assert changed(lambda: (folder / "world.json").write_text(whole))["state"] == "ready"
 
 
 def test_what_has_just_changed_is_not_kept(catalog):
