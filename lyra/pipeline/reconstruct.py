@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lyra.common.errors import InvalidInputError
 from lyra.common.files import inside, retry_while_locked, scratch_folder
 from lyra.common.progress import SILENT, Progress
-from lyra.geometry.views import evenly_spaced
+from lyra.geometry.views import View, evenly_spaced
 from lyra.pipeline.around import views_around
 from lyra.pipeline.shares import CHECK_END, MESH_END, SPLATS_END
 from lyra.world.files import RESULTS
@@ -45,7 +46,12 @@ def _reconstruct(world: World, mesh: bool, device: str, progress: Progress) -> d
     started = time.monotonic()
     views = world.views()
     notes: list[str] = []
-    around = views_around(world, device, progress.part(0, AROUND_SHARE * SPLATS_END))
+    around: list[View] = []
+    try:
+        around = views_around(world, device, progress.part(0, AROUND_SHARE * SPLATS_END))
+    except InvalidInputError as error:
+        # The frames are there all the same, and so are their splats.
+        notes.append(f"Nothing was added beside the path. {error}")
     cloud = reconstruct_splats(
         views, progress.part(AROUND_SHARE * SPLATS_END, SPLATS_END), device=device, notes=notes, around=around
     )

@@ -14,7 +14,7 @@ from lyra.pipeline.create import create_world
 from lyra.pipeline.export import LICENSE_FILE, available_items, export_world
 from lyra.pipeline.reconstruct import reconstruct_world
 from lyra.world.folder import World
-from tests.worlds import SCENE_SIZE, seeded
+from tests.worlds import SCENE_SIZE, cameras, make_chunk, make_world, seeded
 
 
 def test_reconstruct_and_export(finished, tmp_path):
@@ -79,3 +79,11 @@ def test_a_world_with_too_little_surface_gets_splats_alone_and_a_note(surface, s
     assert says in results["notes"][0]
     assert available_items(world) == ["splats.ply", "trajectory.npz"]
     assert world.reconstructed
+
+
+def test_a_chunk_whose_state_is_lost_still_gives_splats(tmp_path):
+    """What lies beside the path is drawn from the engine's state; the frames need none."""
+    world = make_world(tmp_path / "world")
+    world.add_chunk(cameras(), make_chunk(1), "", 0, 1.0)
+    results = reconstruct_world(world, mesh=False, device="cpu")
+    assert results["splats"] > 0 and any("beside the path" in note for note in results["notes"])
