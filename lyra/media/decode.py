@@ -25,6 +25,8 @@ from lyra.media.colour import (
 from lyra.media.header import SQUARE, Picture
 from lyra.media.tone import ToneCurve
 
+# What no number of 12 bits exceeds.
+_TWELVE_BITS = 4095
 Convert = Callable[[np.ndarray], np.ndarray]
 _COLOURS = {"grey": 1, "rgb": 3, "cmyk": 4}
 
@@ -41,7 +43,8 @@ def decoded(picture: Picture) -> tuple[np.ndarray, list[str]]:
     alpha = np.empty((*picture.upright, 1), np.uint8) if picture.alpha else None
     lying = _as_stored(rgb, picture.orientation)
     lying_alpha = None if alpha is None else _as_stored(alpha, picture.orientation)
-    top = 0
+    top = brightest = 0
+    wide = False
     for strip in picture.strips():
         end = top + len(strip)
         if end > picture.height or strip.shape[1] != picture.width:
@@ -51,12 +54,19 @@ def decoded(picture: Picture) -> tuple[np.ndarray, list[str]]:
             )
         if top == 0 and strip.dtype.kind == "u" and strip.dtype.itemsize > 1:
             notes.append(f"Its {8 * strip.dtype.itemsize} bits a channel were reduced to 8.")
+        if strip.dtype == np.uint16 and picture.model != "cmyk":
+            wide, brightest = True, max(brightest, int(strip[..., : _COLOURS[picture.model]].max()))
         if lying_alpha is not None:
             lying_alpha[top:end] = eight_bits(strip[..., -1:])
         lying[top:end] = convert(strip)
         top = end
     if top < picture.height:
         raise InvalidInputError(f"It ends after {top} of {picture.height} lines; save or copy it again.")
+    if wide and 0 < brightest <= _TWELVE_BITS:
+        notes.append(
+            f"None of its numbers of 16 bits is above {brightest}, so it is dark; if they are of 12 bits or fewer, "
+            "save it again with 16."
+        )
     if alpha is not None and filled(rgb, alpha[..., 0]):
         notes.append("Transparent parts were filled with the colours around them.")
     return rgb, notes

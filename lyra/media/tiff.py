@@ -17,7 +17,7 @@ import tifffile
 from lyra.common.errors import InvalidInputError
 from lyra.media import oiio as files
 from lyra.media.colour import BT709, BY_EXIF, LINEAR, SRGB, Encoding, is_gamut, srgb_decoded
-from lyra.media.header import DAMAGE, Picture, damaged, short
+from lyra.media.header import DAMAGE, Picture, check_size, damaged, short
 
 # What it says of damaged files comes up again as errors.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -32,6 +32,8 @@ _ASSOCIATED, _STRAIGHT = 1, 2
 _REDUCED, _TOGETHER = 1, 1
 _DNG_VERSION, _PHOTOMETRIC = 50706, 262
 _DEFLATED = (8, 32946)
+# SMaxSampleValue and MaxSampleValue, and what they say where sensors' 9 to 15 bits are stored in 16.
+_MAX_TAGS, _FEWER_BITS = (341, 281), frozenset((1 << bits) - 1 for bits in range(9, 16))
 _PIECE = 1 << 22
 _ADOBE_RGB_SPACE = 2
 # A transfer function this near to sRGB's is meant as it.
@@ -52,6 +54,8 @@ class _Header:
     profile: bytes | None
     # Without a profile: how the numbers stand for light by the file's own tags, and notes.
     colours: tuple[Encoding, list[str]]
+    # The number for white where the file says that its 16 bits hold fewer, else None.
+    white: int | None
     # Where the number for the photometric interpretation stands, and the byte order.
     place: int
     order: str
@@ -75,11 +79,19 @@ def open_tiff(source: Path | bytes) -> Picture:
         encoding = Encoding(profile=header.profile)
     elif model != "cmyk":
         encoding, notes = header.colours
+    white = header.white if kind == "uint16" else None
+    if white is not None:
+        check_size(header.height, header.width)
+        if _most(source, header, colours + alpha, kind) > white:
+            white = None
+        else:
+            said = f"Its header says that its 16 bits a channel end at {white}; they were stretched to that."
+            notes = [*notes, said]
     return Picture(
         header.height,
         header.width,
         model,
-        lambda: _strips(source, header, colours, alpha, kind),
+        lambda: _strips(source, header, colours + alpha, kind, white),
         alpha=alpha,
         premultiplied=extra == _ASSOCIATED,
         encoding=encoding,
@@ -146,9 +158,18 @@ def _read_page(page: tifffile.TiffPage, order: str) -> _Header:
         aspect=_aspect(tags.valueof("XResolution"), tags.valueof("YResolution")),
         profile=bytes(profile.value) if profile is not None and isinstance(profile.value, bytes) else None,
         colours=_colours(tags),
+        white=_white(tags, int(bits)),
         place=photometric.valueoffset,
         order=order,
     )
+
+
+def _white(tags: tifffile.TiffTags, bits: int) -> int | None:
+    for tag in filter(None, map(tags.get, _MAX_TAGS)):
+        values = set(np.atleast_1d(tag.value).tolist())
+        if bits == 16 and len(values) == 1 and values <= _FEWER_BITS:
+            return int(values.pop())
+    return None
 
 
 def _colours(tags: tifffile.TiffTags) -> tuple[Encoding, list[str]]:
@@ -221,25 +242,35 @@ def _require_readable(header: _Header) -> str:
 
 # ------------------------------------------------------------------------------------------------------------ pixels
 def _strips(
-    source: Path | bytes, header: _Header, colours: int, alpha: bool, kind: str
+    source: Path | bytes, header: _Header, channels: int, kind: str, white: int | None
 ) -> Iterator[np.ndarray]:
     _require_exact_strips(source)
     inverted = header.photometric == _WHITE_IS_ZERO
     if inverted:
         # OpenImageIO inverts 8 bits and leaves 16 as they are.
         source = _as_black_is_zero(source, header)
-    wanted = (source, "tiff", colours + alpha, kind, header.photometric == _SEPARATED)
     most = 0
     if kind == "uint":
         # 32 bits that hold no more than 16 are of 16.
-        most = max(int(strip.max()) for strip in files.strips(*wanted))
-    for strip in files.strips(*wanted):
+        most = _most(source, header, channels, kind)
+    for strip in _as_stored(source, header, channels, kind):
         if kind == "uint" and most < 1 << 16:
             strip = strip.astype(np.uint16)
+        if white is not None:
+            strip = ((strip.astype(np.uint32) * 65535 + white // 2) // white).astype(np.uint16)
         if inverted:
             top = 1 if strip.dtype.kind == "f" else np.iinfo(strip.dtype).max
             strip[..., 0] = top - strip[..., 0]
         yield strip
+
+
+def _as_stored(source: Path | bytes, header: _Header, channels: int, kind: str) -> Iterator[np.ndarray]:
+    return files.strips(source, "tiff", channels, kind, header.photometric == _SEPARATED)
+
+
+def _most(source: Path | bytes, header: _Header, channels: int, kind: str) -> int:
+    """The highest number of all pixels."""
+    return max(int(strip.max()) for strip in _as_stored(source, header, channels, kind))
 
 
 def _as_black_is_zero(source: Path | bytes, header: _Header) -> bytes:

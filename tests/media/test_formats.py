@@ -76,6 +76,39 @@ def test_sixteen_bits_in_32():
     assert "16 bits" in same(tiff(WIDE.astype(np.uint32), photometric="rgb"))[0]
 
 
+@pytest.mark.parametrize("tag", [281, 341])
+@pytest.mark.parametrize(("bits", "form"), [(10, "rgb"), (12, "rgb"), (14, "rgb"), (12, "miniswhite")])
+def test_fewer_bits_in_16_are_stretched_where_the_file_says_so(tag, bits, form):
+    right, white = (SCENE if form == "rgb" else GREY), (1 << bits) - 1
+    values = np.rint((right if form == "rgb" else 255 - right) / 255 * white).astype(np.uint16)
+    channels = 3 if form == "rgb" else 1
+    said = [(tag, 3, channels, (white,) * channels if channels > 1 else white, True)]
+    notes = same(tiff(values, photometric=form, extratags=said), right)
+    assert (
+        notes[0] == f"Its header says that its 16 bits a channel end at {white}; they were stretched to that."
+    )
+    assert not any("dark" in note for note in notes)
+
+
+def test_a_highest_number_that_pixels_exceed_is_not_followed():
+    notes = same(tiff(WIDE, photometric="rgb", extratags=[(281, 3, 3, (4095, 4095, 4095), True)]))
+    assert notes == ("Its 16 bits a channel were reduced to 8.",)
+
+
+@pytest.mark.parametrize("white", [65535, 40000, 4096])
+def test_a_highest_number_of_the_picture_is_not_that_of_its_kind(white):
+    """The tags may also say what the brightest pixel is: a dark picture stays dark."""
+    dark = SCENE.astype(np.uint16) * 16
+    notes = same(tiff(dark, photometric="rgb", extratags=[(281, 3, 1, white, True)]), np.rint(dark / 257))
+    assert len(notes) == 2 and "dark; if they are of 12 bits" in notes[1]
+
+
+def test_dark_pictures_of_16_bits_are_remarked_on_whatever_the_format():
+    dark = SCENE.astype(np.uint16) * 16
+    assert "12 bits" in same(wide_png(dark, 2), np.rint(dark / 257))[-1]
+    assert not any("12 bits" in note for note in same(wide_png(WIDE, 2)))
+
+
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 def test_floats_of_a_tiff_are_linear(kind):
     same(tiff(light(SCENE).astype(kind), photometric="rgb"))
