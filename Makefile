@@ -61,7 +61,7 @@ $(VENV)/test-is-ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV52)/is-ready: constraints.txt
 	@test -n "$(PYTHON313)" || { echo "Blender 5.2's module needs Python 3.13: make PYTHON313=/path/to/python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
 	"$(PYTHON313)" -m venv $(VENV52)
-	$(VENV52)/bin/python $(PIP_INSTALL) bpy==5.2.3 pytest requests pillow
+	$(VENV52)/bin/python $(PIP_INSTALL) bpy==5.2.3 pytest requests pillow platformdirs
 	touch $@
 
 clean:

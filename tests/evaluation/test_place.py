@@ -59,7 +59,7 @@ def test_a_rendered_scene_of_another_kind_is_refused(tmp_path, others):
 
 
 def test_a_folder_without_scenes_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="no .npz"):
+    with pytest.raises(InvalidInputError, match="holds no"):
         list(rendered_scenes(tmp_path))
 
 
