@@ -40,12 +40,15 @@ DISTILLATION_RANK = 4
 COUNTERS = ("accum_video_sample_counter", "accum_image_sample_counter", "accum_iteration")
 
 
-def write_miniature(folder: Path, seed: int = 0) -> Path:
-    """Writes all repositories below `folder` and returns it. Takes some seconds; the same seed, the same weights."""
+def write_miniature(folder: Path, seed: int = 0, vae_width: int = 4) -> Path:
+    """Writes all repositories below `folder` and returns it. Takes some seconds; the same seed, the same weights.
+
+    The VAE takes most of a chunk's time. One of twice the width has a file of megabytes, for tests of downloads.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _write_lyra2(_repository(folder, LYRA2))
-        _write_wan(_repository(folder, WAN))
+        _write_wan(_repository(folder, WAN), vae_width)
         for kind, depth in (("Outdoor", 80), ("Indoor", 20)):
             name = f"depth-anything/Depth-Anything-V2-Metric-{kind}-Small-hf"
             tiny_depth_anything(depth).save_pretrained(_repository(folder, name))
@@ -213,11 +216,11 @@ def _lora_modules(*places: str) -> list[str]:
     ]
 
 
-def _write_wan(folder: Path) -> None:
+def _write_wan(folder: Path, vae_width: int) -> None:
     from diffusers import AutoencoderKLWan
     from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
-    vae = AutoencoderKLWan(base_dim=8, z_dim=16, num_res_blocks=1)
+    vae = AutoencoderKLWan(base_dim=vae_width, z_dim=16, num_res_blocks=1)
     vae.save_pretrained(folder / "vae")
     vocabulary = write_tokenizer(folder / "tokenizer")
     text = UMT5EncoderModel(

@@ -15,7 +15,7 @@ def mirror(tmp_path_factory) -> Path:
     pytest.importorskip("torch", reason="needs the extra lyra-worlds[lyra2]")
     from tests.miniature import write_miniature
 
-    return write_miniature(tmp_path_factory.mktemp("miniature"))
+    return write_miniature(tmp_path_factory.mktemp("miniature"), vae_width=8)
 
 
 @pytest.fixture
