@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +23,8 @@ from lyra.common.files import whole_file
 from lyra.depth.gravity import up_of
 from lyra.depth.level_grid import level_rotation
 from lyra.geometry.cameras import intrinsics_from_fov
-from lyra.media.exr import read_channels
 from lyra.synthetic.film import exposure_gain, plain
+from scripts.blender_scenes.render import rendered_channels
 
 SIZE = (480, 832)
 SKY = 1e9
@@ -402,13 +401,7 @@ def rendered(samples: int) -> dict[str, np.ndarray]:
     scene.cycles.pixel_filter_type, scene.cycles.filter_width = (
         ("BLACKMAN_HARRIS", 1.5) if samples > 1 else ("BOX", 0.01)
     )
-    settings = scene.render.image_settings
-    settings.file_format, settings.color_depth, settings.exr_codec = "OPEN_EXR_MULTILAYER", "32", "ZIP"
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "picture.exr"
-        scene.render.filepath = str(file)
-        bpy.ops.render.render(write_still=True)
-        return {name.split(".", 1)[-1]: plane for name, plane in read_channels(file).items()}
+    return rendered_channels()
 
 
 def main() -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from lyra.common.errors import InvalidInputError
 from lyra.common.progress import SILENT, Progress
 from lyra.common.psnr import psnr_of_error
-from lyra.depth.base import DepthEstimator
+from lyra.depth.base import DepthEstimate, DepthEstimator
 from lyra.depth.checks import sanitise
+from lyra.depth.place import settled
 from lyra.engines.preview import PreviewEngine
 from lyra.evaluation.scenes import TrueScene
 from lyra.geometry.cameras import Trajectory
@@ -85,6 +86,12 @@ def estimated_view(source: View, estimator: DepthEstimator) -> View:
     return View.at_origin(source.image, (depth * scale).astype(np.float32), source.intrinsics)
 
 
+def settled_view(view: View) -> View:
+    """The view with its estimated depth settled on gravity and ground, as worlds are begun on it."""
+    estimate, _ = settled(view.image, DepthEstimate(view.depth, view.intrinsics, False, ""))
+    return View.at_origin(view.image, estimate.depth, view.intrinsics)
+
+
 def evaluate_scene(
     scene: TrueScene,
     progress: Progress = SILENT,
@@ -94,7 +101,7 @@ def evaluate_scene(
     """Follows a scene's path out and back, a chunk each; uses frame 0's true depth or that of an `estimator`."""
     engine = PreviewEngine(device)
     source, path = scene.first, scene.trajectory
-    state = engine.begin(source if estimator is None else estimated_view(source, estimator))
+    state = engine.begin(source if estimator is None else settled_view(estimated_view(source, estimator)))
     started = time.perf_counter()
     there = engine.extend(state, path[1:], "", 0, progress.part(0, 0.5))
     seconds = (time.perf_counter() - started) * 80 / len(there.frames)

@@ -14,7 +14,7 @@ from lyra.common.progress import SILENT, Progress
 from lyra.depth.base import DepthEstimator
 from lyra.engines.preview import PreviewEngine
 from lyra.evaluation.depth_sheet import BEHIND, stacked
-from lyra.evaluation.preview import estimated_view
+from lyra.evaluation.preview import estimated_view, settled_view
 from lyra.evaluation.scenes import EXAMPLES, RenderedScene, TrueScene
 
 SHOWN = (0, 27, 54, 80)
@@ -47,7 +47,7 @@ def draw_preview_sheet(
     origins = [*estimators, None]
     for number, estimator in enumerate(origins):
         share = progress.part(number / len(origins), (number + 1) / len(origins))
-        source = scene.first if estimator is None else estimated_view(scene.first, estimator)
+        source = scene.first if estimator is None else settled_view(estimated_view(scene.first, estimator))
         engine = PreviewEngine(device)
         chunk = engine.extend(engine.begin(source), scene.trajectory[1 : max(SHOWN) + 1], "", 0, share)
         frames = [source.image if frame == 0 else chunk.frames[frame - 1] for frame in SHOWN]

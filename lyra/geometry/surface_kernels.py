@@ -7,7 +7,7 @@ wp.set_module_options({"max_unroll": 4, "enable_backward": False})
 
 NEAR_SIDE = 1
 FAR_SIDE = 2
-# Not a side: what is behind everything else, such as a crack's two sides.
+# Not a side of an edge: a surface that yields to others, as what was prepared behind the source image does.
 BACKSTAGE = 3
 
 _NEAR = wp.constant(NEAR_SIDE)

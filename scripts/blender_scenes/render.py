@@ -85,17 +85,22 @@ def _cycles(height: int, width: int, samples: int, threads: int) -> tuple[np.nda
     scene.render.resolution_percentage = 100
     if threads:
         scene.render.threads_mode, scene.render.threads = "FIXED", threads
+    ends = rendered_channels()
+    linear = np.stack([ends[f"Combined.{c}"] for c in "RGB"], -1).astype(np.float32)
+    depth = ends["Depth.Z"].astype(np.float32)
+    return np.nan_to_num(linear, posinf=50.0).clip(0, 50), np.where(depth > SKY, np.float32(np.inf), depth)
+
+
+def rendered_channels() -> dict[str, np.ndarray]:
+    """Renders the scene that is open: the channels (H, W) float32 of its view layer by name, such as `Depth.Z`."""
+    scene = bpy.context.scene
     settings = scene.render.image_settings
     settings.file_format, settings.color_depth, settings.exr_codec = "OPEN_EXR_MULTILAYER", "32", "ZIP"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "picture.exr"
         scene.render.filepath = str(file)
         bpy.ops.render.render(write_still=True)
-        channels = read_channels(file)
-    ends = {name.split(".", 1)[-1]: plane for name, plane in channels.items()}
-    linear = np.stack([ends[f"Combined.{c}"] for c in "RGB"], -1).astype(np.float32)
-    depth = ends["Depth.Z"].astype(np.float32)
-    return np.nan_to_num(linear, posinf=50.0).clip(0, 50), np.where(depth > SKY, np.float32(np.inf), depth)
+        return {name.split(".", 1)[-1]: plane for name, plane in read_channels(file).items()}
 
 
 def _misted(linear: np.ndarray, depth: np.ndarray, air: dict) -> np.ndarray:

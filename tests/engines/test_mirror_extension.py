@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lyra.engines.preview.ground import Ground
+from lyra.engines.preview.ground import GroundPlane
 from lyra.engines.preview.mirror_extension import mirror_surfaces
 from lyra.engines.preview.scene import PreviewScene
 from lyra.geometry.cameras import intrinsics_from_fov
@@ -13,12 +13,12 @@ from lyra.geometry.views import View
 H, W = 96, 160
 
 
-def tilted_ground(pitch: float) -> Ground:
+def tilted_ground(pitch: float) -> GroundPlane:
     """Two units below a camera that looks down by `pitch` radians."""
-    return Ground(np.array([0, np.cos(pitch), np.sin(pitch)]), 2.0)
+    return GroundPlane(np.array([0, np.cos(pitch), np.sin(pitch)]), 2.0)
 
 
-def view_of_ground(ground: Ground) -> View:
+def view_of_ground(ground: GroundPlane) -> View:
     k = intrinsics_from_fov(np.radians(60), H, W)
     disparity = ground.disparity(np.eye(4), k, H, W)
     with np.errstate(divide="ignore"):

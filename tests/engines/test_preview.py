@@ -9,7 +9,7 @@ import pytest
 from lyra.common.errors import CancelledError
 from lyra.common.progress import SILENT, Progress
 from lyra.engines.preview import PreviewEngine
-from lyra.engines.preview.ground import find_ground
+from lyra.engines.preview.ground import find_ground_plane
 from lyra.engines.preview.sharpen import sharpened
 from lyra.evaluation.preview import psnr
 from lyra.evaluation.scenes import hall, path, street
@@ -152,10 +152,13 @@ def test_cancel_stops_and_progress_grows(view):
 
 
 def test_the_ground_is_found(view):
-    ground = find_ground(view)
+    ground = find_ground_plane(view)
     assert abs(ground.height - 1.6) < 0.05
     assert ground.normal[1] > 0.999
-    assert find_ground(View.at_origin(view.image, np.full(SIZE, np.inf, np.float32), view.intrinsics)) is None
+    assert (
+        find_ground_plane(View.at_origin(view.image, np.full(SIZE, np.inf, np.float32), view.intrinsics))
+        is None
+    )
 
 
 def test_blurred_edges_become_crisp_and_crisp_ones_stay():

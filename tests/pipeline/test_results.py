@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lyra.common.errors import DiskFullError, InvalidInputError
-from lyra.common.progress import Progress
+from lyra.common.progress import SILENT, Progress
+from lyra.pipeline.around import TURNS, views_around
 from lyra.pipeline.create import create_world
 from lyra.pipeline.export import LICENSE_FILE, available_items, export_world
 from lyra.pipeline.reconstruct import reconstruct_world
@@ -87,3 +88,12 @@ def test_a_chunk_whose_state_is_lost_still_gives_splats(tmp_path):
     world.add_chunk(cameras(), make_chunk(1), "", 0, 1.0)
     results = reconstruct_world(world, mesh=False, device="cpu")
     assert results["splats"] > 0 and any("beside the path" in note for note in results["notes"])
+
+
+def test_views_to_the_sides_are_of_what_the_preview_knows(finished, monkeypatch):
+    """In a world of another engine it knows the first frame alone."""
+    assert len(views_around(finished, "cpu", SILENT)) == 2 * len(TURNS)
+    monkeypatch.setattr(World, "engine", "lyra2")
+    views = views_around(finished, "cpu", SILENT)
+    assert len(views) == len(TURNS)
+    assert all(np.allclose(view.camera.center, 0) for view in views)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from lyra.engines.preview.depth_fill import Gap, Witness, fill_depth
-from lyra.engines.preview.ground import Ground
+from lyra.engines.preview.ground import GroundPlane
 from lyra.engines.preview.layers import Layer
 from lyra.engines.preview.seams import blend_seams
 from lyra.engines.preview.texture_fill import fill_texture, place_guide
@@ -52,7 +52,7 @@ def behind_things(
     disparity: np.ndarray,
     intrinsics: np.ndarray,
     lies: np.ndarray,
-    ground: Ground | None,
+    ground: GroundPlane | None,
     typical: float,
     far: float,
     seed: int,

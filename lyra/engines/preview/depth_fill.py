@@ -10,7 +10,7 @@ import warp as wp
 from scipy import ndimage
 
 from lyra.engines.preview import depth_kernels as kernels
-from lyra.engines.preview.ground import Ground
+from lyra.engines.preview.ground import GroundPlane
 from lyra.geometry.raster_cameras import relative_camera
 
 # Next to known surfaces a fill may lie below the ground by this share of the ground's disparity; at this share of the
@@ -60,7 +60,7 @@ def fill_depth(
     gap: Gap,
     w2c: np.ndarray,
     intrinsics: np.ndarray,
-    ground: Ground | None,
+    ground: GroundPlane | None,
     fallback: float,
     witnesses: Sequence[Witness],
     device="cpu",

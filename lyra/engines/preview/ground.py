@@ -16,7 +16,7 @@ MIN_SHARE = 0.12
 
 
 @dataclass(frozen=True)
-class Ground:
+class GroundPlane:
     """The plane {X : normal · X = height} of the world frame; `normal` (3,) points down, `height` is positive."""
 
     normal: np.ndarray
@@ -44,7 +44,7 @@ def over_pixels(linear: np.ndarray, height: int, width: int) -> np.ndarray:
     return (rows[:, None] + columns).astype(np.float32)
 
 
-def find_ground(view: View) -> Ground | None:
+def find_ground_plane(view: View) -> GroundPlane | None:
     """The largest nearly horizontal plane below the camera, by RANSAC; None if there is none.
 
     Assumes that the source camera is upright within 25 degrees.
@@ -74,7 +74,7 @@ def find_ground(view: View) -> Ground | None:
     on = off[:, best]
     if on.mean() < MIN_SHARE:
         return None
-    chosen = Ground(normals[best], float(heights[best]))
+    chosen = GroundPlane(normals[best], float(heights[best]))
     for tolerance in (0.03, 0.01):
         off = np.abs(points @ chosen.normal - chosen.height)
         close = off < tolerance * np.maximum(z, chosen.height)
@@ -85,5 +85,5 @@ def find_ground(view: View) -> Ground | None:
         length = np.linalg.norm(solution)
         if length == 0 or solution[1] < length * np.cos(MAX_TILT):
             break
-        chosen = Ground(solution / length, float(1 / length))
+        chosen = GroundPlane(solution / length, float(1 / length))
     return chosen

@@ -9,13 +9,6 @@ import numpy as np
 from lyra.geometry.raster_cameras import inverse3
 
 
-def level_axes(down: np.ndarray) -> np.ndarray:
-    """Rotation (3, 3) from camera axes to level axes; `down` (3,) is gravity in camera axes, a unit vector."""
-    ahead = np.array([0.0, 0.0, 1.0]) - down[2] * down
-    ahead /= np.linalg.norm(ahead)
-    return np.stack([np.cross(down, ahead), down, ahead])
-
-
 def about_y(angle: float) -> np.ndarray:
     """Rotation (3, 3) about y by `angle` radians, from z towards x."""
     cosine, sine = np.cos(angle), np.sin(angle)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from lyra.engines.preview.ground import Ground
+from lyra.depth.level_grid import level_rotation
+from lyra.engines.preview.ground import GroundPlane
+from lyra.engines.preview.level import about_y, pixel_rays
 from lyra.geometry.raster import Surface
-from lyra.geometry.raster_cameras import inverse3
 from lyra.geometry.views import View
 
 # Mirrored images on each side, and the rotation from one to the next as a share of the field of view.
@@ -20,16 +21,18 @@ COPIES, TURN = 2, 0.9
 MOST = np.radians(170)
 
 
-def mirror_surfaces(view: View, disparity: np.ndarray, ground: Ground | None, device: str) -> list[Surface]:
+def mirror_surfaces(
+    view: View, disparity: np.ndarray, ground: GroundPlane | None, device: str
+) -> list[Surface]:
     """Mirrored surfaces to the left and right, those closest to the source image first.
 
     `disparity` (H, W) is that of `view`, whose camera is the world's origin; "up" is the ground's normal or, without
     ground, the camera's up axis.
     """
     down = np.array([0.0, 1.0, 0.0]) if ground is None else ground.normal
-    level = _level_axes(down)
+    level = level_rotation(-down)
     height, width = disparity.shape
-    rays = _rays(view.intrinsics, height, width) @ level.T
+    rays = pixel_rays(view.intrinsics, height, width) @ level.T
     field = np.arctan2(rays[..., 0], rays[..., 2])
     step = TURN * (field[:, -1] - field[:, 0]).min()
     surfaces = []
@@ -39,30 +42,10 @@ def mirror_surfaces(view: View, disparity: np.ndarray, ground: Ground | None, de
                 continue
             image, folded, drawn = _folded(view, disparity, level, rays, turn)
             w2c = np.eye(4)
-            w2c[:3, :3] = level.T @ _about_y(turn).T @ level
+            w2c[:3, :3] = level.T @ about_y(turn).T @ level
             if drawn.any():
                 surfaces.append(Surface(image, folded, w2c, view.intrinsics, drawn, device=device))
     return surfaces
-
-
-def _level_axes(down: np.ndarray) -> np.ndarray:
-    """Rotation (3, 3) from camera axes to axes with y along gravity and z ahead."""
-    ahead = np.array([0.0, 0.0, 1.0]) - down[2] * down
-    ahead /= np.linalg.norm(ahead)
-    return np.stack([np.cross(down, ahead), down, ahead])
-
-
-def _about_y(angle: float) -> np.ndarray:
-    """Rotation (3, 3) about y by `angle` radians, from z towards x."""
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
-
-
-def _rays(intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Directions (H, W, 3) of pixel centres in the camera's frame; z is 1."""
-    inverse = inverse3(intrinsics)
-    columns, rows = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
-    return columns[..., None] * inverse[:, 0] + rows[..., None] * inverse[:, 1] + inverse[:, 2]
 
 
 def _folded(
@@ -73,7 +56,7 @@ def _folded(
     `rays` (H, W, 3) are the source camera's in gravity-aligned axes.
     """
     height, width = disparity.shape
-    seen = rays @ _about_y(turn).T
+    seen = rays @ about_y(turn).T
     azimuth = np.arctan2(seen[..., 0], seen[..., 2])
     slope = seen[..., 1] / np.hypot(seen[..., 0], seen[..., 2])
     left, right = (_border(rays[:, column], slope) for column in (0, -1))

@@ -9,7 +9,7 @@ import numpy as np
 
 from lyra.engines.preview.background import behind_things
 from lyra.engines.preview.depth_fill import Witness
-from lyra.engines.preview.ground import Ground, find_ground
+from lyra.engines.preview.ground import GroundPlane, find_ground_plane
 from lyra.engines.preview.layers import Layer, PlacedLayer, pack, unpack
 from lyra.engines.preview.mirror_extension import mirror_surfaces
 from lyra.engines.preview.sharpen import sharpened
@@ -33,7 +33,7 @@ class Space:
     typical: float
     far: float
     near: float
-    ground: Ground | None
+    ground: GroundPlane | None
 
     @classmethod
     def of(cls, view: View) -> Space:
@@ -41,7 +41,7 @@ class Space:
         if len(solid) == 0:
             return cls(1.0, 0.0, 1e-3, None)
         nearest, typical, far = np.percentile(solid, [1, 50, 80])
-        return cls(1 / float(typical), 1 / float(far), 0.02 * float(nearest), find_ground(view))
+        return cls(1 / float(typical), 1 / float(far), 0.02 * float(nearest), find_ground_plane(view))
 
 
 class PreviewScene:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from lyra.depth.level_grid import level_rotation
 from lyra.depth.place import CEILING, GROUND, find_ground
 from lyra.engines.preview.backdrop import Cylinder, quilted, unrolled
-from lyra.engines.preview.ground import Ground
+from lyra.engines.preview.ground import GroundPlane
 from lyra.engines.preview.layers import Layer
-from lyra.engines.preview.level import LevelView, about_x, about_y, angles_of, level_axes, pixel_rays
+from lyra.engines.preview.level import LevelView, about_x, about_y, angles_of, pixel_rays
 from lyra.engines.preview.tiles import Example, TiledTexture
 from lyra.engines.preview.walls import find_walls
 from lyra.geometry.views import View
@@ -65,7 +66,7 @@ class Place:
     sky: np.ndarray
     ground: np.ndarray
     nearest: np.ndarray
-    plane: Ground
+    plane: GroundPlane
     level: LevelView
     dome: float
     above: np.ndarray
@@ -298,11 +299,12 @@ def _add(
     disparity: np.ndarray,
     drawn: np.ndarray,
     colours: Callable[[np.ndarray], np.ndarray],
+    points: np.ndarray | None = None,
 ) -> None:
-    """Adds the pixels `drawn` (H, W) of a face; `colours` gives those (n, 3) of the rays (n, 3) there."""
+    """Adds the pixels `drawn` (H, W) of a face; `colours` gives those (n, 3) of its rays, or of `points` (H, W, 3)."""
     if drawn.any():
         image = np.zeros((*drawn.shape, 3), np.float32)
-        image[drawn] = colours(face.rays[drawn])
+        image[drawn] = colours((face.rays if points is None else points)[drawn])
         layers.append(Layer.cut(image, disparity, drawn, face.w2c, face.intrinsics))
 
 
@@ -318,10 +320,7 @@ def _add_distant_ground(layers: list[Layer], place: Place, field: Field, face: F
     drawn &= field.on_ground(points)
     inside, _ = _behind_image(place, points, RIM)
     drawn &= ~inside
-    if drawn.any():
-        image = np.zeros((*drawn.shape, 3), np.float32)
-        image[drawn] = field.plane_colours(points[drawn])
-        layers.append(Layer.cut(image, disparity, drawn, face.w2c, face.intrinsics))
+    _add(layers, face, disparity, drawn, field.plane_colours, points)
 
 
 def _before_image(place: Place, field: Field, face: Face) -> tuple[np.ndarray, ...]:
@@ -366,7 +365,7 @@ def _too_near(place: Place) -> np.ndarray:
     return place.disparity / ranges > 0.8 * max(limit, 0)
 
 
-def place_of(view: View, disparity: np.ndarray, fallback: Ground | None) -> Place:
+def place_of(view: View, disparity: np.ndarray, fallback: GroundPlane | None) -> Place:
     """The place that `view` shows with `disparity` (H, W).
 
     Gravity and ground are those of lyra.depth.place. Where the image does not tell them, the ground is the plane
@@ -376,15 +375,15 @@ def place_of(view: View, disparity: np.ndarray, fallback: Ground | None) -> Plac
     sky = disparity <= 0
     if np.isfinite(found.height):
         down = -found.up
-        level = LevelView(level_axes(down), view.intrinsics, *disparity.shape)
-        plane = Ground(down, found.height)
+        level = LevelView(level_rotation(-down), view.intrinsics, *disparity.shape)
+        plane = GroundPlane(down, found.height)
         lies = found.labels == GROUND
         above = found.labels == CEILING
     else:
         tilt = 0.0 if fallback is None else np.arctan2(fallback.normal[2], fallback.normal[1])
         down = np.array([0.0, np.cos(tilt), np.sin(tilt)])
-        level = LevelView(level_axes(down), view.intrinsics, *disparity.shape)
-        plane = _assumed_ground(disparity, level) if fallback is None else Ground(down, fallback.height)
+        level = LevelView(level_rotation(-down), view.intrinsics, *disparity.shape)
+        plane = _assumed_ground(disparity, level) if fallback is None else GroundPlane(down, fallback.height)
         lies = _on_plane(disparity, plane, view.intrinsics)
         above = np.zeros_like(lies)
     ceiling = _ceiling(disparity, above, level)
@@ -422,16 +421,16 @@ def without_things(place: Place, image: np.ndarray, disparity: np.ndarray, fille
     return replace(place, image=image, disparity=disparity, sky=sky, ground=lies & ~sky)
 
 
-def _on_plane(disparity: np.ndarray, plane: Ground, intrinsics: np.ndarray) -> np.ndarray:
+def _on_plane(disparity: np.ndarray, plane: GroundPlane, intrinsics: np.ndarray) -> np.ndarray:
     floor = plane.disparity(np.eye(4), intrinsics, *disparity.shape)
     return (floor > 0) & (np.abs(disparity - floor) < ON_PLANE * np.maximum(disparity, floor))
 
 
-def _assumed_ground(disparity: np.ndarray, level: LevelView) -> Ground:
+def _assumed_ground(disparity: np.ndarray, level: LevelView) -> GroundPlane:
     """A level plane through what the middle of the image's lower border shows; for sky alone, far below."""
     height, width = disparity.shape
     lowest = disparity[-max(1, height // 20) :, width // 4 : max(width // 4 + 1, 3 * width // 4)]
     _, elevation = level.angles()
     steep = max(float(np.tan(-elevation[-1, width // 2])), 0.05)
     nearest = float(np.median(lowest))
-    return Ground(level.axes[1], steep / nearest if nearest > 0 else 1e4)
+    return GroundPlane(level.axes[1], steep / nearest if nearest > 0 else 1e4)

@@ -15,7 +15,7 @@ import warp as wp
 from scipy import ndimage
 
 from lyra.engines.preview import texture_kernels as kernels
-from lyra.engines.preview.ground import Ground, over_pixels
+from lyra.engines.preview.ground import GroundPlane, over_pixels
 from lyra.geometry.raster_cameras import inverse3, inverse_camera
 
 # Rounds of matching and voting at the coarsest level, at the finest, and in between; each improves matches twice.
@@ -79,7 +79,11 @@ def _shrink(array: np.ndarray) -> np.ndarray:
 
 
 def place_guide(
-    disparity: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray, reference: float, ground: Ground | None
+    disparity: np.ndarray,
+    w2c: np.ndarray,
+    intrinsics: np.ndarray,
+    reference: float,
+    ground: GroundPlane | None,
 ) -> np.ndarray:
     """Guide channels (H, W, 3) of each pixel's position in the world, scaled so that squared differences are costs.
 

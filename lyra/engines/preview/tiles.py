@@ -217,7 +217,7 @@ def _usual(example: Example, tile: tuple[float, float]) -> np.ndarray:
     outer = example.valid & ((before <= limit) | (before > counts[:, None] - limit))
     rows = np.flatnonzero(counts)
     if not len(rows):
-        return example.valid.copy()
+        return example.valid
     median = np.nanmedian(np.where(outer[rows, :, None], smooth[rows], np.nan), axis=1)
     nearest = np.abs(np.arange(len(smooth))[:, None] - rows).argmin(1)
     median = ndimage.gaussian_filter1d(median[nearest], size[0] / 2, axis=0, mode="nearest")

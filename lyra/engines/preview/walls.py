@@ -87,7 +87,18 @@ def find_walls(
     return [wall for wall in found if wall is not None]
 
 
-def _wall_at(level, image, disparity, stands, shown, side, ceiling, seed, device) -> Wall | None:
+def _wall_at(
+    level: LevelView,
+    image: np.ndarray,
+    disparity: np.ndarray,
+    stands: np.ndarray,
+    shown: np.ndarray,
+    side: int,
+    ceiling: float,
+    seed: int,
+    device: str,
+) -> Wall | None:
+    """The wall at the left (`side` -1) or right (1) border."""
     height, width = disparity.shape
     rays = pixel_rays(level.intrinsics, height, width) @ level.axes.T
     band = np.zeros(width, bool)
@@ -178,7 +189,18 @@ def _on_map(points: np.ndarray, normal: np.ndarray, scale: float) -> tuple[np.nd
     return points[..., 1] * scale, (points @ along) * scale
 
 
-def _texture(level, image, source, points, normal, span, side, top, seed, device):
+def _texture(
+    level: LevelView,
+    image: np.ndarray,
+    source: np.ndarray,
+    points: np.ndarray,
+    normal: np.ndarray,
+    span: tuple[float, float],
+    side: int,
+    top: float,
+    seed: int,
+    device: str,
+) -> tuple[TiledTexture | None, float]:
     """The wall's texture over the azimuths `span`, and the scale of its map; None where too little of it is seen."""
     rays = points / np.linalg.norm(points, axis=-1, keepdims=True)
     facing = np.abs(rays @ normal) / np.linalg.norm(normal) > GRAZING
